@@ -1,0 +1,70 @@
+/**
+ * The one catalogue of what vtepd refuses. An error names the object, what is wrong with it and what to do, on one line:
+ * `TAP "vxlan100": EPERM, operation not permitted: run vtepd with CAP_NET_ADMIN`.
+ */
+
+interface ErrorKind {
+  /** Exit code of a process that ends by it: 1 the host refuses, 2 died while running, 64 wrong as written. */
+  readonly exitCode: 1 | 2 | 64;
+  /** HTTP status of an API request that ends by it. */
+  readonly httpStatus: number;
+}
+
+export const ERROR_CATALOGUE = {
+  /** A flag, key or argument is wrong as written. */
+  ERR_VTEP_USAGE: { exitCode: 64, httpStatus: 400 },
+  /** The kernel refused a system call; the message carries the errno and a remedy. */
+  ERR_VTEP_SYSTEM: { exitCode: 1, httpStatus: 500 },
+  /** An interface, bridge or address that the configuration names is not there or not fit. */
+  ERR_VTEP_INTERFACE: { exitCode: 1, httpStatus: 409 },
+  /** The TAP cannot be made or adopted. */
+  ERR_VTEP_TAP: { exitCode: 1, httpStatus: 409 },
+  /** The UDP port, on the local address or on a group, belongs to somebody else. */
+  ERR_VTEP_PORT_IN_USE: { exitCode: 1, httpStatus: 409 },
+  /** The control socket is held by a live daemon, or cannot be made. */
+  ERR_VTEP_CONTROL_SOCKET: { exitCode: 1, httpStatus: 500 },
+  /** An operation names a VNI, entry or remote that does not exist. */
+  ERR_VTEP_NOT_FOUND: { exitCode: 1, httpStatus: 404 },
+  /** An operation contradicts what is there, e.g. a static entry for another VTEP. */
+  ERR_VTEP_CONFLICT: { exitCode: 1, httpStatus: 409 },
+  /** A bound of lib/limits.ts is reached. */
+  ERR_VTEP_LIMIT: { exitCode: 1, httpStatus: 409 },
+  /** vtepctl cannot reach the daemon. */
+  ERR_VTEP_UNREACHABLE: { exitCode: 2, httpStatus: 503 },
+  /** A worker died or an invariant broke: a defect in vtepd. */
+  ERR_VTEP_INTERNAL: { exitCode: 2, httpStatus: 500 },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof ERROR_CATALOGUE;
+
+/** What a refusal is made of; `remedy` says what the reader can do about it. */
+export interface Refusal {
+  readonly object: string;
+  readonly cause: string;
+  readonly remedy?: string | undefined;
+}
+
+/** Every error that a user may see. Its message is one line. */
+export class VtepError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, { object, cause, remedy }: Refusal) {
+    super(oneLine(`${object}: ${cause}${remedy ? `: ${remedy}` : ''}`));
+    this.name = 'VtepError';
+    this.code = code;
+  }
+
+  get exitCode(): 1 | 2 | 64 {
+    return ERROR_CATALOGUE[this.code].exitCode;
+  }
+
+  get httpStatus(): number {
+    return ERROR_CATALOGUE[this.code].httpStatus;
+  }
+}
+
+/** Makes control characters of foreign text (flags, names) visible, so that a message stays on one line. */
+function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this looks for
+  return text.replace(/[\u0000-\u001f\u007f]/g, (char) => JSON.stringify(char).slice(1, -1));
+}

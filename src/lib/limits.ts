@@ -1,0 +1,47 @@
+/** Every bound of the daemon, with its unit and its reason. What happens at the bound stands with each. */
+
+/** VXLAN network identifiers are 24 bits (RFC 7348 §5). */
+export const MAX_VNI = 0xff_ffff;
+
+/** Segments one daemon carries. Sizes the shared counters; a further `--vni` is refused. */
+export const MAX_SEGMENTS = 16_384;
+
+/** Remote VTEPs known at once (ids are 16 bit, 0 is `local`). When full, frames are delivered but their MACs not learned. */
+export const MAX_REMOTES = 65_535;
+
+/** MAC entries of all VNIs together, static ones included. When full, learning evicts fairly; a static entry is refused. */
+export const MAX_FDB_ENTRIES = 1_048_576;
+
+/** `--max-macs`: learned MACs per VNI unless said otherwise. When full, the VTEP with the most entries loses one. */
+export const DEFAULT_MAX_MACS = 65_536;
+
+/** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
+export const MAX_FLOOD_REMOTES = 1_024;
+
+/** `--source-ports`: one send socket each, and each a batch of headers in the slab. */
+export const MAX_SOURCE_PORTS = 256;
+
+/** Interface names, IFNAMSIZ - 1 (linux/if.h). The kernel would cut a longer one silently. */
+export const MAX_INTERFACE_NAME = 15;
+
+/** The largest MTU a TAP takes (ETH_MAX_MTU less the Ethernet header, drivers/net/tun.c) and the smallest IPv4 needs (RFC 791). */
+export const MAX_MTU_BYTES = 65_521;
+export const MIN_MTU_BYTES = 68;
+
+/** Receive buffers hold any UDP payload, whatever the MTU: a kernel peer on the same machine sends unsegmented super-frames. */
+export const MAX_DATAGRAM_BYTES = 65_536;
+
+/** The largest UDP payload over IPv4: 65,535 less the IPv4 and UDP headers. */
+export const MAX_UDP_PAYLOAD_BYTES = 65_507;
+
+/** Seconds that `--ageing` takes: a year. The FDB's clock counts tenths of seconds in 32 bits. */
+export const MAX_AGEING_SECONDS = 31_536_000;
+
+/** Bytes of one API request body. A larger one is answered 413. */
+export const MAX_API_BODY_BYTES = 1_048_576;
+
+/** Socket buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 5 ms of traffic at 10 Gb/s. */
+export const SOCKET_BUFFER_BYTES = 8_388_608;
+
+/** A worker's blocking wait. Bounds how late it sees a stop order that was lost. */
+export const WORKER_WAIT_MS = 250;
