@@ -1,0 +1,99 @@
+/**
+ * The import rules. `npm run check` applies them to src/ and proves, by planting violations, that they can fail.
+ * They hold for type-only imports too: a type is knowledge of the folder it comes from.
+ */
+
+/** A folder imports only itself and the folders before it. */
+const FOLDERS = [
+  'lib',
+  'wire',
+  'fdb',
+  'segment',
+  'offload',
+  'forward',
+  'sys',
+  'overlay',
+  'underlay',
+  'worker',
+  'config',
+  'observe',
+  'control',
+  'daemon',
+  'cli',
+];
+
+/** Functions of bytes and `now`: no clock, no log, no input or output, hence neither `node:` nor packages. */
+const PURE_FOLDERS = ['lib', 'wire', 'fdb', 'segment', 'offload', 'forward'];
+
+const TEST_FILE = '\\.test\\.ts$';
+const TEST_PACKAGES = '(^|/)node_modules/(vitest|fast-check)/';
+const inFolders = (folders) => `^src/(${folders.join('|')})/`;
+
+const folderOrder = FOLDERS.map((folder, index) => ({
+  name: `folder-order-${folder}`,
+  severity: 'error',
+  from: { path: inFolders([folder]) },
+  to: { path: '^src/', pathNot: inFolders(FOLDERS.slice(0, index + 1)) },
+}));
+
+const forbidden = [
+  ...folderOrder,
+  { name: 'folder-unknown', severity: 'error', from: { path: '^src/', pathNot: inFolders(FOLDERS) }, to: {} },
+  { name: 'cycle', severity: 'error', from: {}, to: { circular: true } },
+  { name: 'unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  {
+    name: 'pure',
+    severity: 'error',
+    from: { path: inFolders(PURE_FOLDERS), pathNot: TEST_FILE },
+    to: { pathNot: '^src/' },
+  },
+  {
+    name: 'pure-test',
+    severity: 'error',
+    from: { path: `${inFolders(PURE_FOLDERS)}.*${TEST_FILE}` },
+    to: { pathNot: ['^src/', TEST_PACKAGES], dependencyTypesNot: ['core'] },
+  },
+  {
+    name: 'outside-src',
+    severity: 'error',
+    from: { path: '^src/' },
+    to: { dependencyTypes: ['local'], pathNot: '^src/' },
+  },
+  {
+    name: 'koffi-only-in-sys',
+    severity: 'error',
+    from: { path: '^src/', pathNot: '^src/sys/' },
+    to: { path: '(^|/)node_modules/koffi/' },
+  },
+  {
+    // What is published is installed without devDependencies.
+    name: 'undeclared-package',
+    severity: 'error',
+    from: { path: '^src/', pathNot: TEST_FILE },
+    to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
+  },
+  {
+    name: 'test-imported',
+    severity: 'error',
+    from: {},
+    to: { path: TEST_FILE },
+  },
+];
+
+// biome-ignore lint/style/noDefaultExport: dependency-cruiser reads the default export
+export default {
+  forbidden,
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    // Reads the sources as written, so that type-only imports count.
+    tsPreCompilationDeps: true,
+    detectProcessBuiltinModuleCalls: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+      mainFields: ['main', 'types'],
+      extensions: ['.ts', '.js', '.mjs', '.d.ts'],
+    },
+  },
+};

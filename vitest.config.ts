@@ -1,0 +1,22 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['src/**/*.test.ts'], sequence: { groupOrder: 0 } } },
+      {
+        test: {
+          name: 'system',
+          include: ['test/**/*.test.ts'],
+          // After the unit tests and one file at a time: they measure time and share the machine's network.
+          sequence: { groupOrder: 1 },
+          fileParallelism: false,
+          // Each file in a process of its own: setns() moves a whole thread, and would move its neighbours in a pool of them.
+          pool: 'forks',
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
