@@ -45,3 +45,6 @@ export const SOCKET_BUFFER_BYTES = 8_388_608;
 
 /** A worker's blocking wait. Bounds how late it sees a stop order that was lost. */
 export const WORKER_WAIT_MS = 250;
+
+/** A worker's packet memory: receive and send buffers, headers of a batch for every source port. */
+export const MAX_SLAB_BYTES = 67_108_864;

@@ -1,0 +1,354 @@
+import { Fairness } from './fairness.ts';
+import { HEADER, mapFdb, SEGMENT } from './layout.ts';
+import { SharedLock } from './lock.ts';
+import { LOCAL, NO_REMOTE, RemoteTable } from './remotes.ts';
+import { DYNAMIC, EntryTable, NO_ENTRY, STATIC, TORN } from './table.ts';
+
+/** What `lookup` answers for a MAC that is not known: flood. */
+export const UNKNOWN = -1;
+
+/** What became of a heard source MAC. */
+export const LEARNED = {
+  /** Known at this remote already; its age starts again. */
+  refreshed: 0,
+  added: 1,
+  moved: 2,
+  /** A static entry says it lives elsewhere: the frame is dropped. */
+  conflict: 3,
+  /** No room, and nobody may be evicted for it. The frame is forwarded all the same. */
+  full: 4,
+} as const;
+
+/** The outer source address of a frame as four signed words, IPv4 as ::ffff:a.b.c.d; LOCAL_SOURCE for frames of the TAP. */
+export interface SourceAddress {
+  a: number;
+  b: number;
+  c: number;
+  d: number;
+}
+
+/** Stands for "behind our own TAP". */
+export const LOCAL_SOURCE: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
+
+/** One entry as the control plane sees it. `remote` LOCAL or a remote id; `heard` in tenths of a second. */
+export interface EntryView {
+  readonly segment: number;
+  readonly high: number;
+  readonly low: number;
+  readonly remote: number;
+  readonly isStatic: boolean;
+  readonly heard: number;
+  readonly moves: number;
+}
+
+/**
+ * The forwarding database of all segments, shared by all threads; each makes one of these over the same memory. Times are tenths of a
+ * second of one monotonic clock. `lookup`, `conflicts` and the refresh in `learn` take no lock; all else does, for less than a
+ * microsecond at a time.
+ */
+export class Fdb {
+  readonly remotes: RemoteTable;
+  readonly #table: EntryTable;
+  readonly #fairness: Fairness;
+  readonly #lock: SharedLock;
+  readonly #segments: Int32Array;
+  readonly #heard = (entry: number): number => this.#table.heard(entry);
+
+  /** @param owner the thread's number, unique and above 0; marks the lock */
+  constructor(memory: SharedArrayBuffer, owner: number) {
+    const regions = mapFdb(memory);
+    this.remotes = new RemoteTable(regions);
+    this.#table = new EntryTable(regions);
+    this.#fairness = new Fairness(regions);
+    this.#lock = new SharedLock(regions.header, HEADER.lock, owner);
+    this.#segments = regions.segments;
+  }
+
+  /** LOCAL, a remote id, or UNKNOWN. */
+  lookup(segment: number, high: number, low: number, now: number): number {
+    const entry = this.#table.find(segment, high, low);
+    if (entry === NO_ENTRY) return UNKNOWN;
+    const value = this.#table.consistentValue(entry, segment, high, low);
+    if (value === TORN || ((value & DYNAMIC) !== 0 && this.#table.isExpired(entry, now))) return UNKNOWN;
+    return value & 0xffff;
+  }
+
+  /** Whether a static entry says that the MAC lives elsewhere than at `source`. */
+  conflicts(segment: number, high: number, low: number, source: SourceAddress): boolean {
+    const entry = this.#table.find(segment, high, low);
+    if (entry === NO_ENTRY) return false;
+    const value = this.#table.consistentValue(entry, segment, high, low);
+    return value !== TORN && (value & STATIC) !== 0 && !this.#isAt(value & 0xffff, source);
+  }
+
+  /**
+   * Takes note that a frame with this source MAC came from `source`. The caller has refused group and zero MACs.
+   *
+   * @param maxMacs bound on learned entries of this segment
+   * @returns one of LEARNED
+   */
+  learn(segment: number, high: number, low: number, source: SourceAddress, maxMacs: number, now: number): number {
+    const entry = this.#table.find(segment, high, low);
+    if (entry !== NO_ENTRY) {
+      const value = this.#table.consistentValue(entry, segment, high, low);
+      if (value !== TORN) {
+        const isSame = this.#isAt(value & 0xffff, source);
+        if ((value & STATIC) !== 0) return isSame ? LEARNED.refreshed : LEARNED.conflict;
+        if (isSame) {
+          this.#table.touch(entry, now);
+          return LEARNED.refreshed;
+        }
+      }
+    }
+    this.#lock.acquire();
+    try {
+      return this.#learnLocked({ segment, high, low }, source, maxMacs, now);
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  /** Makes or keeps a static entry; it replaces a learned one. `conflict` if a static one names another place, `full` if there is no room. */
+  addStatic(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
+    return this.#locked(() => {
+      const remote = this.#intern(source);
+      if (remote === NO_REMOTE) return LEARNED.full;
+      const entry = this.#table.find(segment, high, low);
+      if (entry !== NO_ENTRY && this.#table.kindOf(entry) === STATIC) {
+        return this.#table.remoteOf(entry) === remote ? LEARNED.refreshed : LEARNED.conflict;
+      }
+      if (entry !== NO_ENTRY) this.#remove(entry, now);
+      const made = this.#table.insert({ segment, high, low, remote, kind: STATIC, now });
+      if (made === NO_ENTRY) return LEARNED.full;
+      this.remotes.retain(remote);
+      this.#count(segment, SEGMENT.total, 1);
+      return LEARNED.added;
+    });
+  }
+
+  /** Removes the entry of a MAC, static ones too; false if there is none or it had expired. */
+  delete(segment: number, high: number, low: number, now: number): boolean {
+    return this.#locked(() => {
+      const entry = this.#table.find(segment, high, low);
+      if (entry === NO_ENTRY) return false;
+      const wasAlive = this.#table.kindOf(entry) === STATIC || !this.#table.isExpired(entry, now);
+      this.#remove(entry, now);
+      return wasAlive;
+    });
+  }
+
+  /** Removes all entries that `matches` says; the lock is let go between them. How many were removed, expired ones not counted. */
+  flush(matches: (entry: EntryView) => boolean, now: number): number {
+    let removed = 0;
+    for (let entry = 0; entry < this.#table.end; entry++) {
+      const view = this.#view(entry);
+      if (!view || !matches(view)) continue;
+      if (this.delete(view.segment, view.high, view.low, now)) removed++;
+    }
+    return removed;
+  }
+
+  /** Calls `visit` for every entry that has not expired, in no order. */
+  forEach(visit: (entry: EntryView) => void, now: number): void {
+    for (let entry = 0; entry < this.#table.end; entry++) {
+      const view = this.#view(entry);
+      if (view && (view.isStatic || !this.#table.isExpired(entry, now))) visit(view);
+    }
+  }
+
+  /**
+   * Removes expired entries among `budget` records from record `from` on. Where to go on, or 0 after the last record: call it again and
+   * again to sweep all, a piece at a time.
+   */
+  sweep(from: number, budget: number, now: number): number {
+    const end = Math.min(this.#table.end, from + budget);
+    for (let entry = from; entry < end; entry++) {
+      if (this.#table.kindOf(entry) !== DYNAMIC || !this.#table.isExpired(entry, now)) continue;
+      this.#locked(() => {
+        // It may have been heard, or become another MAC's, since.
+        if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#remove(entry, now);
+      });
+    }
+    if (end < this.#table.end) return end;
+    this.#locked(() => this.remotes.reclaimIdle(now));
+    return 0;
+  }
+
+  /** Interns a remote of a flood list; NO_REMOTE if the table is full. Give it back with `releaseRemote`. */
+  retainRemote(address: SourceAddress): number {
+    return this.#locked(() => {
+      const remote = this.#intern(address);
+      if (remote !== NO_REMOTE) this.remotes.retain(remote);
+      return remote;
+    });
+  }
+
+  releaseRemote(remote: number, now: number): void {
+    this.#locked(() => this.remotes.release(remote, now));
+  }
+
+  /** Entries of a segment, static ones included; expired ones are counted until the sweep takes them. */
+  countOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.total);
+  }
+
+  /** Entries of all segments, likewise. */
+  get count(): number {
+    return this.#table.count;
+  }
+
+  /** Moves of learned MACs in a segment since it was made. */
+  movesOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.moves);
+  }
+
+  /** Starts a segment's counters at zero. Its number must have no entries. */
+  resetSegment(segment: number): void {
+    this.#segments.fill(0, segment * SEGMENT.words, (segment + 1) * SEGMENT.words);
+  }
+
+  /** Frees what a dead thread held, and repairs what it left half-written. Whether there was anything to repair. */
+  recover(deadOwner: number): boolean {
+    if (!this.#lock.seize(deadOwner)) return false;
+    try {
+      this.#table.rebuild();
+      this.#fairness.clear();
+      for (let at = 0; at < this.#segments.length; at += SEGMENT.words) {
+        this.#segments[at + SEGMENT.learned] = 0;
+        this.#segments[at + SEGMENT.total] = 0;
+      }
+      for (let entry = 0; entry < this.#table.end; entry++) this.#countAgain(entry);
+    } finally {
+      this.#lock.release();
+    }
+    return true;
+  }
+
+  #countAgain(entry: number): void {
+    const kind = this.#table.kindOf(entry);
+    if (kind === 0) return;
+    const segment = this.#table.segmentOf(entry);
+    this.#count(segment, SEGMENT.total, 1);
+    if (kind === STATIC) return;
+    this.#count(segment, SEGMENT.learned, 1);
+    this.#fairness.add(entry, segment, this.#table.remoteOf(entry));
+  }
+
+  #learnLocked(
+    mac: { segment: number; high: number; low: number },
+    source: SourceAddress,
+    maxMacs: number,
+    now: number,
+  ): number {
+    const { segment, high, low } = mac;
+    const known = this.#table.find(segment, high, low);
+    if (known !== NO_ENTRY && this.#table.kindOf(known) === STATIC) {
+      return this.#isAt(this.#table.remoteOf(known), source) ? LEARNED.refreshed : LEARNED.conflict;
+    }
+    const remote = this.#intern(source);
+    if (remote === NO_REMOTE) return LEARNED.full;
+    if (known !== NO_ENTRY) return this.#move(known, remote, now);
+
+    if (this.#learnedIn(segment) >= maxMacs && !this.#evict(segment, remote, now)) return LEARNED.full;
+    let entry = this.#table.insert({ segment, high, low, remote, kind: DYNAMIC, now });
+    if (entry === NO_ENTRY) {
+      if (!this.#evict(this.#fullestSegment(), remote, now)) return LEARNED.full;
+      entry = this.#table.insert({ segment, high, low, remote, kind: DYNAMIC, now });
+    }
+    this.remotes.retain(remote);
+    this.#fairness.add(entry, segment, remote);
+    this.#count(segment, SEGMENT.total, 1);
+    this.#count(segment, SEGMENT.learned, 1);
+    return LEARNED.added;
+  }
+
+  /** Of an entry that is known, perhaps only since the lock was asked for. */
+  #move(entry: number, remote: number, now: number): number {
+    const from = this.#table.remoteOf(entry);
+    if (from === remote) {
+      this.#table.touch(entry, now);
+      return LEARNED.refreshed;
+    }
+    // An expired entry is as good as gone: what is heard now is a new one, not a move.
+    const isNew = this.#table.isExpired(entry, now);
+    const segment = this.#table.segmentOf(entry);
+    this.#fairness.remove(entry);
+    this.remotes.release(from, now);
+    this.#table.update(entry, { remote, kind: DYNAMIC, moves: isNew ? 0 : this.#table.movesOf(entry) + 1, now });
+    this.remotes.retain(remote);
+    this.#fairness.add(entry, segment, remote);
+    if (isNew) return LEARNED.added;
+    this.#count(segment, SEGMENT.moves, 1);
+    return LEARNED.moved;
+  }
+
+  #evict(segment: number, remote: number, now: number): boolean {
+    const entry = this.#fairness.victim(segment, remote, this.#heard);
+    if (entry < 0) return false;
+    this.#remove(entry, now);
+    this.#count(segment, SEGMENT.evictions, 1);
+    return true;
+  }
+
+  #remove(entry: number, now: number): void {
+    const segment = this.#table.segmentOf(entry);
+    const remote = this.#table.remoteOf(entry);
+    if (this.#table.kindOf(entry) === DYNAMIC) {
+      this.#fairness.remove(entry);
+      this.#count(segment, SEGMENT.learned, -1);
+    }
+    this.#table.remove(entry);
+    this.remotes.release(remote, now);
+    this.#count(segment, SEGMENT.total, -1);
+  }
+
+  /** Only asked when all entries of all segments are taken. */
+  #fullestSegment(): number {
+    let fullest = 0;
+    for (let segment = 1; segment * SEGMENT.words < this.#segments.length; segment++) {
+      if (this.#learnedIn(segment) > this.#learnedIn(fullest)) fullest = segment;
+    }
+    return fullest;
+  }
+
+  #view(entry: number): EntryView | undefined {
+    const table = this.#table;
+    const [segment, high, low] = [table.segmentOf(entry), table.macHighOf(entry), table.macLowOf(entry)];
+    const [heard, moves] = [table.heard(entry), table.movesOf(entry)];
+    const value = table.consistentValue(entry, segment, high, low);
+    if (value === TORN) return undefined;
+    return { segment, high, low, remote: value & 0xffff, isStatic: (value & STATIC) !== 0, heard, moves };
+  }
+
+  #isAt(remote: number, source: SourceAddress): boolean {
+    if (remote === LOCAL) return source === LOCAL_SOURCE;
+    const { remotes } = this;
+    return (
+      remotes.word(remote, 3) === source.d &&
+      remotes.word(remote, 2) === source.c &&
+      remotes.word(remote, 1) === source.b &&
+      remotes.word(remote, 0) === source.a
+    );
+  }
+
+  #intern(source: SourceAddress): number {
+    return source === LOCAL_SOURCE ? LOCAL : this.remotes.intern(source.a, source.b, source.c, source.d);
+  }
+
+  #learnedIn(segment: number): number {
+    return this.#segments[segment * SEGMENT.words + SEGMENT.learned] as number;
+  }
+
+  #count(segment: number, word: number, step: number): void {
+    Atomics.add(this.#segments, segment * SEGMENT.words + word, step);
+  }
+
+  #locked<Result>(write: () => Result): Result {
+    this.#lock.acquire();
+    try {
+      return write();
+    } finally {
+      this.#lock.release();
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import { type FdbMemory, HEADER, REMOTE } from './layout.ts';
+import { hashWords, RecordIndex, RecordPool } from './records.ts';
+
+/** The id of "behind our own TAP". */
+export const LOCAL = 0;
+
+/** No such remote, or no room for it. */
+export const NO_REMOTE = -1;
+
+/** Tenths of a second a remote stays known after its last entry went: longer than any thread can hold an id it has just looked up. */
+const IDLE_TENTHS = 100;
+
+/**
+ * Remote VTEPs, interned: an address gets a small id for as long as an entry or a flood list names it. Addresses are four words,
+ * IPv4 as ::ffff:a.b.c.d. `find` and the readers take no lock; everything else is called with the FDB's lock held.
+ */
+export class RemoteTable {
+  readonly #header: Int32Array;
+  readonly #remotes: Int32Array;
+  readonly #index: RecordIndex;
+  readonly #pool: RecordPool;
+  readonly #seed: number;
+
+  constructor(memory: FdbMemory) {
+    this.#header = memory.header;
+    this.#remotes = memory.remotes;
+    this.#seed = memory.header[HEADER.seed] as number;
+    this.#index = new RecordIndex(memory.remoteIndex, (id) => this.#hashOf(id));
+    const place = { records: memory.remotes, recordWords: REMOTE.words, linkWord: REMOTE.idleSince };
+    this.#pool = new RecordPool(
+      { header: memory.header, free: HEADER.remotesFree, used: HEADER.remotesUsed, ...place },
+      LOCAL + 1,
+    );
+  }
+
+  /** The id of an address, or NO_REMOTE. */
+  find(a: number, b: number, c: number, d: number): number {
+    for (let slot = this.#index.slot(this.#hash(a, b, c, d)); ; slot = this.#index.next(slot)) {
+      const id = this.#index.at(slot);
+      if (id < 0) return NO_REMOTE;
+      const at = id * REMOTE.words;
+      if (
+        this.#remotes[at + 3] === (d | 0) &&
+        this.#remotes[at + 2] === (c | 0) &&
+        this.#remotes[at + 1] === (b | 0) &&
+        this.#remotes[at] === (a | 0)
+      ) {
+        return id;
+      }
+    }
+  }
+
+  /** Word 0–3 of a remote's address, signed. */
+  word(id: number, index: number): number {
+    return this.#remotes[id * REMOTE.words + index] as number;
+  }
+
+  /** Remotes known. */
+  get count(): number {
+    return Atomics.load(this.#header, HEADER.remotes);
+  }
+
+  /** Finds or makes the id of an address; NO_REMOTE when the table is full. The caller retains it before it lets the lock go. */
+  intern(a: number, b: number, c: number, d: number): number {
+    const known = this.find(a, b, c, d);
+    if (known !== NO_REMOTE) return known;
+    const id = this.#pool.take();
+    if (id < 0) return NO_REMOTE;
+    const at = id * REMOTE.words;
+    this.#remotes[at] = a;
+    this.#remotes[at + 1] = b;
+    this.#remotes[at + 2] = c;
+    this.#remotes[at + 3] = d;
+    this.#remotes[at + REMOTE.references] = 0;
+    this.#index.insert(this.#hash(a, b, c, d), id);
+    Atomics.add(this.#header, HEADER.remotes, 1);
+    return id;
+  }
+
+  retain(id: number): void {
+    if (id === LOCAL) return;
+    this.#remotes[id * REMOTE.words + REMOTE.references] = this.#references(id) + 1;
+  }
+
+  /** @param now tenths of a second */
+  release(id: number, now: number): void {
+    if (id === LOCAL) return;
+    const at = id * REMOTE.words;
+    this.#remotes[at + REMOTE.references] = this.#references(id) - 1;
+    this.#remotes[at + REMOTE.idleSince] = now;
+  }
+
+  /** Forgets remotes that nothing has named for IDLE_TENTHS. */
+  reclaimIdle(now: number): void {
+    for (let id = LOCAL + 1; id < this.#pool.end; id++) {
+      if (this.#references(id) !== 0) continue;
+      if (now - (this.#remotes[id * REMOTE.words + REMOTE.idleSince] as number) < IDLE_TENTHS) continue;
+      this.#index.remove(this.#hashOf(id), id);
+      // Below zero marks a free record, so that this loop passes it by.
+      this.#remotes[id * REMOTE.words + REMOTE.references] = -1;
+      this.#pool.give(id);
+      Atomics.sub(this.#header, HEADER.remotes, 1);
+    }
+  }
+
+  #references(id: number): number {
+    return this.#remotes[id * REMOTE.words + REMOTE.references] as number;
+  }
+
+  #hashOf(id: number): number {
+    return this.#hash(this.word(id, 0), this.word(id, 1), this.word(id, 2), this.word(id, 3));
+  }
+
+  #hash(a: number, b: number, c: number, d: number): number {
+    return hashWords(this.#seed, a ^ Math.imul(b, 0x9e37_79b1), c, d);
+  }
+}

@@ -1,0 +1,214 @@
+import { ENTRY, type FdbMemory, HEADER } from './layout.ts';
+import { hashWords, RecordIndex, RecordPool } from './records.ts';
+
+/** No entry. */
+export const NO_ENTRY = -1;
+
+/** What `consistentValue` answers while a writer is at the entry. */
+export const TORN = -1;
+
+/** Bits of ENTRY.segment above the segment number: the entry's kind. A free record has neither. */
+export const DYNAMIC = 1 << 24;
+export const STATIC = 1 << 25;
+const SEGMENT_MASK = 0xff_ffff;
+
+/**
+ * The entries themselves: (segment, MAC) to remote. Lookups take no lock. Each entry has a version, odd while it is written, read before
+ * and after its words: a change in between makes the lookup miss. Writers hold the FDB's lock.
+ */
+export class EntryTable {
+  readonly #entries: Int32Array;
+  readonly #header: Int32Array;
+  readonly #index: RecordIndex;
+  readonly #pool: RecordPool;
+  readonly #seed: number;
+
+  constructor(memory: FdbMemory) {
+    this.#entries = memory.entries;
+    this.#header = memory.header;
+    this.#seed = memory.header[HEADER.seed] as number;
+    this.#index = new RecordIndex(memory.entryIndex, (entry) => this.#hashOf(entry));
+    this.#pool = new RecordPool(
+      {
+        header: memory.header,
+        free: HEADER.entriesFree,
+        used: HEADER.entriesUsed,
+        records: memory.entries,
+        recordWords: ENTRY.words,
+        linkWord: ENTRY.heard,
+      },
+      0,
+    );
+  }
+
+  /**
+   * The entry of a MAC, or NO_ENTRY. Without the lock it may miss an entry that is being moved in the index, and what it found may change
+   * at any time: read it with `consistentValue`, which is given the same MAC.
+   */
+  find(segment: number, high: number, low: number): number {
+    const index = this.#index;
+    for (let slot = index.slot(this.#hash(segment, high, low)); ; slot = index.next(slot)) {
+      const entry = index.at(slot);
+      if (entry < 0) return NO_ENTRY;
+      const at = entry * ENTRY.words;
+      if (
+        this.#entries[at + ENTRY.macHigh] === (high | 0) &&
+        (this.#entries[at + ENTRY.macLow] as number) >>> 16 === low &&
+        ((this.#entries[at + ENTRY.segment] as number) & SEGMENT_MASK) === segment
+      ) {
+        return entry;
+      }
+    }
+  }
+
+  /**
+   * Kind and remote of an entry as they stood together at one moment, for the MAC that `find` was given: `DYNAMIC` or `STATIC`, or-ed with
+   * the remote id; TORN if a writer was there or the record is another MAC's by now.
+   */
+  consistentValue(entry: number, segment: number, high: number, low: number): number {
+    const entries = this.#entries;
+    const at = entry * ENTRY.words;
+    const version = Atomics.load(entries, at + ENTRY.version);
+    const kindAndSegment = Atomics.load(entries, at + ENTRY.segment);
+    const macHigh = Atomics.load(entries, at + ENTRY.macHigh);
+    const macLowAndRemote = Atomics.load(entries, at + ENTRY.macLow);
+    if ((version & 1) !== 0 || Atomics.load(entries, at + ENTRY.version) !== version) return TORN;
+    if ((kindAndSegment & SEGMENT_MASK) !== segment || macHigh !== (high | 0) || macLowAndRemote >>> 16 !== low)
+      return TORN;
+    const kind = kindAndSegment & ~SEGMENT_MASK;
+    return kind === 0 ? TORN : kind | (macLowAndRemote & 0xffff);
+  }
+
+  /** Tenths of a second at which a dynamic entry was last heard. */
+  heard(entry: number): number {
+    return this.#entries[entry * ENTRY.words + ENTRY.heard] as number;
+  }
+
+  /** One plain store, no lock: at worst it makes a record that has just become another MAC's look a little younger. */
+  touch(entry: number, now: number): void {
+    const at = entry * ENTRY.words + ENTRY.heard;
+    if (this.#entries[at] !== now) this.#entries[at] = now;
+  }
+
+  /** Whether a learned entry is past its time, whatever the sweep does. */
+  isExpired(entry: number, now: number): boolean {
+    const ageing = this.#header[HEADER.ageingTenths] as number;
+    return ageing !== 0 && now - this.heard(entry) >= ageing;
+  }
+
+  segmentOf(entry: number): number {
+    return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & SEGMENT_MASK;
+  }
+
+  /** DYNAMIC, STATIC, or 0 for a record that is free. */
+  kindOf(entry: number): number {
+    return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & ~SEGMENT_MASK;
+  }
+
+  remoteOf(entry: number): number {
+    return (this.#entries[entry * ENTRY.words + ENTRY.macLow] as number) & 0xffff;
+  }
+
+  macHighOf(entry: number): number {
+    return (this.#entries[entry * ENTRY.words + ENTRY.macHigh] as number) >>> 0;
+  }
+
+  macLowOf(entry: number): number {
+    return (this.#entries[entry * ENTRY.words + ENTRY.macLow] as number) >>> 16;
+  }
+
+  movesOf(entry: number): number {
+    return this.#entries[entry * ENTRY.words + ENTRY.moves] as number;
+  }
+
+  /** One past the highest record ever used: the range to walk. */
+  get end(): number {
+    return this.#pool.end;
+  }
+
+  /** Entries there are, of all segments. */
+  get count(): number {
+    return Atomics.load(this.#header, HEADER.entries);
+  }
+
+  /** Makes an entry for a MAC that has none; NO_ENTRY when the table is full. Lock held. */
+  insert(value: { segment: number; high: number; low: number; remote: number; kind: number; now: number }): number {
+    const entry = this.#pool.take();
+    if (entry < 0) return NO_ENTRY;
+    const { segment, high, low, remote, kind, now } = value;
+    const at = entry * ENTRY.words;
+    this.#beginWrite(at);
+    this.#entries[at + ENTRY.segment] = kind | segment;
+    this.#entries[at + ENTRY.macHigh] = high;
+    this.#entries[at + ENTRY.macLow] = (low << 16) | remote;
+    this.#entries[at + ENTRY.heard] = now;
+    this.#entries[at + ENTRY.moves] = 0;
+    this.#endWrite(at);
+    this.#index.insert(this.#hash(segment, high, low), entry);
+    Atomics.add(this.#header, HEADER.entries, 1);
+    return entry;
+  }
+
+  /** Changes what an entry says. Lock held. */
+  update(entry: number, value: { remote: number; kind: number; moves: number; now: number }): void {
+    const at = entry * ENTRY.words;
+    this.#beginWrite(at);
+    this.#entries[at + ENTRY.segment] = value.kind | this.segmentOf(entry);
+    this.#entries[at + ENTRY.macLow] = (this.macLowOf(entry) << 16) | value.remote;
+    this.#entries[at + ENTRY.heard] = value.now;
+    this.#entries[at + ENTRY.moves] = value.moves;
+    this.#endWrite(at);
+  }
+
+  /** Lock held. */
+  remove(entry: number): void {
+    const at = entry * ENTRY.words;
+    this.#index.remove(this.#hashOf(entry), entry);
+    this.#beginWrite(at);
+    this.#entries[at + ENTRY.segment] = 0;
+    this.#endWrite(at);
+    this.#pool.give(entry);
+    Atomics.sub(this.#header, HEADER.entries, 1);
+  }
+
+  /**
+   * Makes index, free list and count anew from the entries that were written whole, after a writer died half-way. Lock held.
+   * Entries that were being written are lost; they are learned again.
+   */
+  rebuild(): void {
+    this.#index.clear();
+    this.#header[HEADER.entriesFree] = 0;
+    Atomics.store(this.#header, HEADER.entries, 0);
+    for (let entry = 0; entry < this.end; entry++) {
+      const at = entry * ENTRY.words;
+      if (((this.#entries[at + ENTRY.version] as number) & 1) !== 0) {
+        this.#entries[at + ENTRY.segment] = 0;
+        this.#endWrite(at);
+      }
+      const isDuplicate = this.find(this.segmentOf(entry), this.macHighOf(entry), this.macLowOf(entry)) !== NO_ENTRY;
+      if (this.kindOf(entry) === 0 || isDuplicate) {
+        this.#entries[at + ENTRY.segment] = 0;
+        this.#pool.give(entry);
+      } else {
+        this.#index.insert(this.#hashOf(entry), entry);
+        Atomics.add(this.#header, HEADER.entries, 1);
+      }
+    }
+  }
+
+  #beginWrite(at: number): void {
+    Atomics.add(this.#entries, at + ENTRY.version, 1);
+  }
+
+  #endWrite(at: number): void {
+    Atomics.add(this.#entries, at + ENTRY.version, 1);
+  }
+
+  #hashOf(entry: number): number {
+    return this.#hash(this.segmentOf(entry), this.macHighOf(entry), this.macLowOf(entry));
+  }
+
+  #hash(segment: number, high: number, low: number): number {
+    return hashWords(this.#seed, segment, high, low);
+  }
+}

@@ -1,0 +1,70 @@
+import { MAX_SEGMENTS } from '../lib/limits.ts';
+import { RX_REASONS, TX_REASONS } from './drop-reason.ts';
+
+/**
+ * One worker's counters in shared memory: a row of doubles per segment, one before them for packets of no segment. Only the worker
+ * writes; whoever reads adds the workers up. Packets are VXLAN datagrams, bytes are inner bytes.
+ */
+
+const RX_PACKETS = 0;
+const RX_BYTES = 1;
+const TX_PACKETS = 2;
+const TX_BYTES = 3;
+const RX_DROPS = 4;
+const TX_DROPS = RX_DROPS + RX_REASONS.length;
+const ROW = TX_DROPS + TX_REASONS.length;
+
+/** The "segment" of packets that were dropped before their segment was known. */
+export const NO_SEGMENT = -1;
+
+export class Counters {
+  readonly #cells: Float64Array;
+
+  static createMemory(): SharedArrayBuffer {
+    return new SharedArrayBuffer((MAX_SEGMENTS + 1) * ROW * Float64Array.BYTES_PER_ELEMENT);
+  }
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#cells = new Float64Array(memory);
+  }
+
+  received(segment: number, bytes: number): void {
+    const row = (segment + 1) * ROW;
+    this.#add(row + RX_PACKETS, 1);
+    this.#add(row + RX_BYTES, bytes);
+  }
+
+  sent(segment: number, bytes: number): void {
+    const row = (segment + 1) * ROW;
+    this.#add(row + TX_PACKETS, 1);
+    this.#add(row + TX_BYTES, bytes);
+  }
+
+  /** @param reason one of RX_DROP */
+  rxDropped(segment: number, reason: number): void {
+    this.#add((segment + 1) * ROW + RX_DROPS + reason, 1);
+  }
+
+  /** @param reason one of TX_DROP */
+  txDropped(segment: number, reason: number): void {
+    this.#add((segment + 1) * ROW + TX_DROPS + reason, 1);
+  }
+
+  /** Drops of one segment, or of NO_SEGMENT, by reason number. */
+  drops(segment: number): { rx: Float64Array; tx: Float64Array } {
+    const row = (segment + 1) * ROW;
+    return {
+      rx: this.#cells.slice(row + RX_DROPS, row + TX_DROPS),
+      tx: this.#cells.slice(row + TX_DROPS, row + ROW),
+    };
+  }
+
+  /** Starts a segment's row at zero, for a segment number that is used again. */
+  reset(segment: number): void {
+    this.#cells.fill(0, (segment + 1) * ROW, (segment + 2) * ROW);
+  }
+
+  #add(cell: number, amount: number): void {
+    this.#cells[cell] = (this.#cells[cell] as number) + amount;
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Why a frame was dropped, in the order in which the reasons are tested; the first that holds counts. The names are API
+ * (`vtepctl drops`, metrics). Some belong to features that later releases bring; their counters stay at zero until then.
+ */
+
+/** The frame went on. */
+export const FORWARDED = -1;
+
+/** Underlay to overlay. */
+export const RX_REASONS = [
+  'short',
+  'vtep-not-allowed',
+  'own-packet',
+  'no-i-flag',
+  'reserved-bits',
+  'unknown-vni',
+  'wrong-group',
+  'ecn',
+  'short-inner',
+  'bad-source-mac',
+  'own-mac',
+  'link-local',
+  'inner-vlan',
+  'oversize',
+  'static-conflict',
+  'storm',
+  'tap-down',
+] as const;
+
+/** Overlay to underlay. */
+export const TX_REASONS = [
+  'short',
+  'bad-source-mac',
+  'static-conflict',
+  'inner-vlan',
+  'unknown-vlan',
+  'link-local',
+  'suppressed',
+  'local',
+  'flood-off',
+  'storm',
+  'no-remote',
+  'oversize',
+  'send-full',
+  'send-error',
+] as const;
+
+type Numbered<Names extends readonly string[]> = { readonly [Name in Names[number]]: number };
+
+const numbered = <const Names extends readonly string[]>(names: Names) =>
+  Object.freeze(Object.fromEntries(names.map((name, index) => [name, index]))) as Numbered<Names>;
+
+/** Reason names to small integers: what the data path counts by. */
+export const RX_DROP = numbered(RX_REASONS);
+export const TX_DROP = numbered(TX_REASONS);

@@ -1,0 +1,94 @@
+import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
+import { describeFrame } from '../offload/partial-frame.ts';
+import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import type { SegmentMap } from '../segment/segment-map.ts';
+import {
+  hasEthernetHeader,
+  hasValidSource,
+  isLinkLocalDestination,
+  macHigh,
+  macLow,
+  SOURCE_MAC_AT,
+} from '../wire/ethernet.ts';
+import type { FrameHeaders } from '../wire/ip.ts';
+import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
+import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
+import { RX_DROP } from './drop-reason.ts';
+
+/** Takes frames for the overlay: the TAPs, or their in-memory twin. */
+export interface FrameSink {
+  /**
+   * Writes one frame, preceded by its vnet header, at once; the buffer is the caller's again on return.
+   *
+   * @param length of both together
+   * @returns FORWARDED, or the RX_DROP reason why it could not
+   */
+  deliver(tap: number, at: number, length: number): number;
+}
+
+/** What `receive` works with; one per worker, made once. */
+export interface ReceivePath {
+  /** The worker's slab. Two octets in front of each datagram are free for the vnet header. */
+  readonly view: DataView;
+  readonly segments: SegmentMap;
+  readonly fdb: Fdb;
+  readonly taps: FrameSink;
+  readonly headers: FrameHeaders;
+  /** Where the datagram came from, set by the caller. */
+  readonly source: SourceAddress;
+  /** Whether an address is one of this VTEP's own. */
+  readonly isOwnAddress: (source: SourceAddress) => boolean;
+  readonly dropReservedBits: boolean;
+  /** Out: the segment the datagram belongs to, once that is known. */
+  segment: Segment | undefined;
+}
+
+/**
+ * Underlay to overlay: one VXLAN datagram, in the order of RFC 7348 §4.1 and §5. What comes out of here goes to the TAP and never back to
+ * the underlay (split horizon).
+ *
+ * @param at first octet of the VXLAN header in the slab; the frame is changed in place
+ * @param length of the UDP payload
+ * @param group number of the group whose socket it came by, NO_GROUP if it was unicast
+ * @param now tenths of a second
+ * @returns FORWARDED or an RX_DROP reason; a dropped frame teaches nothing
+ */
+export function receive(path: ReceivePath, at: number, length: number, group: number, now: number): number {
+  const { view, fdb, source } = path;
+  path.segment = undefined;
+  if (!hasVxlanHeader(length)) return RX_DROP.short;
+  if (path.isOwnAddress(source)) return RX_DROP['own-packet'];
+  if (!hasVniFlag(view, at)) return RX_DROP['no-i-flag'];
+  if (path.dropReservedBits && hasReservedBits(view, at)) return RX_DROP['reserved-bits'];
+  const segment = path.segments.byVni(vxlanVni(view, at));
+  if (segment === undefined) return RX_DROP['unknown-vni'];
+  path.segment = segment;
+  if (group !== NO_GROUP && group !== segment.group) return RX_DROP['wrong-group'];
+
+  let frameAt = at + VXLAN_HEADER_BYTES;
+  let frameBytes = length - VXLAN_HEADER_BYTES;
+  if (!hasEthernetHeader(frameBytes)) return RX_DROP['short-inner'];
+  if (!hasValidSource(view, frameAt)) return RX_DROP['bad-source-mac'];
+  const high = macHigh(view, frameAt + SOURCE_MAC_AT);
+  const low = macLow(view, frameAt + SOURCE_MAC_AT);
+  if (high === segment.tapMacHigh && low === segment.tapMacLow) return RX_DROP['own-mac'];
+  if (isLinkLocalDestination(view, frameAt)) return RX_DROP['link-local'];
+  if (segment.innerVlan === INNER_VLAN.drop && hasVlan(view, frameAt, frameBytes)) return RX_DROP['inner-vlan'];
+  if (segment.innerVlan === INNER_VLAN.strip) {
+    const stripped = stripVlanTags(view, frameAt, frameBytes);
+    frameAt += stripped;
+    frameBytes -= stripped;
+  }
+
+  const { index, maxMacs } = segment;
+  if (!segment.tapUp) {
+    return fdb.conflicts(index, high, low, source) ? RX_DROP['static-conflict'] : RX_DROP['tap-down'];
+  }
+  if (segment.learning && fdb.learn(index, high, low, source, maxMacs, now) === LEARNED.conflict) {
+    return RX_DROP['static-conflict'];
+  }
+  const headerAt = frameAt - VNET_HDR_BYTES;
+  describeFrame(view, headerAt, frameAt, frameBytes, segment.tapMtuBytes, path.headers);
+  return path.taps.deliver(segment.tap, headerAt, VNET_HDR_BYTES + frameBytes);
+}

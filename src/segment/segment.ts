@@ -1,0 +1,42 @@
+/** What the data path knows of one VNI. Plain values: a control plane makes one, a worker receives a copy. */
+
+/** Frames with an inner 802.1Q tag (RFC 7348 §6.1). */
+export const INNER_VLAN = { drop: 0, strip: 1, pass: 2 } as const;
+
+/** The segment floods to no group, or the datagram did not come by one. */
+export const NO_GROUP = -1;
+
+export interface Segment {
+  /** Small dense number: the segment's row in the FDB and in the counters. */
+  readonly index: number;
+  /** 0–16777215. */
+  readonly vni: number;
+  /** Number of the underlay port that its datagrams leave by. */
+  readonly underlay: number;
+  /** Number of its multicast group on that underlay, or NO_GROUP. */
+  readonly group: number;
+  /** The group's address as the last word of an IPv4-mapped address, signed; 0 with NO_GROUP. */
+  readonly groupAddress: number;
+  /** Remote ids of the unicast flood list, distinct, own addresses left out. */
+  readonly floodRemotes: readonly number[];
+  /** Number of its TAP. */
+  readonly tap: number;
+  /** Whether the TAP takes frames. */
+  readonly tapUp: boolean;
+  /** The TAP's MTU in octets. */
+  readonly tapMtuBytes: number;
+  /** The TAP's MAC: frames from the underlay that claim it are echoes. */
+  readonly tapMacHigh: number;
+  readonly tapMacLow: number;
+  /** The longest Ethernet frame, without FCS, that fits the underlay's MTU once encapsulated. */
+  readonly maxFrameBytes: number;
+  readonly learning: boolean;
+  readonly maxMacs: number;
+  /** One of INNER_VLAN. */
+  readonly innerVlan: number;
+}
+
+/** The control plane's word to the data path; every control plane speaks these. */
+export type SegmentUpdate =
+  /** Adds a segment, or replaces the one of that index. */
+  { readonly kind: 'put'; readonly segment: Segment } | { readonly kind: 'remove'; readonly index: number };

@@ -1,0 +1,68 @@
+import { constants } from 'node:os';
+import { type ErrorCode, VtepError } from '../lib/errors.ts';
+import { errno } from './libc.ts';
+
+/** errno values that the code itself acts upon (Linux, asm-generic). */
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EBUSY: 16,
+  EEXIST: 17,
+  ENODEV: 19,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EBADFD: 77,
+  EMSGSIZE: 90,
+  EADDRINUSE: 98,
+  EADDRNOTAVAIL: 99,
+  ENOBUFS: 105,
+} as const;
+
+/** What an operator can do about an errno, where the place it came from does not know better. */
+const REMEDIES: Partial<Record<string, string>> = {
+  EPERM: 'run vtepd as root or give it CAP_NET_ADMIN',
+  EACCES: 'run vtepd as root or give it access',
+  EMFILE: 'raise the limit of open files (LimitNOFILE= or ulimit -n)',
+  ENFILE: 'raise fs.file-max',
+  ENOMEM: 'free memory or lower the number of VNIs',
+  ENOBUFS: 'raise net.core.optmem_max, or net.ipv4.igmp_max_memberships if a group was joined',
+  EADDRNOTAVAIL: 'give the address to an interface of this host, or name another one with --local',
+  EADDRINUSE: 'stop what uses it, or choose another one',
+  ENODEV: 'name an interface that exists',
+};
+
+const NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+export function errnoName(value: number): string {
+  return NAMES.get(value) ?? (value === ERRNO.EBADFD ? 'EBADFD' : `errno ${value}`);
+}
+
+/** A system call that the kernel refused. */
+export class SysError extends VtepError {
+  readonly errno: number;
+
+  constructor(object: string, value: number, { code = 'ERR_VTEP_SYSTEM', remedy }: SysErrorOptions = {}) {
+    const name = errnoName(value);
+    super(code, { object, cause: name, remedy: remedy ?? REMEDIES[name] });
+    this.name = 'SysError';
+    this.errno = value;
+  }
+}
+
+export interface SysErrorOptions {
+  readonly code?: ErrorCode;
+  /** Instead of the general remedy for the errno. */
+  readonly remedy?: string | undefined;
+}
+
+/** Passes a system call's result through, or throws what errno says about `object`. */
+export function check(result: number, object: string, options?: SysErrorOptions): number {
+  if (result < 0) throw new SysError(object, errno(), options);
+  return result;
+}

@@ -1,0 +1,175 @@
+import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
+import { addressOf, bind, close, errno, getsockopt, recv, setsockopt, socket } from './libc.ts';
+import { check, SysError } from './sys-error.ts';
+
+/** UDP sockets over IPv4 with the options a VTEP needs and node:dgram does not offer. All are non-blocking and close on exec. */
+
+const AF_INET = 2;
+const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000;
+const SOCKADDR_IN_BYTES = 16;
+
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_BINDTODEVICE = 25;
+const SO_ATTACH_FILTER = 26;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const SO_MEMINFO = 55;
+const SK_MEMINFO_DROPS = 8;
+const SK_MEMINFO_WORDS = 9;
+
+const IPPROTO_IP = 0;
+const IP_TOS = 1;
+const IP_TTL = 2;
+const IP_MTU_DISCOVER = 10;
+const IP_RECVERR = 11;
+const IP_MULTICAST_IF = 32;
+const IP_MULTICAST_TTL = 33;
+const IP_MULTICAST_LOOP = 34;
+const IP_ADD_MEMBERSHIP = 35;
+const IP_MULTICAST_ALL = 49;
+
+/** Sets DF and never fragments here: RFC 7348 §4.3. */
+const IP_PMTUDISC_DO = 2;
+/** Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE. */
+const IP_PMTUDISC_INTERFACE = 4;
+
+const MSG_DONTWAIT = 0x40;
+const MSG_ERRQUEUE = 0x2000;
+
+/** A socket that only receives VXLAN sent to `local`, bound without SO_REUSEPORT: a second vtepd must fail, not steal flows. */
+export function openUnicastSocket(local: IpAddress, port: number): number {
+  return openBound(local, port, (fd) => growReceiveBuffer(fd));
+}
+
+/**
+ * A socket that receives one group's datagrams on one interface and nothing else: bound to the group, to the device, and deaf to groups
+ * that others on the host have joined. One per group, since memberships are limited per socket.
+ */
+export function openGroupSocket(group: IpAddress, port: number, device: { name: string; index: number }): number {
+  return openBound(group, port, (fd, object) => {
+    const name = Buffer.from(`${device.name}\0`);
+    check(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), `${object} on ${device.name}`);
+    setInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+    growReceiveBuffer(fd);
+  });
+}
+
+/** Joins `group` on an interface (IGMP). Undone by closing the socket. */
+export function joinGroup(fd: number, group: IpAddress, device: { name: string; index: number }): void {
+  const request = Buffer.alloc(12);
+  request.set(ipBytes(group), 0);
+  request.writeInt32LE(device.index, 8);
+  check(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, request, request.length), `group ${group} on ${device.name}`);
+}
+
+export interface SendOptions {
+  readonly ttl: number;
+  readonly mcastTtl: number;
+  /** Outer TOS octet. */
+  readonly tos: number;
+  readonly df: 'set' | 'unset';
+  /** Index of the interface that multicast leaves by. */
+  readonly deviceIndex: number;
+}
+
+/** A socket of the source-port pool: only sends. */
+export function openSendSocket(local: IpAddress, port: number, options: SendOptions): number {
+  return openBound(local, port, (fd) => {
+    dropAllReceived(fd);
+    setInt(fd, IPPROTO_IP, IP_TTL, options.ttl);
+    setInt(fd, IPPROTO_IP, IP_TOS, options.tos);
+    setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, options.df === 'set' ? IP_PMTUDISC_DO : IP_PMTUDISC_INTERFACE);
+    setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, options.mcastTtl);
+    // Own floods would come back otherwise.
+    setInt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
+    // Without it the kernel hides what a queue in the way has dropped.
+    setInt(fd, IPPROTO_IP, IP_RECVERR, 1);
+    setMulticastInterface(fd, options.deviceIndex);
+    growBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+  });
+}
+
+/** Set again when the interface has been deleted and made anew. */
+export function setMulticastInterface(fd: number, deviceIndex: number): void {
+  const request = Buffer.alloc(12);
+  request.writeInt32LE(deviceIndex, 8);
+  check(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, request, request.length), `interface ${deviceIndex}`);
+}
+
+const errorDatagram = Buffer.alloc(1);
+
+/**
+ * Takes the ICMP errors off a send socket; each would otherwise fail one send to anybody. Bounded, since more may keep coming.
+ *
+ * @returns whether there were any
+ */
+export function drainErrorQueue(fd: number): boolean {
+  let drained = 0;
+  while (drained < 64 && recv(fd, errorDatagram, 1, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0) drained++;
+  return drained > 0;
+}
+
+/** Datagrams the kernel dropped at this socket because its buffer was full, since it was opened. */
+export function droppedByKernel(fd: number): number {
+  const info = Buffer.alloc(SK_MEMINFO_WORDS * 4);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(info.length);
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, length) < 0) return 0;
+  return info.readUInt32LE(SK_MEMINFO_DROPS * 4);
+}
+
+function openBound(address: IpAddress, port: number, prepare: (fd: number, object: string) => void): number {
+  const object = `UDP ${address}:${port}`;
+  const fd = check(socket(AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), object);
+  try {
+    prepare(fd, object);
+    const name = Buffer.alloc(SOCKADDR_IN_BYTES);
+    name.writeUInt16LE(AF_INET, 0);
+    name.writeUInt16BE(port, 2);
+    name.set(ipBytes(address), 4);
+    check(bind(fd, name, name.length), object);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+/** A classic BPF program of one instruction, "return 0": nothing is queued on a socket that nobody reads. */
+function dropAllReceived(fd: number): void {
+  const BPF_RET_K = 0x06;
+  const program = Buffer.alloc(8);
+  program.writeUInt16LE(BPF_RET_K, 0);
+  attachFilter(fd, program);
+}
+
+/** struct sock_fprog: a count and a pointer to the instructions. */
+function attachFilter(fd: number, program: Buffer): void {
+  const sockFprog = Buffer.alloc(16);
+  sockFprog.writeUInt16LE(program.length / 8, 0);
+  sockFprog.writeBigUInt64LE(BigInt(addressOf(program)), 8);
+  check(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, sockFprog, sockFprog.length), 'socket filter');
+}
+
+function growReceiveBuffer(fd: number): void {
+  growBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+}
+
+/** Beyond net.core.rmem_max and wmem_max where CAP_NET_ADMIN allows, else as far as they go. */
+function growBuffer(fd: number, force: number, plain: number): void {
+  const size = int32(SOCKET_BUFFER_BYTES);
+  if (setsockopt(fd, SOL_SOCKET, force, size, 4) < 0) setsockopt(fd, SOL_SOCKET, plain, size, 4);
+}
+
+function setInt(fd: number, level: number, name: number, value: number): void {
+  if (setsockopt(fd, level, name, int32(value), 4) < 0) throw new SysError(`socket option ${level}/${name}`, errno());
+}
+
+function int32(value: number): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeInt32LE(value);
+  return buffer;
+}

@@ -1,0 +1,7 @@
+/** The part of WebAssembly that vtepd uses; neither TypeScript's es2023 library nor @types/node 20 declares it. */
+declare namespace WebAssembly {
+  class Memory {
+    constructor(descriptor: { initial: number; maximum: number });
+    readonly buffer: ArrayBuffer;
+  }
+}

@@ -1,0 +1,101 @@
+import type { RemoteTable } from '../fdb/remotes.ts';
+import type { Counters } from '../forward/counters.ts';
+import { MAX_DATAGRAM_BYTES } from '../lib/limits.ts';
+import { NO_GROUP, type Segment } from '../segment/segment.ts';
+import { recvmmsg } from '../sys/libc.ts';
+import { MessageArray } from '../sys/mmsg.ts';
+import type { Slab } from '../sys/slab.ts';
+import { SendQueue } from './send-queue.ts';
+import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
+
+/** As for TAP slots: an odd number of extra cache lines. Buffers are 64 KB whatever the MTU, for a kernel peer's super-frames. */
+const SLOT_BYTES = MAX_DATAGRAM_BYTES + 17 * 64;
+
+const MSG_DONTWAIT = 0x40;
+
+/** The fourth word of an IPv4-mapped address: the IPv4 address. */
+const IPV4_WORD = 3;
+
+/** The kernel's UDP sockets: receives by recvmmsg, sends by one sendmmsg per source port and batch. */
+export class KernelUdpPort implements UdpPort {
+  readonly #slab: Slab;
+  readonly #remotes: RemoteTable;
+  readonly #counters: Counters;
+  readonly #port: number;
+  readonly #received: MessageArray;
+  readonly #slotsAt: number;
+  readonly #sockets = new Map<number, { fd: number; group: number }>();
+  readonly #pools: SendQueue[][] = [];
+
+  /** @param port destination UDP port of everything sent */
+  constructor(slab: Slab, remotes: RemoteTable, counters: Counters, port: number) {
+    this.#slab = slab;
+    this.#remotes = remotes;
+    this.#counters = counters;
+    this.#port = port;
+    this.#slotsAt = slab.allocate(DATAGRAM_BATCH * SLOT_BYTES);
+    this.#received = new MessageArray(slab, DATAGRAM_BATCH);
+    for (let i = 0; i < DATAGRAM_BATCH; i++) this.#received.setBuffer(i, this.datagramAt(i), MAX_DATAGRAM_BYTES);
+  }
+
+  /** @param group number of the group that the socket is bound to, or NO_GROUP */
+  addSocket(socket: number, fd: number, group: number): void {
+    this.#sockets.set(socket, { fd, group });
+  }
+
+  removeSocket(socket: number): void {
+    this.#sockets.delete(socket);
+  }
+
+  /** The send sockets of an underlay, one for each source port. */
+  addPool(underlay: number, fds: readonly number[]): void {
+    this.#pools[underlay] = fds.map((fd) => new SendQueue(this.#slab, fd, this.#port, this.#counters));
+  }
+
+  receive(socket: number): number {
+    const entry = this.#sockets.get(socket);
+    if (entry === undefined) return 0;
+    const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
+    // Nothing there, or an error that the next call will not have: either way there is nothing to forward.
+    return Math.max(count, 0);
+  }
+
+  datagramAt(i: number): number {
+    return this.#slotsAt + i * SLOT_BYTES + DATAGRAM_HEADROOM;
+  }
+
+  datagramBytes(i: number): number {
+    return this.#received.length(i);
+  }
+
+  source(i: number): number {
+    return this.#received.source(i);
+  }
+
+  groupOf(socket: number): number {
+    return this.#sockets.get(socket)?.group ?? NO_GROUP;
+  }
+
+  toRemote(segment: Segment, remote: number, at: number, length: number, flow: number): void {
+    this.#queue(segment, flow)?.push(segment, this.#remotes.word(remote, IPV4_WORD), at, length);
+  }
+
+  toGroup(segment: Segment, at: number, length: number, flow: number): void {
+    this.#queue(segment, flow)?.push(segment, segment.groupAddress, at, length);
+  }
+
+  flush(): void {
+    for (let underlay = 0; underlay < this.#pools.length; underlay++) {
+      const pool = this.#pools[underlay] as SendQueue[];
+      for (let i = 0; i < pool.length; i++) {
+        const queue = pool[i] as SendQueue;
+        if (!queue.isEmpty) queue.flush();
+      }
+    }
+  }
+
+  #queue(segment: Segment, flow: number): SendQueue | undefined {
+    const pool = this.#pools[segment.underlay];
+    return pool?.[flow % pool.length];
+  }
+}

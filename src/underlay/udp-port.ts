@@ -1,0 +1,22 @@
+import type { DatagramSink } from '../forward/send.ts';
+
+/** Datagrams that one `receive` brings at most. */
+export const DATAGRAM_BATCH = 32;
+
+/** Room in front of a datagram, so that the inner frame stands on 16 octets and its vnet header fits before it. */
+export const DATAGRAM_HEADROOM = 8;
+
+/** The worker's side of the underlay: the kernel's UDP sockets by their numbers, or an in-memory twin. */
+export interface UdpPort extends DatagramSink {
+  /** Receives what waits at a socket, at most a batch. The datagrams stay in place until the next `receive`. How many. */
+  receive(socket: number): number;
+  /** Where the UDP payload of datagram `i` begins in the slab. */
+  datagramAt(i: number): number;
+  datagramBytes(i: number): number;
+  /** Outer source address of datagram `i`: IPv4 as a big-endian word, signed. */
+  source(i: number): number;
+  /** Number of the group whose socket this is, or NO_GROUP. */
+  groupOf(socket: number): number;
+  /** Sends all that is queued; the buffers are then the caller's again. What could not be sent is counted as dropped. */
+  flush(): void;
+}

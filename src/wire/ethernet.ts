@@ -1,0 +1,52 @@
+/**
+ * Ethernet II over a caller's buffer. `at` is always the offset of the frame's first octet; the caller has checked with
+ * `hasEthernetHeader` that the header is there.
+ *
+ *      0             6             12     14
+ *     +-------------+-------------+------+---------
+ *     | destination | source      | type | payload
+ *     +-------------+-------------+------+---------
+ */
+
+export const ETHERNET_HEADER_BYTES = 14;
+
+/** Offset of the source MAC in a frame. */
+export const SOURCE_MAC_AT = 6;
+
+export const ETHERTYPE = {
+  ipv4: 0x0800,
+  arp: 0x0806,
+  vlan: 0x8100,
+  ipv6: 0x86dd,
+  serviceVlan: 0x88a8,
+} as const;
+
+export function hasEthernetHeader(length: number): boolean {
+  return length >= ETHERNET_HEADER_BYTES;
+}
+
+/** First four octets of the MAC at `at`, unsigned. */
+export function macHigh(view: DataView, at: number): number {
+  return view.getUint32(at);
+}
+
+/** Last two octets of the MAC at `at`, unsigned. */
+export function macLow(view: DataView, at: number): number {
+  return view.getUint16(at + 4);
+}
+
+/** Broadcast or multicast destination. */
+export function isGroupDestination(view: DataView, at: number): boolean {
+  return (view.getUint8(at) & 1) !== 0;
+}
+
+/** A source MAC that may be learned: neither group (which would redirect all broadcast) nor zero. As is_valid_ether_addr() of the kernel. */
+export function hasValidSource(view: DataView, at: number): boolean {
+  const high = view.getUint32(at + SOURCE_MAC_AT);
+  return (high & 0x0100_0000) === 0 && (high !== 0 || view.getUint16(at + SOURCE_MAC_AT + 4) !== 0);
+}
+
+/** 01:80:c2:00:00:00 to …:0f: STP, LACP, LLDP and the like, which no bridge forwards (IEEE 802.1Q §8.6.3). */
+export function isLinkLocalDestination(view: DataView, at: number): boolean {
+  return view.getUint32(at) === 0x0180_c200 && (view.getUint16(at + 4) & 0xfff0) === 0;
+}

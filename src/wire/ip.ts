@@ -1,0 +1,92 @@
+import { ETHERNET_HEADER_BYTES, ETHERTYPE } from './ethernet.ts';
+import { VLAN_TAG_BYTES } from './vlan.ts';
+
+/** Finds the IP and transport headers of an Ethernet frame, for the flow hash and the offloads. */
+
+export const IP_PROTOCOL = { tcp: 6, udp: 17 } as const;
+
+/** Offsets from the transport header to its checksum field (RFC 9293 §3.1, RFC 768). */
+export const TCP_CHECKSUM_AT = 16;
+export const UDP_CHECKSUM_AT = 6;
+
+export const TCP_MIN_HEADER_BYTES = 20;
+export const UDP_HEADER_BYTES = 8;
+
+const IPV4_MIN_HEADER_BYTES = 20;
+const IPV6_HEADER_BYTES = 40;
+const MAX_VLAN_TAGS = 2;
+
+/** Filled by `locateHeaders`; owned and reused by the caller. Offsets are from the start of the buffer. */
+export interface FrameHeaders {
+  /** 4, 6, or 0 where the frame is not IP or is cut short inside the IP header. */
+  ipVersion: 0 | 4 | 6;
+  networkAt: number;
+  /** Where the IP packet ends by its own length field; never beyond the frame. What follows is Ethernet padding. */
+  networkEnd: number;
+  /** IP_PROTOCOL.tcp or .udp where that header is whole, unfragmented and directly behind the IP header; else 0. */
+  transport: number;
+  transportAt: number;
+}
+
+export function newFrameHeaders(): FrameHeaders {
+  return { ipVersion: 0, networkAt: 0, networkEnd: 0, transport: 0, transportAt: 0 };
+}
+
+/** Describes the frame of `length` octets at `at` in `headers`; looks through up to two VLAN tags. Never throws on any octets. */
+export function locateHeaders(view: DataView, at: number, length: number, headers: FrameHeaders): void {
+  headers.ipVersion = 0;
+  headers.transport = 0;
+  const end = at + length;
+  let networkAt = at + ETHERNET_HEADER_BYTES;
+  if (networkAt > end) return;
+  let type = view.getUint16(networkAt - 2);
+  for (let tags = 0; type === ETHERTYPE.vlan || type === ETHERTYPE.serviceVlan; tags++) {
+    networkAt += VLAN_TAG_BYTES;
+    if (tags === MAX_VLAN_TAGS || networkAt > end) return;
+    type = view.getUint16(networkAt - 2);
+  }
+  headers.networkAt = networkAt;
+  if (type === ETHERTYPE.ipv4) locateIpv4(view, networkAt, end, headers);
+  else if (type === ETHERTYPE.ipv6) locateIpv6(view, networkAt, end, headers);
+}
+
+function locateIpv4(view: DataView, at: number, end: number, headers: FrameHeaders): void {
+  if (at + IPV4_MIN_HEADER_BYTES > end) return;
+  const first = view.getUint8(at);
+  const headerBytes = (first & 0x0f) * 4;
+  const networkEnd = at + view.getUint16(at + 2);
+  if (first >> 4 !== 4 || headerBytes < IPV4_MIN_HEADER_BYTES || at + headerBytes > networkEnd || networkEnd > end)
+    return;
+  headers.ipVersion = 4;
+  headers.networkEnd = networkEnd;
+  const isFragment = (view.getUint16(at + 6) & 0x3fff) !== 0;
+  if (!isFragment) locateTransport(view, view.getUint8(at + 9), at + headerBytes, headers);
+}
+
+function locateIpv6(view: DataView, at: number, end: number, headers: FrameHeaders): void {
+  if (at + IPV6_HEADER_BYTES > end || view.getUint8(at) >> 4 !== 6) return;
+  const networkEnd = at + IPV6_HEADER_BYTES + view.getUint16(at + 4);
+  if (networkEnd > end) return;
+  headers.ipVersion = 6;
+  headers.networkEnd = networkEnd;
+  // Extension headers, fragments among them, are not walked: such packets are rare and go by addresses alone.
+  locateTransport(view, view.getUint8(at + 6), at + IPV6_HEADER_BYTES, headers);
+}
+
+function locateTransport(view: DataView, protocol: number, at: number, headers: FrameHeaders): void {
+  const available = headers.networkEnd - at;
+  if (protocol === IP_PROTOCOL.tcp) {
+    if (available < TCP_MIN_HEADER_BYTES) return;
+    const headerBytes = tcpHeaderBytes(view, at);
+    if (headerBytes < TCP_MIN_HEADER_BYTES || headerBytes > available) return;
+  } else if (protocol !== IP_PROTOCOL.udp || available < UDP_HEADER_BYTES) {
+    return;
+  }
+  headers.transport = protocol;
+  headers.transportAt = at;
+}
+
+/** Length of the TCP header at `at` by its data offset, options included. */
+export function tcpHeaderBytes(view: DataView, at: number): number {
+  return (view.getUint8(at + 12) >> 4) * 4;
+}

@@ -1,0 +1,51 @@
+import { ETHERTYPE } from './ethernet.ts';
+
+/**
+ * 802.1Q and 802.1ad tags over a caller's buffer.
+ *
+ *      0             6             12     14         16
+ *     +-------------+-------------+------+----------+------+---------
+ *     | destination | source      | TPID | PCP D VID | type | payload
+ *     +-------------+-------------+------+----------+------+---------
+ */
+
+export const VLAN_TAG_BYTES = 4;
+
+const TPID_AT = 12;
+const TCI_AT = 14;
+
+/** Both MACs, the tag, and the type behind it. */
+const TAGGED_HEADER_BYTES = 18;
+
+/** Whether the frame carries a whole tag. A frame that ends inside its tag carries none. */
+export function isVlanTagged(view: DataView, at: number, length: number): boolean {
+  if (length < TAGGED_HEADER_BYTES) return false;
+  const type = view.getUint16(at + TPID_AT);
+  return type === ETHERTYPE.vlan || type === ETHERTYPE.serviceVlan;
+}
+
+/** VLAN id of a tagged frame, 0–4095. */
+export function vlanId(view: DataView, at: number): number {
+  return view.getUint16(at + TCI_AT) & 0x0fff;
+}
+
+/** Whether any of the frame's outer tags names a VLAN. VID 0 does not: it gives a priority alone (802.1Q §9.6). */
+export function hasVlan(view: DataView, at: number, length: number): boolean {
+  // A frame seen from VLAN_TAG_BYTES on has its next tag where the first one was.
+  for (let skip = 0; isVlanTagged(view, at + skip, length - skip); skip += VLAN_TAG_BYTES) {
+    if (vlanId(view, at + skip) !== 0) return true;
+  }
+  return false;
+}
+
+/** Removes all outer tags by moving the MACs towards the payload. Returns how many octets later the frame now begins. */
+export function stripVlanTags(view: DataView, at: number, length: number): number {
+  let skip = 0;
+  for (; isVlanTagged(view, at + skip, length - skip); skip += VLAN_TAG_BYTES) {
+    // Back to front: each word is read before it is written over.
+    view.setUint32(at + skip + 12, view.getUint32(at + skip + 8));
+    view.setUint32(at + skip + 8, view.getUint32(at + skip + 4));
+    view.setUint32(at + skip + 4, view.getUint32(at + skip));
+  }
+  return skip;
+}
