@@ -170,7 +170,12 @@ export class Fdb {
       });
     }
     if (end < this.#table.end) return end;
-    this.#locked(() => this.remotes.reclaimIdle(now));
+    for (let remote = LOCAL + 1; remote < this.remotes.end; remote++) {
+      if (!this.remotes.isIdle(remote, now)) continue;
+      this.#locked(() => {
+        if (this.remotes.isIdle(remote, now)) this.remotes.forget(remote);
+      });
+    }
     return 0;
   }
 

@@ -22,9 +22,8 @@ export const HEADER = {
   groupsUsed: 7,
   bucketsFree: 8,
   bucketsUsed: 9,
-  remotes: 10,
-  remotesFree: 11,
-  remotesUsed: 12,
+  remotesFree: 10,
+  remotesUsed: 11,
   words: 16,
 } as const;
 

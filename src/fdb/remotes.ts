@@ -15,14 +15,12 @@ const IDLE_TENTHS = 100;
  * IPv4 as ::ffff:a.b.c.d. `find` and the readers take no lock; everything else is called with the FDB's lock held.
  */
 export class RemoteTable {
-  readonly #header: Int32Array;
   readonly #remotes: Int32Array;
   readonly #index: RecordIndex;
   readonly #pool: RecordPool;
   readonly #seed: number;
 
   constructor(memory: FdbMemory) {
-    this.#header = memory.header;
     this.#remotes = memory.remotes;
     this.#seed = memory.header[HEADER.seed] as number;
     this.#index = new RecordIndex(memory.remoteIndex, (id) => this.#hashOf(id));
@@ -55,9 +53,11 @@ export class RemoteTable {
     return this.#remotes[id * REMOTE.words + index] as number;
   }
 
-  /** Remotes known. */
+  /** Remotes that an entry or a flood list names. Walks the table. */
   get count(): number {
-    return Atomics.load(this.#header, HEADER.remotes);
+    let count = 0;
+    for (let id = LOCAL + 1; id < this.#pool.end; id++) if (this.#references(id) > 0) count++;
+    return count;
   }
 
   /** Finds or makes the id of an address; NO_REMOTE when the table is full. The caller retains it before it lets the lock go. */
@@ -73,7 +73,6 @@ export class RemoteTable {
     this.#remotes[at + 3] = d;
     this.#remotes[at + REMOTE.references] = 0;
     this.#index.insert(this.#hash(a, b, c, d), id);
-    Atomics.add(this.#header, HEADER.remotes, 1);
     return id;
   }
 
@@ -90,17 +89,23 @@ export class RemoteTable {
     this.#remotes[at + REMOTE.idleSince] = now;
   }
 
-  /** Forgets remotes that nothing has named for IDLE_TENTHS. */
-  reclaimIdle(now: number): void {
-    for (let id = LOCAL + 1; id < this.#pool.end; id++) {
-      if (this.#references(id) !== 0) continue;
-      if (now - (this.#remotes[id * REMOTE.words + REMOTE.idleSince] as number) < IDLE_TENTHS) continue;
-      this.#index.remove(this.#hashOf(id), id);
-      // Below zero marks a free record, so that this loop passes it by.
-      this.#remotes[id * REMOTE.words + REMOTE.references] = -1;
-      this.#pool.give(id);
-      Atomics.sub(this.#header, HEADER.remotes, 1);
-    }
+  /** Whether nothing has named a remote for IDLE_TENTHS, so that it may be forgotten. */
+  isIdle(id: number, now: number): boolean {
+    const idleSince = this.#remotes[id * REMOTE.words + REMOTE.idleSince] as number;
+    return this.#references(id) === 0 && now - idleSince >= IDLE_TENTHS;
+  }
+
+  /** Forgets a remote that is idle. */
+  forget(id: number): void {
+    this.#index.remove(this.#hashOf(id), id);
+    // Below zero marks a free record.
+    this.#remotes[id * REMOTE.words + REMOTE.references] = -1;
+    this.#pool.give(id);
+  }
+
+  /** One past the highest id ever given. */
+  get end(): number {
+    return this.#pool.end;
   }
 
   #references(id: number): number {

@@ -63,8 +63,7 @@ export class VtepError extends Error {
   }
 }
 
-/** Makes control characters of foreign text (flags, names) visible, so that a message stays on one line. */
+/** Makes control and line-separating characters of foreign text (flags, names) visible: a message is one line and no terminal escape. */
 function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this looks for
-  return text.replace(/[\u0000-\u001f\u007f]/g, (char) => JSON.stringify(char).slice(1, -1));
+  return text.replace(/[\p{Cc}\u2028\u2029]/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

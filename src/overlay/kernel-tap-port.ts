@@ -29,8 +29,11 @@ export class KernelTapPort implements TapPort {
     this.#fds.set(tap, fd);
   }
 
-  detach(tap: number): void {
+  /** The fd that was the TAP's, or undefined. */
+  detach(tap: number): number | undefined {
+    const fd = this.#fds.get(tap);
     this.#fds.delete(tap);
+    return fd;
   }
 
   read(tap: number): number {

@@ -1,6 +1,7 @@
 import { formatIp, type IpAddress, ipBytes, ipFamily, type MacAddress } from '../lib/addresses.ts';
 import { attribute, type NetlinkMessage, readAttributes, readString, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
+import { ERRNO, SysError } from './sys-error.ts';
 
 /** Links, addresses and routes by rtnetlink (linux/rtnetlink.h, linux/if_link.h): what `ip link`, `ip addr` and `ip route get` do. */
 
@@ -93,7 +94,14 @@ export function listLinks(netlink: NetlinkSocket): Link[] {
 
 /** The link of that name, or undefined. */
 export function findLink(netlink: NetlinkSocket, name: string): Link | undefined {
-  return listLinks(netlink).find((link) => link.name === name);
+  try {
+    const request = [ifinfomsg(0), attribute(IFLA_IFNAME, Buffer.from(`${name}\0`))];
+    const [answer] = netlink.query(RTM_GETLINK, request, name);
+    return answer && readLink(answer.payload);
+  } catch (error) {
+    if (error instanceof SysError && error.errno === ERRNO.ENODEV) return undefined;
+    throw error;
+  }
 }
 
 /** Throws SysError about `object` if the kernel refuses any part; it then may have made the others. */

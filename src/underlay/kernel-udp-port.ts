@@ -43,8 +43,8 @@ export class KernelUdpPort implements UdpPort {
     this.#sockets.set(socket, { fd, group });
   }
 
-  removeSocket(socket: number): void {
-    this.#sockets.delete(socket);
+  removeSocket(fd: number): void {
+    for (const [socket, entry] of this.#sockets) if (entry.fd === fd) this.#sockets.delete(socket);
   }
 
   /** The send sockets of an underlay, one for each source port. */

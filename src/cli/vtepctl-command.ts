@@ -1,0 +1,111 @@
+/** What a command of vtepctl is made of: reading its arguments, asking the daemon, and showing the answer. */
+
+import type { ControlClient } from '../control/client.ts';
+import { type IpAddress, type MacAddress, parseIp, parseMac } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import { MAX_VNI } from '../lib/limits.ts';
+import type { Style } from './table.ts';
+
+export interface Flag {
+  readonly describe: string;
+  /** What stands for the value in help texts, e.g. `IP|local`; absent: the flag is a switch. */
+  readonly value?: string;
+  readonly required?: true;
+}
+
+export const DEFAULT_SOCKET = '/run/vtepd/vtepd.sock';
+
+/** Flags that every command takes, before it or after it. */
+export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
+  socket: { describe: `control socket of vtepd [${DEFAULT_SOCKET}]`, value: 'PATH' },
+  json: { describe: 'print one JSON value instead of text' },
+};
+
+export interface Operand {
+  readonly label: string;
+  readonly describe: string;
+  readonly optional?: boolean;
+}
+
+/** The three steps are methods so that commands of different requests and answers fit in one list. */
+export interface Command<Request = unknown, Answer = unknown> {
+  /** As typed, e.g. `fdb show`. */
+  readonly words: string;
+  readonly summary: string;
+  readonly operand?: Operand;
+  readonly flags: Readonly<Record<string, Flag>>;
+  /** Pure. @throws VtepError ERR_VTEP_USAGE */
+  parse(args: Arguments): Request;
+  /** The answer is what `--json` prints. */
+  call(client: ControlClient, request: Request): Promise<Answer>;
+  /** Pure. @returns lines, each with its newline */
+  render(answer: Answer, style: Style): string;
+}
+
+/** The arguments of one command, each as text. */
+export interface Arguments {
+  /** How the command is to be typed, for refusals. */
+  readonly usage: string;
+  readonly operand: string | undefined;
+  /** Flags with a value, by name without dashes. */
+  readonly values: Readonly<Record<string, string | undefined>>;
+  /** The switches that are on. */
+  readonly switches: ReadonlySet<string>;
+}
+
+/** @param object the flag or operand as the user knows it, e.g. `--vni`  @throws VtepError ERR_VTEP_USAGE */
+export function readVni(object: string, text: string): number {
+  const vni = /^\d{1,8}$/.test(text) ? Number(text) : -1;
+  if (vni < 0 || vni > MAX_VNI)
+    throw usageError(`${object} ${text}`, 'not a VNI', `give a number from 0 to ${MAX_VNI}`);
+  return vni;
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
+export function readMac(object: string, text: string): MacAddress {
+  const mac = parseMac(text);
+  if (!mac) throw usageError(`${object} ${text}`, 'not a MAC address', 'write it as 02:00:00:00:00:01');
+  return mac;
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
+export function readVtep(object: string, text: string): IpAddress | 'local' {
+  const vtep = text === 'local' ? text : parseIp(text);
+  if (!vtep) throw usageError(`${object} ${text}`, 'not an IP address without zone', "give one, or 'local'");
+  return vtep;
+}
+
+/** @throws VtepError ERR_VTEP_USAGE where it is absent */
+export function required({ values, usage }: Arguments, flag: string): string {
+  const text = values[flag];
+  if (text === undefined) throw usageError(`--${flag}`, 'missing', usage);
+  return text;
+}
+
+/** @throws VtepError ERR_VTEP_USAGE where it is absent */
+export function requiredOperand({ operand, usage }: Arguments, label: string): string {
+  if (operand === undefined) throw usageError(label, 'missing', usage);
+  return operand;
+}
+
+/** `usage: vtepctl fdb add MAC --vni N --vtep IP|local` */
+export function usageOf({ words, operand, flags }: Command): string {
+  const label = operand && [operand.optional ? `[${operand.label}]` : operand.label];
+  const options = Object.entries(flags).map(([name, { value, required: needed }]) => {
+    const option = value === undefined ? `--${name}` : `--${name} ${value}`;
+    return needed ? option : `[${option}]`;
+  });
+  return ['usage: vtepctl', words, ...(label ?? []), ...options].join(' ');
+}
+
+export function usageError(object: string, cause: string, remedy?: string): VtepError {
+  return new VtepError('ERR_VTEP_USAGE', { object, cause, remedy });
+}
+
+/** What may follow `scope`, in the order of the list. */
+export function nextWords(scope: string, commands: readonly Command[]): string[] {
+  const prefix = scope === '' ? [] : scope.split(' ');
+  const paths = commands.map(({ words }) => words.split(' '));
+  const inside = paths.filter((path) => prefix.every((word, index) => path[index] === word));
+  return [...new Set(inside.flatMap((path) => path[prefix.length] ?? []))];
+}

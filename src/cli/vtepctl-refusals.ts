@@ -1,0 +1,65 @@
+/** What yargs finds wrong with a command line, in the words and with the remedies of vtepctl. */
+
+import { nearestName } from './nearest-name.ts';
+import { COMMON_FLAGS, type Command, nextWords, usageError, usageOf } from './vtepctl-command.ts';
+
+/** Given to yargs as the text of its complaint, so that it is told from the others. */
+export const NO_COMMAND = 'no command';
+
+/** The command line is empty: no fault to name, the usage is the answer. */
+export class NothingAsked extends Error {}
+
+/** Where the fault was found. */
+export interface FaultPlace {
+  readonly argv: readonly string[];
+  /** The command or group that yargs was in; empty before the first word. */
+  readonly scope: string;
+  readonly commands: readonly Command[];
+}
+
+/** yargs says what is wrong in sentences of its own; the names in them are worded again as all refusals are. */
+export function refusalOf(message: string, { argv, scope, commands }: FaultPlace): Error {
+  const command = commands.find(({ words }) => words === scope);
+  const usage = command && usageOf(command);
+  if (message === NO_COMMAND && scope === '') return refusalWithoutCommand(argv);
+  if (message === NO_COMMAND) return usageError(scope, 'no command', `one of ${nextWords(scope, commands).join(', ')}`);
+  const [complaint = '', names = ''] = message.split(/: (.*)/s);
+  if (complaint.startsWith('Not enough arguments')) return usageError(`--${names}`, 'without a value', 'give it one');
+  if (complaint.startsWith('Not enough non-option')) {
+    return usageError(command?.operand?.label ?? scope, 'missing', usage);
+  }
+  if (!complaint.startsWith('Unknown')) return usageError(scope || 'vtepctl', message, usage);
+
+  const unknown = names.split(', ');
+  const word = unknown.find((name) => !isFlag(name, argv)) ?? '';
+  if (!command && word !== '') {
+    const known = nextWords(scope, commands);
+    const near = nearestName(word, known);
+    const remedy = near ? `did you mean ${[scope, near].join(' ').trim()}?` : `the commands are ${known.join(', ')}`;
+    return usageError([scope, word].join(' ').trim(), 'unknown command', remedy);
+  }
+  const flag = unknown.find((name) => isFlag(name, argv));
+  if (flag === undefined) return usageError(word, 'unexpected', usage);
+  return unknownFlag(flag, { ...COMMON_FLAGS, ...command?.flags }, usage);
+}
+
+/** An unknown flag before the command may have eaten it as its value: then the flag is the fault. */
+function refusalWithoutCommand(argv: readonly string[]): Error {
+  const names = argv.flatMap((arg) => /^--?([^-=][^=]*)/.exec(arg)?.[1] ?? []);
+  const stray = names.find((name) => !Object.hasOwn(COMMON_FLAGS, name));
+  return stray === undefined ? new NothingAsked() : unknownFlag(stray, COMMON_FLAGS);
+}
+
+function unknownFlag(name: string, known: Readonly<Record<string, unknown>>, usage?: string): Error {
+  const near = nearestName(name, Object.keys(known));
+  return usageError(
+    `${name.length === 1 ? '-' : '--'}${name}`,
+    'unknown flag',
+    near ? `did you mean --${near}?` : usage,
+  );
+}
+
+function isFlag(name: string, argv: readonly string[]): boolean {
+  if (name.length === 1 && argv.some((arg) => /^-[^-]/.test(arg) && arg.includes(name))) return true;
+  return argv.some((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`) || arg === `-${name}`);
+}

@@ -1,0 +1,339 @@
+import { linkSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MemoryDaemon, type MemoryDaemonState, sampleState } from '../control/memory-daemon.ts';
+import { DropsSchema, FdbEntriesSchema, FlushedSchema, StatusSchema, VniStatusesSchema } from '../control/schemas.ts';
+import { type ControlServer, openControlSocket } from '../control/server.ts';
+import { main } from './vtepctl.ts';
+
+let directory: string;
+let path: string;
+let state: MemoryDaemonState;
+let server: ControlServer;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'vtepctl-'));
+  path = join(directory, 'v.sock');
+  state = sampleState();
+  server = await openControlSocket(path, new MemoryDaemon(state));
+});
+
+afterEach(async () => {
+  await server.close();
+  rmSync(directory, { recursive: true });
+});
+
+class Sink extends Writable {
+  text = '';
+  isTTY?: boolean;
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+interface Terminal {
+  readonly isTTY?: boolean;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly timeoutMs?: number;
+}
+
+async function run(argv: readonly string[], { isTTY = false, env = {}, timeoutMs = 10_000 }: Terminal = {}) {
+  const [stdout, stderr] = [new Sink(), new Sink()];
+  stdout.isTTY = isTTY;
+  const exitCode = await main(argv, { stdout, stderr, env, timeoutMs });
+  return { exitCode, stdout: stdout.text, stderr: stderr.text };
+}
+
+/** Runs against the daemon of this test; words are split at blanks. */
+const ctl = (line: string, terminal?: Terminal) =>
+  run(['--socket', path, ...line.split(' ').filter(Boolean)], terminal);
+const done = (stdout: string) => ({ exitCode: 0, stdout, stderr: '' });
+
+describe('text', () => {
+  it('fdb show', async () => {
+    expect(await ctl('fdb show --vni 100')).toEqual(
+      done(
+        [
+          'VNI  MAC                VTEP        TYPE     AGE  MOVES',
+          '100  02:00:00:00:00:01  local       dynamic  3s   0',
+          '100  02:00:00:00:00:02  198.18.0.2  dynamic  1s   0',
+          '',
+        ].join('\n'),
+      ),
+    );
+  });
+
+  it('fdb show of static entries has no age', async () => {
+    expect(await ctl('fdb show --static')).toEqual(
+      done(
+        'VNI  MAC                VTEP        TYPE    AGE  MOVES\n200  02:00:00:00:00:01  fd00:18::3  static  -    0\n',
+      ),
+    );
+  });
+
+  it('fdb show of nothing is the header alone', async () => {
+    expect(await ctl('fdb show --vni 7')).toEqual(done('VNI  MAC  VTEP  TYPE  AGE  MOVES\n'));
+  });
+
+  it('vni show', async () => {
+    expect(await ctl('vni show')).toEqual(
+      done(
+        [
+          'VNI  NAME  GROUP      REMOTES                TAP       MTU   BRIDGE  VLAN  LEARNING  MACS  JOINED  STATUS',
+          '100  red   239.1.1.1  -                      vxlan100  1450  br0     -     on        2     yes     ok',
+          '200  -     -          198.18.0.2,198.18.0.3  vxlan200  1450  -       -     off       1     -       TAP is down',
+          '',
+        ].join('\n'),
+      ),
+    );
+  });
+
+  it('vni show does not pass control characters of a name on', async () => {
+    Object.assign(state.vnis[0] as object, { name: 'a\u001b[31mb' });
+    expect((await ctl('vni show 100')).stdout).toContain('100  a?[31mb  239.1.1.1');
+  });
+
+  it('status', async () => {
+    expect(await ctl('status')).toEqual(
+      done(
+        [
+          ...['version: 0.1.0', 'pid: 4711', 'uptime: 3725s', 'local: 198.18.0.1', 'dev: eth0', 'port: 4789'],
+          ...['workers: 1', 'offload: tapGso, udpGso', 'vnis: 2', 'macs: 3', 'vteps: 2', ''],
+        ].join('\n'),
+      ),
+    );
+  });
+
+  it('status shows what is absent as -', async () => {
+    Object.assign(state.status, { local: [], dev: [], offload: { tapGso: false, udpGso: false, udpGro: false } });
+    expect((await ctl('status')).stdout).toMatch(/local: -\ndev: -\n(.*\n)*offload: -\n/);
+  });
+
+  it('drops shows reasons that occurred', async () => {
+    expect(await ctl('drops')).toEqual(
+      done('DIRECTION  REASON       COUNT\nrx         unknown-vni  7\ntx         no-remote    12\n'),
+    );
+  });
+
+  it('drops without any', async () => {
+    Object.assign(state.drops, { rx: { short: 0 }, tx: { short: 0 } });
+    expect(await ctl('drops --vni 100')).toEqual(done('no drops\n'));
+  });
+
+  it.each([
+    ['fdb add 02:00:00:00:00:AA --vni 100 --vtep 198.18.0.9', ''],
+    ['fdb add 02:00:00:00:00:aa --vni=100 --vtep=local', ''],
+    ['fdb del 02:00:00:00:00:01 --vni 100', ''],
+    ['fdb flush', '2 entries removed\n'],
+    ['fdb flush --vtep local', '1 entry removed\n'],
+    ['fdb flush --all --vni 100 --mac 02:00:00:00:00:09', '0 entries removed\n'],
+    ['fdb flush --all', '3 entries removed\n'],
+  ])('%s', async (line, text) => {
+    expect(await ctl(line)).toEqual(done(text));
+  });
+});
+
+describe('--json', () => {
+  it.each([
+    ['fdb show', FdbEntriesSchema, () => [state.entries[2], state.entries[1], state.entries[0]]],
+    ['fdb show --dynamic --vtep local', FdbEntriesSchema, () => [state.entries[2]]],
+    ['fdb show --vni 7', FdbEntriesSchema, () => []],
+    ['vni show', VniStatusesSchema, () => state.vnis],
+    ['vni show 200', VniStatusesSchema, () => [state.vnis[1]]],
+    ['status', StatusSchema, () => state.status],
+    ['drops', DropsSchema, () => state.drops],
+  ] as [string, TSchema, () => unknown][])('%s, before the command and after it', async (line, schema, expected) => {
+    const { exitCode, stdout } = await ctl(`--json ${line}`);
+    expect(exitCode).toBe(0);
+    expect(stdout.endsWith('\n')).toBe(true);
+    expect(JSON.parse(stdout)).toEqual(expected());
+    expect(Compile(schema).Check(JSON.parse(stdout))).toBe(true);
+    expect(await run([...line.split(' '), '--socket', path, '--json'])).toEqual(done(stdout));
+  });
+
+  it('changes answer with what they changed', async () => {
+    const add = await ctl('fdb add 02:00:00:00:00:AA --vni 100 --vtep 198.18.0.9 --json');
+    expect(JSON.parse(add.stdout)).toEqual({ vni: 100, mac: '02:00:00:00:00:aa', vtep: '198.18.0.9' });
+    const del = await ctl('fdb del 02:00:00:00:00:aa --vni 100 --json');
+    expect(JSON.parse(del.stdout)).toEqual({ vni: 100, mac: '02:00:00:00:00:aa' });
+    const flush = JSON.parse((await ctl('fdb flush --json')).stdout);
+    expect(flush).toEqual({ removed: 2 });
+    expect(Compile(FlushedSchema).Check(flush)).toBe(true);
+  });
+});
+
+describe('exit 1: refused or not found', () => {
+  it.each([
+    ['vni show 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['drops --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['fdb del 02:00:00:00:00:77 --vni 100', '02:00:00:00:00:77 in VNI 100: no such entry'],
+    [
+      'fdb add 02:00:00:00:00:01 --vni 200 --vtep 198.18.0.9',
+      '02:00:00:00:00:01 in VNI 200: static for fd00:18::3: delete that entry first',
+    ],
+    [
+      'fdb add 01:00:5e:00:00:01 --vni 100 --vtep local',
+      'mac 01:00:5e:00:00:01: a group address: give the MAC address of one station',
+    ],
+    [
+      'fdb add 02:00:00:00:00:77 --vni 100 --vtep 239.1.1.1',
+      'vtep 239.1.1.1: a multicast address: give the unicast address of a VTEP',
+    ],
+  ])('%s', async (line, message) => {
+    expect(await ctl(line)).toEqual({ exitCode: 1, stdout: '', stderr: `vtepctl: ${message}\n` });
+    expect(await ctl(`${line} --json`)).toEqual({ exitCode: 1, stdout: '', stderr: `vtepctl: ${message}\n` });
+  });
+});
+
+describe('exit 2: daemon not reachable', () => {
+  const unreachable = (at: string, rest: string) => ({
+    exitCode: 2,
+    stdout: '',
+    stderr: `vtepctl: control socket ${at}: ${rest}\n`,
+  });
+  const remedy = 'start vtepd or name its socket with --socket';
+
+  it('absent', async () => {
+    const at = join(directory, 'none');
+    const expected = unreachable(at, `no vtepd listens there (ENOENT): ${remedy}`);
+    for (const line of ['status', 'vni show', 'fdb flush', 'drops', 'fdb add 02:00:00:00:00:01 --vni 1 --vtep local']) {
+      expect(await run(['--socket', at, ...line.split(' ')])).toEqual(expected);
+    }
+  });
+
+  it('stopped', async () => {
+    await server.close();
+    expect(await ctl('status')).toEqual(unreachable(path, `no vtepd listens there (ENOENT): ${remedy}`));
+  });
+
+  it('stale', async () => {
+    const at = join(directory, 'stale');
+    const dying = createServer();
+    await new Promise<void>((resolve) => dying.listen(`${at}.dying`, resolve));
+    linkSync(`${at}.dying`, at);
+    await new Promise((resolve) => dying.close(resolve));
+    expect(await run(['--socket', at, 'status'])).toEqual(
+      unreachable(at, `no vtepd listens there (ECONNREFUSED): ${remedy}`),
+    );
+  });
+
+  it('a file that is no socket', async () => {
+    const at = join(directory, 'file');
+    writeFileSync(at, '');
+    expect(await run(['--socket', at, 'status'])).toEqual(
+      unreachable(at, `no vtepd listens there (ECONNREFUSED): ${remedy}`),
+    );
+  });
+
+  it('hung', async () => {
+    const at = join(directory, 'hung');
+    const hung = createServer(() => {});
+    await new Promise<void>((resolve) => hung.listen(at, resolve));
+    expect(await run(['--socket', at, 'status'], { timeoutMs: 100 })).toEqual(
+      unreachable(at, 'no answer within 0.1 s: look at the log of vtepd, or restart it'),
+    );
+    hung.close();
+  });
+});
+
+describe('exit 64: wrong usage', () => {
+  const add = 'usage: vtepctl fdb add MAC --vni N --vtep IP|local';
+  const show = 'usage: vtepctl fdb show [--vni N] [--mac M] [--vtep IP|local] [--static] [--dynamic]';
+  it.each([
+    ['fdb', 'fdb: no command: one of show, add, del, flush'],
+    ['fdb shwo', 'fdb shwo: unknown command: did you mean fdb show?'],
+    ['fdb monitor', 'fdb monitor: unknown command: the commands are show, add, del, flush'],
+    ['fbd show --bni 3', 'fbd: unknown command: did you mean fdb?'],
+    ['trace', 'trace: unknown command: the commands are fdb, vni, status, drops'],
+    ['vni add 100', 'vni add: unknown command: the commands are show'],
+    ['--jsn', '--jsn: unknown flag: did you mean --json?'],
+    ['-x status', '-x: unknown flag'],
+    ['--vni 3', '--vni: unknown flag'],
+    ['status -v', '-v: unknown flag: usage: vtepctl status'],
+    ['status --no-json', '--no-json: unknown flag: usage: vtepctl status'],
+    ['status extra', 'extra: unexpected: usage: vtepctl status'],
+    ['fdb show --vnis 3', '--vnis: unknown flag: did you mean --vni?'],
+    ['fdb show --vtep.x 3', '--vtep.x: unknown flag: did you mean --vtep?'],
+    ['fdb show extra', `extra: unexpected: ${show}`],
+    ['fdb show -- --vni', `--vni: unexpected: ${show}`],
+    ['fdb show --vni', '--vni: without a value: give it one'],
+    ['fdb show --vni --json', '--vni: without a value: give it one'],
+    ['fdb show --vni=', '--vni: without a value: give it one'],
+    ['fdb show --vni 1 --vni 2', '--vni: given more than once: give it once'],
+    ['status --socket x --socket y', '--socket: given more than once: give it once'],
+    ['fdb show --vni -5', '--vni -5: not a VNI: give a number from 0 to 16777215'],
+    ['fdb show --vni 16777216', '--vni 16777216: not a VNI: give a number from 0 to 16777215'],
+    ['fdb show --vni 0x64', '--vni 0x64: not a VNI: give a number from 0 to 16777215'],
+    ['fdb show --mac 1:2', '--mac 1:2: not a MAC address: write it as 02:00:00:00:00:01'],
+    ['fdb show --vtep fe80::1%eth0', "--vtep fe80::1%eth0: not an IP address without zone: give one, or 'local'"],
+    ['fdb show --static --dynamic', '--static: excludes --dynamic: give one of them, or none for both types'],
+    ['vni show abc', 'N abc: not a VNI: give a number from 0 to 16777215'],
+    ['drops --vni abc', '--vni abc: not a VNI: give a number from 0 to 16777215'],
+    ['fdb add', `MAC: missing: ${add}`],
+    ['fdb add 02:00:00:00:00:01 --vtep local', `--vni: missing: ${add}`],
+    ['fdb add 02:00:00:00:00:01 --vni 1', `--vtep: missing: ${add}`],
+    ['fdb add zz --vni 1 --vtep local', 'MAC zz: not a MAC address: write it as 02:00:00:00:00:01'],
+    ['fdb del 02:00:00:00:00:01', '--vni: missing: usage: vtepctl fdb del MAC --vni N'],
+  ])('%s', async (line, message) => {
+    // No daemon is asked: the socket is not there.
+    const outcome = await run(line.split(' '));
+    if (line.includes('--socket')) expect(outcome.stderr).toBe(`vtepctl: ${message}\n`);
+    else expect(outcome).toEqual({ exitCode: 64, stdout: '', stderr: `vtepctl: ${message}\n` });
+    expect(outcome.exitCode).toBe(64);
+  });
+
+  it.each([[''], ['--json'], ['--socket x']])('no command (%j): usage', async (line) => {
+    const { exitCode, stdout, stderr } = await run(line.split(' ').filter(Boolean));
+    expect(exitCode).toBe(64);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^usage: vtepctl \[--socket PATH\] \[--json\] COMMAND\n/);
+    expect(stderr).toContain('vtepctl fdb ');
+  });
+});
+
+describe('help and version', () => {
+  it.each([
+    ['--help', /^usage: vtepctl \[--socket PATH\] \[--json\] COMMAND\n/],
+    ['fdb --help', /^usage: vtepctl fdb COMMAND\n/],
+    ['fdb add --help', /^usage: vtepctl fdb add MAC --vni N --vtep IP\|local\n/],
+    ['vni show --help', /^usage: vtepctl vni show \[N\]\n/],
+    ['--version', /^\d+\.\d+\.\d+.*\n$/],
+  ])('%s', async (line, text) => {
+    const { exitCode, stdout, stderr } = await run(line.split(' '));
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    expect(stdout).toMatch(text);
+  });
+});
+
+describe('the terminal', () => {
+  it.each([
+    [{ isTTY: true }, true],
+    [{ isTTY: true, env: { NO_COLOR: '' } }, true],
+    [{ isTTY: true, env: { NO_COLOR: '1' } }, false],
+    [{ isTTY: true, env: { TERM: 'dumb' } }, false],
+    [{ isTTY: false, env: { FORCE_COLOR: '1' } }, false],
+  ])('%j: colour %s', async (terminal, coloured) => {
+    const { stdout } = await ctl('fdb show', terminal);
+    expect(stdout.includes('\u001b[')).toBe(coloured);
+    if (coloured) expect(stdout.startsWith('\u001b[1mVNI  MAC ')).toBe(true);
+    expect((await ctl('fdb show --json', terminal)).stdout).not.toContain('\u001b');
+  });
+
+  it.each([
+    ['EPIPE', 0, ''],
+    ['ENOSPC', 1, 'vtepctl: standard output: ENOSPC, no luck\n'],
+  ])('%s on standard output', async (code, exitCode, text) => {
+    const stdout = new Writable({
+      write: (_chunk, _encoding, done) => done(Object.assign(new Error(`${code}, no luck`), { code })),
+    });
+    const stderr = new Sink();
+    expect(await main(['--socket', path, 'status'], { stdout, stderr, env: {} })).toBe(exitCode);
+    expect(stderr.text).toBe(text);
+  });
+});

@@ -1,0 +1,89 @@
+/** `vtepctl`: asks a running vtepd over its control socket. Parse, call, render; the exit code tells which step failed. */
+
+import { readFileSync } from 'node:fs';
+import { ControlClient } from '../control/client.ts';
+import { VtepError } from '../lib/errors.ts';
+import { DROPS_COMMANDS } from './drops-command.ts';
+import { FDB_COMMANDS } from './fdb-commands.ts';
+import { STATUS_COMMANDS } from './status-command.ts';
+import { styleFor } from './table.ts';
+import { VNI_COMMANDS } from './vni-commands.ts';
+import { type CommandLine, parseCommandLine } from './vtepctl-parser.ts';
+
+/** Every command, in the order in which help lists them. */
+export const COMMANDS = [...FDB_COMMANDS, ...VNI_COMMANDS, ...STATUS_COMMANDS, ...DROPS_COMMANDS] as const;
+
+const EXIT = { done: 0, refused: 1, unreachable: 2, usage: 64 } as const;
+
+/** What vtepctl needs of its process. */
+export interface Surroundings {
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  readonly stderr: NodeJS.WritableStream;
+  readonly env: NodeJS.ProcessEnv;
+  /** How long a silent daemon is waited for; absent: the client's own. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * @param argv without node and script
+ * @returns the exit code: 0 done, 1 refused or not found, 2 daemon not reachable, 64 wrong usage
+ */
+export async function main(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { stdout, stderr } = surroundings;
+  const complain = async (error: unknown, exitCode: number) => {
+    const message = error instanceof VtepError ? error.message : `internal error: ${String(error)}`;
+    await write(stderr, `vtepctl: ${message}\n`);
+    return exitCode;
+  };
+  // A failed write is an event too, which would end the process if nobody listened; write() reports it.
+  for (const stream of [stdout, stderr]) stream.on('error', () => {});
+  let line: CommandLine;
+  let request: unknown;
+  try {
+    line = parseCommandLine(argv, COMMANDS, version());
+    if (line.kind === 'command') request = line.command.parse(line.args);
+  } catch (error) {
+    return complain(error, EXIT.usage);
+  }
+  if (line.kind === 'usage') {
+    await write(stderr, line.text);
+    return EXIT.usage;
+  }
+  try {
+    await write(stdout, line.kind === 'text' ? line.text : await output(line, request, surroundings));
+    return EXIT.done;
+  } catch (error) {
+    // Whatever the code of a daemon's refusal, here it is a refusal: 64 and 2 are about vtepctl's own command line and socket.
+    const unreachable = error instanceof VtepError && error.code === 'ERR_VTEP_UNREACHABLE';
+    return complain(error, unreachable ? EXIT.unreachable : EXIT.refused);
+  }
+}
+
+async function output(
+  { command, socket, json }: CommandLine & { kind: 'command' },
+  request: unknown,
+  { stdout, env, timeoutMs }: Surroundings,
+): Promise<string> {
+  const client = new ControlClient(socket, timeoutMs === undefined ? {} : { timeoutMs });
+  const answer = await command.call(client, request);
+  return json ? `${JSON.stringify(answer)}\n` : command.render(answer, styleFor(stdout, env));
+}
+
+/** Resolves when the text is out. A reader that went away (`| head`) has what it wanted. */
+function write(stream: NodeJS.WritableStream, text: string): Promise<void> {
+  if (text === '') return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const done = (error?: NodeJS.ErrnoException | null) => {
+      if (!error || error.code === 'EPIPE') resolve();
+      else reject(new VtepError('ERR_VTEP_SYSTEM', { object: 'standard output', cause: error.message }));
+    };
+    stream.write(text, done);
+  });
+}
+
+function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return version;
+}

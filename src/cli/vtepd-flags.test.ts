@@ -1,0 +1,152 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ENTRY_KEYS, FLAGS } from '../config/flags.ts';
+import { VtepError } from '../lib/errors.ts';
+import { parseVtepdArguments } from './vtepd-flags.ts';
+
+const V = ['--vni', '100'];
+const NO_FLAG = 'it belongs to no flag: write --flag VALUE, and --vni again for each segment';
+const UNKNOWN = 'unknown flag: vtepd --help lists the flags';
+
+describe('accepted command lines', () => {
+  it.each<[argv: string[], differs: object]>([
+    [['--vni', '7', '--vni=8=239.1.1.1'], { vnis: [{ vni: 7 }, { vni: 8, group: '239.1.1.1' }] }],
+    [['--ttl', '9', ...V, '--port=5'], { ttl: 9, port: 5 }],
+    [[...V, '--check'], { check: true }],
+    [[...V, '--check', '--check'], { check: true }],
+    [[...V, '--'], { check: false }],
+    [[...V, '--dev=--ttl'], { dev: '--ttl' }],
+    [[...V, '--dev', '-'], { dev: '-' }],
+    [[...V, '--dev', '007'], { dev: '007' }],
+    [[...V, '--dev', '1e3'], { dev: '1e3' }],
+    [['--vni', '100,name="a b"'], { vnis: [{ name: '"a b"' }] }],
+  ])('%j', (argv, differs) => {
+    expect(parseVtepdArguments(argv)).toMatchObject({ kind: 'run', config: differs });
+  });
+
+  it('every scalar flag reaches the configuration', () => {
+    const argv =
+      '--vni 1 --dev eth0 --local 10.0.0.1 --port 8472 --ttl 2 --mcast-ttl 3 --tos 0x4 --df unset --ageing 5 --max-macs 6 ' +
+      '--source-ports 7 --source-port-range 50000-50006 --reserved-bits drop --socket /s --log-level debug --log-format json --check';
+    expect(parseVtepdArguments(argv.split(' '))).toMatchObject({
+      kind: 'run',
+      config: {
+        vnis: [{ vni: 1, maxMacs: 6 }],
+        dev: 'eth0',
+        local: ['10.0.0.1'],
+        port: 8472,
+        ttl: 2,
+        mcastTtl: 3,
+        tos: 4,
+        df: 'unset',
+        ageingSeconds: 5,
+        maxMacs: 6,
+        sourcePorts: 7,
+        sourcePortRange: { first: 50_000, last: 50_006 },
+        reservedBits: 'drop',
+        socketPath: '/s',
+        logLevel: 'debug',
+        logFormat: 'json',
+        check: true,
+      },
+    });
+  });
+});
+
+describe('refusals', () => {
+  it.each<[argv: string[], message: string]>([
+    [[], '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1'],
+    [['--'], '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1'],
+    [['--vni'], '--vni: its value is missing: write --vni VNI[=GROUP][,key=value]…'],
+    [['--vni='], '--vni: its value is missing: write --vni VNI[=GROUP][,key=value]…'],
+    [['--vni', ''], '--vni: its value is empty: give one, or leave out --vni'],
+    [['--vni', '--', '1'], '--vni: its value is missing: write --vni VNI[=GROUP][,key=value]…'],
+    [['--vni', '100', '200'], `200: ${NO_FLAG}`],
+    [['--vni', '-1'], '--vni -1: VNI -1 is not a whole number from 0 to 16777215'],
+    [['--vni.x'], `--vni.x: ${UNKNOWN}`],
+    [['--vni.x=3'], `--vni.x: ${UNKNOWN}`],
+    [['--vni', '100=10.1.1.1'], '--vni 100=10.1.1.1: 10.1.1.1 is not a multicast address (224.0.0.0/4 or ff00::/8)'],
+    [[...V, '--ttl'], '--ttl: its value is missing: write --ttl N'],
+    [['--ttl', ...V], '--ttl: its value is missing: write --ttl N'],
+    [[...V, '--ttl='], '--ttl: its value is empty: give one, or leave out --ttl'],
+    [[...V, '--ttl', ''], '--ttl: its value is empty: give one, or leave out --ttl'],
+    [[...V, '--ttl', 'abc'], '--ttl abc: abc is not a whole number from 1 to 255'],
+    [[...V, '--ttl=1=2'], '--ttl 1=2: 1=2 is not a whole number from 1 to 255'],
+    [[...V, '--ttl', '"5"'], '--ttl "5": "5" is not a whole number from 1 to 255'],
+    [[...V, '--ttl', '1', '--ttl', '2'], '--ttl 2: --ttl is given twice, first as --ttl 1: give it once'],
+    [[...V, '--ttl', '1', '--ttl='], '--ttl "": --ttl is given twice, first as --ttl 1: give it once'],
+    [[...V, '--port', '-1'], '--port -1: -1 is not a whole number from 1 to 65535'],
+    [[...V, '--port=-1'], '--port -1: -1 is not a whole number from 1 to 65535'],
+    [[...V, '--dev', '--ttl', '5'], '--dev: its value is missing: write --dev IFACE'],
+    [[...V, '--dev', '--foo'], `--foo: ${UNKNOWN}`],
+    [[...V, '--dev', '-x'], `-x: ${UNKNOWN}`],
+    [[...V, '--check=false'], '--check: it takes no value: write --check alone'],
+    [[...V, '--check', 'false'], `false: ${NO_FLAG}`],
+    [[...V, '--check\n'], '"--check\\n": unknown flag: did you mean --check?'],
+    [['--help=1'], '--help: it takes no value: write --help alone'],
+    [['--help', '--bogus'], `--bogus: ${UNKNOWN}`],
+    [[...V, '--no-ttl'], `--no-ttl: ${UNKNOWN}`],
+    [[...V, '--no-check'], `--no-check: ${UNKNOWN}`],
+    [[...V, '-x'], `-x: ${UNKNOWN}`],
+    [[...V, '-h'], `-h: ${UNKNOWN}`],
+    [[...V, '-ttl', '3'], '-ttl: unknown flag: did you mean --ttl?'],
+    [[...V, '--Ttl', '3'], '--Ttl: unknown flag: did you mean --ttl?'],
+    [[...V, '--maxMacs', '3'], '--maxMacs: unknown flag: did you mean --max-macs?'],
+    [[...V, '--prot=3'], '--prot: unknown flag: did you mean --port?'],
+    [[...V, '--$0', 'x'], `--$0: ${UNKNOWN}`],
+    [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
+    [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
+    [[...V, '--=5'], `--: ${UNKNOWN}`],
+    ...['workers', 'offload', 'trunk', 'config', 'allow-vtep', 'querier', 'persist', 'state-dir', 'http'].map(
+      (name): [string[], string] => [[...V, `--${name}`, 'x'], `--${name}: ${UNKNOWN}`],
+    ),
+    [['100=239.1.1.1'], `100=239.1.1.1: ${NO_FLAG}`],
+    [[...V, '-'], `-: ${NO_FLAG}`],
+    [[...V, '-5'], `-5: ${NO_FLAG}`],
+    [[...V, ''], `"": ${NO_FLAG}`],
+    [[...V, '--', '--ttl', '3'], `--ttl: ${NO_FLAG}`],
+    [[...V, '--', '03'], `03: ${NO_FLAG}`],
+  ])('%j', (argv, message) => {
+    expect(() => parseVtepdArguments(argv)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
+  });
+
+  it('random arguments are an invocation or a refusal of one line', () => {
+    const flags = FLAGS.map(({ name }) => `--${name}`);
+    const tokens = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 12 }),
+      fc.constantFrom(...flags, ...flags.map((flag) => `${flag}=`), '100', '-1', '--', '-', '\n', 'eth0', '--ttl=5'),
+    );
+    fc.assert(
+      fc.property(fc.array(tokens, { maxLength: 6 }), (argv) => {
+        try {
+          expect(parseVtepdArguments(argv).kind).toMatch(/^(run|help|version)$/);
+        } catch (error) {
+          expect(error).toBeInstanceOf(VtepError);
+          expect(error).toMatchObject({ exitCode: 64 });
+          expect((error as VtepError).message).toMatch(/^[^\r\n]+$/);
+          expect((error as VtepError).message).not.toMatch(/^command line/);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('--help and --version', () => {
+  it('need no segment, and --help wins', () => {
+    expect(parseVtepdArguments(['--version'])).toEqual({ kind: 'version' });
+    expect(parseVtepdArguments(['--version', '--help', '--ttl', 'abc'])).toMatchObject({ kind: 'help' });
+  });
+
+  it('help names every flag and key with its default, in 80 columns', () => {
+    const invocation = parseVtepdArguments(['--help']);
+    const text = invocation.kind === 'help' ? invocation.text : '';
+    for (const flag of FLAGS) {
+      expect(text).toContain(`\n  --${`${flag.name} ${flag.value}`.trim()}\n`);
+      if ('standard' in flag) expect(text.replace(/\s+/g, ' ')).toContain(`Default ${flag.standard}.`);
+    }
+    for (const key of ENTRY_KEYS) expect(text).toContain(`\n  ${key.name}=${key.value}\n`);
+    expect(text).toMatch(/[^\n]\n$/);
+    for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  });
+});

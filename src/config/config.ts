@@ -1,0 +1,93 @@
+/**
+ * The configuration as the daemon holds it: typed, complete (every default filled in) and deeply frozen. It says what
+ * was asked for and knows nothing of the host; what an interface or a route decides stays `undefined` here.
+ */
+import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+
+/** pino's levels, the most severe first. */
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Frames from the overlay with an 802.1Q tag (RFC 7348 §6.1): counted drop, tag taken off, or carried as they are. */
+export const INNER_VLAN_MODES = ['drop', 'strip', 'pass'] as const;
+export type InnerVlanMode = (typeof INNER_VLAN_MODES)[number];
+
+/** An FDB entry that is never aged, evicted or moved. */
+export interface StaticEntry {
+  /** Unicast, not zero; once per VNI. */
+  readonly mac: MacAddress;
+  /** Unicast outer address of the VTEP that the MAC is behind; never a `--local` address that was given. */
+  readonly vtep: IpAddress;
+}
+
+/** One segment, from one `--vni` entry. */
+export interface VniConfig {
+  /** 0 to MAX_VNI; once per configuration. */
+  readonly vni: number;
+  /** Multicast address that floods go to; undefined: floods go to `remotes` only. Several VNIs may share one. */
+  readonly group: IpAddress | undefined;
+  /** 1 to 64 printable characters, shown beside the VNI; need not be unique. */
+  readonly name: string | undefined;
+  /** TAP interface, `vxlan<VNI>` unless given; at most MAX_INTERFACE_NAME bytes, unique in the configuration. */
+  readonly tap: string;
+  /** Linux bridge that the TAP is put into. */
+  readonly bridge: string | undefined;
+  /** MTU of the TAP in bytes, MIN_MTU_BYTES to MAX_MTU_BYTES; undefined: it follows the underlay. */
+  readonly mtuBytes: number | undefined;
+  /** MAC of the TAP, unicast, not zero; undefined: derived from (local address, VNI). */
+  readonly mac: MacAddress | undefined;
+  /** Unicast flood list in the order given, distinct, at most MAX_FLOOD_REMOTES. May hold the host's own address. */
+  readonly remotes: readonly IpAddress[];
+  readonly statics: readonly StaticEntry[];
+  /** Whether source MACs are learned, on both sides. */
+  readonly learning: boolean;
+  /** Learned MACs at most, local and remote, 1 to MAX_FDB_ENTRIES. */
+  readonly maxMacs: number;
+  readonly innerVlan: InnerVlanMode;
+}
+
+/** Everything that `vtepd` was asked for. */
+export interface Config {
+  /** In the order given, at least one, at most MAX_SEGMENTS. */
+  readonly vnis: readonly VniConfig[];
+  /** Underlay interface; undefined: per VNI that of the route to its group, else to its first remote. */
+  readonly dev: string | undefined;
+  /** Outer source addresses, at most one per family; empty: chosen from the underlay interface. */
+  readonly local: readonly IpAddress[];
+  /** UDP port sent to and listened on, 1 to 65535. */
+  readonly port: number;
+  /** Outer TTL or hop limit of unicast, 1 to 255. */
+  readonly ttl: number;
+  /** Outer TTL or hop limit of multicast, 1 to 255. */
+  readonly mcastTtl: number;
+  /** Outer TOS byte, 0 to 255. Its two ECN bits are overwritten per packet (RFC 6040). */
+  readonly tos: number;
+  /** Outer DF bit; vtepd fragments in neither mode (RFC 7348 §4.3). */
+  readonly df: 'set' | 'unset';
+  /** Seconds after which a MAC that was not heard expires, 1 to MAX_AGEING_SECONDS; 0: never. */
+  readonly ageingSeconds: number;
+  /** `maxMacs` of a VNI that does not say, 1 to MAX_FDB_ENTRIES; also for VNIs added while running. */
+  readonly maxMacs: number;
+  /** Sockets of the outer source-port pool, 1 to MAX_SOURCE_PORTS. */
+  readonly sourcePorts: number;
+  /** Where the pool is bound, both ends included; holds at least `sourcePorts` ports and never `port`. */
+  readonly sourcePortRange: { readonly first: number; readonly last: number };
+  /** VXLAN headers with reserved bits set: RFC 7348 §5 says ignore, the Linux kernel drops. */
+  readonly reservedBits: 'ignore' | 'drop';
+  /** Absolute path of the control socket, at most 107 bytes. */
+  readonly socketPath: string;
+  readonly logLevel: LogLevel;
+  /** `auto`: pretty on a terminal, json elsewhere. */
+  readonly logFormat: 'json' | 'pretty' | 'auto';
+  /** Only validate, then exit. */
+  readonly check: boolean;
+}
+
+/** Freezes a value of plain objects and arrays to its leaves, and returns it. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}

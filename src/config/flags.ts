@@ -1,0 +1,171 @@
+/**
+ * The flags of `vtepd` and the keys of `--vni`, once: the parser takes names and defaults from here, `--help` the rest.
+ * What does not work yet is not listed, and therefore refused as unknown.
+ */
+import { DEFAULT_MAX_MACS, MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS } from '../lib/limits.ts';
+import { LOG_LEVELS } from './config.ts';
+
+interface Flag {
+  readonly name: string;
+  /** `scalar` takes one value, `list` one value each time it is given, `switch` none. */
+  readonly kind: 'scalar' | 'list' | 'switch';
+  /** What stands for the value in the help; empty for a switch. */
+  readonly value: string;
+  /** The value that is parsed when the flag is not given; undefined where there is none or it depends on the host. */
+  readonly standard?: string;
+  /** One or more sentences for the help, which adds `standard`. */
+  readonly meaning: string;
+}
+
+interface EntryKey {
+  readonly name: string;
+  readonly value: string;
+  readonly repeatable: boolean;
+  readonly meaning: string;
+}
+
+export const FLAGS = [
+  {
+    name: 'vni',
+    kind: 'list',
+    value: 'VNI[=GROUP][,key=value]…',
+    meaning:
+      'One VXLAN segment, 0 to 16777215, with the multicast group that its floods go to. Give it once for each segment; at least one is needed.',
+  },
+  {
+    name: 'dev',
+    kind: 'scalar',
+    value: 'IFACE',
+    meaning:
+      'Underlay interface: multicast is sent and joined there. Default: per VNI the interface of the route to its group, else to its first remote.',
+  },
+  {
+    name: 'local',
+    kind: 'list',
+    value: 'IP',
+    meaning: 'Outer source address. Default: the first global address of the underlay interface.',
+  },
+  { name: 'port', kind: 'scalar', value: 'N', standard: '4789', meaning: 'UDP port, sent to and listened on.' },
+  { name: 'ttl', kind: 'scalar', value: 'N', standard: '64', meaning: 'Outer TTL of unicast, 1 to 255.' },
+  {
+    name: 'mcast-ttl',
+    kind: 'scalar',
+    value: 'N',
+    standard: '1',
+    meaning: 'Outer TTL of multicast, 1 to 255; more than 1 where routers lie between.',
+  },
+  {
+    name: 'tos',
+    kind: 'scalar',
+    value: 'N',
+    standard: '0',
+    meaning: 'Outer TOS byte, 0 to 255 or 0x0 to 0xff. Its ECN bits follow RFC 6040 whatever is given.',
+  },
+  {
+    name: 'df',
+    kind: 'scalar',
+    value: 'set|unset',
+    standard: 'set',
+    meaning: 'Outer DF bit. vtepd itself fragments in neither mode.',
+  },
+  {
+    name: 'ageing',
+    kind: 'scalar',
+    value: 'SECONDS',
+    standard: '300',
+    meaning: `Learned MACs expire this long after they were last heard, at most ${MAX_AGEING_SECONDS}; 0: never.`,
+  },
+  {
+    name: 'max-macs',
+    kind: 'scalar',
+    value: 'N',
+    standard: `${DEFAULT_MAX_MACS}`,
+    meaning: `Learned MACs per VNI, local and remote, 1 to ${MAX_FDB_ENTRIES}.`,
+  },
+  {
+    name: 'source-ports',
+    kind: 'scalar',
+    value: 'N',
+    standard: '16',
+    meaning: `Size of the outer source-port pool, 1 to ${MAX_SOURCE_PORTS}: flows spread over it.`,
+  },
+  {
+    name: 'source-port-range',
+    kind: 'scalar',
+    value: 'A-B',
+    standard: '49152-65535',
+    meaning: 'Where the pool is bound; must not include --port.',
+  },
+  {
+    name: 'reserved-bits',
+    kind: 'scalar',
+    value: 'ignore|drop',
+    standard: 'ignore',
+    meaning: 'Received VXLAN headers with reserved bits set: RFC 7348 says ignore, the Linux kernel drops.',
+  },
+  {
+    name: 'socket',
+    kind: 'scalar',
+    value: 'PATH',
+    standard: '/run/vtepd/vtepd.sock',
+    meaning: 'Control socket that vtepctl talks to.',
+  },
+  {
+    name: 'log-level',
+    kind: 'scalar',
+    value: 'LEVEL',
+    standard: 'info',
+    meaning: `One of ${LOG_LEVELS.join(', ')}.`,
+  },
+  {
+    name: 'log-format',
+    kind: 'scalar',
+    value: 'json|pretty',
+    meaning: 'Default: pretty on a terminal, json elsewhere.',
+  },
+  {
+    name: 'check',
+    kind: 'switch',
+    value: '',
+    meaning: 'Validate the flags without looking at the host; exit 0, or 64 with the fault.',
+  },
+  { name: 'version', kind: 'switch', value: '', meaning: 'Print the version.' },
+  { name: 'help', kind: 'switch', value: '', meaning: 'Print this.' },
+] as const satisfies readonly Flag[];
+
+export type ScalarFlagName = Extract<(typeof FLAGS)[number], { kind: 'scalar' }>['name'];
+
+export const ENTRY_KEYS = [
+  { name: 'name', value: 'TEXT', repeatable: false, meaning: 'Shown beside the VNI, at most 64 characters.' },
+  {
+    name: 'tap',
+    value: 'NAME',
+    repeatable: false,
+    meaning: 'TAP interface, at most 15 characters (default vxlan<VNI>).',
+  },
+  { name: 'bridge', value: 'NAME', repeatable: false, meaning: 'Existing Linux bridge that the TAP is put into.' },
+  { name: 'mtu', value: 'N', repeatable: false, meaning: "MTU of the TAP in bytes (default: the underlay's less 50)." },
+  {
+    name: 'mac',
+    value: 'MAC',
+    repeatable: false,
+    meaning: 'MAC of the TAP (default: stable, from local address and VNI).',
+  },
+  {
+    name: 'remote',
+    value: 'IP',
+    repeatable: true,
+    meaning: 'VTEP that floods go to by unicast, alone or beside GROUP. Repeatable; the own address is skipped.',
+  },
+  { name: 'static', value: 'MAC@IP', repeatable: true, meaning: 'Static forwarding entry. Repeatable.' },
+  { name: 'learning', value: 'on|off', repeatable: false, meaning: 'Learn source MACs (default on).' },
+  { name: 'max-macs', value: 'N', repeatable: false, meaning: "As the flag, for this VNI (default: the flag's)." },
+  {
+    name: 'inner-vlan',
+    value: 'drop|strip|pass',
+    repeatable: false,
+    meaning: 'Frames with an inner 802.1Q tag (default drop, as RFC 7348 §6.1 says).',
+  },
+] as const satisfies readonly EntryKey[];
+
+export type EntryKeyName = (typeof ENTRY_KEYS)[number]['name'];

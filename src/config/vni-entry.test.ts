@@ -1,0 +1,218 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { formatIp, formatMac } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import { MAX_FDB_ENTRIES, MAX_FLOOD_REMOTES, MAX_MTU_BYTES, MAX_VNI, MIN_MTU_BYTES } from '../lib/limits.ts';
+import type { VniConfig } from './config.ts';
+import { formatVniEntry, parseVniEntry } from './vni-entry.ts';
+import { flagObject } from './written-value.ts';
+
+const parse = (text: string, maxMacs = 65_536) => parseVniEntry(text, { object: flagObject('vni', text), maxMacs });
+
+const PLAIN: VniConfig = {
+  vni: 100,
+  group: undefined,
+  name: undefined,
+  tap: 'vxlan100',
+  bridge: undefined,
+  mtuBytes: undefined,
+  mac: undefined,
+  remotes: [],
+  statics: [],
+  learning: true,
+  maxMacs: 65_536,
+  innerVlan: 'drop',
+};
+
+describe('accepted entries', () => {
+  it.each<[text: string, differs: object]>([
+    ['100', {}],
+    ['0', { vni: 0, tap: 'vxlan0' }],
+    ['16777215', { vni: MAX_VNI, tap: 'vxlan16777215' }],
+    ['100=239.1.1.1', { group: '239.1.1.1' }],
+    ['100=FF05::64', { group: 'ff05::64' }],
+    ['100,name=a=b c,tap=t,bridge=br0', { name: 'a=b c', tap: 't', bridge: 'br0' }],
+    ['100,mtu=68,mac=02:00:00:00:00:0A', { mtuBytes: 68, mac: '02:00:00:00:00:0a' }],
+    ['100,remote=10.0.0.2,remote=10.0.0.1,remote=10.0.0.2', { remotes: ['10.0.0.2', '10.0.0.1'] }],
+    [
+      '100,static=02:00:00:00:00:01@10.0.0.2,static=02:00:00:00:00:02@fd00::2,static=02:00:00:00:00:01@10.0.0.2',
+      {
+        statics: [
+          { mac: '02:00:00:00:00:01', vtep: '10.0.0.2' },
+          { mac: '02:00:00:00:00:02', vtep: 'fd00::2' },
+        ],
+      },
+    ],
+    ['100,learning=off,max-macs=1,inner-vlan=strip', { learning: false, maxMacs: 1, innerVlan: 'strip' }],
+    ['100,learning=on,inner-vlan=pass', { innerVlan: 'pass' }],
+  ])('%s', (text, differs) => {
+    expect(parse(text)).toEqual({ ...PLAIN, ...differs });
+  });
+
+  it('takes max-macs from the flag unless the entry says', () => {
+    expect(parse('100', 7).maxMacs).toBe(7);
+    expect(parse('100,max-macs=8', 7).maxMacs).toBe(8);
+  });
+
+  it('is frozen to its leaves', () => {
+    const entry = parse('100,remote=10.0.0.2,static=02:00:00:00:00:01@10.0.0.2');
+    for (const value of [entry, entry.remotes, entry.statics, entry.statics[0]])
+      expect(Object.isFrozen(value)).toBe(true);
+  });
+});
+
+describe('refusals', () => {
+  it.each<[text: string, cause: string]>([
+    ['100=10.1.1.1', '10.1.1.1 is not a multicast address (224.0.0.0/4 or ff00::/8)'],
+    ['100=', 'no group follows 100=: give a multicast address, or leave out the ='],
+    ['100=x', 'x is not an IP address: a group is a multicast address, 224.0.0.0/4 or ff00::/8'],
+    ['=239.1.1.1', 'the VNI is missing: begin with a number from 0 to 16777215'],
+    [',tap=x', 'the VNI is missing: begin with a number from 0 to 16777215'],
+    ['16777216', 'VNI 16777216 is not a whole number from 0 to 16777215'],
+    ['-1', 'VNI -1 is not a whole number from 0 to 16777215'],
+    ['0x64', 'VNI 0x64 is not a whole number from 0 to 16777215'],
+    ['1e2', 'VNI 1e2 is not a whole number from 0 to 16777215'],
+    ['0100', 'VNI 0100 is not a whole number from 0 to 16777215: leave out the leading zeros'],
+    ['100 ,tap=x', 'VNI "100 " is not a whole number from 0 to 16777215'],
+    ['tap=x', 'VNI tap is not a whole number from 0 to 16777215'],
+    ['100,', 'nothing stands after a comma: leave out the comma, or give key=value'],
+    ['100,,tap=x', 'nothing stands after a comma: leave out the comma, or give key=value'],
+    ['100,239.1.1.1', '239.1.1.1 is not key=value: a group is written VNI=GROUP, a unicast VTEP remote=IP'],
+    ['100,tap', 'tap has no value: write tap=NAME'],
+    ['100,tap=', 'tap= has no value: give one, or leave out tap='],
+    ['100,tap=a,tap=b', 'tap= is given twice: give it once'],
+    ['100,learning=on,learning=on', 'learning= is given twice: give it once'],
+    ['100,remot=10.0.0.1', 'unknown key remot: did you mean remote?'],
+    ['100,Tap=x', 'unknown key Tap: did you mean tap?'],
+    ['100, tap=x', 'unknown key " tap": did you mean tap?'],
+    ...['vlan=5', 'join=lazy', 'flood=none', 'suppress=on', 'storm=10', 'constructor=1', '__proto__=1', '=1'].map(
+      (item): [string, string] => [
+        `100,${item}`,
+        `unknown key ${item.split('=')[0] || '""'}: ` +
+          'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan',
+      ],
+    ),
+    ['100,tap=a/b', 'tap=a/b is not an interface name: / cannot be in it'],
+    ['100,tap=abcdefghijklmnop', 'tap=abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit'],
+    ['100,bridge=..', 'bridge=.. is not an interface name: the kernel keeps this name for itself'],
+    ['100,mtu=67', `mtu=67 is not a whole number from ${MIN_MTU_BYTES} to ${MAX_MTU_BYTES}`],
+    ['100,mtu=65522', `mtu=65522 is not a whole number from ${MIN_MTU_BYTES} to ${MAX_MTU_BYTES}`],
+    ['100,mac=01:00:00:00:00:00', 'mac=01:00:00:00:00:00 is a group MAC: give the MAC of one station'],
+    ['100,mac=00:00:00:00:00:00', 'mac=00:00:00:00:00:00 is the zero MAC: give the MAC of one station'],
+    ['100,remote=239.1.1.1', 'remote=239.1.1.1 is a multicast address: give the unicast address of a VTEP'],
+    ['100,remote=0.0.0.0', 'remote=0.0.0.0 is the unspecified address: give the unicast address of a VTEP'],
+    [
+      '100,remote=255.255.255.255',
+      'remote=255.255.255.255 is the broadcast address: give the unicast address of a VTEP',
+    ],
+    ['100,static=10.0.0.1', 'static=10.0.0.1 is not MAC@IP: write it like static=02:00:00:00:00:01@192.0.2.1'],
+    ['100,static=@', '"" in static=@ is not a MAC address: write it like 02:00:00:00:00:01'],
+    [
+      '100,static=03:00:00:00:00:01@10.0.0.1',
+      '03:00:00:00:00:01 in static=03:00:00:00:00:01@10.0.0.1 is a group MAC: give the MAC of one station',
+    ],
+    [
+      '100,static=02:00:00:00:00:01@ff02::1',
+      'ff02::1 in static=02:00:00:00:00:01@ff02::1 is a multicast address: give the unicast address of a VTEP',
+    ],
+    [
+      '100,static=02:00:00:00:00:01@10.0.0.1,static=02:00:00:00:00:01@10.0.0.2',
+      'static= puts 02:00:00:00:00:01 at 10.0.0.1 and at 10.0.0.2: give one VTEP for each MAC',
+    ],
+    ['100,learning=yes', 'learning=yes is not one of on, off'],
+    ['100,inner-vlan=dorp', 'inner-vlan=dorp is not one of drop, strip, pass: did you mean drop?'],
+    ['100,max-macs=0', `max-macs=0 is not a whole number from 1 to ${MAX_FDB_ENTRIES}`],
+    ['100,max-macs=1048577', `max-macs=1048577 is not a whole number from 1 to ${MAX_FDB_ENTRIES}`],
+    ['100,name=a\u0007', 'name=a\\u0007 has characters that cannot be printed: leave them out'],
+  ])('%s', (text, cause) => {
+    const object = `--vni ${text.replace('\u0007', '\\u0007')}`;
+    expect(() => parse(text)).toThrow(
+      expect.objectContaining({ code: 'ERR_VTEP_USAGE', message: `${object}: ${cause}` }),
+    );
+  });
+
+  it('bounds the flood list', () => {
+    const entry = (count: number) =>
+      `5${Array.from({ length: count }, (_, i) => `,remote=10.0.${i >> 8}.${i & 255}`).join('')}`;
+    expect(parse(entry(MAX_FLOOD_REMOTES)).remotes).toHaveLength(MAX_FLOOD_REMOTES);
+    expect(() => parse(entry(MAX_FLOOD_REMOTES + 1))).toThrow(
+      /^--vni 5,remote=10\.0\.0\.0.{0,200}…: 1025 remotes, at most 1024 are possible: use a group$/,
+    );
+  });
+});
+
+const octets = (first: fc.Arbitrary<number>, length: number) =>
+  fc
+    .tuple(first, fc.uint8Array({ minLength: length - 1, maxLength: length - 1 }))
+    .map(([byte, rest]) => formatIp(Uint8Array.from([byte, ...rest])));
+const groups = fc.oneof(octets(fc.integer({ min: 224, max: 239 }), 4), octets(fc.constant(0xff), 16));
+const vteps = fc.oneof(octets(fc.integer({ min: 1, max: 223 }), 4), octets(fc.constantFrom(0x20, 0xfd), 16));
+const macs = fc
+  .tuple(fc.nat({ max: 0xff_ffff }), fc.nat({ max: 0xffff }))
+  .map(([high, low]) => formatMac(0x0200_0000 + high, low));
+const interfaces = fc.stringMatching(/^[a-z][a-z0-9._-]{1,14}$/).filter((name) => !['all', 'default'].includes(name));
+const or = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const entries: fc.Arbitrary<VniConfig> = fc
+  .record({
+    vni: fc.nat({ max: MAX_VNI }),
+    group: or(groups),
+    name: or(fc.stringMatching(/^[!-+.-~é]([ -+.-~é]{0,62}[!-+.-~é])?$/)),
+    tap: or(interfaces),
+    bridge: or(interfaces),
+    mtuBytes: or(fc.integer({ min: MIN_MTU_BYTES, max: MAX_MTU_BYTES })),
+    mac: or(macs),
+    remotes: fc.uniqueArray(vteps, { maxLength: 5 }),
+    statics: fc.uniqueArray(fc.record({ mac: macs, vtep: vteps }), { maxLength: 5, selector: ({ mac }) => mac }),
+    learning: fc.boolean(),
+    maxMacs: fc.oneof(fc.constant(65_536), fc.integer({ min: 1, max: MAX_FDB_ENTRIES })),
+    innerVlan: fc.constantFrom('drop', 'strip', 'pass'),
+  })
+  .map((entry) => ({ ...entry, tap: entry.tap ?? `vxlan${entry.vni}` }));
+
+describe('properties', () => {
+  it('a printed entry parses back', () => {
+    fc.assert(
+      fc.property(entries, fc.constantFrom(1, 65_536), (entry, maxMacs) => {
+        expect(parse(formatVniEntry(entry, { maxMacs }), maxMacs)).toEqual(entry);
+      }),
+    );
+  });
+
+  it('prints defaults as nothing', () => {
+    expect(formatVniEntry(PLAIN, { maxMacs: 65_536 })).toBe('100');
+  });
+
+  it('random text is an entry or a refusal of one line', () => {
+    const pieces = fc.constantFrom(
+      '100',
+      '=',
+      ',',
+      'tap',
+      'remote=',
+      'static=',
+      '@',
+      '10.0.0.1',
+      'ff02::1',
+      '%',
+      '\n',
+      '\0',
+    );
+    const texts = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.array(pieces).map((parts) => parts.join('')),
+    );
+    fc.assert(
+      fc.property(texts, (text) => {
+        try {
+          expect(Object.isFrozen(parse(text))).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(VtepError);
+          expect(error).toMatchObject({ code: 'ERR_VTEP_USAGE', exitCode: 64 });
+          expect((error as VtepError).message).not.toMatch(/[\r\n]/);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});

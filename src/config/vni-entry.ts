@@ -1,0 +1,137 @@
+/**
+ * One segment as written: `VNI[=GROUP][,key=value]…`. The flag `--vni` and `vtepctl vni add` share it. Here an entry is
+ * looked at by itself; what it may not share with others is checked in vni-set.ts.
+ */
+import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+import { MAX_FDB_ENTRIES, MAX_FLOOD_REMOTES, MAX_MTU_BYTES, MAX_VNI, MIN_MTU_BYTES } from '../lib/limits.ts';
+import { deepFreeze, INNER_VLAN_MODES, type StaticEntry, type VniConfig } from './config.ts';
+import { ENTRY_KEYS, type EntryKeyName } from './flags.ts';
+import { suggestion } from './nearest-name.ts';
+import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './scalars.ts';
+import { parseGroup, parseStationMac, parseVtepAddress } from './underlay-addresses.ts';
+import { keyValue, refuse, shown, type WrittenValue } from './written-value.ts';
+
+/** What an entry is read with. */
+export interface VniEntryContext {
+  /** What a refusal begins with: the entry with the flag or command it was written in, e.g. `--vni 100=239.1.1.1`. */
+  readonly object: string;
+  /** `max-macs` of an entry that does not say, 1 to MAX_FDB_ENTRIES: the flag's. */
+  readonly maxMacs: number;
+}
+
+type WrittenKeys = ReadonlyMap<EntryKeyName, readonly WrittenValue[]>;
+
+const KEY_NAMES = ENTRY_KEYS.map((key) => key.name);
+
+/** Reads one entry. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE that names `object` */
+export function parseVniEntry(text: string, { object, maxMacs }: VniEntryContext): VniConfig {
+  const [head = '', ...items] = text.split(',');
+  const { vni, group } = parseHead(head, object);
+  const keys = collectKeys(items, object);
+  return deepFreeze({
+    vni,
+    group,
+    name: single(keys, 'name', parseSegmentName),
+    tap: single(keys, 'tap', parseInterfaceName) ?? defaultTap(vni),
+    bridge: single(keys, 'bridge', parseInterfaceName),
+    mtuBytes: single(keys, 'mtu', (mtu) => parseWholeNumber(mtu, { min: MIN_MTU_BYTES, max: MAX_MTU_BYTES })),
+    mac: single(keys, 'mac', parseStationMac),
+    remotes: parseRemotes(keys.get('remote') ?? []),
+    statics: parseStatics(keys.get('static') ?? []),
+    learning: single(keys, 'learning', parseOnOff) ?? true,
+    maxMacs: single(keys, 'max-macs', (max) => parseWholeNumber(max, { min: 1, max: MAX_FDB_ENTRIES })) ?? maxMacs,
+    innerVlan: single(keys, 'inner-vlan', (mode) => parseChoice(mode, INNER_VLAN_MODES)) ?? 'drop',
+  });
+}
+
+/** The entry that parses back to `config` under the same `maxMacs`: defaults left out, addresses in canonical form. */
+export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryContext, 'maxMacs'>): string {
+  const items = [config.group === undefined ? `${config.vni}` : `${config.vni}=${config.group}`];
+  if (config.name !== undefined) items.push(`name=${config.name}`);
+  if (config.tap !== defaultTap(config.vni)) items.push(`tap=${config.tap}`);
+  if (config.bridge !== undefined) items.push(`bridge=${config.bridge}`);
+  if (config.mtuBytes !== undefined) items.push(`mtu=${config.mtuBytes}`);
+  if (config.mac !== undefined) items.push(`mac=${config.mac}`);
+  for (const remote of config.remotes) items.push(`remote=${remote}`);
+  for (const { mac, vtep } of config.statics) items.push(`static=${mac}@${vtep}`);
+  if (!config.learning) items.push('learning=off');
+  if (config.maxMacs !== maxMacs) items.push(`max-macs=${config.maxMacs}`);
+  if (config.innerVlan !== 'drop') items.push(`inner-vlan=${config.innerVlan}`);
+  return items.join(',');
+}
+
+function defaultTap(vni: number): string {
+  return `vxlan${vni}`;
+}
+
+/** `VNI` or `VNI=GROUP`. */
+function parseHead(head: string, object: string): { vni: number; group: IpAddress | undefined } {
+  const equals = head.indexOf('=');
+  const number = equals < 0 ? head : head.slice(0, equals);
+  if (number === '') refuse(object, 'the VNI is missing', `begin with a number from 0 to ${MAX_VNI}`);
+  const vni = parseWholeNumber({ object, label: `VNI ${shown(number)}`, text: number }, { min: 0, max: MAX_VNI });
+  if (equals < 0) return { vni, group: undefined };
+  const group = head.slice(equals + 1);
+  if (group === '') refuse(object, `no group follows ${vni}=`, 'give a multicast address, or leave out the =');
+  return { vni, group: parseGroup({ object, label: shown(group), text: group }) };
+}
+
+function collectKeys(items: readonly string[], object: string): WrittenKeys {
+  const keys = new Map<EntryKeyName, WrittenValue[]>();
+  for (const item of items) {
+    const equals = item.indexOf('=');
+    const name = equals < 0 ? item : item.slice(0, equals);
+    const key = ENTRY_KEYS.find((candidate) => candidate.name === name);
+    if (key === undefined) refuseUnknownKey(item, name, object);
+    if (equals < 0) refuse(object, `${name} has no value`, `write ${name}=${key.value}`);
+    const written = keyValue(name, item.slice(equals + 1), object);
+    const others = keys.get(key.name);
+    if (others === undefined) keys.set(key.name, [written]);
+    else if (key.repeatable) others.push(written);
+    else refuse(object, `${name}= is given twice`, 'give it once');
+  }
+  return keys;
+}
+
+function refuseUnknownKey(item: string, name: string, object: string): never {
+  if (item === '') refuse(object, 'nothing stands after a comma', 'leave out the comma, or give key=value');
+  if (!item.includes('=') && /[.:]/.test(item)) {
+    refuse(object, `${shown(item)} is not key=value`, 'a group is written VNI=GROUP, a unicast VTEP remote=IP');
+  }
+  refuse(object, `unknown key ${shown(name)}`, suggestion(name, KEY_NAMES, `the keys are ${KEY_NAMES.join(', ')}`));
+}
+
+function single<T>(keys: WrittenKeys, name: EntryKeyName, parse: (written: WrittenValue) => T): T | undefined {
+  const written = keys.get(name)?.[0];
+  return written && parse(written);
+}
+
+/** Distinct, in the order of first mention. */
+function parseRemotes(written: readonly WrittenValue[]): IpAddress[] {
+  const remotes = [...new Set(written.map(parseVtepAddress))];
+  if (written[0] !== undefined && remotes.length > MAX_FLOOD_REMOTES) {
+    refuse(written[0].object, `${remotes.length} remotes, at most ${MAX_FLOOD_REMOTES} are possible`, 'use a group');
+  }
+  return remotes;
+}
+
+/** One entry per MAC; the same MAC at the same VTEP again changes nothing. */
+function parseStatics(written: readonly WrittenValue[]): StaticEntry[] {
+  const vteps = new Map<MacAddress, IpAddress>();
+  for (const { object, label, text } of written) {
+    const at = text.indexOf('@');
+    if (at < 0) refuse(object, `${label} is not MAC@IP`, 'write it like static=02:00:00:00:00:01@192.0.2.1');
+    const mac = parseStationMac({ object, label: `${shown(text.slice(0, at))} in ${label}`, text: text.slice(0, at) });
+    const vtep = parseVtepAddress({
+      object,
+      label: `${shown(text.slice(at + 1))} in ${label}`,
+      text: text.slice(at + 1),
+    });
+    const other = vteps.get(mac);
+    if (other !== undefined && other !== vtep) {
+      refuse(object, `static= puts ${mac} at ${other} and at ${vtep}`, 'give one VTEP for each MAC');
+    }
+    vteps.set(mac, vtep);
+  }
+  return Array.from(vteps, ([mac, vtep]) => ({ mac, vtep }));
+}

@@ -1,0 +1,143 @@
+/** A typed client of the control socket. What it asks, it asks in plain HTTP, so that curl can do the same. */
+
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
+import type { EntryKey, FdbFilter, StaticFdbEntry } from './daemon-view.ts';
+import type { Drops, ErrorBody, FdbEntry, Flushed, Status, VniStatus } from './schemas.ts';
+
+/** A daemon that says nothing for this long is taken for hung. */
+export const ANSWER_TIMEOUT_MS = 10_000;
+
+export interface ControlClientOptions {
+  readonly timeoutMs?: number;
+}
+
+type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/**
+ * Every method fails with a VtepError: ERR_VTEP_UNREACHABLE where no daemon answers, else the code and the message that
+ * the daemon gave.
+ */
+export class ControlClient {
+  readonly #socketPath: string;
+  readonly #timeoutMs: number;
+
+  constructor(socketPath: string, { timeoutMs = ANSWER_TIMEOUT_MS }: ControlClientOptions = {}) {
+    this.#socketPath = socketPath;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async fdbEntries(filter: FdbFilter): Promise<FdbEntry[]> {
+    return (await this.#ask('GET', withQuery('/v1/fdb', { ...filter }))) as FdbEntry[];
+  }
+
+  async addStatic(entry: StaticFdbEntry): Promise<void> {
+    await this.#ask('POST', '/v1/fdb', entry);
+  }
+
+  async deleteEntry({ vni, mac }: EntryKey): Promise<void> {
+    await this.#ask('DELETE', `/v1/fdb/${vni}/${mac}`);
+  }
+
+  async flush(filter: Omit<FdbFilter, 'type'> & { readonly all: boolean }): Promise<Flushed> {
+    return (await this.#ask('DELETE', withQuery('/v1/fdb', { ...filter }))) as Flushed;
+  }
+
+  async vnis(vni?: number): Promise<VniStatus[]> {
+    return (await this.#ask('GET', withQuery('/v1/vnis', { vni }))) as VniStatus[];
+  }
+
+  async drops(vni?: number): Promise<Drops> {
+    return (await this.#ask('GET', withQuery('/v1/drops', { vni }))) as Drops;
+  }
+
+  async status(): Promise<Status> {
+    return (await this.#ask('GET', '/v1/status')) as Status;
+  }
+
+  /** @returns the parsed body, undefined for an empty one */
+  async #ask(method: string, path: string, body?: object): Promise<unknown> {
+    const { status, text } = await this.#exchange(method, path, body && JSON.stringify(body));
+    const value = parseJson(text);
+    if (status >= 200 && status < 300 && (text === '' || value !== undefined)) return value;
+    throw errorOf(value) ?? this.#unreachable(`what answers there is not vtepd (${method} ${path}: HTTP ${status})`);
+  }
+
+  #exchange(method: string, path: string, body: string | undefined): Promise<{ status: number; text: string }> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: NodeJS.ErrnoException) => reject(this.#failure(error));
+      const request = httpRequest({
+        socketPath: this.#socketPath,
+        method,
+        path,
+        agent: false,
+        headers: {
+          accept: 'application/json',
+          ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+        },
+        timeout: this.#timeoutMs,
+      });
+      request.once('timeout', () => {
+        const cause = `no answer within ${this.#timeoutMs / 1000} s`;
+        // Refused here: destroying a half-read answer reports a reset connection, not its reason.
+        reject(this.#unreachable(cause, 'look at the log of vtepd, or restart it'));
+        request.destroy();
+      });
+      request.once('error', fail);
+      request.once('response', (response) => {
+        readText(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), fail);
+      });
+      request.end(body);
+    });
+  }
+
+  #failure({ code = '', message }: NodeJS.ErrnoException): VtepError {
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+      return this.#unreachable(`no vtepd listens there (${code})`, 'start vtepd or name its socket with --socket');
+    }
+    if (code === 'EACCES' || code === 'EPERM') {
+      return this.#unreachable(`no permission (${code})`, 'run as root or join group vtepd');
+    }
+    if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'EAGAIN') {
+      return this.#unreachable(`closed without an answer (${code})`, 'vtepd stops or has too many clients: try again');
+    }
+    if (code.startsWith('HPE_')) return this.#unreachable(`what answers there is not vtepd (${code})`);
+    return this.#unreachable(code || message);
+  }
+
+  #unreachable(cause: string, remedy = 'name the socket of vtepd with --socket'): VtepError {
+    return new VtepError('ERR_VTEP_UNREACHABLE', { object: `control socket ${this.#socketPath}`, cause, remedy });
+  }
+}
+
+function withQuery(path: string, query: Query): string {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) given.set(name, String(value));
+  return given.size === 0 ? path : `${path}?${given}`;
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The daemon's refusal with its own words; a code that only a newer daemon knows reads as internal. */
+function errorOf(body: unknown): VtepError | undefined {
+  const { code, message } = (body as Partial<ErrorBody> | undefined)?.error ?? {};
+  if (typeof code !== 'string' || typeof message !== 'string') return undefined;
+  const known: ErrorCode = Object.hasOwn(ERROR_CATALOGUE, code) ? code : 'ERR_VTEP_INTERNAL';
+  // The message is `object: cause…` already; taken apart here only to be put together the same way.
+  const [object, ...rest] = message.split(': ');
+  return rest.length > 0
+    ? new VtepError(known, { object: object ?? '', cause: rest.join(': ') })
+    : new VtepError(known, { object: 'vtepd', cause: message });
+}

@@ -1,0 +1,48 @@
+/**
+ * What the API shows of the daemon and asks of it: the one interface between `control/` and the composition root.
+ * Plain values only; the routes have checked them before a method is called.
+ */
+
+import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+import type { Drops, FdbEntry, Status, VniStatus } from './schemas.ts';
+
+/** Conditions on FDB entries, combined with AND; an absent one matches all. */
+export interface FdbFilter {
+  readonly vni?: number;
+  readonly mac?: MacAddress;
+  readonly vtep?: IpAddress | 'local';
+  readonly type?: 'static' | 'dynamic';
+}
+
+/** The key of an FDB entry. */
+export interface EntryKey {
+  readonly vni: number;
+  readonly mac: MacAddress;
+}
+
+/** A static entry to be added. The MAC is neither group nor zero, the address not multicast or unspecified. */
+export interface StaticFdbEntry extends EntryKey {
+  readonly vtep: IpAddress | 'local';
+}
+
+type MaybePromise<T> = T | Promise<T>;
+
+/** Implemented by the daemon. Every method may refuse with a VtepError, whose code decides the HTTP status. */
+export interface DaemonView {
+  /** Sorted by VNI, then MAC; expired entries are not in it. */
+  fdbEntries(filter: FdbFilter): MaybePromise<readonly FdbEntry[]>;
+  /**
+   * Replaces a learned entry; the same static one again is done already.
+   * @throws VtepError ERR_VTEP_NOT_FOUND (VNI), ERR_VTEP_CONFLICT (static for another VTEP, own MAC or address), ERR_VTEP_LIMIT
+   */
+  addStatic(entry: StaticFdbEntry): MaybePromise<void>;
+  /** @throws VtepError ERR_VTEP_NOT_FOUND */
+  deleteEntry(entry: EntryKey): MaybePromise<void>;
+  /** Removes what matches, static entries only with `all`. @returns the number of entries removed */
+  flush(filter: FdbFilter & { readonly all: boolean }): MaybePromise<number>;
+  /** Sorted by VNI. */
+  vnis(): MaybePromise<readonly VniStatus[]>;
+  /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
+  drops(vni: number | undefined): MaybePromise<Drops>;
+  status(): MaybePromise<Status>;
+}

@@ -1,0 +1,122 @@
+/** The daemon's in-memory twin for tests of the API and of vtepctl: a real table, no packets. */
+
+import { VtepError } from '../lib/errors.ts';
+import type { DaemonView, EntryKey, FdbFilter, StaticFdbEntry } from './daemon-view.ts';
+import { unknownVni } from './routes.ts';
+import type { Drops, FdbEntry, Status, VniStatus } from './schemas.ts';
+
+export interface MemoryDaemonState {
+  readonly entries: FdbEntry[];
+  readonly vnis: VniStatus[];
+  readonly drops: Drops;
+  readonly status: Status;
+}
+
+/** Follows the contract of {@link DaemonView}; `state` stays the caller's and is changed in place. */
+export class MemoryDaemon implements DaemonView {
+  readonly state: MemoryDaemonState;
+
+  constructor(state: MemoryDaemonState) {
+    this.state = state;
+  }
+
+  fdbEntries(filter: FdbFilter): FdbEntry[] {
+    return this.state.entries
+      .filter((entry) => matches(entry, filter))
+      .sort((a, b) => a.vni - b.vni || (a.mac < b.mac ? -1 : 1));
+  }
+
+  addStatic({ vni, mac, vtep }: StaticFdbEntry): void {
+    this.#needVni(vni);
+    const before = this.#find({ vni, mac });
+    if (before?.type === 'static' && before.vtep !== vtep) {
+      throw new VtepError('ERR_VTEP_CONFLICT', {
+        object: `${mac} in VNI ${vni}`,
+        cause: `static for ${before.vtep}`,
+        remedy: 'delete that entry first',
+      });
+    }
+    if (before) this.state.entries.splice(this.state.entries.indexOf(before), 1);
+    this.state.entries.push({ vni, mac, vtep, type: 'static', age: null, moves: 0 });
+  }
+
+  deleteEntry(key: EntryKey): void {
+    const entry = this.#find(key);
+    if (!entry) {
+      throw new VtepError('ERR_VTEP_NOT_FOUND', { object: `${key.mac} in VNI ${key.vni}`, cause: 'no such entry' });
+    }
+    this.state.entries.splice(this.state.entries.indexOf(entry), 1);
+  }
+
+  flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): number {
+    const gone = this.state.entries.filter((entry) => matches(entry, filter) && (all || entry.type !== 'static'));
+    for (const entry of gone) this.state.entries.splice(this.state.entries.indexOf(entry), 1);
+    return gone.length;
+  }
+
+  vnis(): VniStatus[] {
+    return this.state.vnis;
+  }
+
+  drops(vni: number | undefined): Drops {
+    if (vni !== undefined) this.#needVni(vni);
+    return this.state.drops;
+  }
+
+  status(): Status {
+    return this.state.status;
+  }
+
+  #find({ vni, mac }: EntryKey): FdbEntry | undefined {
+    return this.state.entries.find((entry) => entry.vni === vni && entry.mac === mac);
+  }
+
+  #needVni(vni: number): void {
+    if (!this.state.vnis.some((status) => status.vni === vni)) throw unknownVni(vni);
+  }
+}
+
+function matches(entry: FdbEntry, filter: FdbFilter): boolean {
+  return (
+    (filter.vni === undefined || entry.vni === filter.vni) &&
+    (filter.mac === undefined || entry.mac === filter.mac) &&
+    (filter.vtep === undefined || entry.vtep === filter.vtep) &&
+    (filter.type === undefined || entry.type === filter.type)
+  );
+}
+
+/** Two VNIs with a learned local, a learned remote and a static entry. */
+export function sampleState(): MemoryDaemonState {
+  const mac = (last: string) => `02:00:00:00:00:${last}` as FdbEntry['mac'];
+  const ip = (text: string) => text as Status['local'][number];
+  return {
+    entries: [
+      { vni: 200, mac: mac('01'), vtep: ip('fd00:18::3'), type: 'static', age: null, moves: 0 },
+      { vni: 100, mac: mac('02'), vtep: ip('198.18.0.2'), type: 'dynamic', age: 1, moves: 0 },
+      { vni: 100, mac: mac('01'), vtep: 'local', type: 'dynamic', age: 3, moves: 0 },
+    ],
+    vnis: [
+      {
+        ...{ vni: 100, name: 'red', group: ip('239.1.1.1'), remotes: [], tap: 'vxlan100', mtu: 1450, bridge: 'br0' },
+        ...{ vlan: null, learning: true, macs: 2, joined: true, status: 'ok' },
+      },
+      {
+        ...{ vni: 200, name: null, group: null, remotes: [ip('198.18.0.2'), ip('198.18.0.3')], tap: 'vxlan200' },
+        ...{ mtu: 1450, bridge: null, vlan: null, learning: false, macs: 1, joined: false, status: 'TAP is down' },
+      },
+    ],
+    drops: { rx: { short: 0, 'unknown-vni': 7 }, tx: { short: 0, 'no-remote': 12 } },
+    status: {
+      ...{
+        version: '0.1.0',
+        pid: 4711,
+        uptime: 3725,
+        local: [ip('198.18.0.1')],
+        dev: ['eth0'],
+        port: 4789,
+        workers: 1,
+      },
+      ...{ offload: { tapGso: true, udpGso: true, udpGro: false }, vnis: 2, macs: 3, vteps: 2 },
+    },
+  };
+}

@@ -1,0 +1,72 @@
+/** From the checked text of a request to the daemon's own values. */
+
+import {
+  type IpAddress,
+  isGroupMac,
+  isLinkLocalIpv6,
+  isMulticastIp,
+  isUnspecifiedIp,
+  isZeroMac,
+  type MacAddress,
+  parseIp,
+  parseMac,
+} from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import type { FdbFilter, StaticFdbEntry } from './daemon-view.ts';
+import type { StaticEntry } from './schemas.ts';
+
+interface FilterText {
+  readonly vni?: number;
+  readonly mac?: string;
+  readonly vtep?: string;
+  readonly type?: 'static' | 'dynamic';
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
+export function readFilter({ vni, mac, vtep, type }: FilterText): FdbFilter {
+  return {
+    ...(vni !== undefined && { vni }),
+    ...(mac !== undefined && { mac: readMac(mac) }),
+    ...(vtep !== undefined && { vtep: readVtep(vtep) }),
+    ...(type !== undefined && { type }),
+  };
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
+export function readMac(text: string): MacAddress {
+  const mac = parseMac(text);
+  if (!mac) throw wrong(`mac ${text}`, 'not a MAC address', 'write it as 02:00:00:00:00:01');
+  return mac;
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
+export function readVtep(text: string): IpAddress | 'local' {
+  const vtep = text === 'local' ? text : parseIp(text);
+  if (!vtep) throw wrong(`vtep ${text}`, 'not an IP address without zone', "give one, or 'local'");
+  return vtep;
+}
+
+/**
+ * A static entry that can stand in a table at all; whether it fits this daemon (VNI, own addresses), the daemon knows.
+ * @throws VtepError ERR_VTEP_USAGE
+ */
+export function readStaticEntry(entry: StaticEntry): StaticFdbEntry {
+  const mac = readMac(entry.mac);
+  // A group source MAC in the table would redirect all multicast to one VTEP.
+  if (isGroupMac(mac)) throw wrong(`mac ${mac}`, 'a group address', 'give the MAC address of one station');
+  if (isZeroMac(mac)) throw wrong(`mac ${mac}`, 'the zero address', 'give the MAC address of one station');
+  const vtep = readVtep(entry.vtep);
+  if (vtep !== 'local') refuseUnusable(vtep);
+  return { vni: entry.vni, mac, vtep };
+}
+
+function refuseUnusable(vtep: IpAddress): void {
+  const remedy = 'give the unicast address of a VTEP';
+  if (isMulticastIp(vtep)) throw wrong(`vtep ${vtep}`, 'a multicast address', remedy);
+  if (isUnspecifiedIp(vtep)) throw wrong(`vtep ${vtep}`, 'the unspecified address', remedy);
+  if (isLinkLocalIpv6(vtep)) throw wrong(`vtep ${vtep}`, 'link-local, which says nothing without a zone', remedy);
+}
+
+function wrong(object: string, cause: string, remedy: string): VtepError {
+  return new VtepError('ERR_VTEP_USAGE', { object, cause, remedy });
+}

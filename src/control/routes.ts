@@ -1,0 +1,87 @@
+/** The resources of the API. Reads and writes are apart, because a TCP listener may offer the reads alone. */
+
+import { VtepError } from '../lib/errors.ts';
+import type { TypedApi } from './api.ts';
+import type { DaemonView } from './daemon-view.ts';
+import { readFilter, readMac, readStaticEntry } from './request-values.ts';
+import {
+  DropsSchema,
+  EntryPathSchema,
+  FdbEntriesSchema,
+  FdbQuerySchema,
+  FlushedSchema,
+  FlushQuerySchema,
+  NoQuerySchema,
+  StaticEntrySchema,
+  StatusSchema,
+  VniQuerySchema,
+  VniStatusesSchema,
+} from './schemas.ts';
+
+/** `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/drops`, `/v1/status`: changes nothing. */
+export function addReadRoutes(api: TypedApi, view: DaemonView): void {
+  api.get(
+    '/v1/fdb',
+    { schema: { querystring: FdbQuerySchema, response: { 200: FdbEntriesSchema } } },
+    async (request) => [...(await view.fdbEntries(readFilter(request.query)))],
+  );
+
+  api.get(
+    '/v1/vnis',
+    { schema: { querystring: VniQuerySchema, response: { 200: VniStatusesSchema } } },
+    async (request) => {
+      const { vni } = request.query;
+      const vnis = (await view.vnis()).filter((status) => vni === undefined || status.vni === vni);
+      if (vni !== undefined && vnis.length === 0) throw unknownVni(vni);
+      return vnis;
+    },
+  );
+
+  api.get('/v1/drops', { schema: { querystring: VniQuerySchema, response: { 200: DropsSchema } } }, async (request) =>
+    view.drops(request.query.vni),
+  );
+
+  api.get('/v1/status', { schema: { querystring: NoQuerySchema, response: { 200: StatusSchema } } }, async () =>
+    view.status(),
+  );
+}
+
+/** `POST /v1/fdb`, `DELETE /v1/fdb?…` and `DELETE /v1/fdb/:vni/:mac`. */
+export function addWriteRoutes(api: TypedApi, view: DaemonView): void {
+  api.post(
+    '/v1/fdb',
+    { schema: { querystring: NoQuerySchema, body: StaticEntrySchema } },
+    async (request, reply): Promise<void> => {
+      await view.addStatic(readStaticEntry(request.body));
+      return reply.code(204).send();
+    },
+  );
+
+  api.delete(
+    '/v1/fdb',
+    { schema: { querystring: FlushQuerySchema, response: { 200: FlushedSchema } } },
+    async (request) => {
+      const { all = false, ...filter } = request.query;
+      return { removed: await view.flush({ ...readFilter(filter), all }) };
+    },
+  );
+
+  api.delete(
+    '/v1/fdb/:vni/:mac',
+    { schema: { querystring: NoQuerySchema, params: EntryPathSchema } },
+    async (request, reply): Promise<void> => {
+      const { vni, mac } = request.params;
+      await view.deleteEntry({ vni, mac: readMac(mac) });
+      return reply.code(204).send();
+    },
+  );
+}
+
+/** The refusal of a VNI that the daemon does not have, in the words that all commands share. */
+export function unknownVni(vni: number): VtepError {
+  return new VtepError('ERR_VTEP_NOT_FOUND', {
+    object: `VNI ${vni}`,
+    cause: 'this vtepd does not have it',
+    remedy: '`vtepctl vni show` lists those it has',
+  });
+}

@@ -1,0 +1,120 @@
+/**
+ * Every value that crosses the API, as a schema and as the type derived from it. Checks of requests, the types of the
+ * daemon, of vtepctl and (later) the OpenAPI page all come from here.
+ *
+ * Answers may gain properties in later releases, so their schemas are open; requests are closed, because a filter
+ * that is misspelt and ignored would flush the whole table.
+ */
+
+import { type Static, type TProperties, Type } from 'typebox';
+import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+import type { ErrorCode } from '../lib/errors.ts';
+import { MAX_VNI } from '../lib/limits.ts';
+
+/** What a request's property is, is also what its refusal says: `query vni="x": not a VNI, 0 to 16777215`. */
+const Vni = Type.Integer({ minimum: 0, maximum: MAX_VNI, description: `a VNI, 0 to ${MAX_VNI}` });
+const MacText = Type.String({ description: 'a MAC address such as 02:00:00:00:00:01' });
+const VtepText = Type.String({ description: "an IP address without zone, or 'local'" });
+
+const Mac = Type.Unsafe<MacAddress>({ type: 'string', description: 'lower-case MAC address' });
+const Ip = Type.Unsafe<IpAddress>({ type: 'string', description: 'IPv4, or IPv6 as in RFC 5952' });
+const VtepName = Type.Unsafe<IpAddress | 'local'>({
+  type: 'string',
+  description: 'outer IP address of the VTEP, `local` for what is behind the TAP',
+});
+const Count = Type.Integer({ minimum: 0 });
+const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** One line of `GET /v1/fdb`. */
+export const FdbEntrySchema = Type.Object({
+  vni: Vni,
+  mac: Mac,
+  vtep: VtepName,
+  type: Type.Union([Type.Literal('dynamic'), Type.Literal('static'), Type.Literal('evpn')]),
+  age: Type.Union([Count, Type.Null()], { description: 'whole seconds since last heard, null unless dynamic' }),
+  moves: Count,
+});
+export type FdbEntry = Static<typeof FdbEntrySchema>;
+export const FdbEntriesSchema = Type.Array(FdbEntrySchema);
+
+/** One line of `GET /v1/vnis`. */
+export const VniStatusSchema = Type.Object({
+  vni: Vni,
+  name: orNull(Type.String()),
+  group: orNull(Ip),
+  remotes: Type.Array(Ip),
+  tap: Type.Union([Type.String(), Type.Null()], { description: 'null for a VLAN of the trunk' }),
+  mtu: Type.Integer({ minimum: 0, description: 'bytes' }),
+  bridge: orNull(Type.String()),
+  vlan: orNull(Type.Integer({ minimum: 0, maximum: 4094 })),
+  learning: Type.Boolean(),
+  macs: Count,
+  joined: Type.Boolean({ description: 'a member of the group now; false where there is none' }),
+  status: Type.String({ description: '`ok`, or the reason why not' }),
+});
+export type VniStatus = Static<typeof VniStatusSchema>;
+export const VniStatusesSchema = Type.Array(VniStatusSchema);
+
+const DropCounts = Type.Record(Type.String(), Count);
+/** `GET /v1/drops`: every reason of each direction, zeros too, in the order in which they are tested. */
+export const DropsSchema = Type.Object({ rx: DropCounts, tx: DropCounts });
+export type Drops = Static<typeof DropsSchema>;
+
+/** `GET /v1/status`. */
+export const StatusSchema = Type.Object({
+  version: Type.String(),
+  pid: Count,
+  uptime: Type.Integer({ minimum: 0, description: 'whole seconds' }),
+  local: Type.Array(Ip),
+  dev: Type.Array(Type.String()),
+  port: Count,
+  workers: Count,
+  offload: Type.Object({ tapGso: Type.Boolean(), udpGso: Type.Boolean(), udpGro: Type.Boolean() }),
+  vnis: Count,
+  macs: Count,
+  vteps: Count,
+});
+export type Status = Static<typeof StatusSchema>;
+
+/** The body of every answer that is not 2xx. */
+export const ErrorBodySchema = Type.Object({
+  error: Type.Object({ code: Type.Unsafe<ErrorCode>({ type: 'string' }), message: Type.String() }),
+});
+export type ErrorBody = Static<typeof ErrorBodySchema>;
+
+/** `DELETE /v1/fdb` answers with the number of entries that went. */
+export const FlushedSchema = Type.Object({ removed: Count });
+export type Flushed = Static<typeof FlushedSchema>;
+
+const closed = <P extends TProperties>(properties: P) => Type.Object(properties, { additionalProperties: false });
+
+/** `GET /v1/fdb?…`; filters combine with AND. */
+export const FdbQuerySchema = closed({
+  vni: Type.Optional(Vni),
+  mac: Type.Optional(MacText),
+  vtep: Type.Optional(VtepText),
+  type: Type.Optional(
+    Type.Union([Type.Literal('static'), Type.Literal('dynamic')], { description: "'static' or 'dynamic'" }),
+  ),
+});
+
+/** `DELETE /v1/fdb?…`; static entries stay unless `all` is true. */
+export const FlushQuerySchema = closed({
+  vni: Type.Optional(Vni),
+  mac: Type.Optional(MacText),
+  vtep: Type.Optional(VtepText),
+  all: Type.Optional(Type.Boolean({ description: "'true' or 'false'" })),
+});
+
+/** `POST /v1/fdb`. */
+export const StaticEntrySchema = closed({ vni: Vni, mac: MacText, vtep: VtepText });
+export type StaticEntry = Static<typeof StaticEntrySchema>;
+
+/** `DELETE /v1/fdb/:vni/:mac`. */
+export const EntryPathSchema = closed({ vni: Vni, mac: MacText });
+
+/** `GET /v1/vnis?…` and `GET /v1/drops?…`. */
+export const VniQuerySchema = closed({ vni: Type.Optional(Vni) });
+
+/** A resource that takes no query. */
+export const NoQuerySchema = closed({});

@@ -1,0 +1,70 @@
+import type { Config } from '../config/config.ts';
+import { checkControlSocket, openControlSocket } from '../control/server.ts';
+import { VtepError } from '../lib/errors.ts';
+import { createLog, type Logger } from '../observe/log.ts';
+import { notifySystemd } from './notify.ts';
+import { VtepView } from './view.ts';
+import { Vtep } from './vtep.ts';
+
+/** Exit code of a daemon that was running and could not go on. */
+const DIED = 2;
+
+/**
+ * Runs the daemon until it is asked to stop: the composition root.
+ *
+ * @returns the exit code: 0 asked to stop, 1 the host refuses, 2 died while running
+ */
+export async function runDaemon(config: Config, version: string, complain: (message: string) => void): Promise<number> {
+  const log = createLog(config.logLevel, config.logFormat);
+  const ending = endingOf(log);
+  // Nothing above this line touches the host. ---------------------------------------------------------------------------
+  try {
+    await checkControlSocket(config.socketPath);
+    const vtep = await Vtep.start(config, log, ending.fail);
+    try {
+      const control = await openControlSocket(config.socketPath, new VtepView(vtep, version), { logger: log });
+      try {
+        log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
+        notifySystemd(
+          'READY=1',
+          `STATUS=${vtep.vnis.length} VNIs on ${vtep.underlays.map(({ name }) => name).join(', ')}`,
+        );
+        const exitCode = await ending.reached;
+        notifySystemd('STOPPING=1');
+        return exitCode;
+      } finally {
+        await control.close();
+      }
+    } finally {
+      await vtep.stop();
+      log.info({ event: 'stopped' }, 'left the groups');
+    }
+  } catch (error) {
+    if (error instanceof VtepError) {
+      complain(error.message);
+      return error.exitCode;
+    }
+    throw error;
+  }
+}
+
+/** How the daemon ends: by SIGTERM or SIGINT, or by a failure nobody can mend. */
+function endingOf(log: Logger): { reached: Promise<number>; fail: (error: Error) => void } {
+  let end: (exitCode: number) => void = () => {};
+  const reached = new Promise<number>((resolve) => {
+    end = resolve;
+  });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info({ event: 'stopping', signal }, 'asked to stop');
+      // A second signal finds Node's own handler again, and ends the process at once.
+      end(0);
+    });
+  }
+  const fail = (error: Error) => {
+    log.fatal({ event: 'died', err: error });
+    end(DIED);
+  };
+  process.on('uncaughtException', fail);
+  return { reached, fail };
+}

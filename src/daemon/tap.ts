@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { VniConfig } from '../config/config.ts';
+import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import { close } from '../sys/libc.ts';
+import { changeLink, findLink, type Link } from '../sys/links.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { openTap } from '../sys/tun.ts';
+
+export interface TapPlan {
+  readonly vni: VniConfig;
+  readonly local: IpAddress;
+  readonly mtuBytes: number;
+  /** Link group of the TAPs that vtepd made, by which all are deleted at once. */
+  readonly linkGroup: number;
+}
+
+/** An open TAP, set up and up. */
+export interface Tap {
+  readonly fd: number;
+  /** Whether vtepd made it, and so may delete it. */
+  readonly isOwn: boolean;
+  readonly link: Link;
+}
+
+/**
+ * Makes a VNI's TAP, or adopts one that is there without carrier, with its addresses, MAC and bridge; then sets MTU and bridge and brings
+ * it up.
+ *
+ * @throws VtepError naming the TAP; nothing is left behind then
+ */
+export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
+  const { vni, mtuBytes, linkGroup } = plan;
+  const object = `TAP "${vni.tap}"`;
+  const bridge = vni.bridge === undefined ? undefined : findBridge(netlink, vni);
+  const existing = findLink(netlink, vni.tap);
+  if (existing) refuseUnfit(existing, object);
+  const fd = openTap(vni.tap, existing ? 'attach' : 'create');
+  try {
+    const { index } = findLink(netlink, vni.tap) as Link;
+    changeLink(
+      netlink,
+      index,
+      {
+        mtuBytes,
+        mac: vni.mac ?? (existing ? undefined : defaultMac(plan.local, vni.vni)),
+        group: existing ? undefined : linkGroup,
+        master: bridge?.index,
+        up: true,
+      },
+      object,
+    );
+    return { fd, isOwn: !existing, link: findLink(netlink, vni.tap) as Link };
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+/**
+ * The MAC of a TAP that nobody named one for: stable over restarts, different between VTEPs and VNIs, locally administered, and so high
+ * that a bridge never takes it for its own.
+ */
+export function defaultMac(local: IpAddress, vni: number): MacAddress {
+  const digest = createHash('sha256').update(`${local} ${vni}`).digest('hex');
+  return `fe:${(digest.slice(0, 10).match(/../g) as string[]).join(':')}` as MacAddress;
+}
+
+function findBridge(netlink: NetlinkSocket, { vni, bridge = '' }: VniConfig): Link {
+  const link = findLink(netlink, bridge);
+  const object = `--vni ${vni},bridge=${bridge}`;
+  if (!link) {
+    const remedy = `make it first (\`ip link add ${bridge} type bridge\`)`;
+    throw new VtepError('ERR_VTEP_INTERFACE', { object, cause: `there is no interface ${bridge}`, remedy });
+  }
+  if (link.kind === 'bridge') return link;
+  throw new VtepError('ERR_VTEP_INTERFACE', {
+    object,
+    cause: `${bridge} is not a Linux bridge${link.kind && ` but a ${link.kind} device`}`,
+    remedy: 'name a bridge',
+  });
+}
+
+function refuseUnfit(link: Link, object: string): void {
+  const another = 'or name another TAP with tap=';
+  const refusal = (cause: string, remedy: string) => new VtepError('ERR_VTEP_TAP', { object, cause, remedy });
+  if (!link.isTap) {
+    throw refusal(
+      `the name is in use by a ${link.kind || 'network'} ${link.kind === 'tun' ? '(layer 3) ' : ''}device`,
+      `remove that, ${another}`,
+    );
+  }
+  if (link.carrier)
+    throw refusal('the name is in use: another program is attached to it', `stop that program, ${another}`);
+  if (link.isMultiQueue) {
+    throw refusal(
+      'it is a multi-queue TAP, and one worker needs a single-queue one',
+      `make it anew (\`ip tuntap add dev ${link.name} mode tap\`), ${another}`,
+    );
+  }
+}

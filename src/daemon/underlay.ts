@@ -1,0 +1,125 @@
+import type { Config } from '../config/config.ts';
+import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { close } from '../sys/libc.ts';
+import type { Link } from '../sys/links.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { droppedByKernel, openUnicastSocket, setMulticastInterface } from '../sys/udp-socket.ts';
+import { GroupMembership, kernelGroupSockets, type Membership } from '../underlay/group-membership.ts';
+import { openSourcePorts } from '../underlay/source-ports.ts';
+import { explainClash } from './port-clash.ts';
+
+/** Outer IPv4, UDP and VXLAN headers (RFC 7348 §5): what a frame grows by, beside its own Ethernet header. */
+export const OUTER_BYTES = 20 + 8 + 8;
+
+export interface UnderlayPlace {
+  readonly number: number;
+  readonly link: Link;
+  readonly local: IpAddress;
+  /** Gives numbers for sockets and groups, unique in the daemon. */
+  readonly nextSocket: () => number;
+}
+
+/** One underlay interface and the sockets on it: a unicast one, the source ports, one per group. */
+export class Underlay {
+  readonly number: number;
+  readonly name: string;
+  readonly local: IpAddress;
+  readonly membership: GroupMembership;
+  /** Number of the unicast socket. */
+  readonly unicastSocket: number;
+  readonly unicastFd: number;
+  readonly sendFds: readonly number[];
+  /** The interface as last seen; an interface that is gone keeps its last MTU here. */
+  #link: Link;
+  #isGone = false;
+
+  /** Binds the unicast socket and the source ports. Throws VtepError; nothing stays open then. */
+  constructor(netlink: NetlinkSocket, config: Config, { number, link, local, nextSocket }: UnderlayPlace) {
+    const { port } = config;
+    this.number = number;
+    this.name = link.name;
+    this.local = local;
+    this.#link = link;
+    this.unicastSocket = nextSocket();
+    const sockets = {
+      ...kernelGroupSockets,
+      open: (...where: Parameters<typeof kernelGroupSockets.open>) =>
+        explainClash(netlink, port, () => kernelGroupSockets.open(...where)),
+    };
+    this.membership = new GroupMembership(sockets, { port, device: link, nextNumber: nextSocket });
+    this.unicastFd = explainClash(netlink, port, () => openUnicastSocket(local, port));
+    try {
+      const pool = { local, count: config.sourcePorts, range: config.sourcePortRange };
+      this.sendFds = openSourcePorts(pool, { ...config, deviceIndex: link.index });
+    } catch (error) {
+      close(this.unicastFd);
+      throw error;
+    }
+  }
+
+  /** The interface as last seen. */
+  get link(): Link {
+    return this.#link;
+  }
+
+  get mtuBytes(): number {
+    return this.#link.mtuBytes;
+  }
+
+  /** The longest Ethernet frame, without FCS, that fits the MTU once encapsulated. */
+  get maxFrameBytes(): number {
+    return this.mtuBytes - OUTER_BYTES;
+  }
+
+  /** The local address as a big-endian word, signed. */
+  get localWord(): number {
+    return Buffer.from(ipBytes(this.local)).readInt32BE(0);
+  }
+
+  /** "ok", or what is wrong with the interface. */
+  get status(): string {
+    if (this.#isGone) return `${this.name} is gone`;
+    return this.#link.up ? 'ok' : `${this.name} is down`;
+  }
+
+  /** The interface is deleted. Its memberships are void; their sockets are to be closed once no worker reads them. */
+  lose(): number[] {
+    this.#isGone = true;
+    return this.membership.suspend();
+  }
+
+  /**
+   * Takes note of what the interface is now. One that was made anew gets the floods, and every group that is not joined is joined.
+   *
+   * @returns what was joined, what could not be, and the sockets that are void
+   */
+  see(link: Link): { joined: Membership[]; errors: Error[]; void: number[] } {
+    const isAnother = this.#isGone || link.index !== this.#link.index;
+    const stale = link.index === this.#link.index ? [] : this.membership.suspend();
+    this.#link = link;
+    this.#isGone = false;
+    try {
+      if (isAnother) for (const fd of this.sendFds) setMulticastInterface(fd, link.index);
+      return { ...this.membership.resume(link), void: stale };
+    } catch (error) {
+      // Gone again already; its deletion is the next event.
+      return { joined: [], errors: [error as Error], void: stale };
+    }
+  }
+
+  /** Joins what could not be joined before. */
+  retry(): Membership[] {
+    return this.#isGone ? [] : this.membership.resume(this.#link).joined;
+  }
+
+  /** Datagrams that the kernel lost because vtepd did not read them in time. */
+  get dropped(): number {
+    return droppedByKernel(this.unicastFd) + this.membership.dropped;
+  }
+
+  /** Closes all sockets; the kernel leaves the groups. */
+  close(): void {
+    for (const { fd } of this.membership.joined) close(fd);
+    for (const fd of [this.unicastFd, ...this.sendFds]) close(fd);
+  }
+}

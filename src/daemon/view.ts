@@ -1,0 +1,167 @@
+import type { DaemonView, EntryKey, FdbFilter, StaticFdbEntry } from '../control/daemon-view.ts';
+import { unknownVni } from '../control/routes.ts';
+import type { Drops, FdbEntry, Status, VniStatus } from '../control/schemas.ts';
+import { type EntryView, LEARNED } from '../fdb/fdb.ts';
+import { LOCAL } from '../fdb/remotes.ts';
+import { NO_SEGMENT } from '../forward/counters.ts';
+import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import { formatIp, formatMac, type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import { NO_GROUP } from '../segment/segment.ts';
+import { type Vni, vniStatus } from './vni.ts';
+import { sourceOf, type Vtep } from './vtep.ts';
+
+/** What the API shows of the running VTEP and asks of it. */
+export class VtepView implements DaemonView {
+  readonly #vtep: Vtep;
+  readonly #version: string;
+  readonly #startedMs = performance.now();
+
+  constructor(vtep: Vtep, version: string) {
+    this.#vtep = vtep;
+    this.#version = version;
+  }
+
+  fdbEntries(filter: FdbFilter): FdbEntry[] {
+    const { fdb, now: clock } = this.#vtep;
+    const now = clock();
+    const entries: FdbEntry[] = [];
+    const matches = this.#matcher(filter);
+    fdb.forEach((entry) => {
+      if (matches(entry)) entries.push(this.#describe(entry, now));
+    }, now);
+    return entries.sort((a, b) => a.vni - b.vni || (a.mac < b.mac ? -1 : 1));
+  }
+
+  addStatic({ vni, mac, vtep }: StaticFdbEntry): void {
+    const { index, link } = this.#vni(vni);
+    const object = `${mac} in VNI ${vni}`;
+    const conflict = (cause: string, remedy: string) => new VtepError('ERR_VTEP_CONFLICT', { object, cause, remedy });
+    if (link?.mac === mac) throw conflict('this is the TAP’s own MAC', 'name the MAC of a station');
+    if (vtep !== 'local') {
+      if (this.#vtep.isOwnAddress(vtep)) throw conflict(`${vtep} is this host’s own address`, "say 'local' instead");
+      if (ipFamily(vtep) === 6) throw conflict(`${vtep} is IPv6, and the underlay is IPv4`, 'name an IPv4 VTEP');
+    }
+    const { high, low } = macWords(mac);
+    const result = this.#vtep.fdb.addStatic(index, high, low, sourceOf(vtep), this.#vtep.now());
+    if (result === LEARNED.conflict) {
+      const [present] = this.fdbEntries({ vni, mac });
+      throw conflict(`it is static at ${present?.vtep ?? 'another VTEP'}`, 'delete that entry first');
+    }
+    if (result === LEARNED.full) {
+      const remedy = 'flush entries, or delete static ones';
+      throw new VtepError('ERR_VTEP_LIMIT', { object, cause: 'the forwarding table is full', remedy });
+    }
+  }
+
+  deleteEntry({ vni, mac }: EntryKey): void {
+    const { index } = this.#vni(vni);
+    const { high, low } = macWords(mac);
+    if (this.#vtep.fdb.delete(index, high, low, this.#vtep.now())) return;
+    throw new VtepError('ERR_VTEP_NOT_FOUND', { object: `${mac} in VNI ${vni}`, cause: 'there is no such entry' });
+  }
+
+  flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): number {
+    if (filter.vni !== undefined) this.#vni(filter.vni);
+    const matches = this.#matcher(filter);
+    return this.#vtep.fdb.flush((entry) => (all || !entry.isStatic) && matches(entry), this.#vtep.now());
+  }
+
+  vnis(): VniStatus[] {
+    return this.#vtep.vnis.map((vni) => this.#describeVni(vni)).sort((a, b) => a.vni - b.vni);
+  }
+
+  drops(vni: number | undefined): Drops {
+    const { counters, vnis, underlays } = this.#vtep;
+    const chosen = vni === undefined ? vnis : [this.#vni(vni)];
+    const rows = chosen.map(({ index }) => counters.drops(index));
+    if (vni === undefined) rows.push(counters.drops(NO_SEGMENT));
+    const sum = (counts: readonly Float64Array[], reason: number) =>
+      counts.reduce((total, row) => total + (row[reason] as number), 0);
+    const rx = rows.map((row) => row.rx);
+    const tx = rows.map((row) => row.tx);
+    // What the kernel lost at a socket is nobody's VNI in particular: it was never read.
+    const overrun = vni === undefined ? underlays.reduce((total, { dropped }) => total + dropped, 0) : 0;
+    return {
+      rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
+      tx: {
+        ...byName(TX_REASONS, (reason) => sum(tx, reason)),
+        'tap-overrun': chosen.reduce((total, each) => total + this.#vtep.tapOverrun(each), 0),
+      },
+    };
+  }
+
+  status(): Status {
+    const { config, fdb, underlays, vnis } = this.#vtep;
+    return {
+      version: this.#version,
+      pid: process.pid,
+      uptime: Math.floor((performance.now() - this.#startedMs) / 1000),
+      local: [...new Set(underlays.map(({ local }) => local))],
+      dev: underlays.map(({ name }) => name),
+      port: config.port,
+      workers: 1,
+      offload: { tapGso: false, udpGso: false, udpGro: false },
+      vnis: vnis.length,
+      macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
+      vteps: fdb.remotes.count,
+    };
+  }
+
+  #vni(vni: number): Vni {
+    const found = this.#vtep.vnis.find(({ config }) => config.vni === vni);
+    if (found) return found;
+    throw unknownVni(vni);
+  }
+
+  #matcher({ vni, mac, vtep, type }: FdbFilter): (entry: EntryView) => boolean {
+    const index =
+      vni === undefined ? undefined : (this.#vtep.vnis.find(({ config }) => config.vni === vni)?.index ?? -1);
+    const words = mac && macWords(mac);
+    return (entry) =>
+      (index === undefined || entry.segment === index) &&
+      (words === undefined || (entry.high === words.high && entry.low === words.low)) &&
+      (type === undefined || entry.isStatic === (type === 'static')) &&
+      (vtep === undefined || this.#vtepOf(entry.remote) === vtep);
+  }
+
+  #describe(entry: EntryView, now: number): FdbEntry {
+    return {
+      vni: this.#vtep.vnis[entry.segment]?.config.vni ?? 0,
+      mac: formatMac(entry.high, entry.low),
+      vtep: this.#vtepOf(entry.remote),
+      type: entry.isStatic ? 'static' : 'dynamic',
+      age: entry.isStatic ? null : Math.max(0, Math.floor((now - entry.heard) / 10)),
+      moves: entry.moves,
+    };
+  }
+
+  #vtepOf(remote: number): IpAddress | 'local' {
+    if (remote === LOCAL) return 'local';
+    const octets = Buffer.alloc(16);
+    for (let word = 0; word < 4; word++) octets.writeInt32BE(this.#vtep.fdb.remotes.word(remote, word), word * 4);
+    return formatIp(octets);
+  }
+
+  #describeVni(vni: Vni): VniStatus {
+    const { config, index, underlay, group, link, tap } = vni;
+    return {
+      vni: config.vni,
+      name: config.name ?? null,
+      group: config.group ?? null,
+      remotes: [...config.remotes],
+      tap: config.tap,
+      mtu: (link ?? tap.link).mtuBytes,
+      bridge: config.bridge ?? null,
+      vlan: null,
+      learning: config.learning,
+      macs: this.#vtep.fdb.countOf(index),
+      joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),
+      status: vniStatus(vni),
+    };
+  }
+}
+
+function byName(names: readonly string[], count: (reason: number) => number): Record<string, number> {
+  return Object.fromEntries(names.map((name, reason) => [name, count(reason)]));
+}

@@ -1,0 +1,69 @@
+import type { Fdb } from '../fdb/fdb.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Order, WorkerSetup } from '../worker/messages.ts';
+import { DataPlaneWorker } from '../worker/worker.ts';
+
+/** A worker that dies more often than this within the window is not revived: something is wrong that a restart does not mend. */
+const MAX_DEATHS = 5;
+const DEATH_WINDOW_MS = 60_000;
+
+export interface SupervisorOptions {
+  /** Number of the first worker in the FDB's lock; each successor gets the next. */
+  readonly firstOwner: number;
+  readonly fdb: Fdb;
+  readonly log: Logger;
+  /** The orders that bring a new worker to the present state. */
+  readonly state: () => Order[];
+  readonly tapGone: (tap: number) => void;
+  /** Too many deaths. */
+  readonly died: (error: Error) => void;
+}
+
+/** Keeps a data-plane worker running: one that dies is replaced, and its successor takes the same fds over. */
+export class WorkerSupervisor {
+  readonly #setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>;
+  readonly #options: SupervisorOptions;
+  readonly #deaths: number[] = [];
+  #worker: DataPlaneWorker | undefined;
+  #owner: number;
+
+  constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
+    this.#setup = setup;
+    this.#options = options;
+    this.#owner = options.firstOwner - 1;
+  }
+
+  /** Resolves when the worker forwards. */
+  async start(): Promise<void> {
+    const owner = ++this.#owner;
+    const worker = new DataPlaneWorker(
+      { ...this.#setup, owner },
+      { tapGone: this.#options.tapGone, died: (error) => this.#onDeath(owner, error) },
+    );
+    this.#worker = worker;
+    await Promise.all(this.#options.state().map((order) => worker.order(order)));
+  }
+
+  /** Resolves once the order is in force. Before `start` there is nobody to tell: the state will. */
+  order(order: Order): Promise<void> {
+    return this.#worker?.order(order) ?? Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.stop();
+  }
+
+  #onDeath(owner: number, error: Error): void {
+    const { fdb, log } = this.#options;
+    this.#worker = undefined;
+    const repaired = fdb.recover(owner);
+    log.error({ event: 'worker-died', err: error, fdbRepaired: repaired });
+    const now = Date.now();
+    this.#deaths.push(now);
+    while ((this.#deaths[0] as number) < now - DEATH_WINDOW_MS) this.#deaths.shift();
+    if (this.#deaths.length >= MAX_DEATHS) this.#options.died(error);
+    else void this.start();
+  }
+}

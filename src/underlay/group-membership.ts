@@ -1,0 +1,146 @@
+import type { IpAddress } from '../lib/addresses.ts';
+import { close } from '../sys/libc.ts';
+import { droppedByKernel, joinGroup, openGroupSocket } from '../sys/udp-socket.ts';
+
+export interface Device {
+  readonly name: string;
+  readonly index: number;
+}
+
+/** Where memberships are opened: the kernel, or a twin for tests. */
+export interface GroupSockets {
+  /** A socket bound to the group and joined on the device. Throws VtepError. */
+  open(group: IpAddress, port: number, device: Device): number;
+  close(fd: number): void;
+  /** Datagrams lost at the socket since it was opened. */
+  dropped(fd: number): number;
+}
+
+export const kernelGroupSockets: GroupSockets = {
+  open(group, port, device) {
+    const fd = openGroupSocket(group, port, device);
+    try {
+      joinGroup(fd, group, device);
+      return fd;
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  },
+  close,
+  dropped: droppedByKernel,
+};
+
+/** One group, by the number the data path knows it by, and its socket while it is joined. */
+export interface Membership {
+  readonly number: number;
+  readonly group: IpAddress;
+  readonly fd: number;
+}
+
+export interface MembershipOptions {
+  readonly port: number;
+  readonly device: Device;
+  readonly nextNumber: () => number;
+}
+
+/**
+ * The groups joined on one device, one socket each, counted: two VNIs may share a group, and the last one to leave closes the socket,
+ * which makes the kernel send the IGMP leave. A socket is closed by `close` alone, so that a worker can let it go first.
+ */
+export class GroupMembership {
+  readonly #sockets: GroupSockets;
+  readonly #port: number;
+  readonly #members = new Map<IpAddress, { number: number; fd: number | undefined; users: number }>();
+  readonly #nextNumber: () => number;
+  /** Undefined while the device is gone. */
+  #device: Device | undefined;
+  /** Datagrams lost at sockets that are closed by now. */
+  #droppedBefore = 0;
+
+  /** @param nextNumber gives numbers that no other group has, on whatever device */
+  constructor(sockets: GroupSockets, { port, device, nextNumber }: MembershipOptions) {
+    this.#sockets = sockets;
+    this.#port = port;
+    this.#device = device;
+    this.#nextNumber = nextNumber;
+  }
+
+  /**
+   * Joins, or counts one user more.
+   *
+   * @returns the group's number, and the new socket if one was opened: not for a group that is joined already or a device that is gone
+   * @throws VtepError if the kernel refuses; nothing has changed then
+   */
+  join(group: IpAddress): { number: number; opened: number | undefined } {
+    const member = this.#members.get(group);
+    if (member) {
+      member.users++;
+      return { number: member.number, opened: undefined };
+    }
+    const opened = this.#device && this.#sockets.open(group, this.#port, this.#device);
+    const number = this.#nextNumber();
+    this.#members.set(group, { number, fd: opened, users: 1 });
+    return { number, opened };
+  }
+
+  /** One user less. The socket to close, if it was the last. */
+  leave(group: IpAddress): number | undefined {
+    const member = this.#members.get(group);
+    if (!member || --member.users > 0) return undefined;
+    this.#members.delete(group);
+    return member.fd;
+  }
+
+  /** The device is gone and every membership with it: nothing comes back by itself, not even when its name does. The sockets to close. */
+  suspend(): number[] {
+    this.#device = undefined;
+    const fds: number[] = [];
+    for (const member of this.#members.values()) {
+      if (member.fd !== undefined) fds.push(member.fd);
+      member.fd = undefined;
+    }
+    return fds;
+  }
+
+  /**
+   * The device is there again, or another of its name: joins all groups that are not joined. Numbers stay.
+   *
+   * @returns what was joined, and the errors of what could not be; call it again for those
+   */
+  resume(device: Device): { joined: Membership[]; errors: Error[] } {
+    this.#device = device;
+    const joined: Membership[] = [];
+    const errors: Error[] = [];
+    for (const [group, member] of this.#members) {
+      if (member.fd !== undefined) continue;
+      try {
+        member.fd = this.#sockets.open(group, this.#port, device);
+        joined.push({ group, number: member.number, fd: member.fd });
+      } catch (error) {
+        errors.push(error as Error);
+      }
+    }
+    return { joined, errors };
+  }
+
+  /** Closes a socket that is not used any more; the kernel leaves the group. */
+  close(fd: number): void {
+    this.#droppedBefore += this.#sockets.dropped(fd);
+    this.#sockets.close(fd);
+  }
+
+  /** The groups that are joined now. */
+  get joined(): Membership[] {
+    return [...this.#members].flatMap(([group, { number, fd }]) => (fd === undefined ? [] : [{ group, number, fd }]));
+  }
+
+  isJoined(group: IpAddress): boolean {
+    return this.#members.get(group)?.fd !== undefined;
+  }
+
+  /** Datagrams the kernel lost at group sockets, closed ones included. */
+  get dropped(): number {
+    return this.joined.reduce((sum, { fd }) => sum + this.#sockets.dropped(fd), this.#droppedBefore);
+  }
+}

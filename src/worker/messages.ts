@@ -1,0 +1,49 @@
+import type { SegmentUpdate } from '../segment/segment.ts';
+
+/**
+ * What the main thread and a worker say to each other, by message port. A worker blocks in epoll_wait, so each order is followed by a
+ * write to its eventfd.
+ */
+
+/** Main thread to worker. Numbers of TAPs, sockets and underlays are the main thread's; fds stay its own to close. */
+export type Order =
+  | { readonly kind: 'segment'; readonly update: SegmentUpdate }
+  | { readonly kind: 'add-tap'; readonly tap: number; readonly fd: number }
+  | { readonly kind: 'remove-tap'; readonly tap: number }
+  /** A socket to receive from: `group` is the number of the group it is bound to, or NO_GROUP. */
+  | { readonly kind: 'add-socket'; readonly socket: number; readonly fd: number; readonly group: number }
+  | { readonly kind: 'remove-socket'; readonly fd: number }
+  /** The send sockets of an underlay. */
+  | { readonly kind: 'add-pool'; readonly underlay: number; readonly fds: readonly number[] }
+  /** The addresses that are this VTEP's own: IPv4 as big-endian words, signed. */
+  | { readonly kind: 'own-addresses'; readonly addresses: readonly number[] };
+
+/** An order as it travels; it is answered by `done` with its number once it is in force. */
+export interface NumberedOrder {
+  readonly number: number;
+  readonly order: Order;
+}
+
+/** Worker to main thread. */
+export type Report =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly number: number }
+  /** The TAP is no more; the worker has let it go. */
+  | { readonly kind: 'tap-gone'; readonly tap: number };
+
+/** What a worker starts with. */
+export interface WorkerSetup {
+  /** Unique among the threads that share the FDB, above the main thread's. */
+  readonly owner: number;
+  readonly fdbMemory: SharedArrayBuffer;
+  readonly countersMemory: SharedArrayBuffer;
+  /** One cell, not zero once the worker is to stop. */
+  readonly stopMemory: SharedArrayBuffer;
+  /** Eventfd that says: read your orders, or stop. */
+  readonly wakeFd: number;
+  /** The daemon's start on the monotonic clock, from which FDB times count; in milliseconds. */
+  readonly epochMs: number;
+  /** Destination UDP port. */
+  readonly port: number;
+  readonly dropReservedBits: boolean;
+}

@@ -1,0 +1,137 @@
+import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
+import { Counters } from '../forward/counters.ts';
+import { WORKER_WAIT_MS } from '../lib/limits.ts';
+import { KernelTapPort } from '../overlay/kernel-tap-port.ts';
+import { SegmentMap } from '../segment/segment-map.ts';
+import { clearEventFd, Epoll } from '../sys/epoll.ts';
+import { Slab } from '../sys/slab.ts';
+import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
+import { newFrameHeaders } from '../wire/ip.ts';
+import { createClock } from './clock.ts';
+import { forwardDatagrams, forwardFrames } from './loop.ts';
+import type { NumberedOrder, Order, Report, WorkerSetup } from './messages.ts';
+
+/** The data-plane thread: blocks until a fd is readable, forwards a batch of it, and again. Nothing here touches the event loop. */
+
+/** Reserved for buffers and message arrays; touched only where used. */
+const SLAB_BYTES = 33_554_432;
+
+const EVENT_BATCH = 64;
+
+/** What a fd in the epoll set is, in the low bits of its token; its number is above them. */
+const WAKE = 0;
+const SOCKET = 1;
+const TAP = 2;
+const KIND_BITS = 2;
+
+const { setup, port } = workerData as { setup: WorkerSetup; port: MessagePort };
+
+const slab = new Slab(SLAB_BYTES);
+const fdb = new Fdb(setup.fdbMemory, setup.owner);
+const counters = new Counters(setup.countersMemory);
+const segments = new SegmentMap();
+const taps = new KernelTapPort(slab);
+const underlay = new KernelUdpPort(slab, fdb.remotes, counters, setup.port);
+const epoll = new Epoll(slab, EVENT_BATCH);
+const clock = createClock(setup.epochMs);
+const stop = new Int32Array(setup.stopMemory);
+const wakeScratch = slab.address(slab.allocate(8));
+let ownAddresses: readonly number[] = [];
+
+const headers = newFrameHeaders();
+const source: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
+const receivePath = {
+  view: slab.view,
+  segments,
+  fdb,
+  taps,
+  headers,
+  source,
+  isOwnAddress: ({ d }: SourceAddress) => ownAddresses.includes(d),
+  dropReservedBits: setup.dropReservedBits,
+  segment: undefined,
+};
+const ports = {
+  taps,
+  underlay,
+  segments,
+  counters,
+  receivePath,
+  sendPath: { view: slab.view, fdb, underlay, headers },
+};
+
+function run(): void {
+  epoll.add(setup.wakeFd, WAKE);
+  report({ kind: 'ready' });
+  while (Atomics.load(stop, 0) === 0) {
+    const count = epoll.wait(WORKER_WAIT_MS);
+    const now = clock();
+    for (let event = 0; event < count; event++) {
+      const token = epoll.token(event);
+      const number = token >>> KIND_BITS;
+      const kind = token & ((1 << KIND_BITS) - 1);
+      if (kind === SOCKET) forwardDatagrams(ports, number, now);
+      else if (kind === TAP) serveTap(number, now);
+      else obeyOrders();
+    }
+  }
+}
+
+function serveTap(tap: number, now: number): void {
+  if (forwardFrames(ports, tap, now)) return;
+  // A deleted TAP is readable for ever. The epoll set forgets it when the main thread closes the fd; until then, take it out.
+  removeTap(tap);
+  report({ kind: 'tap-gone', tap });
+}
+
+function obeyOrders(): void {
+  clearEventFd(setup.wakeFd, wakeScratch);
+  for (let envelope = receiveMessageOnPort(port); envelope; envelope = receiveMessageOnPort(port)) {
+    const { number, order } = envelope.message as NumberedOrder;
+    obey(order);
+    report({ kind: 'done', number });
+  }
+}
+
+function obey(order: Order): void {
+  switch (order.kind) {
+    case 'segment':
+      segments.apply(order.update);
+      break;
+    case 'add-tap':
+      taps.attach(order.tap, order.fd);
+      epoll.add(order.fd, (order.tap << KIND_BITS) | TAP);
+      break;
+    case 'remove-tap':
+      removeTap(order.tap);
+      break;
+    case 'add-socket':
+      underlay.addSocket(order.socket, order.fd, order.group);
+      epoll.add(order.fd, (order.socket << KIND_BITS) | SOCKET);
+      break;
+    case 'remove-socket':
+      underlay.removeSocket(order.fd);
+      epoll.remove(order.fd);
+      break;
+    case 'add-pool':
+      underlay.addPool(order.underlay, order.fds);
+      break;
+    case 'own-addresses':
+      ownAddresses = order.addresses;
+      break;
+  }
+}
+
+function removeTap(tap: number): void {
+  const fd = taps.detach(tap);
+  if (fd !== undefined) epoll.remove(fd);
+}
+
+function report(message: Report): void {
+  port.postMessage(message);
+}
+
+run();
+epoll.close();
+port.close();

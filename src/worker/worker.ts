@@ -1,0 +1,81 @@
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { openEventFd, signalEventFd } from '../sys/epoll.ts';
+import { close } from '../sys/libc.ts';
+import type { NumberedOrder, Order, Report, WorkerSetup } from './messages.ts';
+
+/** What the main thread is told of a worker. */
+export interface WorkerEvents {
+  readonly tapGone: (tap: number) => void;
+  /** The thread ended without being told to. */
+  readonly died: (error: Error) => void;
+}
+
+/** The main thread's end of one data-plane thread. */
+export class DataPlaneWorker {
+  readonly #thread: Worker;
+  readonly #port: MessagePort;
+  readonly #wakeFd: number;
+  readonly #stop: Int32Array;
+  readonly #waiting = new Map<number, () => void>();
+  readonly #exited: Promise<void>;
+  #nextNumber = 0;
+  #isStopping = false;
+
+  /** Starts the thread. It obeys orders from the first moment on. */
+  constructor(setup: Omit<WorkerSetup, 'wakeFd' | 'stopMemory'>, events: WorkerEvents) {
+    const stopMemory = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    this.#stop = new Int32Array(stopMemory);
+    this.#wakeFd = openEventFd();
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.#port.on('message', (report: Report) => this.#onReport(report, events));
+    // The port alone does not keep the process alive; the thread does.
+    this.#port.unref();
+    this.#thread = new Worker(new URL('./thread.js', import.meta.url), {
+      workerData: { setup: { ...setup, stopMemory, wakeFd: this.#wakeFd } satisfies WorkerSetup, port: port2 },
+      transferList: [port2],
+    });
+    let failure: Error | undefined;
+    this.#thread.on('error', (error) => {
+      failure = error instanceof Error ? error : new Error(String(error));
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#thread.on('exit', (code) => {
+        this.#release();
+        resolve();
+        if (!this.#isStopping) events.died(failure ?? new Error(`worker ended with code ${code}`));
+      });
+    });
+  }
+
+  /** Sends an order; resolves once it is in force, or the thread is no more. */
+  order(order: Order): Promise<void> {
+    const number = this.#nextNumber++;
+    const done = new Promise<void>((resolve) => this.#waiting.set(number, resolve));
+    this.#port.postMessage({ number, order } satisfies NumberedOrder);
+    signalEventFd(this.#wakeFd);
+    return done;
+  }
+
+  /** Ends the thread's loop; resolves when the thread is gone. It cannot be terminated from outside while it waits in a system call. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    Atomics.store(this.#stop, 0, 1);
+    signalEventFd(this.#wakeFd);
+    await this.#exited;
+  }
+
+  #onReport(report: Report, events: WorkerEvents): void {
+    if (report.kind === 'tap-gone') events.tapGone(report.tap);
+    if (report.kind !== 'done') return;
+    this.#waiting.get(report.number)?.();
+    this.#waiting.delete(report.number);
+  }
+
+  #release(): void {
+    this.#port.close();
+    close(this.#wakeFd);
+    for (const resolve of this.#waiting.values()) resolve();
+    this.#waiting.clear();
+  }
+}
