@@ -1,5 +1,6 @@
 /** What a command of vtepctl is made of: reading its arguments, asking the daemon, and showing the answer. */
 
+import { DEFAULT_SOCKET_PATH } from '../config/flags.ts';
 import type { ControlClient } from '../control/client.ts';
 import { type IpAddress, type MacAddress, parseIp, parseMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
@@ -13,11 +14,9 @@ export interface Flag {
   readonly required?: true;
 }
 
-export const DEFAULT_SOCKET = '/run/vtepd/vtepd.sock';
-
 /** Flags that every command takes, before it or after it. */
 export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
-  socket: { describe: `control socket of vtepd [${DEFAULT_SOCKET}]`, value: 'PATH' },
+  socket: { describe: `control socket of vtepd [${DEFAULT_SOCKET_PATH}]`, value: 'PATH' },
   json: { describe: 'print one JSON value instead of text' },
 };
 

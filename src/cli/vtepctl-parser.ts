@@ -1,11 +1,11 @@
 /** The command line of vtepctl, read by yargs and given back as a plain value. Nothing is printed or run here. */
 
 import yargs, { type Argv } from 'yargs';
+import { DEFAULT_SOCKET_PATH } from '../config/flags.ts';
 import {
   type Arguments,
   COMMON_FLAGS,
   type Command,
-  DEFAULT_SOCKET,
   type Flag,
   nextWords,
   usageError,
@@ -95,7 +95,7 @@ export function parseCommandLine(argv: readonly string[], commands: readonly Com
     kind: 'command',
     command,
     args,
-    socket: args.values.socket ?? DEFAULT_SOCKET,
+    socket: args.values.socket ?? DEFAULT_SOCKET_PATH,
     json: args.switches.has('json'),
   };
 }

@@ -1,6 +1,6 @@
 /** What yargs finds wrong with a command line, in the words and with the remedies of vtepctl. */
 
-import { nearestName } from './nearest-name.ts';
+import { nearestName } from '../config/nearest-name.ts';
 import { COMMON_FLAGS, type Command, nextWords, usageError, usageOf } from './vtepctl-command.ts';
 
 /** Given to yargs as the text of its complaint, so that it is told from the others. */

@@ -74,7 +74,7 @@ export interface Config {
   readonly sourcePortRange: { readonly first: number; readonly last: number };
   /** VXLAN headers with reserved bits set: RFC 7348 §5 says ignore, the Linux kernel drops. */
   readonly reservedBits: 'ignore' | 'drop';
-  /** Absolute path of the control socket, at most 107 bytes. */
+  /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */
   readonly socketPath: string;
   readonly logLevel: LogLevel;
   /** `auto`: pretty on a terminal, json elsewhere. */

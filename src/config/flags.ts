@@ -24,6 +24,9 @@ interface EntryKey {
   readonly meaning: string;
 }
 
+/** Where vtepd listens and vtepctl looks unless told otherwise. */
+export const DEFAULT_SOCKET_PATH = '/run/vtepd/vtepd.sock';
+
 export const FLAGS = [
   {
     name: 'vni',
@@ -107,7 +110,7 @@ export const FLAGS = [
     name: 'socket',
     kind: 'scalar',
     value: 'PATH',
-    standard: '/run/vtepd/vtepd.sock',
+    standard: DEFAULT_SOCKET_PATH,
     meaning: 'Control socket that vtepctl talks to.',
   },
   {

@@ -1,10 +1,7 @@
 /** Parsers of single values that are not addresses. Each throws VtepError ERR_VTEP_USAGE for what it does not take. */
-import { MAX_INTERFACE_NAME } from '../lib/limits.ts';
+import { MAX_INTERFACE_NAME, MAX_SOCKET_PATH_BYTES } from '../lib/limits.ts';
 import { nearestName } from './nearest-name.ts';
 import { refuse, type WrittenValue } from './written-value.ts';
-
-/** sun_path of sockaddr_un less its closing zero byte (unix(7)). */
-const MAX_SOCKET_PATH_BYTES = 107;
 
 const MAX_NAME_CHARACTERS = 64;
 
@@ -86,7 +83,7 @@ export function parseSegmentName(written: WrittenValue): string {
   return text;
 }
 
-/** Absolute path of a Unix socket, at most 107 bytes of UTF-8. */
+/** Absolute path of a Unix socket, at most MAX_SOCKET_PATH_BYTES of UTF-8. */
 export function parseSocketPath(written: WrittenValue): string {
   const { object, label, text } = written;
   if (!text.startsWith('/')) refuse(object, `${label} is not an absolute path`, 'begin it with /');

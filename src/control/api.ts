@@ -11,22 +11,16 @@ import fastify, {
   type RawRequestDefaultExpression,
   type RawServerDefault,
 } from 'fastify';
-import { MAX_API_BODY_BYTES } from '../lib/limits.ts';
+import {
+  API_HEADERS_TIMEOUT_MS,
+  API_KEEP_ALIVE_MS,
+  API_REQUEST_TIMEOUT_MS,
+  MAX_API_BODY_BYTES,
+  MAX_API_CONNECTIONS,
+  MAX_API_HEADER_BYTES,
+} from '../lib/limits.ts';
 import { answerFor, answerForUnknownRoute, type ErrorAnswer, refuseMalformed } from './error-answers.ts';
 import { compileValidator } from './request-validation.ts';
-
-/** Connections at once. Each holds an fd and a parser; monitors stay open. A further one is closed unread. */
-export const MAX_API_CONNECTIONS = 64;
-
-/** Bytes of a request's head: method, path, query and headers. vtepctl sends under 300. A larger one is answered 431. */
-export const MAX_API_HEADER_BYTES = 8_192;
-
-/** A client has this long for a request's head, and this long for all of it; then it is answered 408. */
-export const API_HEADERS_TIMEOUT_MS = 5_000;
-export const API_REQUEST_TIMEOUT_MS = 10_000;
-
-/** A connection without a request is closed after this long. */
-export const API_KEEP_ALIVE_MS = 5_000;
 
 /** How often the timeouts are looked at: they may be late by this much. */
 const TIMEOUT_CHECK_INTERVAL_MS = 1_000;

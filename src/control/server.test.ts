@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MAX_API_BODY_BYTES } from '../lib/limits.ts';
-import { MAX_API_CONNECTIONS, MAX_API_HEADER_BYTES } from './api.ts';
+import { MAX_API_BODY_BYTES, MAX_API_CONNECTIONS, MAX_API_HEADER_BYTES } from '../lib/limits.ts';
 import { MemoryDaemon, type MemoryDaemonState, sampleState } from './memory-daemon.ts';
 import {
   DropsSchema,

@@ -15,10 +15,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MAX_SOCKET_PATH_BYTES } from '../lib/limits.ts';
 import { ControlClient } from './client.ts';
 import { MemoryDaemon, sampleState } from './memory-daemon.ts';
 import { type ControlServer, checkControlSocket, openControlSocket } from './server.ts';
-import { MAX_SOCKET_PATH_BYTES } from './socket-file.ts';
 
 let directory: string;
 let path: string;

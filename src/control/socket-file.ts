@@ -20,9 +20,7 @@ import {
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { VtepError } from '../lib/errors.ts';
-
-/** Bytes of PATH: sun_path holds 108 with the closing NUL (unix(7)), and `.new` is put behind while it is taken. */
-export const MAX_SOCKET_PATH_BYTES = 103;
+import { MAX_SOCKET_PATH_BYTES } from '../lib/limits.ts';
 
 /** The group that may use the socket beside its owner. */
 const SOCKET_GROUP = 'vtepd';

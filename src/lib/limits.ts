@@ -40,6 +40,22 @@ export const MAX_AGEING_SECONDS = 31_536_000;
 /** Bytes of one API request body. A larger one is answered 413. */
 export const MAX_API_BODY_BYTES = 1_048_576;
 
+/** API connections at once. Each holds an fd and a parser; monitors stay open. A further one is closed unread. */
+export const MAX_API_CONNECTIONS = 64;
+
+/** Bytes of an API request's head: method, path, query and headers. vtepctl sends under 300. A larger one is answered 431. */
+export const MAX_API_HEADER_BYTES = 8_192;
+
+/** An API client has this long for a request's head, and this long for all of it; then it is answered 408. */
+export const API_HEADERS_TIMEOUT_MS = 5_000;
+export const API_REQUEST_TIMEOUT_MS = 10_000;
+
+/** An API connection without a request is closed after this long. */
+export const API_KEEP_ALIVE_MS = 5_000;
+
+/** The control socket's path: sun_path holds 108 octets with the closing NUL (unix(7)), and `.new` is put behind while it is taken. */
+export const MAX_SOCKET_PATH_BYTES = 103;
+
 /** Socket buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 5 ms of traffic at 10 Gb/s. */
 export const SOCKET_BUFFER_BYTES = 8_388_608;
 
