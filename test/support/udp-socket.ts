@@ -1,0 +1,114 @@
+/** UDP of one namespace from the test process: crafted VXLAN datagrams of any bytes, from any address the namespace has. */
+
+import { ipBytes, ipText, VXLAN_PORT } from './frames.ts';
+import {
+  AF_INET,
+  bind,
+  close,
+  type Received,
+  receiveFrom,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  sendTo,
+  setSocketOption,
+  socket,
+  socketName,
+} from './libc.ts';
+import { inNamespace } from './namespaces.ts';
+import { waitFor } from './wait.ts';
+
+const IPPROTO_IP = 0;
+const IP_TOS = 1;
+const IP_TTL = 2;
+const IP_MULTICAST_IF = 32;
+const IP_MULTICAST_TTL = 33;
+const IP_MULTICAST_LOOP = 34;
+const SO_REUSEADDR = 2;
+const SO_NO_CHECK = 11;
+
+export interface UdpSocketOptions {
+  /** Source address; multicast leaves through the interface that has it. */
+  readonly address: string;
+  /** Source port. Default: the kernel's choice. */
+  readonly port?: number;
+  readonly ttl?: number;
+  readonly tos?: number;
+  /** Let the own host hear the own multicast. Default false. */
+  readonly loop?: boolean;
+  /** Send with a zero UDP checksum (RFC 7348 §5 asks for it). Default false. */
+  readonly zeroChecksum?: boolean;
+}
+
+export interface Datagram {
+  readonly bytes: Buffer;
+  readonly address: string;
+  readonly port: number;
+}
+
+export class UdpSocket {
+  readonly #fd: number;
+  readonly #scratch = Buffer.alloc(0x10000);
+  readonly #received: Datagram[] = [];
+  #open = true;
+
+  constructor(namespace: string, options: UdpSocketOptions) {
+    const { address, port = 0, ttl, tos, loop = false, zeroChecksum = false } = options;
+    this.#fd = inNamespace(namespace, () => {
+      const fd = socket(AF_INET, SOCK_DGRAM, 0);
+      setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+      setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_IF, ipBytes(address));
+      setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_LOOP, loop ? 1 : 0);
+      if (zeroChecksum) setSocketOption(fd, SOL_SOCKET, SO_NO_CHECK, 1);
+      if (ttl !== undefined) {
+        setSocketOption(fd, IPPROTO_IP, IP_TTL, ttl);
+        setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_TTL, ttl);
+      }
+      if (tos !== undefined) setSocketOption(fd, IPPROTO_IP, IP_TOS, tos);
+      bind(fd, socketAddress(address, port));
+      return fd;
+    });
+  }
+
+  /** The source port, also where the kernel chose it. */
+  get port(): number {
+    return socketName(this.#fd).readUInt16BE(2);
+  }
+
+  send(bytes: Buffer, { to, port = VXLAN_PORT }: { to: string; port?: number }): void {
+    sendTo(this.#fd, bytes, socketAddress(to, port));
+  }
+
+  drain(): readonly Datagram[] {
+    for (let next = this.#receive(); next; next = this.#receive()) {
+      this.#received.push({
+        bytes: next.bytes,
+        address: ipText(next.from.subarray(4, 8)),
+        port: next.from.readUInt16BE(2),
+      });
+    }
+    return this.#received;
+  }
+
+  async waitForDatagrams(what: string, count: number, timeoutMs = 10_000): Promise<readonly Datagram[]> {
+    const accepts = (all: readonly Datagram[]) => all.length >= count;
+    return waitFor(`${count}× ${what}`, () => this.drain(), accepts, { timeoutMs, everyMs: 1 });
+  }
+
+  close(): void {
+    if (this.#open) close(this.#fd);
+    this.#open = false;
+  }
+
+  #receive(): Received | undefined {
+    return receiveFrom(this.#fd, this.#scratch);
+  }
+}
+
+/** struct sockaddr_in. */
+function socketAddress(address: string, port: number): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt16LE(AF_INET, 0);
+  bytes.writeUInt16BE(port, 2);
+  ipBytes(address).copy(bytes, 4);
+  return bytes;
+}
