@@ -40,7 +40,7 @@ export function describeFrame(
     return;
   }
   writePartialHeader(view, headerAt, transportAt - frameAt, offset);
-  // UDP cannot be cut: where one datagram ended is known to the sender alone. It goes through whole, as a kernel without GSO would pass it.
+  // A UDP super-frame is cut by the kernel in front of a socket without UDP_GRO: where one datagram ended is known to its sender alone.
   if (transport !== IP_PROTOCOL.tcp || headers.networkEnd - networkAt <= mtuBytes) return;
   const headerBytes = transportAt + tcpHeaderBytes(view, transportAt) - networkAt;
   const segmentBytes = mtuBytes - headerBytes;

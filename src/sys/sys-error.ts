@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
 import { type ErrorCode, VtepError } from '../lib/errors.ts';
 import { errno } from './libc.ts';
 
@@ -49,7 +50,8 @@ export class SysError extends VtepError {
 
   constructor(object: string, value: number, { code = 'ERR_VTEP_SYSTEM', remedy }: SysErrorOptions = {}) {
     const name = errnoName(value);
-    super(code, { object, cause: name, remedy: remedy ?? REMEDIES[name] });
+    const [, text] = getSystemErrorMap().get(-value) ?? [];
+    super(code, { object, cause: text ? `${name} (${text})` : name, remedy: remedy ?? REMEDIES[name] });
     this.name = 'SysError';
     this.errno = value;
   }
