@@ -60,7 +60,7 @@ export interface Config {
   readonly ttl: number;
   /** Outer TTL or hop limit of multicast, 1 to 255. */
   readonly mcastTtl: number;
-  /** Outer TOS byte, 0 to 255. Its two ECN bits are overwritten per packet (RFC 6040). */
+  /** Outer TOS byte, 0 to 255. Its two ECN bits are sent as zero (RFC 6040 §4.1, compatibility mode). */
   readonly tos: number;
   /** Outer DF bit; vtepd fragments in neither mode (RFC 7348 §4.3). */
   readonly df: 'set' | 'unset';

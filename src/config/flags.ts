@@ -62,7 +62,8 @@ export const FLAGS = [
     kind: 'scalar',
     value: 'N',
     standard: '0',
-    meaning: 'Outer TOS byte, 0 to 255 or 0x0 to 0xff. Its ECN bits follow RFC 6040 whatever is given.',
+    meaning:
+      'Outer TOS byte, 0 to 255 or 0x0 to 0xff. Its two ECN bits are sent as zero (RFC 6040 compatibility mode).',
   },
   {
     name: 'df',

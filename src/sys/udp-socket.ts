@@ -36,6 +36,9 @@ const IP_PMTUDISC_DO = 2;
 /** Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE. */
 const IP_PMTUDISC_INTERFACE = 4;
 
+/** The two low bits of the TOS octet (RFC 3168 §5). */
+const ECN_MASK = 0x03;
+
 const MSG_DONTWAIT = 0x40;
 const MSG_ERRQUEUE = 0x2000;
 
@@ -80,7 +83,8 @@ export function openSendSocket(local: IpAddress, port: number, options: SendOpti
   return openBound(local, port, (fd) => {
     dropAllReceived(fd);
     setInt(fd, IPPROTO_IP, IP_TTL, options.ttl);
-    setInt(fd, IPPROTO_IP, IP_TOS, options.tos);
+    // Not-ECT: a sender that does not copy the inner ECN field must not claim to (RFC 6040 §4.1, compatibility mode).
+    setInt(fd, IPPROTO_IP, IP_TOS, options.tos & ~ECN_MASK);
     setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, options.df === 'set' ? IP_PMTUDISC_DO : IP_PMTUDISC_INTERFACE);
     setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, options.mcastTtl);
     // Own floods would come back otherwise.

@@ -121,7 +121,7 @@ describeSystem('outer headers', () => {
 
   describe.skipIf(VTEP_KIND === 'kernel')('as configured', () => {
     const ports = ['--source-ports', '4', '--source-port-range', '50000-50003'];
-    useVtep([...ports, '--ttl', '33', '--mcast-ttl', '7', '--tos', '184', '--df', 'unset']);
+    useVtep([...ports, '--ttl', '33', '--mcast-ttl', '7', '--tos', '187', '--df', 'unset']);
 
     test('the pool is as large as asked for and inside its range', async () => {
       const packets = await encapsulated(Array.from({ length: FLOWS }, (_, i) => innerUdp(1000 + i)));
