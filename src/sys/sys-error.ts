@@ -38,7 +38,12 @@ const REMEDIES: Partial<Record<string, string>> = {
   ENODEV: 'name an interface that exists',
 };
 
-const NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+// Backwards, so that EAGAIN and ENOTSUP win over their later synonyms EWOULDBLOCK and EOPNOTSUPP.
+const NAMES = new Map(
+  Object.entries(constants.errno)
+    .reverse()
+    .map(([name, value]) => [value, name]),
+);
 
 export function errnoName(value: number): string {
   return NAMES.get(value) ?? (value === ERRNO.EBADFD ? 'EBADFD' : `errno ${value}`);

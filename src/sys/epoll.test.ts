@@ -1,0 +1,227 @@
+import { execFileSync } from 'node:child_process';
+import { constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { clearEventFd, Epoll, openEventFd, signalEventFd } from './epoll.ts';
+import { close, errno, read, whenReadable } from './libc.ts';
+import { Slab } from './slab.ts';
+import { ERRNO, SysError } from './sys-error.ts';
+
+const slab = new Slab(65_536);
+const scratchAt = slab.allocate(8);
+const scratch = slab.address(scratchAt);
+
+function closedAfterwards(fd: number): number {
+  onTestFinished(() => {
+    close(fd);
+  });
+  return fd;
+}
+
+function eventFd(): number {
+  return closedAfterwards(openEventFd());
+}
+
+function epollOf(capacity: number, ...members: readonly [fd: number, token: number][]): Epoll {
+  const epoll = new Epoll(slab, capacity);
+  onTestFinished(() => epoll.close());
+  for (const [fd, token] of members) epoll.add(fd, token);
+  return epoll;
+}
+
+/** Tokens of the events that a wait tells, in ascending order. */
+function tokens(epoll: Epoll, timeoutMs = 0): number[] {
+  const count = epoll.wait(timeoutMs);
+  return Array.from({ length: count }, (_, i) => epoll.token(i)).sort((a, b) => a - b);
+}
+
+/** Both ends of a pipe, through a FIFO; the writer is closed by the test. */
+function fifo(): { reader: number; writer: number } {
+  const directory = mkdtempSync(join(tmpdir(), 'vtepd-epoll-'));
+  try {
+    const path = join(directory, 'fifo');
+    execFileSync('mkfifo', [path]);
+    const reader = closedAfterwards(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+    return { reader, writer: openSync(path, constants.O_WRONLY) };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+describe('eventfd', () => {
+  it('is readable from signal to clear, however often it was signalled', () => {
+    const fd = eventFd();
+    const epoll = epollOf(4, [fd, 7]);
+    expect(tokens(epoll)).toEqual([]);
+    signalEventFd(fd);
+    signalEventFd(fd);
+    expect(tokens(epoll)).toEqual([7]);
+    clearEventFd(fd, scratch);
+    expect(tokens(epoll)).toEqual([]);
+  });
+
+  it('counts one a signal', () => {
+    const fd = eventFd();
+    for (let i = 0; i < 3; i++) signalEventFd(fd);
+    expect(read(fd, scratch, 8)).toBe(8);
+    expect(slab.view.getBigUint64(scratchAt, true)).toBe(3n);
+  });
+
+  it('does not block where there is nothing to clear', () => {
+    const fd = eventFd();
+    clearEventFd(fd, scratch);
+    expect(read(fd, scratch, 8)).toBe(-1);
+    expect(errno()).toBe(ERRNO.EAGAIN);
+  });
+});
+
+describe('Epoll', () => {
+  it('tells the token of each ready fd, and of no other', () => {
+    const fds = [eventFd(), eventFd(), eventFd(), eventFd()] as const;
+    const epoll = epollOf(8, [fds[0], 0], [fds[1], 0x1234_5678], [fds[2], 3], [fds[3], 0xffff_ffff]);
+    signalEventFd(fds[1]);
+    expect(tokens(epoll)).toEqual([0x1234_5678]);
+    signalEventFd(fds[0]);
+    signalEventFd(fds[3]);
+    expect(tokens(epoll)).toEqual([0, 0x1234_5678, 0xffff_ffff]);
+  });
+
+  it('keeps telling what is not cleared', () => {
+    const fd = eventFd();
+    const epoll = epollOf(2, [fd, 5]);
+    signalEventFd(fd);
+    for (let i = 0; i < 3; i++) expect(tokens(epoll)).toEqual([5]);
+  });
+
+  it('tells no more than its capacity in a wait, and the others in the next', () => {
+    const members = Array.from({ length: 5 }, (_, i): [number, number] => [eventFd(), i]);
+    const epoll = epollOf(2, ...members);
+    for (const [fd] of members) signalEventFd(fd);
+    const told = new Set<number>();
+    for (let i = 0; i < 3; i++) {
+      const some = tokens(epoll);
+      expect(some).toHaveLength(2);
+      for (const token of some) told.add(token);
+    }
+    expect([...told].sort()).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('writes its events nowhere but in its own part of the slab', () => {
+    const members = Array.from({ length: 8 }, (_, i): [number, number] => [eventFd(), i]);
+    const before = slab.allocate(64);
+    const epoll = epollOf(8, ...members);
+    const after = slab.allocate(64);
+    for (const at of [before, after]) slab.bytes.fill(0xa5, at, at + 64);
+    for (const [fd] of members) signalEventFd(fd);
+    expect(tokens(epoll)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    for (const at of [before, after]) {
+      expect(slab.bytes.subarray(at, at + 64).every((octet) => octet === 0xa5)).toBe(true);
+    }
+  });
+
+  it('returns at once with timeout 0, and after the timeout otherwise', () => {
+    const epoll = epollOf(1, [eventFd(), 1]);
+    const start = performance.now();
+    for (let i = 0; i < 20; i++) expect(epoll.wait(0)).toBe(0);
+    const polled = performance.now();
+    expect(epoll.wait(60)).toBe(0);
+    const waited = performance.now() - polled;
+    expect(waited).toBeGreaterThanOrEqual(55);
+    expect(polled - start).toBeLessThan(20 * 55);
+  });
+
+  it('forgets an fd that is removed, and may be given it again', () => {
+    const [gone, stays] = [eventFd(), eventFd()];
+    const epoll = epollOf(4, [gone, 1], [stays, 2]);
+    signalEventFd(gone);
+    signalEventFd(stays);
+    epoll.remove(gone);
+    expect(tokens(epoll)).toEqual([2]);
+    epoll.add(gone, 3);
+    expect(tokens(epoll)).toEqual([2, 3]);
+  });
+
+  it('lets an fd be removed that is not in the set, or closed', () => {
+    const epoll = epollOf(1);
+    const closed = openEventFd();
+    close(closed);
+    expect(() => epoll.remove(eventFd())).not.toThrow();
+    expect(() => epoll.remove(closed)).not.toThrow();
+  });
+
+  it('refuses an fd that is in the set already, naming it', () => {
+    const fd = eventFd();
+    const epoll = epollOf(1, [fd, 1]);
+    expect(() => epoll.add(fd, 2)).toThrow(`epoll, fd ${fd}: EEXIST`);
+  });
+
+  it('throws instead of spinning when it is closed', () => {
+    const epoll = new Epoll(slab, 1);
+    epoll.close();
+    expect(() => epoll.wait(0)).toThrow(SysError);
+    expect(() => epoll.wait(0)).toThrow('epoll_wait: EBADF');
+  });
+
+  it('calls an fd broken once the other side has hung up, and not before', () => {
+    const { reader, writer } = fifo();
+    let open = true;
+    onTestFinished(() => {
+      if (open) close(writer);
+    });
+    const epoll = epollOf(2, [reader, 9]);
+    writeSync(writer, 'x');
+    expect(tokens(epoll)).toEqual([9]);
+    expect(epoll.isBroken(0)).toBe(false);
+    close(writer);
+    open = false;
+    expect(tokens(epoll)).toEqual([9]);
+    expect(epoll.isBroken(0)).toBe(true);
+    epoll.remove(reader);
+    expect(tokens(epoll)).toEqual([]);
+  });
+
+  it('tells for each event on its own whether it is broken', () => {
+    const { reader, writer } = fifo();
+    close(writer);
+    const fd = eventFd();
+    signalEventFd(fd);
+    const epoll = epollOf(2, [reader, 1], [fd, 2]);
+    const count = epoll.wait(0);
+    const broken = Array.from({ length: count }, (_, i) => [epoll.token(i), epoll.isBroken(i)]);
+    expect(new Map(broken as [number, boolean][])).toEqual(
+      new Map([
+        [1, true],
+        [2, false],
+      ]),
+    );
+  });
+});
+
+describe('whenReadable', () => {
+  it('calls on the event loop when the fd becomes readable, and no more once it was ended', async () => {
+    const fd = eventFd();
+    let calls = 0;
+    let called = (): void => undefined;
+    const first = new Promise<void>((resolve) => {
+      called = resolve;
+    });
+    const stop = whenReadable(fd, () => {
+      calls++;
+      clearEventFd(fd, scratch);
+      called();
+    });
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(calls).toBe(0);
+      signalEventFd(fd);
+      await first;
+      expect(calls).toBe(1);
+    } finally {
+      stop();
+    }
+    signalEventFd(fd);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(calls).toBe(1);
+  });
+});

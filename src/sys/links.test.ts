@@ -1,0 +1,348 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { formatIp, type IpAddress, ipBytes, isLinkLocalIpv6, type MacAddress } from '../lib/addresses.ts';
+import { close, connect, getsockname, socket } from './libc.ts';
+import { changeLink, findLink, globalAddresses, linkEvents, listLinks, routeInterface } from './links.ts';
+import { attribute, message, type NetlinkMessage, splitMessages, uint32 } from './netlink-message.ts';
+import { EVENT_GROUPS, NetlinkSocket, watchNetlink } from './netlink-socket.ts';
+import { check, ERRNO, SysError } from './sys-error.ts';
+
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_NEWADDR = 20;
+const IFF_UP = 1;
+const IFF_RUNNING = 0x40;
+
+const isRoot = process.getuid?.() === 0;
+
+/** An index that no interface has: they are given from 1 upwards. */
+const NO_INDEX = 0x7fff_fff0;
+
+const sysfs = (name: string, file: string): string => readFileSync(`/sys/class/net/${name}/${file}`, 'utf8').trim();
+
+function openSockets(): number {
+  let count = 0;
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')) count++;
+    } catch {
+      // The fd of the listing itself is closed by now.
+    }
+  }
+  return count;
+}
+
+function errorOf(call: () => unknown): SysError {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof SysError) return error;
+    throw error;
+  }
+  throw new Error('the kernel agreed');
+}
+
+/** The address that a UDP socket connected to `destination` gets, undefined if there is no route. */
+function source(destination: string): string | undefined {
+  const octets = ipBytes(destination as IpAddress);
+  const [family, at] = octets.length === 4 ? ([2, 4] as const) : ([10, 8] as const);
+  const fd = socket(family, SOCK_DGRAM_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  try {
+    const name = Buffer.alloc(28);
+    name.writeUInt16LE(family, 0);
+    name.writeUInt16BE(9, 2);
+    name.set(octets, at);
+    if (connect(fd, name, name.length) < 0) return undefined;
+    check(getsockname(fd, name, uint32(name.length)), 'source address');
+    return formatIp(name.subarray(at, at + octets.length));
+  } finally {
+    close(fd);
+  }
+}
+
+let netlink: NetlinkSocket;
+
+beforeEach(() => {
+  netlink = new NetlinkSocket();
+});
+
+afterEach(() => netlink.close());
+
+describe('listLinks', () => {
+  it('tells of lo what sysfs tells', () => {
+    const lo = listLinks(netlink).find(({ name }) => name === 'lo');
+    expect(lo).toMatchObject({
+      index: Number(sysfs('lo', 'ifindex')),
+      mtuBytes: Number(sysfs('lo', 'mtu')),
+      mac: sysfs('lo', 'address'),
+      up: (Number(sysfs('lo', 'flags')) & IFF_UP) !== 0,
+      group: Number(sysfs('lo', 'netdev_group')),
+      master: 0,
+      kind: '',
+      isTap: false,
+      isMultiQueue: false,
+      vxlanPort: 0,
+    });
+  });
+
+  it('lists the interfaces that are there, each once', () => {
+    const names = (): string[] =>
+      readdirSync('/sys/class/net', { withFileTypes: true }).flatMap((one) => (one.isSymbolicLink() ? [one.name] : []));
+    // Others may make and delete interfaces meanwhile.
+    const before = names();
+    const listed = listLinks(netlink).map(({ name }) => name);
+    const after = names();
+    expect(new Set(listed).size).toBe(listed.length);
+    expect(listed).toEqual(expect.arrayContaining(before.filter((name) => after.includes(name))));
+    expect([...before, ...after]).toEqual(expect.arrayContaining(listed));
+  });
+});
+
+describe('findLink', () => {
+  it('finds lo, as the list has it', () => {
+    const listed = listLinks(netlink).find(({ name }) => name === 'lo');
+    const found = findLink(netlink, 'lo');
+    expect(found?.index).toBeGreaterThan(0);
+    expect({ ...found, txDropped: 0 }).toEqual({ ...listed, txDropped: 0 });
+  });
+
+  it.each(['vtepd-none', 'vtepd-none-15ch', 'Lo'])('answers undefined to the unknown name %j', (name) => {
+    expect(findLink(netlink, name)).toBeUndefined();
+  });
+
+  it('throws about a name longer than the kernel takes', () => {
+    const error = errorOf(() => findLink(netlink, 'vtepd-16-chars--'));
+    expect(error.message).toMatch(/^vtepd-16-chars--: E/);
+  });
+
+  it('answers the next question after one that failed', () => {
+    for (let i = 0; i < 3; i++) {
+      expect(findLink(netlink, 'vtepd-none')).toBeUndefined();
+      expect(findLink(netlink, 'lo')?.name).toBe('lo');
+    }
+  });
+});
+
+describe('globalAddresses', () => {
+  it('leaves out the host-scope addresses of lo', () => {
+    const addresses = globalAddresses(netlink, findLink(netlink, 'lo')?.index ?? 0);
+    expect(addresses).not.toContain('127.0.0.1');
+    expect(addresses).not.toContain('::1');
+  });
+
+  it('gives each interface its own addresses and no link-local ones', () => {
+    const known = networkInterfaces();
+    for (const { name, index } of listLinks(netlink)) {
+      const own = (known[name] ?? []).map(({ address }) => address);
+      const found = globalAddresses(netlink, index);
+      // node leaves out interfaces without carrier, and knows no scopes: it tells more, not less, of those that run.
+      if (own.length > 0) expect(own).toEqual(expect.arrayContaining(found));
+      expect(found.filter(isLinkLocalIpv6)).toEqual([]);
+    }
+  });
+
+  it.skipIf(source('198.51.100.1') === undefined)('has the address that the kernel sends to the world from', () => {
+    const all = listLinks(netlink).flatMap(({ index }) => globalAddresses(netlink, index));
+    expect(all).toContain(source('198.51.100.1'));
+  });
+
+  it('is empty for an interface that does not exist', () => {
+    expect(globalAddresses(netlink, NO_INDEX)).toEqual([]);
+  });
+});
+
+describe('routeInterface', () => {
+  const hasIpv6Loopback = (networkInterfaces().lo ?? []).some(({ address }) => address === '::1');
+
+  it('leads to 127.0.0.1 by lo', () => {
+    expect(routeInterface(netlink, '127.0.0.1' as IpAddress)).toBe(findLink(netlink, 'lo')?.index);
+  });
+
+  it.skipIf(!hasIpv6Loopback)('leads to ::1 by lo', () => {
+    expect(routeInterface(netlink, '::1' as IpAddress)).toBe(findLink(netlink, 'lo')?.index);
+  });
+
+  it('leads to every address of this host by lo', () => {
+    const lo = findLink(netlink, 'lo')?.index;
+    for (const { index } of listLinks(netlink)) {
+      for (const address of globalAddresses(netlink, index)) expect(routeInterface(netlink, address)).toBe(lo);
+    }
+  });
+
+  it.each(['127.9.9.9', '192.0.2.99', '198.51.100.1', '2001:db8::1', '3fff::1'])(
+    'is undefined to %s where the kernel refuses to connect there, and only there',
+    (destination) => {
+      const index = routeInterface(netlink, destination as IpAddress);
+      if (source(destination) === undefined) expect(index).toBeUndefined();
+      else expect(listLinks(netlink).map((link) => link.index)).toContain(index);
+    },
+  );
+});
+
+describe('changeLink', () => {
+  const mac = '02:00:00:00:00:01' as MacAddress;
+
+  it.skipIf(!isRoot).each([
+    ['mtuBytes', { mtuBytes: 1500 }],
+    ['mac', { mac }],
+    ['up', { up: true }],
+    ['down', { up: false }],
+    ['group', { group: 7 }],
+    ['master', { master: 1 }],
+  ])('throws ENODEV about the object, for %s of an interface that does not exist', (_what, change) => {
+    const error = errorOf(() => changeLink(netlink, NO_INDEX, change, 'TAP "vxlan100"'));
+    expect(error.errno).toBe(ERRNO.ENODEV);
+    expect(error.message).toBe('TAP "vxlan100": ENODEV (no such device): name an interface that exists');
+  });
+});
+
+describe('NetlinkSocket', () => {
+  it('throws what the kernel says about the object to a request it does not know, and goes on', () => {
+    expect(errorOf(() => netlink.change(0xfff0, [uint32(0)], 'something')).message).toMatch(/^something: E/);
+    expect(findLink(netlink, 'lo')?.name).toBe('lo');
+  });
+
+  it('leaves no socket open', () => {
+    const before = openSockets();
+    const other = new NetlinkSocket();
+    expect(openSockets()).toBe(before + 1);
+    other.close();
+    const stop = watchNetlink(EVENT_GROUPS.link, () => undefined);
+    expect(openSockets()).toBe(before + 1);
+    stop();
+    expect(openSockets()).toBe(before);
+  });
+});
+
+describe('linkEvents', () => {
+  const IFLA_ADDRESS = 1;
+  const IFLA_IFNAME = 3;
+  const IFLA_MTU = 4;
+  const IFLA_MASTER = 10;
+  const IFLA_LINKINFO = 18;
+  const IFLA_STATS64 = 23;
+  const IFLA_GROUP = 27;
+  const IFLA_CARRIER = 33;
+  const NESTED = 0x8000;
+
+  function ifinfomsg(index: number, flags: number): Buffer {
+    return Buffer.concat([uint32(0), uint32(index), uint32(flags), uint32(0)]);
+  }
+
+  function linkInfo(kind: string, ...data: readonly Buffer[]): Buffer {
+    const parts = [attribute(1, Buffer.from(`${kind}\0`)), attribute(2 | NESTED, Buffer.concat(data))];
+    return attribute(IFLA_LINKINFO | NESTED, Buffer.concat(parts));
+  }
+
+  function received(type: number, ...parts: readonly Buffer[]): NetlinkMessage[] {
+    return [...splitMessages(message(type, 0, 0, parts))];
+  }
+
+  function only(type: number, ...parts: readonly Buffer[]) {
+    const events = linkEvents(received(type, ...parts));
+    expect(events).toHaveLength(1);
+    return events[0];
+  }
+
+  const stats = Buffer.alloc(192);
+  stats.writeBigUInt64LE(123n, 56);
+
+  it('reads every field of a TAP', () => {
+    const event = only(
+      RTM_NEWLINK,
+      ifinfomsg(42, IFF_UP | IFF_RUNNING),
+      attribute(IFLA_IFNAME, Buffer.from('vxlan100\0')),
+      attribute(IFLA_ADDRESS, Buffer.from('02aabbccddee', 'hex')),
+      attribute(IFLA_MTU, uint32(1450)),
+      attribute(IFLA_MASTER, uint32(9)),
+      attribute(IFLA_GROUP, uint32(4789)),
+      attribute(IFLA_CARRIER, Buffer.from([1])),
+      attribute(IFLA_STATS64, stats),
+      linkInfo('tun', attribute(3, Buffer.from([2])), attribute(7, Buffer.from([1]))),
+    );
+    expect(event).toEqual({
+      deleted: false,
+      link: {
+        index: 42,
+        name: 'vxlan100',
+        mtuBytes: 1450,
+        mac: '02:aa:bb:cc:dd:ee',
+        up: true,
+        carrier: true,
+        group: 4789,
+        master: 9,
+        kind: 'tun',
+        isTap: true,
+        isMultiQueue: true,
+        vxlanPort: 0,
+        txDropped: 123,
+      },
+    });
+  });
+
+  it('knows a TUN from a TAP', () => {
+    const event = only(RTM_NEWLINK, ifinfomsg(1, 0), linkInfo('tun', attribute(3, Buffer.from([1]))));
+    expect(event?.link).toMatchObject({ kind: 'tun', isTap: false, isMultiQueue: false });
+  });
+
+  it('reads the port of a kernel vxlan device in network order', () => {
+    const event = only(RTM_NEWLINK, ifinfomsg(1, IFF_UP), linkInfo('vxlan', attribute(15, Buffer.from('12b5', 'hex'))));
+    expect(event?.link).toMatchObject({ kind: 'vxlan', vxlanPort: 4789, isTap: false });
+  });
+
+  it('takes no port from an attribute of another kind of device', () => {
+    const event = only(
+      RTM_NEWLINK,
+      ifinfomsg(1, IFF_UP),
+      linkInfo('geneve', attribute(15, Buffer.from('12b5', 'hex'))),
+    );
+    expect(event?.link).toMatchObject({ kind: 'geneve', vxlanPort: 0 });
+  });
+
+  it('is down and bare where the kernel says nothing', () => {
+    expect(only(RTM_NEWLINK, ifinfomsg(3, IFF_RUNNING))?.link).toEqual({
+      index: 3,
+      name: '',
+      mtuBytes: 0,
+      mac: '',
+      up: false,
+      carrier: false,
+      group: 0,
+      master: 0,
+      kind: '',
+      isTap: false,
+      isMultiQueue: false,
+      vxlanPort: 0,
+      txDropped: 0,
+    });
+  });
+
+  it('tells deletions from changes, in order, and passes over other messages', () => {
+    const name = (text: string) => attribute(IFLA_IFNAME, Buffer.from(`${text}\0`));
+    const events = linkEvents([
+      ...received(RTM_NEWLINK, ifinfomsg(5, 0), name('a')),
+      ...received(RTM_NEWADDR, ifinfomsg(6, 0), name('b')),
+      ...received(RTM_DELLINK, ifinfomsg(7, 0), name('c')),
+      ...received(RTM_NEWLINK, ifinfomsg(8, 0), name('d')),
+    ]);
+    expect(events.map(({ link, deleted }) => [link.index, link.name, deleted])).toEqual([
+      [5, 'a', false],
+      [7, 'c', true],
+      [8, 'd', false],
+    ]);
+  });
+
+  it('passes over a link message shorter than its fixed part, and reads the rest cut at every length', () => {
+    const whole = Buffer.concat([ifinfomsg(5, IFF_UP), attribute(IFLA_IFNAME, Buffer.from('a\0')), linkInfo('bridge')]);
+    for (let length = 0; length <= whole.length; length++) {
+      const events = linkEvents(received(RTM_NEWLINK, whole.subarray(0, length)));
+      expect(
+        events.map(({ link }) => link.index),
+        `cut at ${length}`,
+      ).toEqual(length < 16 ? [] : [5]);
+    }
+  });
+});

@@ -1,0 +1,232 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
+import { close, errno, getsockname, recvmmsg, sendmmsg, writev } from './libc.ts';
+import { findLink } from './links.ts';
+import { MessageArray, SingleIovec } from './mmsg.ts';
+import { NetlinkSocket } from './netlink-socket.ts';
+import { Slab } from './slab.ts';
+import { check, ERRNO } from './sys-error.ts';
+import { joinGroup, openGroupSocket, openSendSocket, openUnicastSocket } from './udp-socket.ts';
+
+const MSG_DONTWAIT = 0x40;
+
+const RECEIVER = '127.0.0.1' as IpAddress;
+const SENDER = '127.83.0.2' as IpAddress;
+
+/** Room for 64 datagrams of 1,500 octets on either side. */
+const SLOTS = 64;
+const SLOT_BYTES = 1_536;
+
+function word(address: IpAddress): number {
+  return Buffer.from(ipBytes(address)).readInt32BE(0);
+}
+
+function portOf(fd: number): number {
+  const name = Buffer.alloc(16);
+  const length = Buffer.from([16, 0, 0, 0]);
+  check(getsockname(fd, name, length), 'port');
+  return name.readUInt16BE(2);
+}
+
+function closedAfterwards(fd: number): number {
+  onTestFinished(() => {
+    close(fd);
+  });
+  return fd;
+}
+
+function loopbackIndex(): number {
+  const netlink = new NetlinkSocket();
+  try {
+    return findLink(netlink, 'lo')?.index ?? 0;
+  } finally {
+    netlink.close();
+  }
+}
+
+function openSender(address: IpAddress): number {
+  const options = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: loopbackIndex() } as const;
+  return closedAfterwards(openSendSocket(address, 0, options));
+}
+
+/** A slab with slots to send from and to receive into, and the sockets of both sides. */
+function pair() {
+  const slab = new Slab(4 * SLOTS * SLOT_BYTES);
+  const receiver = closedAfterwards(openUnicastSocket(RECEIVER, 0));
+  const sender = openSender(SENDER);
+  const outAt = slab.allocate(SLOTS * SLOT_BYTES);
+  const inAt = slab.allocate(SLOTS * SLOT_BYTES);
+  const out = new MessageArray(slab, SLOTS, portOf(receiver));
+  const into = new MessageArray(slab, SLOTS);
+  for (let i = 0; i < SLOTS; i++) {
+    into.setBuffer(i, inAt + i * SLOT_BYTES, SLOT_BYTES);
+    out.setDestination(i, word(RECEIVER));
+  }
+  return {
+    slab,
+    receiver,
+    sender,
+    out,
+    into,
+    /** Sends them in one batch, the headers beginning with that of number `first`. */
+    send(datagrams: readonly Uint8Array[], first = 0): number {
+      datagrams.forEach((datagram, i) => {
+        const at = outAt + (first + i) * SLOT_BYTES;
+        slab.bytes.set(datagram, at);
+        out.setBuffer(first + i, at, datagram.length);
+      });
+      return sendmmsg(sender, out.headers.at(first), datagrams.length, 0);
+    },
+    receive(): number {
+      slab.bytes.fill(0xa5, inAt, inAt + SLOTS * SLOT_BYTES);
+      return recvmmsg(receiver, into.headers.at(0), SLOTS, MSG_DONTWAIT, 0);
+    },
+    /** What datagram `i` of the last batch brought. */
+    received: (i: number): Uint8Array =>
+      slab.bytes.slice(inAt + i * SLOT_BYTES, inAt + i * SLOT_BYTES + into.length(i)),
+    /** What the slot of datagram `i` holds behind it. */
+    behind: (i: number): Uint8Array =>
+      slab.bytes.slice(inAt + i * SLOT_BYTES + into.length(i), inAt + (i + 1) * SLOT_BYTES),
+  };
+}
+
+/** Datagrams of all lengths, from none to a full slot less one octet, told apart by their content. */
+function datagramsOf(count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, i) => {
+    const length = i === 0 ? 0 : Math.floor((i * (SLOT_BYTES - 1)) / (SLOTS - 1));
+    return Uint8Array.from({ length }, (_, octet) => (octet * 31 + i * 7 + count) & 0xff);
+  });
+}
+
+describe('MessageArray', () => {
+  it.each([1, 2, 7, 32, SLOTS])('carries a batch of %i through the kernel: content, lengths and sources', (count) => {
+    const io = pair();
+    const datagrams = datagramsOf(count);
+    expect(io.send(datagrams)).toBe(count);
+    expect(io.receive()).toBe(count);
+    datagrams.forEach((datagram, i) => {
+      expect(io.out.length(i)).toBe(datagram.length);
+      expect(io.into.length(i)).toBe(datagram.length);
+      expect(io.received(i)).toEqual(datagram);
+      expect(io.behind(i).every((octet) => octet === 0xa5)).toBe(true);
+      expect(io.into.source(i)).toBe(word(SENDER));
+      expect(io.into.isTruncated(i)).toBe(false);
+    });
+    expect(io.receive()).toBe(-1);
+    expect(errno()).toBe(ERRNO.EAGAIN);
+  });
+
+  it('serves batch after batch, of any content and sizes', () => {
+    const io = pair();
+    const batch = fc.array(fc.uint8Array({ maxLength: 200 }), { minLength: 1, maxLength: SLOTS });
+    fc.assert(
+      fc.property(batch, (datagrams) => {
+        expect(io.send(datagrams)).toBe(datagrams.length);
+        expect(io.receive()).toBe(datagrams.length);
+        expect(datagrams.map((_, i) => io.received(i))).toEqual(datagrams);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('sends from any message of the array on', () => {
+    const io = pair();
+    const datagrams = datagramsOf(5);
+    expect(io.send(datagrams, SLOTS - 5)).toBe(5);
+    expect(io.receive()).toBe(5);
+    expect(datagrams.map((_, i) => io.received(i))).toEqual(datagrams);
+  });
+
+  it('tells the source of each datagram of a batch on its own', () => {
+    const io = pair();
+    const sources = ['127.83.0.3', '127.83.0.255', '127.200.0.1', '127.83.0.3'] as IpAddress[];
+    io.out.setBuffer(0, io.slab.allocate(4), 4);
+    for (const source of sources) expect(sendmmsg(openSender(source), io.out.headers.at(0), 1, 0)).toBe(1);
+    expect(io.receive()).toBe(sources.length);
+    expect(sources.map((_, i) => io.into.source(i))).toEqual(sources.map(word));
+  });
+
+  it('sends each message to its own destination', () => {
+    const io = pair();
+    const elsewhere = closedAfterwards(openUnicastSocket('127.83.0.9' as IpAddress, portOf(io.receiver)));
+    io.out.setDestination(1, word('127.83.0.9' as IpAddress));
+    expect(io.send([Buffer.from('here'), Buffer.from('there'), Buffer.from('here again')])).toBe(3);
+    expect(io.receive()).toBe(2);
+    expect([0, 1].map((i) => Buffer.from(io.received(i)).toString())).toEqual(['here', 'here again']);
+    expect(recvmmsg(elsewhere, io.into.headers.at(0), SLOTS, MSG_DONTWAIT, 0)).toBe(1);
+    expect(Buffer.from(io.received(0)).toString()).toBe('there');
+  });
+
+  it('takes a destination above 127.255.255.255 as a signed and as an unsigned word', () => {
+    const io = pair();
+    const [group, lo] = ['239.83.2.1' as IpAddress, { name: 'lo', index: loopbackIndex() }];
+    const member = closedAfterwards(openGroupSocket(group, portOf(io.receiver), lo));
+    joinGroup(member, group, lo);
+    io.out.setDestination(0, word(group));
+    io.out.setDestination(1, word(group) >>> 0);
+    expect(io.send([Buffer.from('signed'), Buffer.from('unsigned')])).toBe(2);
+    expect(recvmmsg(member, io.into.headers.at(0), SLOTS, MSG_DONTWAIT, 0)).toBe(2);
+    expect([0, 1].map((i) => Buffer.from(io.received(i)).toString())).toEqual(['signed', 'unsigned']);
+  });
+
+  it('says of each datagram of a batch whether its buffer was too short', () => {
+    const io = pair();
+    for (let i = 0; i < 4; i++) io.into.setBuffer(i, io.slab.allocate(100), 100);
+    const datagrams = [99, 100, 101, 0].map((length) => Buffer.alloc(length, 0x5a));
+    expect(io.send(datagrams)).toBe(4);
+    expect(io.receive()).toBe(4);
+    expect([0, 1, 2, 3].map((i) => io.into.isTruncated(i))).toEqual([false, false, true, false]);
+    expect([0, 1, 2, 3].map((i) => io.into.length(i))).toEqual([99, 100, 100, 0]);
+  });
+
+  it('forgets that a datagram was truncated when the next one fits', () => {
+    const io = pair();
+    io.into.setBuffer(0, io.slab.allocate(10), 10);
+    for (const [length, truncated] of [[11, true] as const, [10, false] as const]) {
+      expect(io.send([Buffer.alloc(length)])).toBe(1);
+      expect(io.receive()).toBe(1);
+      expect(io.into.isTruncated(0)).toBe(truncated);
+    }
+  });
+
+  it('carries the largest UDP payload whole', () => {
+    const slab = new Slab(4 * 65_536);
+    const receiver = closedAfterwards(openUnicastSocket(RECEIVER, 0));
+    const sender = openSender(SENDER);
+    const [out, into] = [new MessageArray(slab, 1, portOf(receiver)), new MessageArray(slab, 1)];
+    const [outAt, inAt] = [slab.allocate(MAX_UDP_PAYLOAD_BYTES), slab.allocate(65_536)];
+    for (let i = 0; i < MAX_UDP_PAYLOAD_BYTES; i++) slab.bytes[outAt + i] = (i * 7) >> 3;
+    out.setBuffer(0, outAt, MAX_UDP_PAYLOAD_BYTES);
+    out.setDestination(0, word(RECEIVER));
+    into.setBuffer(0, inAt, 65_536);
+    expect(sendmmsg(sender, out.headers.at(0), 1, 0)).toBe(1);
+    expect(recvmmsg(receiver, into.headers.at(0), 1, MSG_DONTWAIT, 0)).toBe(1);
+    expect([into.length(0), into.isTruncated(0)]).toEqual([MAX_UDP_PAYLOAD_BYTES, false]);
+    const [sent, received] = [outAt, inAt].map((at) => Buffer.from(slab.bytes.buffer, at, MAX_UDP_PAYLOAD_BYTES));
+    expect(sent !== undefined && received?.equals(sent)).toBe(true);
+  });
+});
+
+describe('SingleIovec', () => {
+  it('points writev at what was set last, and at exactly that', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'vtepd-iovec-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const path = join(directory, 'written');
+    const fd = openSync(path, 'w');
+    onTestFinished(() => closeSync(fd));
+    const slab = new Slab(65_536);
+    const iovec = new SingleIovec(slab);
+    const at = slab.allocate(64);
+    slab.bytes.set(Buffer.from('abcdefghijklmnopqrstuvwxyz'), at);
+    for (const [offset, length] of [[0, 3] as const, [10, 1] as const, [5, 0] as const, [20, 6] as const]) {
+      iovec.set(at + offset, length);
+      expect(writev(fd, iovec.address, 1)).toBe(length);
+    }
+    expect(readFileSync(path, 'utf8')).toBe('abckuvwxyz');
+  });
+});

@@ -1,0 +1,322 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { constants } from 'node:os';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { close, errno, getsockname, getsockopt, recv, sendmmsg } from './libc.ts';
+import { findLink } from './links.ts';
+import { MessageArray } from './mmsg.ts';
+import { NetlinkSocket } from './netlink-socket.ts';
+import { Slab } from './slab.ts';
+import { check, ERRNO, SysError } from './sys-error.ts';
+import {
+  drainErrorQueue,
+  droppedByKernel,
+  joinGroup,
+  openGroupSocket,
+  openSendSocket,
+  openUnicastSocket,
+  type SendOptions,
+  setMulticastInterface,
+} from './udp-socket.ts';
+
+const { ECONNREFUSED } = constants.errno;
+
+/** Addresses that no other program binds to. */
+const LOCAL = '127.83.1.1' as IpAddress;
+const OTHER = '127.83.1.2' as IpAddress;
+const GROUP = '239.83.1.7' as IpAddress;
+const NOT_HERE = '203.0.113.83' as IpAddress;
+
+const NO_INDEX = 0x7fff_fff0;
+const lo = { name: 'lo', index: loopbackIndex() };
+const options: SendOptions = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: lo.index };
+
+function loopbackIndex(): number {
+  const netlink = new NetlinkSocket();
+  try {
+    return findLink(netlink, 'lo')?.index ?? 0;
+  } finally {
+    netlink.close();
+  }
+}
+
+function closedAfterwards(fd: number): number {
+  onTestFinished(() => {
+    close(fd);
+  });
+  return fd;
+}
+
+const unicast = (address: IpAddress, port = 0): number => closedAfterwards(openUnicastSocket(address, port));
+const sender = (changed: Partial<SendOptions> = {}): number =>
+  closedAfterwards(openSendSocket(LOCAL, 0, { ...options, ...changed }));
+const group = (port = 0): number => closedAfterwards(openGroupSocket(GROUP, port, lo));
+
+function portOf(fd: number): number {
+  const name = Buffer.alloc(16);
+  check(getsockname(fd, name, Buffer.from([16, 0, 0, 0])), 'port');
+  return name.readUInt16BE(2);
+}
+
+/** A port of `OTHER` that nobody listens on. */
+function closedPort(): number {
+  const fd = openUnicastSocket(OTHER, 0);
+  try {
+    return portOf(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Sends a datagram of `length` octets, `count` times. 0, or the errno of the first that failed. */
+function send(fd: number, address: IpAddress, port: number, { length = 1, count = 1 } = {}): number {
+  const slab = new Slab(131_072);
+  const messages = new MessageArray(slab, 1, port);
+  messages.setBuffer(0, slab.allocate(length), length);
+  messages.setDestination(0, Buffer.from(ipBytes(address)).readInt32BE(0));
+  for (let i = 0; i < count; i++) if (sendmmsg(fd, messages.headers.at(0), 1, 0) < 0) return errno();
+  return 0;
+}
+
+/** How many datagrams wait at a socket; it takes them off. */
+function waiting(fd: number): number {
+  const octet = Buffer.alloc(1);
+  let count = 0;
+  while (recv(fd, octet, 1, 0) >= 0) count++;
+  expect(errno()).toBe(ERRNO.EAGAIN);
+  return count;
+}
+
+function option(fd: number, level: number, name: number): number {
+  const value = Buffer.alloc(4);
+  check(getsockopt(fd, level, name, value, Buffer.from([4, 0, 0, 0])), 'option');
+  return value.readInt32LE(0);
+}
+
+function openSockets(): number {
+  let count = 0;
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')) count++;
+    } catch {
+      // The fd of the listing itself is closed by now.
+    }
+  }
+  return count;
+}
+
+/** The error of a call that opens a socket; there must be one, and no socket more than before. */
+function refusal(call: () => number): SysError {
+  const before = openSockets();
+  try {
+    closedAfterwards(call());
+  } catch (error) {
+    expect(openSockets()).toBe(before);
+    if (error instanceof SysError) return error;
+    throw error;
+  }
+  throw new Error('the kernel agreed');
+}
+
+describe.each([
+  ['openUnicastSocket', () => openUnicastSocket(LOCAL, 0)],
+  ['openGroupSocket', () => openGroupSocket(GROUP, 0, lo)],
+  ['openSendSocket', () => openSendSocket(LOCAL, 0, options)],
+])('%s', (_name, open) => {
+  it('opens an fd that never blocks and is closed on exec', () => {
+    const fd = closedAfterwards(open());
+    const flags = /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '';
+    expect(Number.parseInt(flags, 8) & 0o2004000).toBe(0o2004000);
+  });
+});
+
+describe('openUnicastSocket', () => {
+  it('receives what is sent to its address, and not what is sent to another', () => {
+    const fd = unicast(LOCAL);
+    const other = unicast(OTHER, portOf(fd));
+    expect(send(sender(), LOCAL, portOf(fd), { count: 3 })).toBe(0);
+    expect([waiting(fd), waiting(other)]).toEqual([3, 0]);
+  });
+
+  it('refuses an address and port that are taken, and leaves no fd open', () => {
+    const port = portOf(unicast(LOCAL));
+    const error = refusal(() => openUnicastSocket(LOCAL, port));
+    expect(error.errno).toBe(ERRNO.EADDRINUSE);
+    expect(error.message).toBe(
+      `UDP 127.83.1.1:${port}: EADDRINUSE (address already in use): stop what uses it, or choose another one`,
+    );
+  });
+
+  it('refuses an address of another host, saying what to do, and leaves no fd open', () => {
+    const error = refusal(() => openUnicastSocket(NOT_HERE, 4789));
+    expect(error.errno).toBe(ERRNO.EADDRNOTAVAIL);
+    expect(error.message).toMatch(/^UDP 203\.0\.113\.83:4789: EADDRNOTAVAIL .*--local$/);
+  });
+});
+
+describe('openSendSocket', () => {
+  it('receives nothing, though it is bound', () => {
+    const fd = sender();
+    expect(send(sender(), LOCAL, portOf(fd), { count: 5 })).toBe(0);
+    expect(waiting(fd)).toBe(0);
+  });
+
+  it('keeps its address and port from others', () => {
+    const fd = sender();
+    const error = refusal(() => openUnicastSocket(LOCAL, portOf(fd)));
+    expect(error.errno).toBe(ERRNO.EADDRINUSE);
+  });
+
+  it.each([
+    ['the TTL', 2, { ttl: 17 }, 17],
+    ['the TOS', 1, { tos: 0xb8 }, 0xb8],
+    ['the TOS without its ECN bits', 1, { tos: 0xff }, 0xfc],
+    ['DF', 10, { df: 'set' }, 2],
+    ['no DF, and no fragments', 10, { df: 'unset' }, 4],
+    ['the TTL of multicast', 33, { mcastTtl: 9 }, 9],
+    ['no copies of own multicast', 34, {}, 0],
+    ['errors of queues in the way', 11, {}, 1],
+  ] as const)('sets %s (IP option %i)', (_what, name, changed, value) => {
+    expect(option(sender(changed), 0, name)).toBe(value);
+  });
+
+  it('refuses an interface that does not exist, naming it, and leaves no fd open', () => {
+    const error = refusal(() => openSendSocket(LOCAL, 0, { ...options, deviceIndex: NO_INDEX }));
+    expect(error.message).toMatch(new RegExp(`^interface ${NO_INDEX}: E`));
+  });
+});
+
+describe('setMulticastInterface', () => {
+  it('refuses an interface that does not exist, and lets the socket be as it was', () => {
+    const fd = sender();
+    const receiver = group();
+    joinGroup(receiver, GROUP, lo);
+    expect(() => setMulticastInterface(fd, NO_INDEX)).toThrow(SysError);
+    expect(send(fd, GROUP, portOf(receiver))).toBe(0);
+    expect(waiting(receiver)).toBe(1);
+  });
+});
+
+describe('drainErrorQueue', () => {
+  it('lets the next send pass that an ICMP port-unreachable would fail', () => {
+    const fd = sender();
+    const open = unicast(LOCAL);
+    const closed = closedPort();
+    expect(send(fd, OTHER, closed)).toBe(0);
+    expect(send(fd, LOCAL, portOf(open))).toBe(ECONNREFUSED);
+    expect(send(fd, OTHER, closed)).toBe(0);
+    expect(drainErrorQueue(fd)).toBe(true);
+    expect(send(fd, LOCAL, portOf(open))).toBe(0);
+    expect(waiting(open)).toBe(1);
+  });
+
+  it('leaves a send to fail just once where it is not called', () => {
+    const fd = sender();
+    const open = unicast(LOCAL);
+    expect(send(fd, OTHER, closedPort())).toBe(0);
+    const results = [1, 2, 3].map(() => send(fd, LOCAL, portOf(open)));
+    expect(results).toEqual([ECONNREFUSED, 0, 0]);
+    expect(waiting(open)).toBe(2);
+  });
+
+  it('takes all errors that wait at once, and then says that there are none', () => {
+    const fd = sender();
+    const closed = closedPort();
+    for (let i = 0; i < 3; i++) {
+      expect(send(fd, OTHER, closed)).toBe(0);
+      // Takes the pending error off the socket and leaves it in the queue, so that the next datagram goes out.
+      expect(send(fd, OTHER, closed)).toBe(ECONNREFUSED);
+    }
+    expect(drainErrorQueue(fd)).toBe(true);
+    expect(drainErrorQueue(fd)).toBe(false);
+  });
+
+  it('says so where there is no error', () => {
+    expect(drainErrorQueue(sender())).toBe(false);
+  });
+});
+
+describe('droppedByKernel', () => {
+  it('counts what did not fit into the receive buffer: received and dropped make up what was sent', () => {
+    const fd = unicast(LOCAL);
+    expect(droppedByKernel(fd)).toBe(0);
+    // 400 × 60,000 octets are more than any buffer that the socket asks for, and take the kernel some milliseconds.
+    expect(send(sender(), LOCAL, portOf(fd), { length: 60_000, count: 400 })).toBe(0);
+    const dropped = droppedByKernel(fd);
+    expect(dropped).toBeGreaterThan(0);
+    expect(waiting(fd) + dropped).toBe(400);
+    expect(droppedByKernel(fd)).toBe(dropped);
+  });
+
+  it('is 0 for an fd that is no socket any more', () => {
+    expect(droppedByKernel(-1)).toBe(0);
+  });
+});
+
+/** Whether a group is joined on an interface, as /proc/net/igmp tells: devices, and under each its groups. */
+function isJoined(address: IpAddress, device: string): boolean {
+  const hex = Buffer.from(ipBytes(address)).readUInt32LE(0).toString(16).toUpperCase().padStart(8, '0');
+  let current = '';
+  for (const line of readFileSync('/proc/net/igmp', 'utf8').split('\n')) {
+    current = /^\d+\s+(\S+)/.exec(line)?.[1] ?? current;
+    if (current.replace(/:$/, '') === device && line.trim().startsWith(`${hex} `)) return true;
+  }
+  return false;
+}
+
+describe('openGroupSocket and joinGroup', () => {
+  it('join the group on the interface until the socket is closed', () => {
+    // A group that no other test joins, here or in another process.
+    const own = `239.83.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}` as IpAddress;
+    const fd = openGroupSocket(own, 0, lo);
+    try {
+      expect(isJoined(own, 'lo')).toBe(false);
+      joinGroup(fd, own, lo);
+      expect(isJoined(own, 'lo')).toBe(true);
+    } finally {
+      close(fd);
+    }
+    expect(isJoined(own, 'lo')).toBe(false);
+  });
+
+  it('receive what is sent to the group on the interface, and no unicast', () => {
+    const fd = group();
+    joinGroup(fd, GROUP, lo);
+    const out = sender();
+    expect(send(out, GROUP, portOf(fd), { count: 2 })).toBe(0);
+    send(out, LOCAL, portOf(fd));
+    expect(waiting(fd)).toBe(2);
+  });
+
+  it('stay deaf to a group that only others have joined', () => {
+    const joined = group();
+    joinGroup(joined, GROUP, lo);
+    const deaf = group();
+    const out = sender();
+    expect(send(out, GROUP, portOf(deaf))).toBe(0);
+    expect(send(out, GROUP, portOf(joined))).toBe(0);
+    expect([waiting(deaf), waiting(joined)]).toEqual([0, 1]);
+  });
+
+  it('refuse a second socket for a group and port, and leave no fd open', () => {
+    const port = portOf(group());
+    expect(refusal(() => openGroupSocket(GROUP, port, lo)).errno).toBe(ERRNO.EADDRINUSE);
+  });
+
+  it('refuse an interface that does not exist, naming both, and leave no fd open', () => {
+    const error = refusal(() => openGroupSocket(GROUP, 4789, { name: 'vtepd-none', index: NO_INDEX }));
+    expect(error.message).toBe(
+      'UDP 239.83.1.7:4789 on vtepd-none: ENODEV (no such device): name an interface that exists',
+    );
+    const fd = group();
+    expect(() => joinGroup(fd, GROUP, { name: 'vtepd-none', index: NO_INDEX })).toThrow(
+      'group 239.83.1.7 on vtepd-none: ENODEV',
+    );
+  });
+
+  it('refuse to join a group twice on one socket', () => {
+    const fd = group();
+    joinGroup(fd, GROUP, lo);
+    expect(() => joinGroup(fd, GROUP, lo)).toThrow('group 239.83.1.7 on lo: EADDRINUSE');
+  });
+});
