@@ -73,8 +73,9 @@ export class Fdb {
     return value & 0xffff;
   }
 
-  /** Whether a static entry says that the MAC lives elsewhere than at `source`. */
+  /** Whether a static entry says that the MAC lives elsewhere than at `source`. Costs next to nothing in a segment without static entries. */
   conflicts(segment: number, high: number, low: number, source: SourceAddress): boolean {
+    if (this.#segments[segment * SEGMENT.words + SEGMENT.statics] === 0) return false;
     const entry = this.#table.find(segment, high, low);
     if (entry === NO_ENTRY) return false;
     const value = this.#table.consistentValue(entry, segment, high, low);
@@ -94,7 +95,7 @@ export class Fdb {
       if (value !== TORN) {
         const isSame = this.#isAt(value & 0xffff, source);
         if ((value & STATIC) !== 0) return isSame ? LEARNED.refreshed : LEARNED.conflict;
-        if (isSame) {
+        if (isSame && !this.#table.isExpired(entry, now)) {
           this.#table.touch(entry, now);
           return LEARNED.refreshed;
         }
@@ -122,6 +123,7 @@ export class Fdb {
       if (made === NO_ENTRY) return LEARNED.full;
       this.remotes.retain(remote);
       this.#count(segment, SEGMENT.total, 1);
+      this.#count(segment, SEGMENT.statics, 1);
       return LEARNED.added;
     });
   }
@@ -183,13 +185,13 @@ export class Fdb {
   retainRemote(address: SourceAddress): number {
     return this.#locked(() => {
       const remote = this.#intern(address);
-      if (remote !== NO_REMOTE) this.remotes.retain(remote);
+      if (remote !== NO_REMOTE) this.remotes.pin(remote);
       return remote;
     });
   }
 
   releaseRemote(remote: number, now: number): void {
-    this.#locked(() => this.remotes.release(remote, now));
+    this.#locked(() => this.remotes.unpin(remote, now));
   }
 
   /** Entries of a segment, static ones included; expired ones are counted until the sweep takes them. */
@@ -217,10 +219,12 @@ export class Fdb {
     if (!this.#lock.seize(deadOwner)) return false;
     try {
       this.#table.rebuild();
+      this.remotes.rebuild();
       this.#fairness.clear();
       for (let at = 0; at < this.#segments.length; at += SEGMENT.words) {
         this.#segments[at + SEGMENT.learned] = 0;
         this.#segments[at + SEGMENT.total] = 0;
+        this.#segments[at + SEGMENT.statics] = 0;
       }
       for (let entry = 0; entry < this.#table.end; entry++) this.#countAgain(entry);
     } finally {
@@ -233,10 +237,15 @@ export class Fdb {
     const kind = this.#table.kindOf(entry);
     if (kind === 0) return;
     const segment = this.#table.segmentOf(entry);
+    const remote = this.#table.remoteOf(entry);
+    this.remotes.retain(remote);
     this.#count(segment, SEGMENT.total, 1);
-    if (kind === STATIC) return;
+    if (kind === STATIC) {
+      this.#count(segment, SEGMENT.statics, 1);
+      return;
+    }
     this.#count(segment, SEGMENT.learned, 1);
-    this.#fairness.add(entry, segment, this.#table.remoteOf(entry));
+    this.#fairness.add(entry, segment, remote);
   }
 
   #learnLocked(
@@ -270,12 +279,12 @@ export class Fdb {
   /** Of an entry that is known, perhaps only since the lock was asked for. */
   #move(entry: number, remote: number, now: number): number {
     const from = this.#table.remoteOf(entry);
-    if (from === remote) {
+    // An expired entry is as good as gone: what is heard now is a new one, neither a refresh nor a move.
+    const isNew = this.#table.isExpired(entry, now);
+    if (from === remote && !isNew) {
       this.#table.touch(entry, now);
       return LEARNED.refreshed;
     }
-    // An expired entry is as good as gone: what is heard now is a new one, not a move.
-    const isNew = this.#table.isExpired(entry, now);
     const segment = this.#table.segmentOf(entry);
     this.#fairness.remove(entry);
     this.remotes.release(from, now);
@@ -301,6 +310,8 @@ export class Fdb {
     if (this.#table.kindOf(entry) === DYNAMIC) {
       this.#fairness.remove(entry);
       this.#count(segment, SEGMENT.learned, -1);
+    } else {
+      this.#count(segment, SEGMENT.statics, -1);
     }
     this.#table.remove(entry);
     this.remotes.release(remote, now);

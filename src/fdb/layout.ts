@@ -50,10 +50,19 @@ export const GROUP = {
 export const BUCKET = { count: 0, head: 1, higher: 2, lower: 3, words: 4 } as const;
 
 /** Words of one segment. */
-export const SEGMENT = { learned: 0, total: 1, topBucket: 2, lowBucket: 3, moves: 4, evictions: 5, words: 6 } as const;
+export const SEGMENT = {
+  learned: 0,
+  total: 1,
+  topBucket: 2,
+  lowBucket: 3,
+  moves: 4,
+  evictions: 5,
+  statics: 6,
+  words: 7,
+} as const;
 
-/** Words of one remote: IPv6 or IPv4-mapped address, how many entries and flood lists name it, since when none does. */
-export const REMOTE = { address: 0, references: 4, idleSince: 5, words: 6 } as const;
+/** Words of one remote: IPv6 or IPv4-mapped address, how many entries and flood lists name it, since when none does; flood lists alone. */
+export const REMOTE = { address: 0, references: 4, idleSince: 5, pins: 6, words: 7 } as const;
 
 const ENTRY_INDEX_SLOTS = 2 * MAX_FDB_ENTRIES;
 const REMOTE_INDEX_SLOTS = 2 * (MAX_REMOTES + 1);

@@ -85,9 +85,9 @@ export class RecordIndex {
     return (slot + 1) & this.#mask;
   }
 
-  /** The record in `slot`, or -1 where the search ends. */
+  /** The record in `slot`, or -1 where the search ends. A plain load: whoever finds a record checks that it is the right one. */
   at(slot: number): number {
-    return Atomics.load(this.#slots, slot) - 1;
+    return (this.#slots[slot] as number) - 1;
   }
 
   insert(hash: number, record: number): void {

@@ -16,12 +16,14 @@ const IDLE_TENTHS = 100;
  */
 export class RemoteTable {
   readonly #remotes: Int32Array;
+  readonly #header: Int32Array;
   readonly #index: RecordIndex;
   readonly #pool: RecordPool;
   readonly #seed: number;
 
   constructor(memory: FdbMemory) {
     this.#remotes = memory.remotes;
+    this.#header = memory.header;
     this.#seed = memory.header[HEADER.seed] as number;
     this.#index = new RecordIndex(memory.remoteIndex, (id) => this.#hashOf(id));
     const place = { records: memory.remotes, recordWords: REMOTE.words, linkWord: REMOTE.idleSince };
@@ -71,6 +73,7 @@ export class RemoteTable {
     this.#remotes[at + 1] = b;
     this.#remotes[at + 2] = c;
     this.#remotes[at + 3] = d;
+    this.#remotes[at + REMOTE.pins] = 0;
     this.#remotes[at + REMOTE.references] = 0;
     this.#index.insert(this.#hash(a, b, c, d), id);
     return id;
@@ -87,6 +90,32 @@ export class RemoteTable {
     const at = id * REMOTE.words;
     this.#remotes[at + REMOTE.references] = this.#references(id) - 1;
     this.#remotes[at + REMOTE.idleSince] = now;
+  }
+
+  /** `retain` for a flood list, counted apart: `rebuild` cannot find out by the entries. */
+  pin(id: number): void {
+    this.retain(id);
+    this.#remotes[id * REMOTE.words + REMOTE.pins] = this.#pins(id) + 1;
+  }
+
+  /** Undoes `pin`. @param now tenths of a second */
+  unpin(id: number, now: number): void {
+    this.#remotes[id * REMOTE.words + REMOTE.pins] = this.#pins(id) - 1;
+    this.release(id, now);
+  }
+
+  /** Makes index, free list and counts anew after a writer died half-way; the entries are then retained again one by one. */
+  rebuild(): void {
+    this.#index.clear();
+    this.#header[HEADER.remotesFree] = 0;
+    for (let id = LOCAL + 1; id < this.end; id++) {
+      if (this.#references(id) < 0) {
+        this.#pool.give(id);
+      } else {
+        this.#remotes[id * REMOTE.words + REMOTE.references] = this.#pins(id);
+        this.#index.insert(this.#hashOf(id), id);
+      }
+    }
   }
 
   /** Whether nothing has named a remote for IDLE_TENTHS, so that it may be forgotten. */
@@ -110,6 +139,10 @@ export class RemoteTable {
 
   #references(id: number): number {
     return this.#remotes[id * REMOTE.words + REMOTE.references] as number;
+  }
+
+  #pins(id: number): number {
+    return this.#remotes[id * REMOTE.words + REMOTE.pins] as number;
   }
 
   #hashOf(id: number): number {

@@ -35,7 +35,8 @@ export class EntryTable {
         used: HEADER.entriesUsed,
         records: memory.entries,
         recordWords: ENTRY.words,
-        linkWord: ENTRY.heard,
+        // Not `heard`: a refresh without the lock may still write there when the record is free already.
+        linkWord: ENTRY.moves,
       },
       0,
     );
@@ -84,7 +85,7 @@ export class EntryTable {
     return this.#entries[entry * ENTRY.words + ENTRY.heard] as number;
   }
 
-  /** One plain store, no lock: at worst it makes a record that has just become another MAC's look a little younger. */
+  /** One plain store, no lock: at worst it makes a record that has just become another MAC's, or free, look a little younger. */
   touch(entry: number, now: number): void {
     const at = entry * ENTRY.words + ENTRY.heard;
     if (this.#entries[at] !== now) this.#entries[at] = now;

@@ -83,7 +83,8 @@ export function receive(path: ReceivePath, at: number, length: number, group: nu
 
   const { index, maxMacs } = segment;
   if (!segment.tapUp) {
-    return fdb.conflicts(index, high, low, source) ? RX_DROP['static-conflict'] : RX_DROP['tap-down'];
+    const isConflict = segment.learning && fdb.conflicts(index, high, low, source);
+    return isConflict ? RX_DROP['static-conflict'] : RX_DROP['tap-down'];
   }
   if (segment.learning && fdb.learn(index, high, low, source, maxMacs, now) === LEARNED.conflict) {
     return RX_DROP['static-conflict'];

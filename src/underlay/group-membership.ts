@@ -53,6 +53,8 @@ export class GroupMembership {
   readonly #port: number;
   readonly #members = new Map<IpAddress, { number: number; fd: number | undefined; users: number }>();
   readonly #nextNumber: () => number;
+  /** Sockets not yet closed, those that a worker is still to let go included. */
+  readonly #open = new Set<number>();
   /** Undefined while the device is gone. */
   #device: Device | undefined;
   /** Datagrams lost at sockets that are closed by now. */
@@ -78,7 +80,7 @@ export class GroupMembership {
       member.users++;
       return { number: member.number, opened: undefined };
     }
-    const opened = this.#device && this.#sockets.open(group, this.#port, this.#device);
+    const opened = this.#device && this.#openSocket(group, this.#device);
     const number = this.#nextNumber();
     this.#members.set(group, { number, fd: opened, users: 1 });
     return { number, opened };
@@ -115,7 +117,7 @@ export class GroupMembership {
     for (const [group, member] of this.#members) {
       if (member.fd !== undefined) continue;
       try {
-        member.fd = this.#sockets.open(group, this.#port, device);
+        member.fd = this.#openSocket(group, device);
         joined.push({ group, number: member.number, fd: member.fd });
       } catch (error) {
         errors.push(error as Error);
@@ -127,6 +129,7 @@ export class GroupMembership {
   /** Closes a socket that is not used any more; the kernel leaves the group. */
   close(fd: number): void {
     this.#droppedBefore += this.#sockets.dropped(fd);
+    this.#open.delete(fd);
     this.#sockets.close(fd);
   }
 
@@ -141,6 +144,14 @@ export class GroupMembership {
 
   /** Datagrams the kernel lost at group sockets, closed ones included. */
   get dropped(): number {
-    return this.joined.reduce((sum, { fd }) => sum + this.#sockets.dropped(fd), this.#droppedBefore);
+    let dropped = this.#droppedBefore;
+    for (const fd of this.#open) dropped += this.#sockets.dropped(fd);
+    return dropped;
+  }
+
+  #openSocket(group: IpAddress, device: Device): number {
+    const fd = this.#sockets.open(group, this.#port, device);
+    this.#open.add(fd);
+    return fd;
   }
 }

@@ -23,9 +23,10 @@ export function openSourcePorts({ local, count, range }: SourcePortPool, options
     // Evenly over the range, from a random start: a restart does not meet its own ports in a peer's connection tracking.
     const size = range.last - range.first + 1;
     const start = Math.floor(Math.random() * size);
-    const stride = Math.max(1, Math.floor(size / count));
-    for (let tried = 0; tried < size && fds.length < count; tried++) {
-      const offset = (start + tried * stride + Math.floor((tried * stride) / size)) % size;
+    // As many stretches as ports: one port of each, then the next of each, so that in the end every port was tried.
+    const stretch = Math.ceil(size / count);
+    for (let tried = 0; tried < count * stretch && fds.length < count; tried++) {
+      const offset = (start + Math.floor(((tried % count) * size) / count) + Math.floor(tried / count)) % size;
       const fd = tryPort(local, range.first + offset, options);
       if (fd !== undefined) fds.push(fd);
     }

@@ -20,6 +20,8 @@ export class DataPlaneWorker {
   readonly #exited: Promise<void>;
   #nextNumber = 0;
   #isStopping = false;
+  /** The thread is no more, and the number of its eventfd may be another file's. */
+  #isGone = false;
 
   /** Starts the thread. It obeys orders from the first moment on. */
   constructor(setup: Omit<WorkerSetup, 'wakeFd' | 'stopMemory'>, events: WorkerEvents) {
@@ -50,6 +52,7 @@ export class DataPlaneWorker {
 
   /** Sends an order; resolves once it is in force, or the thread is no more. */
   order(order: Order): Promise<void> {
+    if (this.#isGone) return Promise.resolve();
     const number = this.#nextNumber++;
     const done = new Promise<void>((resolve) => this.#waiting.set(number, resolve));
     this.#port.postMessage({ number, order } satisfies NumberedOrder);
@@ -61,7 +64,7 @@ export class DataPlaneWorker {
   async stop(): Promise<void> {
     this.#isStopping = true;
     Atomics.store(this.#stop, 0, 1);
-    signalEventFd(this.#wakeFd);
+    if (!this.#isGone) signalEventFd(this.#wakeFd);
     await this.#exited;
   }
 
@@ -73,6 +76,7 @@ export class DataPlaneWorker {
   }
 
   #release(): void {
+    this.#isGone = true;
     this.#port.close();
     close(this.#wakeFd);
     for (const resolve of this.#waiting.values()) resolve();

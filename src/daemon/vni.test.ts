@@ -1,0 +1,201 @@
+/** MTU arithmetic and what the data path is told of a VNI, on an underlay whose sockets are on loopback. */
+import { createSocket } from 'node:dgram';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { VniConfig } from '../config/config.ts';
+import { parseConfig } from '../config/parse.ts';
+import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
+import { INNER_VLAN, NO_GROUP } from '../segment/segment.ts';
+import type { Link } from '../sys/links.ts';
+import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { Underlay } from './underlay.ts';
+import { mtuLimit, tapMtu, toSegment, type Vni, vniStatus } from './vni.ts';
+
+const LOCAL = parseIp('127.6.0.1') as IpAddress;
+
+/** Loopback, by its index, in the guise of an Ethernet interface. */
+const UNDERLAY_LINK: Link = {
+  index: 1,
+  name: 'eth0',
+  mtuBytes: 1_500,
+  mac: '02:00:00:00:00:99',
+  up: true,
+  carrier: true,
+  group: 0,
+  master: 0,
+  kind: '',
+  isTap: false,
+  isMultiQueue: false,
+  vxlanPort: 0,
+  txDropped: 0,
+};
+
+const TAP_LINK: Link = {
+  ...UNDERLAY_LINK,
+  index: 40,
+  name: 'vxlan100',
+  mtuBytes: 1_450,
+  mac: 'fe:01:02:03:04:05',
+  kind: 'tun',
+  isTap: true,
+};
+
+let netlink: NetlinkSocket;
+const underlays: Underlay[] = [];
+
+beforeEach(() => {
+  netlink = new NetlinkSocket();
+});
+
+afterEach(() => {
+  for (const underlay of underlays.splice(0)) underlay.close();
+  netlink.close();
+});
+
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject).bind(0, LOCAL, resolve);
+  });
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return port;
+}
+
+async function newUnderlay(mtuBytes = 1_500): Promise<Underlay> {
+  const scalars = { port: String(await freePort()), 'source-ports': '1' };
+  const config = parseConfig({ vni: ['100'], local: [], check: false, scalars });
+  const place = { number: 2, link: { ...UNDERLAY_LINK, mtuBytes }, local: LOCAL, nextSocket: () => 17 };
+  const underlay = new Underlay(netlink, config, place);
+  underlays.push(underlay);
+  return underlay;
+}
+
+function vniConfig(written: string): VniConfig {
+  const [vni] = parseConfig({ vni: [written], local: [], check: false, scalars: {} }).vnis;
+  return vni as VniConfig;
+}
+
+async function newVni(written: string, differs: Partial<Vni> = {}): Promise<Vni> {
+  const tap = { fd: -1, isOwn: true, link: TAP_LINK };
+  const underlay = differs.underlay ?? (await newUnderlay());
+  return {
+    config: vniConfig(written),
+    index: 6,
+    group: NO_GROUP,
+    floodRemotes: [],
+    tap,
+    link: TAP_LINK,
+    ...differs,
+    underlay,
+  };
+}
+
+describe('the MTU of a TAP', () => {
+  it.each([
+    [1_500, '100', 1_450],
+    [1_500, '100,inner-vlan=strip', 1_450],
+    [1_500, '100,inner-vlan=pass', 1_446],
+    [9_000, '100', 8_950],
+    [9_000, '100,inner-vlan=pass', 8_946],
+    [1_280, '100', 1_230],
+    [65_536, '100', 65_486],
+  ])(
+    'is, on an underlay of %i and with --vni %s, %i: the underlay less 50, less 4 for tags that pass (T27)',
+    async (mtuBytes, written, expected) => {
+      const underlay = await newUnderlay(mtuBytes);
+      const config = vniConfig(written);
+      expect([mtuLimit(config, underlay), tapMtu(config, underlay)]).toEqual([expected, expected]);
+    },
+  );
+
+  it.each([
+    ['100,mtu=1450', 1_450],
+    ['100,mtu=1400', 1_400],
+    ['100,mtu=68', 68],
+    ['100,mtu=1446,inner-vlan=pass', 1_446],
+  ])('is what was asked for, if it fits: --vni %s', async (written, expected) => {
+    expect(tapMtu(vniConfig(written), await newUnderlay())).toBe(expected);
+  });
+
+  it.each([
+    [
+      '100,mtu=1451',
+      '--vni 100,mtu=1451: eth0 has MTU 1500, which leaves at most 1450 inside VXLAN: lower mtu= to 1450, or raise the MTU of eth0',
+    ],
+    [
+      '100,mtu=1447,inner-vlan=pass',
+      '--vni 100,mtu=1447: eth0 has MTU 1500, which leaves at most 1446 inside VXLAN: lower mtu= to 1446, or raise the MTU of eth0',
+    ],
+  ])('is refused if it does not: --vni %s', async (written, message) => {
+    const underlay = await newUnderlay();
+    expect(() => tapMtu(vniConfig(written), underlay)).toThrow(expect.objectContaining({ message, exitCode: 1 }));
+  });
+
+  it('follows the underlay as it is now', async () => {
+    const underlay = await newUnderlay();
+    underlay.see({ ...UNDERLAY_LINK, mtuBytes: 9_000 });
+    expect(mtuLimit(vniConfig('100'), underlay)).toBe(8_950);
+  });
+});
+
+describe('what the data path is told', () => {
+  it('is all of the VNI', async () => {
+    const vni = await newVni('4660=239.1.2.3,max-macs=77', { group: 9, floodRemotes: [4, 5] });
+    expect(toSegment(vni)).toEqual({
+      index: 6,
+      vni: 4_660,
+      underlay: 2,
+      group: 9,
+      groupAddress: Buffer.from(ipBytes(parseIp('239.1.2.3') as IpAddress)).readInt32BE(0),
+      floodRemotes: [4, 5],
+      tap: 6,
+      tapUp: true,
+      tapMtuBytes: 1_450,
+      tapMacHigh: 0xfe01_0203,
+      tapMacLow: 0x0405,
+      // 1500 less outer IPv4, UDP and VXLAN: the inner Ethernet header is the frame's own.
+      maxFrameBytes: 1_464,
+      learning: true,
+      maxMacs: 77,
+      innerVlan: INNER_VLAN.drop,
+    });
+  });
+
+  it.each([
+    ['drop', INNER_VLAN.drop],
+    ['strip', INNER_VLAN.strip],
+    ['pass', INNER_VLAN.pass],
+  ])('says inner-vlan=%s by its number', async (name, innerVlan) => {
+    expect(toSegment(await newVni(`100,inner-vlan=${name},learning=off`))).toMatchObject({
+      innerVlan,
+      learning: false,
+    });
+  });
+
+  it('has the TAP down when it is down or gone, then with what was last known of it', async () => {
+    const down = await newVni('100', { link: { ...TAP_LINK, up: false, mtuBytes: 1_200 } });
+    expect(toSegment(down)).toMatchObject({ tapUp: false, tapMtuBytes: 1_200 });
+    const gone = await newVni('100', { link: undefined });
+    expect(toSegment(gone)).toMatchObject({ tapUp: false, tapMtuBytes: 1_450, tapMacLow: 0x0405 });
+  });
+});
+
+describe('the status of a VNI', () => {
+  it('names the first thing that keeps it from working', async () => {
+    const vni = await newVni('100=239.1.1.1', { group: 17 });
+    expect(vniStatus({ ...vni, link: undefined })).toBe('vxlan100 is gone');
+    expect(vniStatus({ ...vni, link: { ...TAP_LINK, up: false } })).toBe('vxlan100 is down');
+    expect(vniStatus(vni)).toBe('group not joined');
+    expect(vniStatus({ ...vni, group: NO_GROUP })).toBe('ok');
+  });
+
+  it('is that of its underlay while that is down or gone', async () => {
+    const vni = await newVni('100');
+    vni.underlay.see({ ...UNDERLAY_LINK, up: false });
+    expect(vniStatus(vni)).toBe('eth0 is down');
+    vni.underlay.lose();
+    expect(vniStatus(vni)).toBe('eth0 is gone');
+    vni.underlay.see(UNDERLAY_LINK);
+    expect(vniStatus(vni)).toBe('ok');
+  });
+});

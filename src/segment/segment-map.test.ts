@@ -1,0 +1,59 @@
+import { expect, it } from 'vitest';
+import { INNER_VLAN, NO_GROUP, type Segment } from './segment.ts';
+import { SegmentMap } from './segment-map.ts';
+
+function segment(index: number, differs: Partial<Segment> = {}): Segment {
+  return {
+    index,
+    vni: 100 + index,
+    underlay: 0,
+    group: NO_GROUP,
+    groupAddress: 0,
+    floodRemotes: [],
+    tap: 10 + index,
+    tapUp: true,
+    tapMtuBytes: 1_450,
+    tapMacHigh: 0,
+    tapMacLow: 0,
+    maxFrameBytes: 1_464,
+    learning: true,
+    maxMacs: 10,
+    innerVlan: INNER_VLAN.drop,
+    ...differs,
+  };
+}
+
+function mapOf(...segments: readonly Segment[]): SegmentMap {
+  const map = new SegmentMap();
+  for (const each of segments) map.apply({ kind: 'put', segment: each });
+  return map;
+}
+
+it('finds a segment by VNI and by TAP, and nothing else', () => {
+  const [one, two] = [segment(0), segment(1)];
+  const map = mapOf(one, two);
+  expect([map.byVni(100), map.byVni(101), map.byVni(102)]).toEqual([one, two, undefined]);
+  expect([map.byTap(10), map.byTap(11), map.byTap(100)]).toEqual([one, two, undefined]);
+});
+
+it('knows VNI 0 and the highest', () => {
+  const map = mapOf(segment(0, { vni: 0 }), segment(1, { vni: 0xff_ffff }));
+  expect([map.byVni(0)?.index, map.byVni(0xff_ffff)?.index]).toEqual([0, 1]);
+});
+
+it('replaces the segment of the same index, and forgets its old VNI and TAP', () => {
+  const map = mapOf(segment(0), segment(1));
+  const changed = segment(0, { vni: 500, tap: 50 });
+  map.apply({ kind: 'put', segment: changed });
+  expect([map.byVni(100), map.byTap(10)]).toEqual([undefined, undefined]);
+  expect([map.byVni(500), map.byTap(50)]).toEqual([changed, changed]);
+  expect(map.byVni(101)?.index).toBe(1);
+});
+
+it('removes a segment, leaves the others, and takes the same removal twice', () => {
+  const map = mapOf(segment(0), segment(1));
+  map.apply({ kind: 'remove', index: 0 });
+  map.apply({ kind: 'remove', index: 0 });
+  expect([map.byVni(100), map.byTap(10)]).toEqual([undefined, undefined]);
+  expect([map.byVni(101)?.index, map.byTap(11)?.index]).toEqual([1, 1]);
+});

@@ -1,0 +1,106 @@
+/**
+ * The supervisor with real threads of dist/: one that dies is replaced, and its successor is told everything anew.
+ *
+ *     supervisor ──► thread 2 ✝ ──► thread 3 ✝ ──► …      the numbers that mark the FDB's lock
+ */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeAll, expect, test } from 'vitest';
+import type { WorkerSupervisor } from '../../src/daemon/worker-supervisor.ts';
+import { Fdb } from '../../src/fdb/fdb.ts';
+import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
+import { Counters } from '../../src/forward/counters.ts';
+import { createLog } from '../../src/observe/log.ts';
+import { NO_GROUP } from '../../src/segment/segment.ts';
+import { monotonicMs } from '../../src/worker/clock.ts';
+import type { Order } from '../../src/worker/messages.ts';
+import { sleep, waitUntil } from '../support/wait.ts';
+
+const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-supervisor.js', import.meta.url));
+
+const FIRST_OWNER = 2;
+const MAX_DEATHS = 5;
+
+const HARMLESS: Order = { kind: 'own-addresses', addresses: [] };
+/** An fd that is none: the thread ends by the kernel's refusal. */
+const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
+
+let compiled: typeof import('../../src/daemon/worker-supervisor.ts');
+const started: WorkerSupervisor[] = [];
+
+beforeAll(async () => {
+  if (!existsSync(COMPILED)) throw new Error(`${COMPILED} is missing: run npm run build first`);
+  compiled = (await import(COMPILED)) as typeof import('../../src/daemon/worker-supervisor.ts');
+});
+
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((supervisor) => supervisor.stop()));
+});
+
+/** @param stateOf the orders that the n-th thread starts with, from 1 on */
+function newSupervisor(stateOf: (thread: number) => Order[]) {
+  const fdbMemory = createFdbMemory(1, 300);
+  const deaths: Error[] = [];
+  let threads = 0;
+  const supervisor = new compiled.WorkerSupervisor(
+    {
+      fdbMemory,
+      countersMemory: Counters.createMemory(),
+      epochMs: monotonicMs(),
+      port: 4_789,
+      dropReservedBits: false,
+    },
+    {
+      firstOwner: FIRST_OWNER,
+      fdb: new Fdb(fdbMemory, 1),
+      log: createLog('silent', 'json'),
+      state: () => stateOf(++threads),
+      tapGone: () => {},
+      died: (error) => deaths.push(error),
+    },
+  );
+  started.push(supervisor);
+  return { supervisor, deaths, threads: () => threads, header: mapFdb(fdbMemory).header };
+}
+
+test('a thread that dies is replaced by one that is told the state anew and takes orders', async () => {
+  const { supervisor, threads, deaths } = newSupervisor(() => [HARMLESS]);
+  await supervisor.start();
+  expect(threads()).toBe(1);
+  await supervisor.order(FATAL);
+  await waitUntil('a second thread', () => threads() === 2);
+  await supervisor.order(HARMLESS);
+  expect(deaths).toEqual([]);
+});
+
+test('what a dead thread held of the FDB is freed, also by a successor that has another number', async () => {
+  const { supervisor, threads, header } = newSupervisor(() => [HARMLESS]);
+  await supervisor.start();
+  for (const [dead, successors] of [
+    [FIRST_OWNER, 2],
+    [FIRST_OWNER + 1, 3],
+  ] as const) {
+    header[HEADER.lock] = dead;
+    await supervisor.order(FATAL);
+    await waitUntil('a successor', () => threads() === successors);
+    expect(header[HEADER.lock]).toBe(0);
+  }
+});
+
+test(`the ${MAX_DEATHS}th death within a minute is the last, and is reported with its error`, async () => {
+  const { supervisor, threads, deaths } = newSupervisor(() => [FATAL]);
+  await supervisor.start();
+  await waitUntil('the end', () => deaths.length > 0);
+  expect(threads()).toBe(MAX_DEATHS);
+  expect(deaths.map(({ message }) => message)).toEqual([expect.stringContaining('EBADF')]);
+  // Nobody is left to obey, and nobody waits for that.
+  await supervisor.order(HARMLESS);
+});
+
+test('a thread that is asked to stop is not replaced', async () => {
+  const { supervisor, threads, deaths } = newSupervisor(() => [HARMLESS]);
+  await supervisor.start();
+  await supervisor.stop();
+  await sleep(50);
+  expect([threads(), deaths]).toEqual([1, []]);
+});
