@@ -2,8 +2,7 @@
 #
 #   docker run --network host --cap-add NET_ADMIN --device /dev/net/tun vtepd --dev eth0 --vni 100=239.1.1.1
 #
-# --querier and the sending part of doctor also need --cap-add NET_RAW, which docker gives by default.
-# With --persist, mount a volume on /var/lib/vtepd. For vtepctl: docker exec CONTAINER vtepctl fdb show
+# For vtepctl: docker exec CONTAINER vtepctl fdb show
 
 FROM node:20-bookworm-slim AS build
 WORKDIR /build

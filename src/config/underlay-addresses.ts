@@ -5,9 +5,9 @@ import {
   isGroupMac,
   isLinkLocalIpv6,
   isMulticastIp,
-  isUnspecifiedIp,
   isZeroMac,
   type MacAddress,
+  notUnicast,
   parseIp,
   parseMac,
 } from '../lib/addresses.ts';
@@ -65,11 +65,4 @@ function parseAnyIp({ object, label, text }: WrittenValue, remedy: string): IpAd
     refuse(object, `${label} names a zone`, 'leave out the % and what follows, and give the interface by --dev');
   }
   refuse(object, `${label} is not an IP address`, remedy);
-}
-
-function notUnicast(address: IpAddress): string | undefined {
-  if (isUnspecifiedIp(address)) return 'the unspecified address';
-  if (isMulticastIp(address)) return 'a multicast address';
-  if (address === '255.255.255.255') return 'the broadcast address';
-  return undefined;
 }

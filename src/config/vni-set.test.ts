@@ -16,7 +16,7 @@ it.each<[texts: string[], local?: string[], dev?: string]>([
   [[]],
   [['100', '200']],
   [['100=239.1.1.1', '200=239.1.1.1']],
-  [['100,bridge=br0', '200,bridge=br0'], [], 'br0'],
+  [['100,bridge=br0', '200,bridge=br0'], [], 'eth0'],
   [['100=239.1.1.1,remote=10.0.0.1'], ['10.0.0.1'], 'eth0'],
   [['100,name=a', '200,name=a']],
 ])('takes %j with --local %j and --dev %s', (texts, local, dev) => {
@@ -39,6 +39,7 @@ describe('refusals', () => {
       '--vni 2,tap=vxlan1: TAP vxlan1 is already that of --vni 1: give another tap=',
     ],
     [['1,tap=eth0'], [], 'eth0', '--vni 1,tap=eth0: TAP eth0 is also the underlay --dev: give another tap='],
+    [['1,bridge=br0'], [], 'br0', '--vni 1,bridge=br0: bridge br0 is also the underlay --dev: name another bridge'],
     [
       ['1,bridge=vxlan2', '2'],
       [],

@@ -47,6 +47,9 @@ function checkDistinct(segments: readonly NamedVni[], dev: string | undefined): 
     const sameTap = byTap.get(config.tap);
     if (sameTap !== undefined) refuse(object, `TAP ${config.tap} is already that of ${sameTap}`, 'give another tap=');
     byTap.set(config.tap, object);
+    if (config.bridge !== undefined && config.bridge === dev) {
+      refuse(object, `bridge ${config.bridge} is also the underlay --dev`, 'name another bridge');
+    }
     if (config.tap === dev) refuse(object, `TAP ${config.tap} is also the underlay --dev`, 'give another tap=');
   }
   for (const { object, config } of segments) {

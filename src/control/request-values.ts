@@ -4,10 +4,9 @@ import {
   type IpAddress,
   isGroupMac,
   isLinkLocalIpv6,
-  isMulticastIp,
-  isUnspecifiedIp,
   isZeroMac,
   type MacAddress,
+  notUnicast,
   parseIp,
   parseMac,
 } from '../lib/addresses.ts';
@@ -62,8 +61,8 @@ export function readStaticEntry(entry: StaticEntry): StaticFdbEntry {
 
 function refuseUnusable(vtep: IpAddress): void {
   const remedy = 'give the unicast address of a VTEP';
-  if (isMulticastIp(vtep)) throw wrong(`vtep ${vtep}`, 'a multicast address', remedy);
-  if (isUnspecifiedIp(vtep)) throw wrong(`vtep ${vtep}`, 'the unspecified address', remedy);
+  const cause = notUnicast(vtep);
+  if (cause) throw wrong(`vtep ${vtep}`, cause, remedy);
   if (isLinkLocalIpv6(vtep)) throw wrong(`vtep ${vtep}`, 'link-local, which says nothing without a zone', remedy);
 }
 

@@ -44,7 +44,9 @@ export async function runDaemon(config: Config, version: string, complain: (mess
       complain(error.message);
       return error.exitCode;
     }
-    throw error;
+    log.fatal({ event: 'died', err: error });
+    complain(`internal error: ${String(error)}: please report it with the log`);
+    return DIED;
   }
 }
 

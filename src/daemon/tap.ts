@@ -5,7 +5,7 @@ import { VtepError } from '../lib/errors.ts';
 import { close } from '../sys/libc.ts';
 import { changeLink, findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { openTap } from '../sys/tun.ts';
+import { openTap, resetOffloads } from '../sys/tun.ts';
 
 export interface TapPlan {
   readonly vni: VniConfig;
@@ -25,9 +25,9 @@ export interface Tap {
 
 /**
  * Makes a VNI's TAP, or adopts one that is there without carrier, with its addresses, MAC and bridge; then sets MTU and bridge and brings
- * it up.
+ * it up. A TAP that was adopted keeps that state when it is released.
  *
- * @throws VtepError naming the TAP; nothing is left behind then
+ * @throws VtepError naming the TAP; one that vtepd made is gone then
  */
 export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
   const { vni, mtuBytes, linkGroup } = plan;
@@ -37,7 +37,7 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
   if (existing) refuseUnfit(existing, object);
   const fd = openTap(vni.tap, existing ? 'attach' : 'create');
   try {
-    const { index } = findLink(netlink, vni.tap) as Link;
+    const { index } = needLink(netlink, vni.tap, object);
     changeLink(
       netlink,
       index,
@@ -50,11 +50,17 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
       },
       object,
     );
-    return { fd, isOwn: !existing, link: findLink(netlink, vni.tap) as Link };
+    return { fd, isOwn: !existing, link: needLink(netlink, index, object) };
   } catch (error) {
-    close(fd);
+    releaseTap(fd);
     throw error;
   }
+}
+
+/** Lets a TAP go. One that vtepd made disappears; one that was adopted is left as the next program expects it, without offloads. */
+export function releaseTap(fd: number): void {
+  resetOffloads(fd);
+  close(fd);
 }
 
 /**
@@ -64,6 +70,13 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
 export function defaultMac(local: IpAddress, vni: number): MacAddress {
   const digest = createHash('sha256').update(`${local} ${vni}`).digest('hex');
   return `fe:${(digest.slice(0, 10).match(/../g) as string[]).join(':')}` as MacAddress;
+}
+
+function needLink(netlink: NetlinkSocket, which: string | number, object: string): Link {
+  const link = findLink(netlink, which);
+  if (link) return link;
+  const remedy = 'find out what renames interfaces here (udev?) and leave the TAP out';
+  throw new VtepError('ERR_VTEP_TAP', { object, cause: 'it was renamed or deleted as soon as it was made', remedy });
 }
 
 function findBridge(netlink: NetlinkSocket, { vni, bridge = '' }: VniConfig): Link {

@@ -1,26 +1,26 @@
 import type { Config, VniConfig } from '../config/config.ts';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { findLink, globalAddresses, type Link, listLinks, routeInterface } from '../sys/links.ts';
+import { MAX_UNDERLAYS } from '../lib/limits.ts';
+import { findLink, globalAddresses, hostAddresses, type Link, listLinks, routeInterface } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Underlay } from './underlay.ts';
 
 /** Which interface and which address a VNI's datagrams use: what the flags say, else what the host's routes and addresses say. */
 
-/** The interface of a VNI: `--dev`, else that of the route to its group, else to its first remote, else `fallback`. */
-export function chooseInterface(netlink: NetlinkSocket, config: Config, vni: VniConfig, fallback?: Link): Link {
+/**
+ * The interface of a VNI: `--dev`, else that of the route to its group, else to its first remote that is not this very host; undefined where
+ * it names neither.
+ *
+ * @throws VtepError ERR_VTEP_INTERFACE if there is no such interface or no route
+ */
+export function chooseInterface(netlink: NetlinkSocket, config: Config, vni: VniConfig): Link | undefined {
   if (config.dev !== undefined) return interfaceByName(netlink, config.dev);
-  const destination = vni.group ?? vni.remotes[0];
-  if (destination === undefined) {
-    if (fallback) return fallback;
-    const remedy = 'name the underlay interface with --dev';
-    throw new VtepError('ERR_VTEP_INTERFACE', {
-      object: `--vni ${vni.vni}`,
-      cause: 'no GROUP or remote to route to',
-      remedy,
-    });
-  }
+  const own = vni.group === undefined ? hostAddresses(netlink) : [];
+  const destination = vni.group ?? vni.remotes.find((remote) => !own.includes(remote));
+  if (destination === undefined) return undefined;
   const index = routeInterface(netlink, destination);
-  const link = index === undefined ? undefined : listLinks(netlink).find((candidate) => candidate.index === index);
+  const link = index === undefined ? undefined : findLink(netlink, index);
   if (link) return link;
   throw new VtepError('ERR_VTEP_INTERFACE', {
     object: `--vni ${vni.vni}`,
@@ -47,4 +47,29 @@ export function chooseLocal(netlink: NetlinkSocket, config: Config, link: Link):
     cause: 'the interface has no IPv4 address of global scope',
     remedy: `give it one (\`ip address add … dev ${link.name}\`), or name one of this host with --local`,
   });
+}
+
+/**
+ * VNIs may leave by several interfaces, each with its own local address and so its own sockets. One address on two interfaces would be one
+ * socket for both; that is two underlays, and "one daemon serves one underlay".
+ *
+ * @throws VtepError naming the VNI and both interfaces; ERR_VTEP_LIMIT beyond MAX_UNDERLAYS
+ */
+export function refuseSecondUnderlay(
+  underlays: readonly Underlay[],
+  { link, local, config }: { link: Link; local: IpAddress; config: VniConfig },
+): void {
+  const object = `--vni ${config.vni}`;
+  const other = underlays.find((underlay) => underlay.local === local);
+  if (other) {
+    throw new VtepError('ERR_VTEP_INTERFACE', {
+      object,
+      cause: `it leaves by ${link.name}, other VNIs by ${other.name}, and both would use ${local}`,
+      remedy: 'name one interface with --dev, or run a daemon for each',
+    });
+  }
+  if (underlays.length === MAX_UNDERLAYS) {
+    const cause = `it would need a further underlay interface, ${link.name}, beyond ${MAX_UNDERLAYS}`;
+    throw new VtepError('ERR_VTEP_LIMIT', { object, cause, remedy: 'run a second daemon for it' });
+  }
 }

@@ -32,6 +32,8 @@ export class Underlay {
   /** The interface as last seen; an interface that is gone keeps its last MTU here. */
   #link: Link;
   #isGone = false;
+  /** Whether the local address is on this host; without it every send fails. */
+  hasLocal = true;
 
   /** Binds the unicast socket and the source ports. Throws VtepError; nothing stays open then. */
   constructor(netlink: NetlinkSocket, config: Config, { number, link, local, nextSocket }: UnderlayPlace) {
@@ -79,7 +81,16 @@ export class Underlay {
   /** "ok", or what is wrong with the interface. */
   get status(): string {
     if (this.#isGone) return `${this.name} is gone`;
-    return this.#link.up ? 'ok' : `${this.name} is down`;
+    if (!this.#link.up) return `${this.name} is down`;
+    return this.hasLocal ? 'ok' : `${this.local} is not on this host`;
+  }
+
+  /**
+   * Whether a link is this underlay's interface: the one it was, whatever its name is now, or once that is gone another of its name.
+   * Sockets and memberships hang on the interface itself, not on its name.
+   */
+  isOn(link: Link): boolean {
+    return this.#isGone ? link.name === this.name : link.index === this.#link.index;
   }
 
   /** The interface is deleted. Its memberships are void; their sockets are to be closed once no worker reads them. */
@@ -91,19 +102,18 @@ export class Underlay {
   /**
    * Takes note of what the interface is now. One that was made anew gets the floods, and every group that is not joined is joined.
    *
-   * @returns what was joined, what could not be, and the sockets that are void
+   * @returns what was joined and what could not be
    */
-  see(link: Link): { joined: Membership[]; errors: Error[]; void: number[] } {
-    const isAnother = this.#isGone || link.index !== this.#link.index;
-    const stale = link.index === this.#link.index ? [] : this.membership.suspend();
+  see(link: Link): { joined: Membership[]; errors: Error[] } {
+    const isAnother = this.#isGone;
     this.#link = link;
     this.#isGone = false;
     try {
       if (isAnother) for (const fd of this.sendFds) setMulticastInterface(fd, link.index);
-      return { ...this.membership.resume(link), void: stale };
+      return this.membership.resume(link);
     } catch (error) {
       // Gone again already; its deletion is the next event.
-      return { joined: [], errors: [error as Error], void: stale };
+      return { joined: [], errors: [error as Error] };
     }
   }
 

@@ -8,6 +8,7 @@ import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { formatIp, formatMac, type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
+import type { Link } from '../sys/links.ts';
 import { type Vni, vniStatus } from './vni.ts';
 import { sourceOf, type Vtep } from './vtep.ts';
 
@@ -23,6 +24,7 @@ export class VtepView implements DaemonView {
   }
 
   fdbEntries(filter: FdbFilter): FdbEntry[] {
+    if (filter.vni !== undefined) this.#vni(filter.vni);
     const { fdb, now: clock } = this.#vtep;
     const now = clock();
     const entries: FdbEntry[] = [];
@@ -68,11 +70,13 @@ export class VtepView implements DaemonView {
   }
 
   vnis(): VniStatus[] {
-    return this.#vtep.vnis.map((vni) => this.#describeVni(vni)).sort((a, b) => a.vni - b.vni);
+    const links = this.#vtep.links();
+    return this.#vtep.vnis.map((vni) => this.#describeVni(vni, links)).sort((a, b) => a.vni - b.vni);
   }
 
   drops(vni: number | undefined): Drops {
     const { counters, vnis, underlays } = this.#vtep;
+    const links = new Map(this.#vtep.links().map((link) => [link.index, link]));
     const chosen = vni === undefined ? vnis : [this.#vni(vni)];
     const rows = chosen.map(({ index }) => counters.drops(index));
     if (vni === undefined) rows.push(counters.drops(NO_SEGMENT));
@@ -86,7 +90,8 @@ export class VtepView implements DaemonView {
       rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
       tx: {
         ...byName(TX_REASONS, (reason) => sum(tx, reason)),
-        'tap-overrun': chosen.reduce((total, each) => total + this.#vtep.tapOverrun(each), 0),
+        // Of a TAP that is gone, what was lost until it was last seen.
+        'tap-overrun': chosen.reduce((total, { tap }) => total + (links.get(tap.link.index) ?? tap.link).txDropped, 0),
       },
     };
   }
@@ -143,8 +148,9 @@ export class VtepView implements DaemonView {
     return formatIp(octets);
   }
 
-  #describeVni(vni: Vni): VniStatus {
+  #describeVni(vni: Vni, links: readonly Link[]): VniStatus {
     const { config, index, underlay, group, link, tap } = vni;
+    const bridge = link && links.find(({ index }) => index === link.master)?.name;
     return {
       vni: config.vni,
       name: config.name ?? null,
@@ -152,12 +158,12 @@ export class VtepView implements DaemonView {
       remotes: [...config.remotes],
       tap: config.tap,
       mtu: (link ?? tap.link).mtuBytes,
-      bridge: config.bridge ?? null,
+      bridge: bridge ?? null,
       vlan: null,
       learning: config.learning,
       macs: this.#vtep.fdb.countOf(index),
       joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),
-      status: vniStatus(vni),
+      status: vniStatus(vni, bridge),
     };
   }
 }

@@ -183,19 +183,33 @@ describe('what the data path is told', () => {
 describe('the status of a VNI', () => {
   it('names the first thing that keeps it from working', async () => {
     const vni = await newVni('100=239.1.1.1', { group: 17 });
-    expect(vniStatus({ ...vni, link: undefined })).toBe('vxlan100 is gone');
-    expect(vniStatus({ ...vni, link: { ...TAP_LINK, up: false } })).toBe('vxlan100 is down');
-    expect(vniStatus(vni)).toBe('group not joined');
-    expect(vniStatus({ ...vni, group: NO_GROUP })).toBe('ok');
+    expect(vniStatus({ ...vni, link: undefined }, undefined)).toBe('vxlan100 is gone');
+    expect(vniStatus({ ...vni, link: { ...TAP_LINK, up: false } }, undefined)).toBe('vxlan100 is down');
+    expect(vniStatus(vni, undefined)).toBe('group not joined');
+    expect(vniStatus({ ...vni, group: NO_GROUP }, undefined)).toBe('ok');
+  });
+
+  it('tells of a TAP that is not in its bridge, whatever took it out', async () => {
+    const vni = await newVni('100,bridge=br0');
+    expect(vniStatus(vni, undefined)).toBe('vxlan100 is not in br0');
+    expect(vniStatus(vni, 'br1')).toBe('vxlan100 is not in br0');
+    expect(vniStatus(vni, 'br0')).toBe('ok');
+    expect(vniStatus(await newVni('100'), 'br1')).toBe('ok');
+  });
+
+  it('tells of a local address that is not on the host any more', async () => {
+    const vni = await newVni('100');
+    vni.underlay.hasLocal = false;
+    expect(vniStatus(vni, undefined)).toBe(`${vni.underlay.local} is not on this host`);
   });
 
   it('is that of its underlay while that is down or gone', async () => {
     const vni = await newVni('100');
     vni.underlay.see({ ...UNDERLAY_LINK, up: false });
-    expect(vniStatus(vni)).toBe('eth0 is down');
+    expect(vniStatus(vni, undefined)).toBe('eth0 is down');
     vni.underlay.lose();
-    expect(vniStatus(vni)).toBe('eth0 is gone');
+    expect(vniStatus(vni, undefined)).toBe('eth0 is gone');
     vni.underlay.see(UNDERLAY_LINK);
-    expect(vniStatus(vni)).toBe('ok');
+    expect(vniStatus(vni, undefined)).toBe('ok');
   });
 });

@@ -65,10 +65,15 @@ export function tapMtu(config: VniConfig, underlay: Underlay): number {
   });
 }
 
-/** "ok", or the first thing that keeps the VNI from working. */
-export function vniStatus({ config, underlay, group, link }: Vni): string {
+/**
+ * "ok", or the first thing that keeps the VNI from working.
+ *
+ * @param bridge name of the bridge that the TAP is a port of now
+ */
+export function vniStatus({ config, underlay, group, link }: Vni, bridge: string | undefined): string {
   if (!link) return `${config.tap} is gone`;
   if (!link.up) return `${config.tap} is down`;
+  if (config.bridge !== undefined && config.bridge !== bridge) return `${config.tap} is not in ${config.bridge}`;
   if (underlay.status !== 'ok') return underlay.status;
   if (group !== NO_GROUP && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
   return 'ok';

@@ -2,22 +2,31 @@ import { randomInt } from 'node:crypto';
 import type { Config, VniConfig } from '../config/config.ts';
 import { Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
+import { LockTimeout } from '../fdb/lock.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
 import { Counters } from '../forward/counters.ts';
 import { type IpAddress, ipBytes, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { NO_GROUP } from '../segment/segment.ts';
-import { close } from '../sys/libc.ts';
-import { changeLink, deleteLinkGroup, findLink, type LinkEvent, linkEvents, listLinks } from '../sys/links.ts';
+import {
+  changeLink,
+  deleteLinkGroup,
+  findLink,
+  hostAddresses,
+  type Link,
+  type LinkEvent,
+  linkEvents,
+  listLinks,
+} from '../sys/links.ts';
 import { EVENT_GROUPS, NetlinkSocket, watchNetlink } from '../sys/netlink-socket.ts';
 import type { Membership } from '../underlay/group-membership.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { setIpv4Source } from '../worker/loop.ts';
 import type { Order } from '../worker/messages.ts';
-import { setUpTap } from './tap.ts';
+import { defaultMac, releaseTap, setUpTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
-import { chooseInterface, chooseLocal } from './underlay-choice.ts';
+import { chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
 import { mtuLimit, tapMtu, toSegment, type Vni } from './vni.ts';
 import { WorkerSupervisor } from './worker-supervisor.ts';
 
@@ -27,6 +36,9 @@ const SWEEP_RECORDS = 50_000;
 
 /** How often a group that could not be rejoined is tried again. */
 const RETRY_INTERVAL_MS = 1_000;
+
+/** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
+const LOCK_PATIENCE_MS = 100;
 
 /** The main thread's number in the FDB's lock; workers count up from there. */
 const MAIN_OWNER = 1;
@@ -56,7 +68,7 @@ export class Vtep {
     const epochMs = monotonicMs();
     const fdbMemory = createFdbMemory(randomInt(2 ** 31), config.ageingSeconds);
     const countersMemory = Counters.createMemory();
-    this.fdb = new Fdb(fdbMemory, MAIN_OWNER);
+    this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
     this.counters = new Counters(countersMemory);
     this.now = createClock(epochMs);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
@@ -74,16 +86,23 @@ export class Vtep {
   }
 
   /**
-   * Brings everything up: sockets bound, groups joined, TAPs up, forwarding. Throws VtepError with nothing left behind.
+   * Brings everything up: sockets bound, groups joined, TAPs up, forwarding. Throws VtepError with nothing of its own left behind.
    *
    * @param onDeath the data plane died and cannot be revived
    */
   static async start(config: Config, log: Logger, onDeath: (error: Error) => void): Promise<Vtep> {
     const vtep = new Vtep(config, log, onDeath);
     try {
-      for (const vni of config.vnis) vtep.#addVni(vni);
-      vtep.#watchLinks();
-      await vtep.#worker.start();
+      for (const [vni, underlay] of vtep.#chooseUnderlays()) vtep.#addVni(vni, underlay);
+      vtep.#watchHost();
+      if (!(await vtep.#worker.start())) {
+        const remedy = 'the log has its error';
+        throw new VtepError('ERR_VTEP_INTERNAL', {
+          object: 'data plane',
+          cause: 'its thread died at the start',
+          remedy,
+        });
+      }
       vtep.#every(SWEEP_INTERVAL_MS, () => vtep.#sweep());
       vtep.#every(RETRY_INTERVAL_MS, () => vtep.#retryMemberships());
       return vtep;
@@ -107,7 +126,7 @@ export class Vtep {
         this.#log.warn({ event: 'taps-not-deleted', err: error });
       }
     }
-    for (const { tap } of this.#vnis.splice(0)) close(tap.fd);
+    for (const { tap } of this.#vnis.splice(0)) releaseTap(tap.fd);
     this.#netlink.close();
   }
 
@@ -119,24 +138,51 @@ export class Vtep {
     return this.#underlays;
   }
 
-  /** The TAP's packets that the host lost before vtepd read them. */
-  tapOverrun({ config }: Vni): number {
-    return findLink(this.#netlink, config.tap)?.txDropped ?? 0;
+  /** All links of the host, as the kernel has them now. */
+  links(): Link[] {
+    return listLinks(this.#netlink);
   }
 
   isOwnAddress(address: IpAddress): boolean {
     return this.#underlays.some(({ local }) => local === address);
   }
 
-  #addVni(config: VniConfig): void {
+  /** Every VNI with its underlay, all of them open: a VNI that names no destination goes where the others go. */
+  #chooseUnderlays(): [VniConfig, Underlay][] {
+    const { vnis } = this.config;
+    const links = vnis.map((vni) => chooseInterface(this.#netlink, this.config, vni));
+    const fallback = links.find((link) => link !== undefined);
+    return vnis.map((vni, i) => {
+      const link = links[i] ?? fallback;
+      if (link) return [vni, this.#underlayOn(link, vni)];
+      const remedy = 'name the underlay interface with --dev';
+      throw new VtepError('ERR_VTEP_INTERFACE', {
+        object: `--vni ${vni.vni}`,
+        cause: 'no GROUP or remote to route to',
+        remedy,
+      });
+    });
+  }
+
+  #addVni(config: VniConfig, underlay: Underlay): void {
     const index = this.#vnis.length;
-    const underlay = this.#underlayOf(config);
+    if (config.bridge !== undefined && findLink(this.#netlink, config.bridge)?.index === underlay.link.index) {
+      const cause = `${config.bridge} is the underlay itself: its packets would go round in circles`;
+      const remedy = 'name another bridge';
+      throw new VtepError('ERR_VTEP_INTERFACE', {
+        object: `--vni ${config.vni},bridge=${config.bridge}`,
+        cause,
+        remedy,
+      });
+    }
     const mtuBytes = tapMtu(config, underlay);
     const floodRemotes = config.remotes
       .filter((address) => !this.isOwnAddress(address))
       .map((address) => this.#retainRemote(address, config));
     for (const { mac, vtep } of config.statics) {
-      if (this.isOwnAddress(vtep)) throw ownStatic(config, `${mac}@${vtep}`);
+      const isOwnMac = mac === (config.mac ?? defaultMac(underlay.local, config.vni));
+      if (isOwnMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
+      if (this.isOwnAddress(vtep)) throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
       const { high, low } = macWords(mac);
       if (this.fdb.addStatic(index, high, low, sourceOf(vtep), this.now()) === LEARNED.full) throw fdbFull(config);
     }
@@ -147,18 +193,20 @@ export class Vtep {
     this.#log.debug({ event: 'vni-added', vni: config.vni, tap: config.tap, mtu: mtuBytes, dev: underlay.name });
   }
 
-  #underlayOf(config: VniConfig): Underlay {
-    const link = chooseInterface(this.#netlink, this.config, config, this.#underlays[0]?.link);
+  #underlayOn(link: Link, config: VniConfig): Underlay {
     const known = this.#underlays.find(({ name }) => name === link.name);
     if (known) return known;
+    const local = chooseLocal(this.#netlink, this.config, link);
+    refuseSecondUnderlay(this.#underlays, { link, local, config });
     const underlay = new Underlay(this.#netlink, this.config, {
       number: this.#underlays.length,
       link,
-      local: chooseLocal(this.#netlink, this.config, link),
+      local,
       nextSocket: () => this.#socketNumber++,
     });
     this.#underlays.push(underlay);
-    if (underlay.status !== 'ok') this.#log.warn({ event: 'underlay-down', dev: link.name }, underlay.status);
+    if (underlay.status !== 'ok')
+      this.#log.warn({ event: 'underlay-changed', dev: link.name, status: underlay.status });
     return underlay;
   }
 
@@ -182,43 +230,55 @@ export class Vtep {
     return orders;
   }
 
-  #watchLinks(): void {
+  #watchHost(): void {
     this.#endings.push(
-      watchNetlink(EVENT_GROUPS.link, (messages) => {
+      watchNetlink(EVENT_GROUPS.link | EVENT_GROUPS.ipv4Address, (messages) => {
         // Without messages some were lost: look at everything.
-        if (messages.length > 0) for (const event of linkEvents(messages)) this.#onLink(event);
-        else this.#lookAtAllLinks();
+        if (messages.length === 0) this.#lookAtAllLinks();
+        for (const event of linkEvents(messages)) this.#onLink(event);
+        this.#lookForLocals();
       }),
     );
     // What changed between the first look and the watch.
     this.#lookAtAllLinks();
+    this.#lookForLocals();
   }
 
   #lookAtAllLinks(): void {
     const links = listLinks(this.#netlink);
-    for (const { name, link } of this.#underlays) {
-      if (!links.some((candidate) => candidate.name === name)) this.#onLink({ link, deleted: true });
-    }
-    for (const { link } of this.#vnis) {
-      if (link && !links.some(({ index }) => index === link.index)) this.#onLink({ link, deleted: true });
+    const known = [...this.#underlays, ...this.#vnis].flatMap(({ link }) => link ?? []);
+    for (const link of known) {
+      if (!links.some(({ index }) => index === link.index)) this.#onLink({ link, deleted: true });
     }
     for (const link of links) this.#onLink({ link, deleted: false });
   }
 
   #onLink(event: LinkEvent): void {
-    const underlay = this.#underlays.find(({ name }) => name === event.link.name);
-    if (underlay) this.#onUnderlayLink(underlay, event);
+    for (const underlay of this.#underlays) if (underlay.isOn(event.link)) this.#onUnderlayLink(underlay, event);
     const vni = this.#vnis.find(({ tap }) => tap.link.index === event.link.index);
     if (vni) this.#onTapLink(vni, event);
+  }
+
+  /** An address may go without its interface changing: then every send fails, and nothing else tells. */
+  #lookForLocals(): void {
+    const addresses = hostAddresses(this.#netlink);
+    for (const underlay of this.#underlays) {
+      const hasLocal = addresses.includes(underlay.local);
+      if (hasLocal === underlay.hasLocal) continue;
+      underlay.hasLocal = hasLocal;
+      this.#log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
+    }
   }
 
   #onUnderlayLink(underlay: Underlay, { link, deleted }: LinkEvent): void {
     const before = { status: underlay.status, mtuBytes: underlay.mtuBytes };
     if (deleted) {
       this.#closeGroups(underlay, underlay.lose());
+      // Another of that name may be there already: its own event was before this one.
+      const successor = findLink(this.#netlink, underlay.name);
+      if (successor) this.#onUnderlayLink(underlay, { link: successor, deleted: false });
     } else {
-      const { joined, errors, void: stale } = underlay.see(link);
-      this.#closeGroups(underlay, stale);
+      const { joined, errors } = underlay.see(link);
       this.#openGroups(joined);
       for (const err of errors) this.#log.warn({ event: 'group-not-joined', dev: underlay.name, err });
     }
@@ -279,7 +339,13 @@ export class Vtep {
   }
 
   #sweep(): void {
-    this.#sweptTo = this.fdb.sweep(this.#sweptTo, SWEEP_RECORDS, this.now());
+    try {
+      this.#sweptTo = this.fdb.sweep(this.#sweptTo, SWEEP_RECORDS, this.now());
+    } catch (error) {
+      // The owner died with the lock; its end is the next thing the event loop tells, and frees it.
+      if (!(error instanceof LockTimeout)) throw error;
+      this.#log.warn({ event: 'fdb-locked', err: error });
+    }
   }
 
   #every(intervalMs: number, action: () => void): void {
@@ -309,10 +375,10 @@ function unusedLinkGroup(netlink: NetlinkSocket): number {
   }
 }
 
-function ownStatic(config: VniConfig, entry: string): VtepError {
+function ownStatic(config: VniConfig, entry: string, cause: string): VtepError {
   return new VtepError('ERR_VTEP_CONFLICT', {
     object: `--vni ${config.vni},static=${entry}`,
-    cause: 'the address is this host’s own',
+    cause,
     remedy: 'leave the entry out: what is behind the own TAP is learned',
   });
 }

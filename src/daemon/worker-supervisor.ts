@@ -33,20 +33,21 @@ export class WorkerSupervisor {
     this.#owner = options.firstOwner - 1;
   }
 
-  /** Resolves when the worker forwards. */
-  async start(): Promise<void> {
+  /** Resolves to true when the worker forwards, to false if it died before. */
+  async start(): Promise<boolean> {
     const owner = ++this.#owner;
     const worker = new DataPlaneWorker(
       { ...this.#setup, owner },
       { tapGone: this.#options.tapGone, died: (error) => this.#onDeath(owner, error) },
     );
     this.#worker = worker;
-    await Promise.all(this.#options.state().map((order) => worker.order(order)));
+    const answers = await Promise.all(this.#options.state().map((order) => worker.order(order)));
+    return answers.every((inForce) => inForce);
   }
 
-  /** Resolves once the order is in force. Before `start` there is nobody to tell: the state will. */
-  order(order: Order): Promise<void> {
-    return this.#worker?.order(order) ?? Promise.resolve();
+  /** Resolves once the order is in force, or there is no worker: then the next one learns it from the state. */
+  async order(order: Order): Promise<void> {
+    await this.#worker?.order(order);
   }
 
   async stop(): Promise<void> {

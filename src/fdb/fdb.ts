@@ -52,16 +52,21 @@ export class Fdb {
   readonly #fairness: Fairness;
   readonly #lock: SharedLock;
   readonly #segments: Int32Array;
+  readonly #header: Int32Array;
   readonly #heard = (entry: number): number => this.#table.heard(entry);
 
-  /** @param owner the thread's number, unique and above 0; marks the lock */
-  constructor(memory: SharedArrayBuffer, owner: number) {
+  /**
+   * @param owner the thread's number, unique and above 0; marks the lock
+   * @param patienceMs how long a writer waits for the lock before it throws LockTimeout; for ever unless given
+   */
+  constructor(memory: SharedArrayBuffer, owner: number, patienceMs?: number) {
     const regions = mapFdb(memory);
     this.remotes = new RemoteTable(regions);
     this.#table = new EntryTable(regions);
     this.#fairness = new Fairness(regions);
-    this.#lock = new SharedLock(regions.header, HEADER.lock, owner);
+    this.#lock = new SharedLock(regions.header, HEADER.lock, owner, patienceMs);
     this.#segments = regions.segments;
+    this.#header = regions.header;
   }
 
   /** LOCAL, a remote id, or UNKNOWN. */
@@ -321,7 +326,7 @@ export class Fdb {
   /** Only asked when all entries of all segments are taken. */
   #fullestSegment(): number {
     let fullest = 0;
-    for (let segment = 1; segment * SEGMENT.words < this.#segments.length; segment++) {
+    for (let segment = 1; segment < (this.#header[HEADER.segmentsUsed] as number); segment++) {
       if (this.#learnedIn(segment) > this.#learnedIn(fullest)) fullest = segment;
     }
     return fullest;
@@ -357,6 +362,7 @@ export class Fdb {
 
   #count(segment: number, word: number, step: number): void {
     Atomics.add(this.#segments, segment * SEGMENT.words + word, step);
+    if (segment >= (this.#header[HEADER.segmentsUsed] as number)) this.#header[HEADER.segmentsUsed] = segment + 1;
   }
 
   #locked<Result>(write: () => Result): Result {

@@ -24,6 +24,8 @@ export const HEADER = {
   bucketsUsed: 9,
   remotesFree: 10,
   remotesUsed: 11,
+  /** One past the highest segment that ever had an entry. */
+  segmentsUsed: 12,
   words: 16,
 } as const;
 

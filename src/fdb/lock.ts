@@ -8,23 +8,42 @@ const FREE = 0;
 /** Tries before a waiter sleeps; an insert is held for well under a microsecond. */
 const SPINS = 2_000;
 
+const WAIT_MS = 1;
+
+/** The lock's owner kept it longer than the waiter would wait. */
+export class LockTimeout extends Error {
+  constructor(owner: number) {
+    super(`thread ${owner} keeps the forwarding table locked`);
+    this.name = 'LockTimeout';
+  }
+}
+
 export class SharedLock {
   readonly #cells: Int32Array;
   readonly #cell: number;
   readonly #owner: number;
+  readonly #patienceMs: number;
 
-  /** @param owner unique among the threads that share the cell, above 0 */
-  constructor(cells: Int32Array, cell: number, owner: number) {
+  /**
+   * @param owner unique among the threads that share the cell, above 0
+   * @param patienceMs how long `acquire` waits at most. The supervisor's thread must not wait for ever: it learns of a dead owner, and seizes
+   *   the lock, only once it is back in its event loop.
+   */
+  constructor(cells: Int32Array, cell: number, owner: number, patienceMs = Number.POSITIVE_INFINITY) {
     this.#cells = cells;
     this.#cell = cell;
     this.#owner = owner;
+    this.#patienceMs = patienceMs;
   }
 
+  /** Throws LockTimeout when patience ends. */
   acquire(): void {
+    let waits = 0;
     for (let spin = 0; Atomics.compareExchange(this.#cells, this.#cell, FREE, this.#owner) !== FREE; spin++) {
       if (spin < SPINS) continue;
-      // The timeout covers a release between the exchange and the wait, and an owner that died.
-      Atomics.wait(this.#cells, this.#cell, Atomics.load(this.#cells, this.#cell), 1);
+      if (waits++ >= this.#patienceMs) throw new LockTimeout(Atomics.load(this.#cells, this.#cell));
+      // The timeout covers a release between the exchange and the wait.
+      Atomics.wait(this.#cells, this.#cell, Atomics.load(this.#cells, this.#cell), WAIT_MS);
     }
   }
 

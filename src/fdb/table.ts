@@ -139,9 +139,10 @@ export class EntryTable {
     const { segment, high, low, remote, kind, now } = value;
     const at = entry * ENTRY.words;
     this.#beginWrite(at);
-    this.#entries[at + ENTRY.segment] = kind | segment;
-    this.#entries[at + ENTRY.macHigh] = high;
-    this.#entries[at + ENTRY.macLow] = (low << 16) | remote;
+    // Atomic like the versions around them: plain stores could be seen before the odd version on other processors than x86.
+    Atomics.store(this.#entries, at + ENTRY.segment, kind | segment);
+    Atomics.store(this.#entries, at + ENTRY.macHigh, high);
+    Atomics.store(this.#entries, at + ENTRY.macLow, (low << 16) | remote);
     this.#entries[at + ENTRY.heard] = now;
     this.#entries[at + ENTRY.moves] = 0;
     this.#endWrite(at);
@@ -154,8 +155,8 @@ export class EntryTable {
   update(entry: number, value: { remote: number; kind: number; moves: number; now: number }): void {
     const at = entry * ENTRY.words;
     this.#beginWrite(at);
-    this.#entries[at + ENTRY.segment] = value.kind | this.segmentOf(entry);
-    this.#entries[at + ENTRY.macLow] = (this.macLowOf(entry) << 16) | value.remote;
+    Atomics.store(this.#entries, at + ENTRY.segment, value.kind | this.segmentOf(entry));
+    Atomics.store(this.#entries, at + ENTRY.macLow, (this.macLowOf(entry) << 16) | value.remote);
     this.#entries[at + ENTRY.heard] = value.now;
     this.#entries[at + ENTRY.moves] = value.moves;
     this.#endWrite(at);

@@ -72,6 +72,14 @@ export function isUnspecifiedIp(address: IpAddress): boolean {
   return ipBytes(address).every((byte) => byte === 0);
 }
 
+/** What keeps an address from being one host's, in words for a message; undefined for a unicast address. */
+export function notUnicast(address: IpAddress): string | undefined {
+  if (isUnspecifiedIp(address)) return 'the unspecified address';
+  if (isMulticastIp(address)) return 'a multicast address';
+  if (address === '255.255.255.255') return 'the broadcast address';
+  return undefined;
+}
+
 /** fe80::/10. */
 export function isLinkLocalIpv6(address: IpAddress): boolean {
   const bytes = ipBytes(address);

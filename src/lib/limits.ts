@@ -21,6 +21,9 @@ export const MAX_FLOOD_REMOTES = 1_024;
 /** `--source-ports`: one send socket each, and each a batch of headers in the slab. */
 export const MAX_SOURCE_PORTS = 256;
 
+/** Underlay interfaces of one daemon: each has a source-port pool, and its batches of headers in the slab. A further one is refused. */
+export const MAX_UNDERLAYS = 8;
+
 /** Interface names, IFNAMSIZ - 1 (linux/if.h). The kernel would cut a longer one silently. */
 export const MAX_INTERFACE_NAME = 15;
 

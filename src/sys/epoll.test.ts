@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { constants, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -68,8 +68,11 @@ describe('eventfd', () => {
     expect(slab.view.getBigUint64(scratchAt, true)).toBe(3n);
   });
 
-  it('does not block where there is nothing to clear', () => {
+  it('does not block where there is nothing to clear, and is closed on exec', () => {
     const fd = eventFd();
+    // A read that blocks would hold the test for ever, so the flags come first.
+    const flags = /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '';
+    expect(Number.parseInt(flags, 8) & 0o2004000).toBe(0o2004000);
     clearEventFd(fd, scratch);
     expect(read(fd, scratch, 8)).toBe(-1);
     expect(errno()).toBe(ERRNO.EAGAIN);

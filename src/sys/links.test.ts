@@ -118,6 +118,11 @@ describe('findLink', () => {
     expect(error.message).toMatch(/^vtepd-16-chars--: E/);
   });
 
+  it('finds lo by its index too, and nothing by an index that no interface has', () => {
+    expect(findLink(netlink, findLink(netlink, 'lo')?.index ?? 0)?.name).toBe('lo');
+    expect(findLink(netlink, NO_INDEX)).toBeUndefined();
+  });
+
   it('answers the next question after one that failed', () => {
     for (let i = 0; i < 3; i++) {
       expect(findLink(netlink, 'vtepd-none')).toBeUndefined();
@@ -333,6 +338,12 @@ describe('linkEvents', () => {
       [7, 'c', true],
       [8, 'd', false],
     ]);
+  });
+
+  it('passes over a port that leaves its bridge, which the kernel tells as a link of the bridge family deleted', () => {
+    const AF_BRIDGE = 7;
+    const port = Buffer.concat([uint32(AF_BRIDGE), uint32(5), uint32(IFF_UP), uint32(0)]);
+    expect(linkEvents(received(RTM_DELLINK, port, attribute(IFLA_IFNAME, Buffer.from('a\0'))))).toEqual([]);
   });
 
   it('passes over a link message shorter than its fixed part, and reads the rest cut at every length', () => {

@@ -48,6 +48,7 @@ const RT_SCOPE_UNIVERSE = 0;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 
+const AF_UNSPEC = 0;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
@@ -92,11 +93,12 @@ export function listLinks(netlink: NetlinkSocket): Link[] {
   return messages.filter(({ type }) => type === RTM_NEWLINK).map(({ payload }) => readLink(payload));
 }
 
-/** The link of that name, or undefined. */
-export function findLink(netlink: NetlinkSocket, name: string): Link | undefined {
+/** The link of that name or index, or undefined. */
+export function findLink(netlink: NetlinkSocket, which: string | number): Link | undefined {
+  const request =
+    typeof which === 'number' ? [ifinfomsg(which)] : [ifinfomsg(0), attribute(IFLA_IFNAME, Buffer.from(`${which}\0`))];
   try {
-    const request = [ifinfomsg(0), attribute(IFLA_IFNAME, Buffer.from(`${name}\0`))];
-    const [answer] = netlink.query(RTM_GETLINK, request, name);
+    const [answer] = netlink.query(RTM_GETLINK, request, `${which}`);
     return answer && readLink(answer.payload);
   } catch (error) {
     if (error instanceof SysError && error.errno === ERRNO.ENODEV) return undefined;
@@ -119,19 +121,27 @@ export function deleteLinkGroup(netlink: NetlinkSocket, group: number): void {
   netlink.change(RTM_DELLINK, [ifinfomsg(0), attribute(IFLA_GROUP, uint32(group))], `link group ${group}`);
 }
 
-/** The link events among netlink messages, in order. */
+/**
+ * The link events among netlink messages, in order. Those of the bridge family are left out: they tell of ports, and a port that leaves its
+ * bridge is told as deleted though the link lives on.
+ */
 export function linkEvents(messages: readonly NetlinkMessage[]): LinkEvent[] {
   return messages
     .filter(({ type, payload }) => (type === RTM_NEWLINK || type === RTM_DELLINK) && payload.length >= IFINFOMSG_BYTES)
+    .filter(({ payload }) => payload[0] === AF_UNSPEC)
     .map(({ type, payload }) => ({ link: readLink(payload), deleted: type === RTM_DELLINK }));
 }
 
 /** Addresses of an interface that may be a VTEP's: global scope, and not temporary, deprecated or tentative. In the kernel's order. */
 export function globalAddresses(netlink: NetlinkSocket, index: number): IpAddress[] {
-  return netlink
-    .query(RTM_GETADDR, [Buffer.alloc(IFADDRMSG_BYTES)], 'list of addresses', { dump: true })
-    .filter(({ type, payload }) => type === RTM_NEWADDR && payload.readUInt32LE(4) === index)
-    .flatMap(({ payload }) => usableAddress(payload) ?? []);
+  return listAddresses(netlink)
+    .filter((payload) => payload.readUInt32LE(4) === index && isGlobalAndLasting(payload))
+    .flatMap((payload) => readAddress(payload) ?? []);
+}
+
+/** All addresses of this host, whatever their scope and state. */
+export function hostAddresses(netlink: NetlinkSocket): IpAddress[] {
+  return listAddresses(netlink).flatMap((payload) => readAddress(payload) ?? []);
 }
 
 /** Index of the interface that the route to `destination` leaves by; undefined if there is no route. */
@@ -180,14 +190,22 @@ function readLink(payload: Buffer): Link {
   };
 }
 
-function usableAddress(payload: Buffer): IpAddress | undefined {
+function listAddresses(netlink: NetlinkSocket): Buffer[] {
+  const messages = netlink.query(RTM_GETADDR, [Buffer.alloc(IFADDRMSG_BYTES)], 'list of addresses', { dump: true });
+  return messages.filter(({ type }) => type === RTM_NEWADDR).map(({ payload }) => payload);
+}
+
+function isGlobalAndLasting(payload: Buffer): boolean {
   const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
-  const isIpv4 = payload[0] === AF_INET;
-  // IFA_ADDRESS is the peer's on a point-to-point link; IFA_LOCAL is ours, and IPv6 mostly has none.
-  const octets = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
   const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
   // In IPv4 the bit of IFA_F_TEMPORARY means a secondary address, which serves as well.
-  const unfit = IFA_F_DEPRECATED | IFA_F_TENTATIVE | (isIpv4 ? 0 : IFA_F_TEMPORARY);
-  if (!octets || payload[3] !== RT_SCOPE_UNIVERSE || (flags & unfit) !== 0) return undefined;
-  return formatIp(octets);
+  const unfit = IFA_F_DEPRECATED | IFA_F_TENTATIVE | (payload[0] === AF_INET ? 0 : IFA_F_TEMPORARY);
+  return payload[3] === RT_SCOPE_UNIVERSE && (flags & unfit) === 0;
+}
+
+function readAddress(payload: Buffer): IpAddress | undefined {
+  const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
+  // IFA_ADDRESS is the peer's on a point-to-point link; IFA_LOCAL is ours, and IPv6 mostly has none.
+  const octets = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+  return octets && formatIp(octets);
 }

@@ -11,6 +11,8 @@ export const NLMSG_HEADER_BYTES = 16;
 
 export const NLM_F_REQUEST = 0x01;
 export const NLM_F_ACK = 0x04;
+/** In an answer: what was listed changed meanwhile, and the list is not to be relied on. */
+export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_DUMP = 0x300;
 
 export const NLMSG_ERROR = 2;
@@ -21,6 +23,7 @@ const NLA_TYPE_MASK = 0x3fff;
 
 export interface NetlinkMessage {
   readonly type: number;
+  readonly flags: number;
   readonly sequence: number;
   /** What follows the header. */
   readonly payload: Buffer;
@@ -58,7 +61,12 @@ export function* splitMessages(datagram: Buffer): Generator<NetlinkMessage> {
     const length = datagram.readUInt32LE(at);
     if (length < NLMSG_HEADER_BYTES || at + length > datagram.length) return;
     const payload = datagram.subarray(at + NLMSG_HEADER_BYTES, at + length);
-    yield { type: datagram.readUInt16LE(at + 4), sequence: datagram.readUInt32LE(at + 8), payload };
+    yield {
+      type: datagram.readUInt16LE(at + 4),
+      flags: datagram.readUInt16LE(at + 6),
+      sequence: datagram.readUInt32LE(at + 8),
+      payload,
+    };
     at += align4(length);
   }
 }

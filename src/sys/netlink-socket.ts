@@ -4,6 +4,7 @@ import {
   type NetlinkMessage,
   NLM_F_ACK,
   NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
   NLMSG_DONE,
   NLMSG_ERROR,
@@ -25,6 +26,9 @@ const RECEIVE_BYTES = 131_072;
 /** No answer of the kernel takes this long; without a bound a lost one would hang the daemon. */
 const ANSWER_TIMEOUT_SECONDS = 5;
 
+/** Times that a list is asked for which changes while it is read. */
+const DUMP_ATTEMPTS = 10;
+
 /** Requests to the kernel, answered before the call returns. Control plane only. */
 export class NetlinkSocket {
   readonly #fd: number;
@@ -43,9 +47,18 @@ export class NetlinkSocket {
     this.#request(type, NLM_F_REQUEST | NLM_F_ACK, parts, object);
   }
 
-  /** Asks for one object or, with `dump`, for all. Throws SysError about `object` if the kernel refuses. */
+  /**
+   * Asks for one object or, with `dump`, for all; a list that changed while it was read is asked for again. Throws SysError about `object`
+   * if the kernel refuses.
+   */
   query(type: number, parts: readonly Uint8Array[], object: string, { dump = false } = {}): NetlinkMessage[] {
-    return this.#request(type, NLM_F_REQUEST | (dump ? NLM_F_DUMP : NLM_F_ACK), parts, object);
+    for (let attempt = 1; ; attempt++) {
+      const answers = this.#request(type, NLM_F_REQUEST | (dump ? NLM_F_DUMP : NLM_F_ACK), parts, object);
+      const isInterrupted = answers.some(({ flags }) => (flags & NLM_F_DUMP_INTR) !== 0);
+      if (!isInterrupted) return answers;
+      if (attempt === DUMP_ATTEMPTS)
+        throw new SysError(object, ERRNO.EAGAIN, { remedy: 'it keeps changing: try again later' });
+    }
   }
 
   close(): void {
@@ -61,17 +74,22 @@ export class NetlinkSocket {
       const length = check(recv(this.#fd, this.#buffer, RECEIVE_BYTES, 0), object);
       for (const answer of splitMessages(Buffer.from(this.#buffer.subarray(0, length)))) {
         if (answer.sequence !== sequence) continue;
-        if (answer.type === NLMSG_DONE) return answers;
-        if (answer.type !== NLMSG_ERROR) answers.push(answer);
-        else if (answer.payload.readInt32LE(0) === 0) return answers;
-        else throw new SysError(object, -answer.payload.readInt32LE(0));
+        if (answer.type !== NLMSG_ERROR && answer.type !== NLMSG_DONE) {
+          answers.push(answer);
+          continue;
+        }
+        // Both end the answer, with 0 or a negative errno.
+        const result = answer.payload.length >= 4 ? answer.payload.readInt32LE(0) : 0;
+        if (result < 0) throw new SysError(object, -result);
+        // An interrupted dump may say so in its end alone.
+        return answer.type === NLMSG_DONE && (answer.flags & NLM_F_DUMP_INTR) !== 0 ? [...answers, answer] : answers;
       }
     }
   }
 }
 
 /** Multicast groups of NETLINK_ROUTE (linux/rtnetlink.h), as a mask. */
-export const EVENT_GROUPS = { link: 0x1, ipv4Address: 0x10, ipv4Route: 0x40 } as const;
+export const EVENT_GROUPS = { link: 0x1, ipv4Address: 0x10 } as const;
 
 /**
  * Calls `onEvents` on the event loop with each batch of events, or with none where events were lost (then everything must be looked up

@@ -24,7 +24,7 @@ const TUN_F_CSUM = 0x01;
 const IFREQ_BYTES = 40;
 const IFNAMSIZ = 16;
 
-/** `create` refuses a name that is taken, `attach` one that is not. */
+/** `create` refuses a name that is taken; `attach` takes a device that is there. */
 export type TapMode = 'create' | 'attach';
 
 /**
@@ -50,6 +50,11 @@ export function openTap(name: string, mode: TapMode): number {
     close(fd);
     throw error;
   }
+}
+
+/** Switches the device's offloads off, for whoever attaches next. On a device that is gone it does nothing. */
+export function resetOffloads(fd: number): void {
+  ioctlNumber(fd, TUNSETOFFLOAD, 0);
 }
 
 function interfaceRequest(name: string, flags: number): Buffer {

@@ -26,7 +26,6 @@ export interface NumberedOrder {
 
 /** Worker to main thread. */
 export type Report =
-  | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly number: number }
   /** The TAP is no more; the worker has let it go. */
   | { readonly kind: 'tap-gone'; readonly tap: number };

@@ -63,7 +63,6 @@ const ports = {
 
 function run(): void {
   epoll.add(setup.wakeFd, WAKE);
-  report({ kind: 'ready' });
   while (Atomics.load(stop, 0) === 0) {
     const count = epoll.wait(WORKER_WAIT_MS);
     const now = clock();
@@ -132,6 +131,9 @@ function report(message: Report): void {
   port.postMessage(message);
 }
 
-run();
-epoll.close();
-port.close();
+try {
+  run();
+} finally {
+  epoll.close();
+  port.close();
+}

@@ -1,7 +1,11 @@
+import { setTimeout } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { openEventFd, signalEventFd } from '../sys/epoll.ts';
 import { close } from '../sys/libc.ts';
 import type { NumberedOrder, Order, Report, WorkerSetup } from './messages.ts';
+
+/** A worker ends within 25 ms unless something is badly wrong. */
+const STOP_PATIENCE_MS = 1_000;
 
 /** What the main thread is told of a worker. */
 export interface WorkerEvents {
@@ -16,7 +20,7 @@ export class DataPlaneWorker {
   readonly #port: MessagePort;
   readonly #wakeFd: number;
   readonly #stop: Int32Array;
-  readonly #waiting = new Map<number, () => void>();
+  readonly #waiting = new Map<number, (inForce: boolean) => void>();
   readonly #exited: Promise<void>;
   #nextNumber = 0;
   #isStopping = false;
@@ -50,28 +54,31 @@ export class DataPlaneWorker {
     });
   }
 
-  /** Sends an order; resolves once it is in force, or the thread is no more. */
-  order(order: Order): Promise<void> {
-    if (this.#isGone) return Promise.resolve();
+  /** Sends an order; resolves to true once it is in force, to false if the thread is no more. */
+  order(order: Order): Promise<boolean> {
+    if (this.#isGone) return Promise.resolve(false);
     const number = this.#nextNumber++;
-    const done = new Promise<void>((resolve) => this.#waiting.set(number, resolve));
+    const done = new Promise<boolean>((resolve) => this.#waiting.set(number, resolve));
     this.#port.postMessage({ number, order } satisfies NumberedOrder);
     signalEventFd(this.#wakeFd);
     return done;
   }
 
-  /** Ends the thread's loop; resolves when the thread is gone. It cannot be terminated from outside while it waits in a system call. */
+  /**
+   * Ends the thread's loop; resolves when the thread is gone, or after STOP_PATIENCE_MS: it cannot be terminated from outside while it waits
+   * in a system call, and the daemon's stop must not hang on it.
+   */
   async stop(): Promise<void> {
     this.#isStopping = true;
     Atomics.store(this.#stop, 0, 1);
     if (!this.#isGone) signalEventFd(this.#wakeFd);
-    await this.#exited;
+    await Promise.race([this.#exited, setTimeout(STOP_PATIENCE_MS, undefined, { ref: false })]);
   }
 
   #onReport(report: Report, events: WorkerEvents): void {
     if (report.kind === 'tap-gone') events.tapGone(report.tap);
     if (report.kind !== 'done') return;
-    this.#waiting.get(report.number)?.();
+    this.#waiting.get(report.number)?.(true);
     this.#waiting.delete(report.number);
   }
 
@@ -79,7 +86,7 @@ export class DataPlaneWorker {
     this.#isGone = true;
     this.#port.close();
     close(this.#wakeFd);
-    for (const resolve of this.#waiting.values()) resolve();
+    for (const resolve of this.#waiting.values()) resolve(false);
     this.#waiting.clear();
   }
 }

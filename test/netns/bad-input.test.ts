@@ -187,6 +187,24 @@ describeSystem('refusals', () => {
       await expectRefusal({ args: [...vnis(`100=${GROUP},bridge=nobr0`), '--dev', 'eth0'], code: 1, says: ['nobr0'] });
     });
 
+    test('a bridge that is the underlay itself, found by the route', async () => {
+      host.ip('link', 'add', 'br-under', 'up', 'type', 'bridge');
+      lab.scope.defer(() => void host.ip('link', 'del', 'br-under'));
+      host.ip('addr', 'add', '198.18.7.1/24', 'dev', 'br-under');
+      host.ip('route', 'add', '239.7.0.0/16', 'dev', 'br-under');
+      const args = ['--vni', '70=239.7.0.1,bridge=br-under'];
+      await expectRefusal({ args, code: 1, says: ['br-under', /underlay/, /another bridge/] });
+      expect(host.link('br-under')?.mtu).toBe(1500);
+    });
+
+    test('one --local for VNIs that leave by two interfaces', async () => {
+      host.ip('link', 'add', 'second0', 'up', 'type', 'veth', 'peer', 'name', 'second1');
+      lab.scope.defer(() => void host.ip('link', 'del', 'second0'));
+      host.ip('route', 'add', '239.7.0.0/16', 'dev', 'second0');
+      const args = [...vnis('70=239.7.0.1'), '--local', '198.18.0.1'];
+      await expectRefusal({ args, code: 1, says: ['--vni 70', 'second0', 'eth0', /--dev/] });
+    });
+
     test('an MTU that the underlay cannot carry', async () => {
       await expectRefusal({
         args: [...vnis(`100=${GROUP},mtu=1451`), '--dev', 'eth0'],
@@ -221,6 +239,14 @@ describeSystem('refusals', () => {
     expect(await next.ctl('status')).toMatchObject({ pid: next.pid });
     await next.stop();
     expect(existsSync(killed.socket)).toBe(false);
+  });
+
+  test('without --dev: own addresses among the remotes are passed over, and a VNI without destination goes with the others', async () => {
+    const flags = ['--vni', '1', '--vni', '2,remote=198.18.0.1,remote=198.18.0.2'];
+    const daemon = await startVtepd(host, flags);
+    expect(await daemon.ctl('status')).toMatchObject({ dev: ['eth0'], local: ['198.18.0.1'] });
+    const { code, stderr } = await runVtepctl('--socket', daemon.socket, 'fdb', 'show', '--vni', '3');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^vtepctl: VNI 3: [^\n]+\n$/) });
   });
 
   test('--check accepts what is right and does not look at the host', async () => {

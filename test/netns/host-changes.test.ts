@@ -16,6 +16,7 @@ import { sleep, waitFor, waitUntil } from '../support/wait.ts';
 interface ShownVni {
   readonly vni: number;
   readonly mtu: number;
+  readonly bridge: string | null;
   readonly status: string;
 }
 
@@ -94,6 +95,55 @@ describeSystem('changes of the host', () => {
     await sleep(1000);
     expect(cpuSeconds(vtep.daemon.pid) - before).toBeLessThan(0.3);
     expect(vtep.daemon.running).toBe(true);
+  });
+
+  test('a TAP that is moved from bridge to bridge and out again is served all the time', async () => {
+    for (const bridge of ['br-a', 'br-b']) one.ip('link', 'add', bridge, 'up', 'type', 'bridge');
+    const [a, b] = taps(100);
+    for (const where of [['master', 'br-a'], ['master', 'br-b'], ['nomaster']]) {
+      one.ip('link', 'set', 'vxlan100', ...where);
+      await floods(b, a, `in: ${where.join(' ')}`);
+      expect(await shown(100)).toMatchObject({ status: 'ok', bridge: where[1] ?? null });
+    }
+    await floods(a, b, 'and out');
+    for (const bridge of ['br-a', 'br-b']) one.ip('link', 'del', bridge);
+    expect((await shown(100))?.status).toBe('ok');
+  });
+
+  test('a local address that goes is told, and the VNI works again when it is back', async () => {
+    const [a, b] = taps(100);
+    const status = async () => (await shown(100))?.status;
+    one.ip('addr', 'del', '198.18.0.1/24', 'dev', 'eth0');
+    await waitFor('the status', status, (now) => now === '198.18.0.1 is not on this host');
+    one.addAddress('198.18.0.1');
+    await waitFor('the status', status, (now) => now === 'ok');
+    await floods(a, b, 'back again');
+  });
+
+  test('an underlay that is renamed is followed; deleted under its new name, it is gone', async () => {
+    const [a, b] = taps(100);
+    one.ip('link', 'set', 'eth0', 'down');
+    one.ip('link', 'set', 'eth0', 'name', 'old0');
+    one.ip('link', 'set', 'old0', 'up');
+    const look = () => {
+      sendProbe(b, { dst: BROADCAST, src: '02:00:00:00:01:02', text: 'renamed' });
+      return a.select(isProbe('renamed')).length;
+    };
+    await waitFor('a flood', look, (count) => count > 0, { everyMs: 50 });
+    one.ip('link', 'del', 'old0');
+    await waitFor(
+      'the status',
+      () => shown(100),
+      (row) => row?.status === 'eth0 is gone',
+    );
+    one.plug();
+    await waitFor(
+      'the status',
+      () => shown(100),
+      (row) => row?.status === 'ok',
+    );
+    await floods(b, a, 'plugged in again');
+    await floods(a, b, 'and out');
   });
 
   test('the underlay is down at the start: the daemon waits for it', async () => {
