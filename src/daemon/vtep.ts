@@ -138,6 +138,11 @@ export class Vtep {
     return this.#underlays;
   }
 
+  /** Whether sends are segmented by the kernel. */
+  get isSegmenting(): boolean {
+    return this.#worker.isSegmenting;
+  }
+
   /** All links of the host, as the kernel has them now. */
   links(): Link[] {
     return listLinks(this.#netlink);

@@ -1,5 +1,6 @@
 import type { Fdb } from '../fdb/fdb.ts';
 import type { Logger } from '../observe/log.ts';
+import { errnoName } from '../sys/sys-error.ts';
 import type { Order, WorkerSetup } from '../worker/messages.ts';
 import { DataPlaneWorker } from '../worker/worker.ts';
 
@@ -26,6 +27,7 @@ export class WorkerSupervisor {
   readonly #deaths: number[] = [];
   #worker: DataPlaneWorker | undefined;
   #owner: number;
+  #isSegmenting = true;
 
   constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
     this.#setup = setup;
@@ -36,9 +38,15 @@ export class WorkerSupervisor {
   /** Resolves to true when the worker forwards, to false if it died before. */
   async start(): Promise<boolean> {
     const owner = ++this.#owner;
+    // Each worker finds out by itself.
+    this.#isSegmenting = true;
     const worker = new DataPlaneWorker(
       { ...this.#setup, owner },
-      { tapGone: this.#options.tapGone, died: (error) => this.#onDeath(owner, error) },
+      {
+        tapGone: this.#options.tapGone,
+        segmentationOff: (error) => this.#onSegmentationOff(error),
+        died: (error) => this.#onDeath(owner, error),
+      },
     );
     this.#worker = worker;
     const answers = await Promise.all(this.#options.state().map((order) => worker.order(order)));
@@ -50,10 +58,20 @@ export class WorkerSupervisor {
     await this.#worker?.order(order);
   }
 
+  /** Whether the kernel cuts runs of datagrams for the worker (UDP_SEGMENT). */
+  get isSegmenting(): boolean {
+    return this.#isSegmenting;
+  }
+
   async stop(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
     await worker?.stop();
+  }
+
+  #onSegmentationOff(error: number): void {
+    this.#isSegmenting = false;
+    this.#options.log.warn({ event: 'offload-off', offload: 'udpGso', errno: errnoName(error) });
   }
 
   #onDeath(owner: number, error: Error): void {

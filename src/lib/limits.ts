@@ -37,6 +37,9 @@ export const MAX_DATAGRAM_BYTES = 65_536;
 /** The largest UDP payload over IPv4: 65,535 less the IPv4 and UDP headers. */
 export const MAX_UDP_PAYLOAD_BYTES = 65_507;
 
+/** Datagrams that one send is cut into by UDP_SEGMENT: what kernels before 6.9 allow (UDP_MAX_SEGMENTS, linux/udp.h). */
+export const MAX_UDP_SEGMENTS = 64;
+
 /** Seconds that `--ageing` takes: a year. The FDB's clock counts tenths of seconds in 32 bits. */
 export const MAX_AGEING_SECONDS = 31_536_000;
 

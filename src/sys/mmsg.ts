@@ -16,11 +16,21 @@ const IOVEC_COUNT_AT = 24;
 const FLAGS_AT = 48;
 const LENGTH_AT = 56;
 
+const CONTROL_AT = 32;
+const CONTROL_LENGTH_AT = 40;
+
 const IOVEC_BYTES = 16;
 /** sizeof(struct sockaddr_in6), rounded up to keep names aligned. */
 const NAME_BYTES = 32;
 const SOCKADDR_IN_BYTES = 16;
 const AF_INET = 2;
+
+/** struct cmsghdr with a 16-bit value: length(8) level(4) type(4) value(2), padded to 8. */
+const CMSG_BYTES = 24;
+const CMSG_LENGTH = 18;
+const CMSG_VALUE_AT = 16;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
 
 /** MSG_TRUNC: the datagram was longer than the buffer. */
 const MSG_TRUNC = 0x20;
@@ -66,6 +76,16 @@ export class MessageArray {
     this.#slab.view.setInt32(this.#namesAt + i * NAME_BYTES + 4, address);
   }
 
+  /** Slab offset of message `i`'s name. */
+  nameAt(i: number): number {
+    return this.#namesAt + i * NAME_BYTES;
+  }
+
+  /** Slab offset of message `i`'s iovec; those of the following messages come right behind it. */
+  iovecAt(i: number): number {
+    return this.#iovecsAt + i * IOVEC_BYTES;
+  }
+
   /** The sender's IPv4 address as a big-endian word, signed. */
   source(i: number): number {
     return this.#slab.view.getInt32(this.#namesAt + i * NAME_BYTES + 4);
@@ -78,6 +98,48 @@ export class MessageArray {
 
   isTruncated(i: number): boolean {
     return (this.#slab.view.getUint32(this.#headersAt + i * HEADER_BYTES + FLAGS_AT, true) & MSG_TRUNC) !== 0;
+  }
+}
+
+/**
+ * Headers that gather runs of a MessageArray's messages: each run leaves as one message, which the kernel cuts into datagrams again
+ * (UDP_SEGMENT, udp(7)), so that the way through the stack is gone once for all of them.
+ */
+export class RunArray {
+  /** Addresses of the headers: give the kernel `headers.at(first)`. */
+  readonly headers: AddressTable;
+  readonly #slab: Slab;
+  readonly #messages: MessageArray;
+  readonly #headersAt: number;
+  readonly #controlsAt: number;
+
+  constructor(slab: Slab, count: number, messages: MessageArray) {
+    this.#slab = slab;
+    this.#messages = messages;
+    this.#headersAt = slab.allocate(count * HEADER_BYTES);
+    this.#controlsAt = slab.allocate(count * CMSG_BYTES);
+    this.headers = slab.addresses(this.#headersAt, HEADER_BYTES, count);
+    const { view } = slab;
+    for (let i = 0; i < count; i++) {
+      const header = this.#headersAt + i * HEADER_BYTES;
+      const control = this.#controlsAt + i * CMSG_BYTES;
+      view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN_BYTES, true);
+      setAddress(view, header + CONTROL_AT, slab.address(control));
+      view.setUint32(control, CMSG_LENGTH, true);
+      view.setUint32(control + 8, SOL_UDP, true);
+      view.setUint32(control + 12, UDP_SEGMENT, true);
+    }
+  }
+
+  /** Makes run `i` of `count` messages from `first` on: all of `segmentBytes`, the last at most, and to the destination of the first. */
+  set(i: number, first: number, count: number, segmentBytes: number): void {
+    const { view } = this.#slab;
+    const header = this.#headersAt + i * HEADER_BYTES;
+    setAddress(view, header, this.#slab.address(this.#messages.nameAt(first)));
+    setAddress(view, header + IOVEC_AT, this.#slab.address(this.#messages.iovecAt(first)));
+    view.setUint32(header + IOVEC_COUNT_AT, count, true);
+    view.setUint32(header + CONTROL_LENGTH_AT, count > 1 ? CMSG_BYTES : 0, true);
+    view.setUint16(this.#controlsAt + i * CMSG_BYTES + CMSG_VALUE_AT, segmentBytes, true);
   }
 }
 

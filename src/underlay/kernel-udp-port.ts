@@ -5,7 +5,7 @@ import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import { recvmmsg } from '../sys/libc.ts';
 import { MessageArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
-import { SendQueue } from './send-queue.ts';
+import { Segmentation, SendQueue } from './send-queue.ts';
 import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
 
 /** As for TAP slots: an odd number of extra cache lines. Buffers are 64 KB whatever the MTU, for a kernel peer's super-frames. */
@@ -25,14 +25,25 @@ export class KernelUdpPort implements UdpPort {
   readonly #received: MessageArray;
   readonly #slotsAt: number;
   readonly #sockets = new Map<number, { fd: number; group: number }>();
+  readonly #segmentation: Segmentation;
   readonly #pools: SendQueue[][] = [];
 
-  /** @param port destination UDP port of everything sent */
-  constructor(slab: Slab, remotes: RemoteTable, counters: Counters, port: number) {
+  /**
+   * @param port destination UDP port of everything sent
+   * @param onSegmentationOff told once if the kernel refuses to cut runs into datagrams; they then leave one by one
+   */
+  constructor(
+    slab: Slab,
+    remotes: RemoteTable,
+    counters: Counters,
+    port: number,
+    onSegmentationOff: (error: number) => void = () => {},
+  ) {
     this.#slab = slab;
     this.#remotes = remotes;
     this.#counters = counters;
     this.#port = port;
+    this.#segmentation = new Segmentation(onSegmentationOff);
     this.#slotsAt = slab.allocate(DATAGRAM_BATCH * SLOT_BYTES);
     this.#received = new MessageArray(slab, DATAGRAM_BATCH);
     for (let i = 0; i < DATAGRAM_BATCH; i++) this.#received.setBuffer(i, this.datagramAt(i), MAX_DATAGRAM_BYTES);
@@ -49,7 +60,9 @@ export class KernelUdpPort implements UdpPort {
 
   /** The send sockets of an underlay, one for each source port. */
   addPool(underlay: number, fds: readonly number[]): void {
-    this.#pools[underlay] = fds.map((fd) => new SendQueue(this.#slab, fd, this.#port, this.#counters));
+    this.#pools[underlay] = fds.map(
+      (fd) => new SendQueue(this.#slab, fd, this.#port, this.#counters, this.#segmentation),
+    );
   }
 
   receive(socket: number): number {

@@ -5,10 +5,10 @@ import { Counters } from '../forward/counters.ts';
 import { TX_REASONS } from '../forward/drop-reason.ts';
 import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
-import { close } from '../sys/libc.ts';
+import { close, setsockopt } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket } from '../sys/udp-socket.ts';
-import { SendQueue } from './send-queue.ts';
+import { Segmentation, SendQueue } from './send-queue.ts';
 
 const LOCAL = '127.4.0.1';
 /** Nothing listens there. */
@@ -107,7 +107,9 @@ function newQueue(port: number) {
   });
   endings.push(() => close(fd));
   const counters = new ReadableCounters(Counters.createMemory());
-  const queue = new SendQueue(slab, fd, port, counters);
+  const refusals: number[] = [];
+  const segmentation = new Segmentation((error) => refusals.push(error));
+  const queue = new SendQueue(slab, fd, port, counters, segmentation);
   const push = (text: string, destination: string, of = segment(0)) => {
     const at = slab.allocate(text.length);
     slab.bytes.set(Buffer.from(text, 'latin1'), at);
@@ -117,7 +119,7 @@ function newQueue(port: number) {
     queue.push(of, word(destination), slab.allocate(length), length);
   const drops = (index = 0) =>
     Object.fromEntries([...counters.drops(index).tx].flatMap((count, i) => (count ? [[TX_REASONS[i], count]] : [])));
-  return { queue, counters, push, pushLength, drops };
+  return { queue, counters, push, pushLength, drops, fd, segmentation, refusals };
 }
 
 describe('a send queue', () => {
@@ -134,6 +136,42 @@ describe('a send queue', () => {
     expect(queue.isEmpty).toBe(true);
     expect(await one.hasReceived(2)).toEqual(['header--first', 'header--third, longer']);
     expect(await other.hasReceived(1)).toEqual(['header--second']);
+  });
+
+  it('cuts runs of equal length into the datagrams they were, the last of a run shorter, each whole and in order', async () => {
+    const receiver = await Receiver.open('127.4.0.2');
+    const { queue, push, counters, refusals } = newQueue(receiver.port);
+    const texts = [900, 900, 900, 300, 900, 900, 20, 20, 21, 21, 400].map((length, i) => `${i}`.padEnd(length, '-'));
+    for (const text of texts) push(text, '127.4.0.2');
+    queue.flush();
+    expect(await receiver.hasReceived(texts.length)).toEqual(texts);
+    expect(counters.passed).toHaveLength(texts.length);
+    expect(refusals).toEqual([]);
+  });
+
+  it('ends a run where the kernel would refuse it: more octets than a UDP datagram can have', async () => {
+    const receiver = await Receiver.open('127.4.0.2');
+    const { queue, push, drops, refusals } = newQueue(receiver.port);
+    const texts = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(8_900, '-'));
+    for (const text of texts) push(text, '127.4.0.2');
+    queue.flush();
+    expect(await receiver.hasReceived(texts.length)).toEqual(texts);
+    expect([drops(), refusals]).toEqual([{}, []]);
+  });
+
+  it('repeats a run that the kernel will not cut one by one, and cuts none from then on', async () => {
+    const receiver = await Receiver.open('127.4.0.2');
+    const { queue, push, drops, fd, segmentation, refusals } = newQueue(receiver.port);
+    // UDP_SEGMENT without outer checksums is refused with EINVAL (net/ipv4/udp.c), single datagrams are not.
+    const [SOL_SOCKET, SO_NO_CHECK, EINVAL] = [1, 11, 22];
+    expect(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, Buffer.from([1, 0, 0, 0]), 4)).toBe(0);
+    for (const text of ['header--1', 'header--2', 'header--3']) push(text, '127.4.0.2');
+    queue.flush();
+    expect(segmentation.isOn).toBe(false);
+    for (const text of ['header--4', 'header--5']) push(text, '127.4.0.2');
+    queue.flush();
+    expect(await receiver.hasReceived(5)).toEqual([1, 2, 3, 4, 5].map((i) => `header--${i}`));
+    expect([drops(), refusals]).toEqual([{}, [EINVAL]]);
   });
 
   it('sends nothing twice', async () => {

@@ -1,8 +1,9 @@
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
+import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import type { Segment } from '../segment/segment.ts';
 import { errno, sendmmsg } from '../sys/libc.ts';
-import { MessageArray } from '../sys/mmsg.ts';
+import { MessageArray, RunArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { drainErrorQueue } from '../sys/udp-socket.ts';
@@ -13,21 +14,52 @@ const QUEUE_MESSAGES = 64;
 
 const MSG_DONTWAIT = 0x40;
 
-/** The queue of one source port: messages laid out in the slab, sent by one sendmmsg. */
+/** Whether runs of datagrams leave as one send. Shared by the queues of a worker: what one path cannot do is switched off for all. */
+export class Segmentation {
+  readonly #onOff: (error: number) => void;
+  #isOn = true;
+
+  /** @param onOff told once, with the errno that the kernel gave */
+  constructor(onOff: (error: number) => void) {
+    this.#onOff = onOff;
+  }
+
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  switchOff(error: number): void {
+    if (!this.#isOn) return;
+    this.#isOn = false;
+    this.#onOff(error);
+  }
+}
+
+/**
+ * The queue of one source port: datagrams laid out in the slab, sent by one sendmmsg. Consecutive datagrams of equal length to one
+ * destination, the last of them perhaps shorter, leave as one message that the kernel cuts (UDP_SEGMENT).
+ */
 export class SendQueue {
   readonly #fd: number;
   readonly #counters: Counters;
   readonly #messages: MessageArray;
-  /** Segment index and octets of each message, for the counters. */
+  /** Of each datagram: segment index and octets for the counters, destination to find runs by. */
   readonly #segments = new Int32Array(QUEUE_MESSAGES);
   readonly #lengths = new Int32Array(QUEUE_MESSAGES);
+  readonly #destinations = new Int32Array(QUEUE_MESSAGES);
+  readonly #runs: RunArray;
+  /** Datagrams of each run. */
+  readonly #runLengths = new Int32Array(QUEUE_MESSAGES);
+  readonly #segmentation: Segmentation;
   #count = 0;
 
   /** @param port destination UDP port */
-  constructor(slab: Slab, fd: number, port: number, counters: Counters) {
+  constructor(slab: Slab, fd: number, port: number, counters: Counters, segmentation: Segmentation) {
     this.#fd = fd;
     this.#counters = counters;
+    this.#segmentation = segmentation;
     this.#messages = new MessageArray(slab, QUEUE_MESSAGES, port);
+    this.#runs = new RunArray(slab, QUEUE_MESSAGES, this.#messages);
   }
 
   get isEmpty(): boolean {
@@ -42,17 +74,70 @@ export class SendQueue {
     this.#messages.setDestination(i, destination);
     this.#segments[i] = segment.index;
     this.#lengths[i] = length;
+    this.#destinations[i] = destination;
   }
 
   flush(): void {
+    if (this.#segmentation.isOn) this.#sendRuns();
+    else this.#sendSingly(0, this.#count);
+    this.#count = 0;
+  }
+
+  #sendRuns(): void {
+    const runCount = this.#gatherRuns();
+    let run = 0;
     let first = 0;
+    while (run < runCount) {
+      const sent = sendmmsg(this.#fd, this.#runs.headers.at(run), runCount - run, MSG_DONTWAIT);
+      for (let i = 0; i < sent; i++) {
+        const length = this.#runLengths[run++] as number;
+        this.#countSent(first, length);
+        first += length;
+      }
+      if (sent > 0 || errno() === ERRNO.EINTR) continue;
+      // Whatever it is about this run, its datagrams one by one tell which are to blame.
+      const error = errno();
+      const length = this.#runLengths[run++] as number;
+      const passed = this.#sendSingly(first, length);
+      const isRefusal = error === ERRNO.EIO || error === ERRNO.EINVAL;
+      if (length > 1 && isRefusal && passed === length) this.#segmentation.switchOff(error);
+      first += length;
+    }
+  }
+
+  /** Finds the runs from the first datagram to the last, in order. How many there are. */
+  #gatherRuns(): number {
+    let runCount = 0;
+    for (let first = 0; first < this.#count; ) {
+      const segmentBytes = this.#lengths[first] as number;
+      const destination = this.#destinations[first];
+      let room = MAX_UDP_PAYLOAD_BYTES - segmentBytes;
+      let end = first + 1;
+      // A shorter datagram ends its run.
+      while (end < this.#count && end - first < MAX_UDP_SEGMENTS && this.#lengths[end - 1] === segmentBytes) {
+        const length = this.#lengths[end] as number;
+        if (length > segmentBytes || length > room || this.#destinations[end] !== destination) break;
+        room -= length;
+        end++;
+      }
+      this.#runs.set(runCount, first, end - first, segmentBytes);
+      this.#runLengths[runCount++] = end - first;
+      first = end;
+    }
+    return runCount;
+  }
+
+  /** Sends datagrams each by itself; those that cannot be sent are counted as dropped. How many were sent. */
+  #sendSingly(start: number, count: number): number {
+    const end = start + count;
+    let first = start;
+    let passed = 0;
     let isRetry = false;
-    while (first < this.#count) {
-      const sent = sendmmsg(this.#fd, this.#messages.headers.at(first), this.#count - first, MSG_DONTWAIT);
+    while (first < end) {
+      const sent = sendmmsg(this.#fd, this.#messages.headers.at(first), end - first, MSG_DONTWAIT);
       if (sent > 0) {
-        for (let i = first; i < first + sent; i++) {
-          this.#counters.sent(this.#segments[i] as number, (this.#lengths[i] as number) - VXLAN_HEADER_BYTES);
-        }
+        this.#countSent(first, sent);
+        passed += sent;
         first += sent;
         isRetry = false;
         continue;
@@ -68,7 +153,13 @@ export class SendQueue {
       first++;
       isRetry = false;
     }
-    this.#count = 0;
+    return passed;
+  }
+
+  #countSent(first: number, count: number): void {
+    for (let i = first; i < first + count; i++) {
+      this.#counters.sent(this.#segments[i] as number, (this.#lengths[i] as number) - VXLAN_HEADER_BYTES);
+    }
   }
 }
 

@@ -27,6 +27,8 @@ export interface NumberedOrder {
 /** Worker to main thread. */
 export type Report =
   | { readonly kind: 'done'; readonly number: number }
+  /** The kernel refused to cut runs of datagrams (UDP_SEGMENT), with this errno; they leave one by one from now on. */
+  | { readonly kind: 'segmentation-off'; readonly error: number }
   /** The TAP is no more; the worker has let it go. */
   | { readonly kind: 'tap-gone'; readonly tap: number };
 

@@ -32,7 +32,9 @@ const fdb = new Fdb(setup.fdbMemory, setup.owner);
 const counters = new Counters(setup.countersMemory);
 const segments = new SegmentMap();
 const taps = new KernelTapPort(slab);
-const underlay = new KernelUdpPort(slab, fdb.remotes, counters, setup.port);
+const underlay = new KernelUdpPort(slab, fdb.remotes, counters, setup.port, (error) =>
+  report({ kind: 'segmentation-off', error }),
+);
 const epoll = new Epoll(slab, EVENT_BATCH);
 const clock = createClock(setup.epochMs);
 const stop = new Int32Array(setup.stopMemory);

@@ -10,6 +10,8 @@ const STOP_PATIENCE_MS = 1_000;
 /** What the main thread is told of a worker. */
 export interface WorkerEvents {
   readonly tapGone: (tap: number) => void;
+  /** Sends are not segmented by the kernel any more. @param error errno */
+  readonly segmentationOff: (error: number) => void;
   /** The thread ended without being told to. */
   readonly died: (error: Error) => void;
 }
@@ -77,6 +79,7 @@ export class DataPlaneWorker {
 
   #onReport(report: Report, events: WorkerEvents): void {
     if (report.kind === 'tap-gone') events.tapGone(report.tap);
+    if (report.kind === 'segmentation-off') events.segmentationOff(report.error);
     if (report.kind !== 'done') return;
     this.#waiting.get(report.number)?.(true);
     this.#waiting.delete(report.number);

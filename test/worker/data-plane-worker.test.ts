@@ -74,7 +74,7 @@ function start() {
       port: 4_789,
       dropReservedBits: false,
     },
-    { tapGone: (tap) => gone.push(tap), died: (error) => deaths.push(error) },
+    { segmentationOff: () => {}, tapGone: (tap) => gone.push(tap), died: (error) => deaths.push(error) },
   );
   started.push(worker);
   return { worker, deaths, gone, counters: new Counters(countersMemory) };
