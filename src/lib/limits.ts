@@ -62,7 +62,7 @@ export const API_KEEP_ALIVE_MS = 5_000;
 /** The control socket's path: sun_path holds 108 octets with the closing NUL (unix(7)), and `.new` is put behind while it is taken. */
 export const MAX_SOCKET_PATH_BYTES = 103;
 
-/** Socket buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 5 ms of traffic at 10 Gb/s. */
+/** Socket buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 7 ms of traffic at 10 Gb/s. */
 export const SOCKET_BUFFER_BYTES = 8_388_608;
 
 /** A worker's blocking wait. Bounds how late it sees a stop order that was lost. */

@@ -9,8 +9,8 @@ import { ERRNO } from '../sys/sys-error.ts';
 import { drainErrorQueue } from '../sys/udp-socket.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
-/** Messages that one source port holds before it must be flushed. */
-const QUEUE_MESSAGES = 64;
+/** Datagrams that one source port holds before it must be flushed: all that one read of a TAP can bring. */
+const QUEUE_DATAGRAMS = 64;
 
 const MSG_DONTWAIT = 0x40;
 
@@ -42,14 +42,14 @@ export class Segmentation {
 export class SendQueue {
   readonly #fd: number;
   readonly #counters: Counters;
-  readonly #messages: MessageArray;
+  readonly #datagrams: MessageArray;
   /** Of each datagram: segment index and octets for the counters, destination to find runs by. */
-  readonly #segments = new Int32Array(QUEUE_MESSAGES);
-  readonly #lengths = new Int32Array(QUEUE_MESSAGES);
-  readonly #destinations = new Int32Array(QUEUE_MESSAGES);
+  readonly #segments = new Int32Array(QUEUE_DATAGRAMS);
+  readonly #lengths = new Int32Array(QUEUE_DATAGRAMS);
+  readonly #destinations = new Int32Array(QUEUE_DATAGRAMS);
   readonly #runs: RunArray;
   /** Datagrams of each run. */
-  readonly #runLengths = new Int32Array(QUEUE_MESSAGES);
+  readonly #runLengths = new Int32Array(QUEUE_DATAGRAMS);
   readonly #segmentation: Segmentation;
   #count = 0;
 
@@ -58,8 +58,8 @@ export class SendQueue {
     this.#fd = fd;
     this.#counters = counters;
     this.#segmentation = segmentation;
-    this.#messages = new MessageArray(slab, QUEUE_MESSAGES, port);
-    this.#runs = new RunArray(slab, QUEUE_MESSAGES, this.#messages);
+    this.#datagrams = new MessageArray(slab, QUEUE_DATAGRAMS, port);
+    this.#runs = new RunArray(slab, QUEUE_DATAGRAMS, this.#datagrams);
   }
 
   get isEmpty(): boolean {
@@ -68,10 +68,10 @@ export class SendQueue {
 
   /** @param destination IPv4 address as a big-endian word */
   push(segment: Segment, destination: number, at: number, length: number): void {
-    if (this.#count === QUEUE_MESSAGES) this.flush();
+    if (this.#count === QUEUE_DATAGRAMS) this.flush();
     const i = this.#count++;
-    this.#messages.setBuffer(i, at, length);
-    this.#messages.setDestination(i, destination);
+    this.#datagrams.setBuffer(i, at, length);
+    this.#datagrams.setDestination(i, destination);
     this.#segments[i] = segment.index;
     this.#lengths[i] = length;
     this.#destinations[i] = destination;
@@ -134,7 +134,7 @@ export class SendQueue {
     let passed = 0;
     let isRetry = false;
     while (first < end) {
-      const sent = sendmmsg(this.#fd, this.#messages.headers.at(first), end - first, MSG_DONTWAIT);
+      const sent = sendmmsg(this.#fd, this.#datagrams.headers.at(first), end - first, MSG_DONTWAIT);
       if (sent > 0) {
         this.#countSent(first, sent);
         passed += sent;
