@@ -106,7 +106,7 @@ export class VtepView implements DaemonView {
       dev: underlays.map(({ name }) => name),
       port: config.port,
       workers: 1,
-      offload: { tapGso: false, udpGso: this.#vtep.isSegmenting, udpGro: false },
+      offload: { tapGso: false, ...this.#vtep.offload },
       vnis: vnis.length,
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,

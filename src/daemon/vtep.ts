@@ -23,7 +23,7 @@ import { EVENT_GROUPS, NetlinkSocket, watchNetlink } from '../sys/netlink-socket
 import type { Membership } from '../underlay/group-membership.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { setIpv4Source } from '../worker/loop.ts';
-import type { Order } from '../worker/messages.ts';
+import type { Order, WorkerSetup } from '../worker/messages.ts';
 import { defaultMac, releaseTap, setUpTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
@@ -73,7 +73,14 @@ export class Vtep {
     this.now = createClock(epochMs);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
     this.#worker = new WorkerSupervisor(
-      { fdbMemory, countersMemory, epochMs, port: config.port, dropReservedBits: config.reservedBits === 'drop' },
+      {
+        fdbMemory,
+        countersMemory,
+        epochMs,
+        port: config.port,
+        dropReservedBits: config.reservedBits === 'drop',
+        offload: { udpGso: true, udpGro: false },
+      },
       {
         firstOwner: MAIN_OWNER + 1,
         fdb: this.fdb,
@@ -138,9 +145,9 @@ export class Vtep {
     return this.#underlays;
   }
 
-  /** Whether sends are segmented by the kernel. */
-  get isSegmenting(): boolean {
-    return this.#worker.isSegmenting;
+  /** The worker's offloads in force. */
+  get offload(): WorkerSetup['offload'] {
+    return this.#worker.offload;
   }
 
   /** All links of the host, as the kernel has them now. */
@@ -227,7 +234,8 @@ export class Vtep {
     for (const { number, sendFds } of this.#underlays)
       orders.push({ kind: 'add-pool', underlay: number, fds: sendFds });
     for (const vni of this.#vnis) orders.push({ kind: 'segment', update: { kind: 'put', segment: toSegment(vni) } });
-    for (const { index, tap, link } of this.#vnis) if (link) orders.push({ kind: 'add-tap', tap: index, fd: tap.fd });
+    for (const { index, tap, link } of this.#vnis)
+      if (link) orders.push({ kind: 'add-tap', tap: index, fd: tap.fd, mergesUdp: false });
     for (const { unicastSocket, unicastFd, membership } of this.#underlays) {
       orders.push({ kind: 'add-socket', socket: unicastSocket, fd: unicastFd, group: NO_GROUP });
       orders.push(...membership.joined.map(addGroupSocket));

@@ -1,7 +1,7 @@
 import type { Fdb } from '../fdb/fdb.ts';
 import type { Logger } from '../observe/log.ts';
 import { errnoName } from '../sys/sys-error.ts';
-import type { Order, WorkerSetup } from '../worker/messages.ts';
+import type { Order, WorkerOffload, WorkerSetup } from '../worker/messages.ts';
 import { DataPlaneWorker } from '../worker/worker.ts';
 
 /** A worker that dies more often than this within the window is not revived: something is wrong that a restart does not mend. */
@@ -27,10 +27,11 @@ export class WorkerSupervisor {
   readonly #deaths: number[] = [];
   #worker: DataPlaneWorker | undefined;
   #owner: number;
-  #isSegmenting = true;
+  #offload: WorkerSetup['offload'];
 
   constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
     this.#setup = setup;
+    this.#offload = setup.offload;
     this.#options = options;
     this.#owner = options.firstOwner - 1;
   }
@@ -39,12 +40,12 @@ export class WorkerSupervisor {
   async start(): Promise<boolean> {
     const owner = ++this.#owner;
     // Each worker finds out by itself.
-    this.#isSegmenting = true;
+    this.#offload = this.#setup.offload;
     const worker = new DataPlaneWorker(
       { ...this.#setup, owner },
       {
         tapGone: this.#options.tapGone,
-        segmentationOff: (error) => this.#onSegmentationOff(error),
+        offloadOff: (offload, error) => this.#onOffloadOff(offload, error),
         died: (error) => this.#onDeath(owner, error),
       },
     );
@@ -58,9 +59,9 @@ export class WorkerSupervisor {
     await this.#worker?.order(order);
   }
 
-  /** Whether the kernel cuts runs of datagrams for the worker (UDP_SEGMENT). */
-  get isSegmenting(): boolean {
-    return this.#isSegmenting;
+  /** The offloads in force: those that the worker was allowed and no path has refused. */
+  get offload(): WorkerSetup['offload'] {
+    return this.#offload;
   }
 
   async stop(): Promise<void> {
@@ -69,9 +70,9 @@ export class WorkerSupervisor {
     await worker?.stop();
   }
 
-  #onSegmentationOff(error: number): void {
-    this.#isSegmenting = false;
-    this.#options.log.warn({ event: 'offload-off', offload: 'udpGso', errno: errnoName(error) });
+  #onOffloadOff(offload: WorkerOffload, error: number): void {
+    this.#offload = { ...this.#offload, [offload]: false };
+    this.#options.log.warn({ event: 'offload-off', offload, errno: errnoName(error) });
   }
 
   #onDeath(owner: number, error: Error): void {

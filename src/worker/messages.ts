@@ -8,7 +8,8 @@ import type { SegmentUpdate } from '../segment/segment.ts';
 /** Main thread to worker. Numbers of TAPs, sockets and underlays are the main thread's; fds stay its own to close. */
 export type Order =
   | { readonly kind: 'segment'; readonly update: SegmentUpdate }
-  | { readonly kind: 'add-tap'; readonly tap: number; readonly fd: number }
+  /** One queue of a TAP. `mergesUdp`: its kernel takes runs of UDP datagrams as one super-frame (USO, Linux 6.2). */
+  | { readonly kind: 'add-tap'; readonly tap: number; readonly fd: number; readonly mergesUdp: boolean }
   | { readonly kind: 'remove-tap'; readonly tap: number }
   /** A socket to receive from: `group` is the number of the group it is bound to, or NO_GROUP. */
   | { readonly kind: 'add-socket'; readonly socket: number; readonly fd: number; readonly group: number }
@@ -27,10 +28,13 @@ export interface NumberedOrder {
 /** Worker to main thread. */
 export type Report =
   | { readonly kind: 'done'; readonly number: number }
-  /** The kernel refused to cut runs of datagrams (UDP_SEGMENT), with this errno; they leave one by one from now on. */
-  | { readonly kind: 'segmentation-off'; readonly error: number }
+  /** The kernel refused what an offload made of the packets, and took them one by one: the worker does without it from now on. */
+  | { readonly kind: 'offload-off'; readonly offload: WorkerOffload; readonly error: number }
   /** The TAP is no more; the worker has let it go. */
   | { readonly kind: 'tap-gone'; readonly tap: number };
+
+/** Offloads that a worker switches off where a path cannot do them: datagrams cut by the kernel; frames merged for the TAP. */
+export type WorkerOffload = 'udpGso' | 'udpGro';
 
 /** What a worker starts with. */
 export interface WorkerSetup {
@@ -47,4 +51,6 @@ export interface WorkerSetup {
   /** Destination UDP port. */
   readonly port: number;
   readonly dropReservedBits: boolean;
+  /** Offloads that the worker may use, until a path refuses them. */
+  readonly offload: { readonly [Name in WorkerOffload]: boolean };
 }

@@ -33,7 +33,7 @@ const counters = new Counters(setup.countersMemory);
 const segments = new SegmentMap();
 const taps = new KernelTapPort(slab);
 const underlay = new KernelUdpPort(slab, fdb.remotes, counters, setup.port, (error) =>
-  report({ kind: 'segmentation-off', error }),
+  report({ kind: 'offload-off', offload: 'udpGso', error }),
 );
 const epoll = new Epoll(slab, EVENT_BATCH);
 const clock = createClock(setup.epochMs);

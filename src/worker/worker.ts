@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { openEventFd, signalEventFd } from '../sys/epoll.ts';
 import { close } from '../sys/libc.ts';
-import type { NumberedOrder, Order, Report, WorkerSetup } from './messages.ts';
+import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSetup } from './messages.ts';
 
 /** A worker ends within 25 ms unless something is badly wrong. */
 const STOP_PATIENCE_MS = 1_000;
@@ -10,8 +10,8 @@ const STOP_PATIENCE_MS = 1_000;
 /** What the main thread is told of a worker. */
 export interface WorkerEvents {
   readonly tapGone: (tap: number) => void;
-  /** Sends are not segmented by the kernel any more. @param error errno */
-  readonly segmentationOff: (error: number) => void;
+  /** The worker does without an offload from now on. @param error errno of the refusal */
+  readonly offloadOff: (offload: WorkerOffload, error: number) => void;
   /** The thread ended without being told to. */
   readonly died: (error: Error) => void;
 }
@@ -79,7 +79,7 @@ export class DataPlaneWorker {
 
   #onReport(report: Report, events: WorkerEvents): void {
     if (report.kind === 'tap-gone') events.tapGone(report.tap);
-    if (report.kind === 'segmentation-off') events.segmentationOff(report.error);
+    if (report.kind === 'offload-off') events.offloadOff(report.offload, report.error);
     if (report.kind !== 'done') return;
     this.#waiting.get(report.number)?.(true);
     this.#waiting.delete(report.number);

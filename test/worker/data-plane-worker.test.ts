@@ -73,8 +73,9 @@ function start() {
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      offload: { udpGso: true, udpGro: false },
     },
-    { segmentationOff: () => {}, tapGone: (tap) => gone.push(tap), died: (error) => deaths.push(error) },
+    { offloadOff: () => {}, tapGone: (tap) => gone.push(tap), died: (error) => deaths.push(error) },
   );
   started.push(worker);
   return { worker, deaths, gone, counters: new Counters(countersMemory) };

@@ -49,6 +49,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      offload: { udpGso: true, udpGro: false },
     },
     {
       firstOwner: FIRST_OWNER,
