@@ -1,0 +1,25 @@
+import { foldSum, sumOctets } from './checksum.ts';
+
+/**
+ * Internet-checksum sums (RFC 1071) over one memory, the worker's slab. Sums are of big-endian 16-bit words, folded to 16 bits (0 to
+ * 0xffff), not complemented. An odd last octet counts as the high half of a word. Lengths are at most 65,536.
+ */
+export interface OctetSums {
+  /** Sum of `length` octets from offset `at`, any alignment. */
+  sum(at: number, length: number): number;
+  /** Copies `length` octets from `from` to `to` and sums them, in one pass. The ranges must not overlap. */
+  copySum(to: number, from: number, length: number): number;
+}
+
+/** The same in JavaScript: where there is no SIMD, and the oracle of the module's tests. */
+export function portableSums(bytes: Uint8Array): OctetSums {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const sum = (at: number, length: number) => foldSum(sumOctets(view, at, length));
+  return {
+    sum,
+    copySum: (to, from, length) => {
+      bytes.copyWithin(to, from, from + length);
+      return sum(to, length);
+    },
+  };
+}
