@@ -9,18 +9,19 @@ const CACHE_LINE_BYTES = 64;
  * grows. Everything in it is laid out once, at start; it is returned to nobody.
  */
 export class Slab {
+  /** For WASM code to import. */
+  readonly memory: WebAssembly.Memory;
   readonly view: DataView;
   readonly bytes: Uint8Array;
-  readonly #memory: WebAssembly.Memory;
   readonly #base: Address;
   #used = CACHE_LINE_BYTES;
 
   /** @param size octets; reserved, but touched only where used */
   constructor(size: number) {
     const pages = Math.ceil(Math.min(size, MAX_SLAB_BYTES) / PAGE_BYTES);
-    this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    this.view = new DataView(this.#memory.buffer);
-    this.bytes = new Uint8Array(this.#memory.buffer);
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.view = new DataView(this.memory.buffer);
+    this.bytes = new Uint8Array(this.memory.buffer);
     this.#base = addressOf(this.bytes);
   }
 

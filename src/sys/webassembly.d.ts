@@ -4,4 +4,15 @@ declare namespace WebAssembly {
     constructor(descriptor: { initial: number; maximum: number });
     readonly buffer: ArrayBuffer;
   }
+
+  class Module {
+    constructor(octets: Uint8Array);
+  }
+
+  class Instance {
+    constructor(module: Module, imports: { env: { memory: Memory } });
+    readonly exports: object;
+  }
+
+  class CompileError extends Error {}
 }
