@@ -28,21 +28,23 @@ export class Counters {
     this.#cells = new Float64Array(memory);
   }
 
-  received(segment: number, bytes: number): void {
+  /** @param bytes of all `packets` together */
+  received(segment: number, bytes: number, packets: number): void {
     const row = (segment + 1) * ROW;
-    this.#add(row + RX_PACKETS, 1);
+    this.#add(row + RX_PACKETS, packets);
     this.#add(row + RX_BYTES, bytes);
   }
 
-  sent(segment: number, bytes: number): void {
+  /** @param bytes of all `packets` together */
+  sent(segment: number, bytes: number, packets: number): void {
     const row = (segment + 1) * ROW;
-    this.#add(row + TX_PACKETS, 1);
+    this.#add(row + TX_PACKETS, packets);
     this.#add(row + TX_BYTES, bytes);
   }
 
   /** @param reason one of RX_DROP */
-  rxDropped(segment: number, reason: number): void {
-    this.#add((segment + 1) * ROW + RX_DROPS + reason, 1);
+  rxDropped(segment: number, reason: number, packets = 1): void {
+    this.#add((segment + 1) * ROW + RX_DROPS + reason, packets);
   }
 
   /** @param reason one of TX_DROP */

@@ -1,5 +1,4 @@
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
-import { describeFrame } from '../offload/partial-frame.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import {
@@ -12,28 +11,30 @@ import {
 } from '../wire/ethernet.ts';
 import type { FrameHeaders } from '../wire/ip.ts';
 import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
-import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
-import { RX_DROP } from './drop-reason.ts';
+import { FORWARDED, RX_DROP } from './drop-reason.ts';
 
 /** Takes frames for the overlay: the TAPs, or their in-memory twin. */
 export interface FrameSink {
   /**
-   * Writes one frame, preceded by its vnet header, at once; the buffer is the caller's again on return.
+   * Queues one frame for the segment's TAP. The buffer stays the queue's until it is flushed; what was delivered and what was lost is
+   * counted there.
    *
-   * @param length of both together
-   * @returns FORWARDED, or the RX_DROP reason why it could not
+   * @param segmentBytes payload of each segment if it is a super-frame and its sender told, else 0
    */
-  deliver(tap: number, at: number, length: number): number;
+  deliver(segment: Segment, at: number, length: number, segmentBytes: number): void;
+  /** Writes all that is queued; the buffers are the caller's again. */
+  flush(): void;
 }
 
 /** What `receive` works with; one per worker, made once. */
 export interface ReceivePath {
-  /** The worker's slab. Two octets in front of each datagram are free for the vnet header. */
+  /** The worker's slab. */
   readonly view: DataView;
   readonly segments: SegmentMap;
   readonly fdb: Fdb;
   readonly taps: FrameSink;
+  /** Scratch, to look into trains of datagrams with. */
   readonly headers: FrameHeaders;
   /** Where the datagram came from, set by the caller. */
   readonly source: SourceAddress;
@@ -50,11 +51,19 @@ export interface ReceivePath {
  *
  * @param at first octet of the VXLAN header in the slab; the frame is changed in place
  * @param length of the UDP payload
+ * @param segmentBytes payload of each segment if the frame is a super-frame and its sender told, else 0
  * @param group number of the group whose socket it came by, NO_GROUP if it was unicast
  * @param now tenths of a second
- * @returns FORWARDED or an RX_DROP reason; a dropped frame teaches nothing
+ * @returns FORWARDED, and the sink counts it, or an RX_DROP reason; a dropped frame teaches nothing
  */
-export function receive(path: ReceivePath, at: number, length: number, group: number, now: number): number {
+export function receive(
+  path: ReceivePath,
+  at: number,
+  length: number,
+  segmentBytes: number,
+  group: number,
+  now: number,
+): number {
   const { view, fdb, source } = path;
   path.segment = undefined;
   if (!hasVxlanHeader(length)) return RX_DROP.short;
@@ -89,7 +98,6 @@ export function receive(path: ReceivePath, at: number, length: number, group: nu
   if (segment.learning && fdb.learn(index, high, low, source, maxMacs, now) === LEARNED.conflict) {
     return RX_DROP['static-conflict'];
   }
-  const headerAt = frameAt - VNET_HDR_BYTES;
-  describeFrame(view, headerAt, frameAt, frameBytes, segment.tapMtuBytes, path.headers);
-  return path.taps.deliver(segment.tap, headerAt, VNET_HDR_BYTES + frameBytes);
+  path.taps.deliver(segment, frameAt, frameBytes, segmentBytes);
+  return FORWARDED;
 }

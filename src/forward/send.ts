@@ -1,7 +1,8 @@
 import { type Fdb, LEARNED, LOCAL_SOURCE, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
+import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
+import { readSuperFrame, type SuperFrame, segmentFrameBytes, writeSegments } from '../offload/split.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
-import { completeChecksum } from '../wire/checksum.ts';
 import {
   hasEthernetHeader,
   hasValidSource,
@@ -13,21 +14,29 @@ import {
 } from '../wire/ethernet.ts';
 import { flowHash } from '../wire/flow-hash.ts';
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
+import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
 import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
-import { checksumOffset, checksumStart, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
 
 /** Takes datagrams for the underlay: the UDP port, or its in-memory twin. */
 export interface DatagramSink {
   /**
-   * Queues one VXLAN datagram to a remote. The buffer stays the queue's until the caller flushes it; losses are counted there.
+   * Queues VXLAN datagrams to a remote: one, or several that stand one behind the other. The buffer stays the queue's until it is flushed;
+   * what was sent and what was lost is counted there.
    *
+   * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
+   * @param datagramBytes of each but the last, which may be shorter; MAX_UDP_SEGMENTS of them at most
    * @param flow the inner flow's hash, which picks the source port
    */
-  toRemote(segment: Segment, remote: number, at: number, length: number, flow: number): void;
+  toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void;
   /** Likewise, to the segment's group. */
-  toGroup(segment: Segment, at: number, length: number, flow: number): void;
+  toGroup(segment: Segment, at: number, length: number, datagramBytes: number, flow: number): void;
+  /** Room for at most MAX_UDP_PAYLOAD_BYTES octets of datagrams that are not where they were read; flushes if none is left. */
+  reserve(bytes: number): number;
+  /** Sends all that is queued; all buffers are then the caller's again. */
+  flush(): void;
 }
 
 /** What `send` works with; one per worker, made once. */
@@ -36,11 +45,13 @@ export interface SendPath {
   readonly view: DataView;
   readonly fdb: Fdb;
   readonly underlay: DatagramSink;
+  readonly sums: OctetSums;
   readonly headers: FrameHeaders;
+  readonly superFrame: SuperFrame;
 }
 
 /**
- * Overlay to underlay: one frame that a TAP gave. A known destination goes to its VTEP alone; broadcast, multicast and unknown
+ * Overlay to underlay: one frame that a TAP gave, perhaps a super-frame of many segments. A known destination goes to its VTEP alone; broadcast, multicast and unknown
  * destinations go to the group and to each remote of the flood list (RFC 7348 §4.1, §4.2). The VXLAN header is written over the vnet header.
  *
  * @param at first octet of the frame in the slab; the frame is changed in place
@@ -59,7 +70,9 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
 
   let frameAt = at;
   let frameBytes = length;
-  if (needsChecksum(view, at - VNET_HDR_BYTES)) finishChecksum(view, at, length);
+  const vnetAt = at - VNET_HDR_BYTES;
+  const isSuper = gsoType(view, vnetAt) !== GSO_TYPE.none;
+  if (!isSuper && needsChecksum(view, vnetAt)) finishChecksum(path, at, length);
   if (segment.innerVlan === INNER_VLAN.drop && hasVlan(view, frameAt, frameBytes)) return TX_DROP['inner-vlan'];
   if (segment.innerVlan === INNER_VLAN.strip) {
     const stripped = stripVlanTags(view, frameAt, frameBytes);
@@ -74,33 +87,58 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (remote === LOCAL) return TX_DROP.local;
   const hasFloodList = segment.group !== NO_GROUP || segment.floodRemotes.length !== 0;
   if (remote === UNKNOWN && !hasFloodList) return TX_DROP['no-remote'];
-  if (frameBytes > segment.maxFrameBytes) return TX_DROP.oversize;
+  locateHeaders(view, frameAt, frameBytes, headers);
+  if (isSuper && !readSuperFrame(view, vnetAt, at, frameAt, headers, path.superFrame)) return TX_DROP.oversize;
+  const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
+  if (datagramBytes - VXLAN_HEADER_BYTES > segment.maxFrameBytes) return TX_DROP.oversize;
   if (segment.learning) {
     const learned = fdb.learn(index, sourceHigh, sourceLow, LOCAL_SOURCE, segment.maxMacs, now);
     if (learned === LEARNED.conflict) return TX_DROP['static-conflict'];
   }
 
-  locateHeaders(view, frameAt, frameBytes, headers);
   const flow = flowHash(view, frameAt, headers);
   const datagramAt = frameAt - VXLAN_HEADER_BYTES;
-  const datagramBytes = frameBytes + VXLAN_HEADER_BYTES;
   writeVxlanHeader(view, datagramAt, segment.vni);
-  if (remote !== UNKNOWN) path.underlay.toRemote(segment, remote, datagramAt, datagramBytes, flow);
-  else flood(path.underlay, segment, datagramAt, datagramBytes, flow);
+  if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow);
+  else sendTo(path.underlay, segment, remote, datagramAt, datagramBytes, datagramBytes, flow);
   return FORWARDED;
 }
 
-/** One copy to the group, one to each distinct remote. */
-function flood(underlay: DatagramSink, segment: Segment, at: number, length: number, flow: number): void {
-  if (segment.group !== NO_GROUP) underlay.toGroup(segment, at, length, flow);
+/** Cuts a super-frame, as many segments at a time as one message holds. */
+function sendSegments(path: SendPath, segment: Segment, remote: number, datagramBytes: number, flow: number): void {
+  const { view, sums, superFrame, underlay } = path;
+  const most = Math.min(MAX_UDP_SEGMENTS, Math.floor(MAX_UDP_PAYLOAD_BYTES / datagramBytes));
+  for (let first = 0; first < superFrame.segments; first += most) {
+    const count = Math.min(most, superFrame.segments - first);
+    const at = underlay.reserve(count * datagramBytes);
+    const length = writeSegments(view, sums, superFrame, first, count, at);
+    sendTo(underlay, segment, remote, at, length, datagramBytes, flow);
+  }
+}
+
+/** To a VTEP; or, if that is unknown, one copy to the group and one to each distinct remote. */
+function sendTo(
+  underlay: DatagramSink,
+  segment: Segment,
+  remote: number,
+  at: number,
+  length: number,
+  datagramBytes: number,
+  flow: number,
+): void {
+  if (remote !== UNKNOWN) {
+    underlay.toRemote(segment, remote, at, length, datagramBytes, flow);
+    return;
+  }
+  if (segment.group !== NO_GROUP) underlay.toGroup(segment, at, length, datagramBytes, flow);
   for (let i = 0; i < segment.floodRemotes.length; i++) {
-    underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, flow);
+    underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow);
   }
 }
 
 /** The TAP was opened with TUN_F_CSUM: the kernel leaves transport checksums to us. Offsets outside the frame are not followed. */
-function finishChecksum(view: DataView, at: number, length: number): void {
+function finishChecksum({ view, sums }: SendPath, at: number, length: number): void {
   const start = checksumStart(view, at - VNET_HDR_BYTES);
   const offset = checksumOffset(view, at - VNET_HDR_BYTES);
-  if (start + offset + 2 <= length) completeChecksum(view, at + start, at + length, offset);
+  if (start + offset + 2 <= length) completeChecksum(view, sums, at + start, at + length, offset);
 }

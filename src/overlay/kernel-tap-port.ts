@@ -1,71 +1,106 @@
+import type { Counters } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
 import { MAX_DATAGRAM_BYTES } from '../lib/limits.ts';
-import { errno, read, writev } from '../sys/libc.ts';
-import { SingleIovec } from '../sys/mmsg.ts';
-import type { AddressTable, Slab } from '../sys/slab.ts';
+import type { OffloadSwitch } from '../offload/offload-switch.ts';
+import type { Segment } from '../segment/segment.ts';
+import { errno, readv, writev } from '../sys/libc.ts';
+import { Gather } from '../sys/mmsg.ts';
+import type { Slab } from '../sys/slab.ts';
 import { ERRNO } from '../sys/sys-error.ts';
+import type { OctetSums } from '../wire/octet-sums.ts';
 import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+import { FrameQueue, type FrameWriter, MAX_PIECES } from './frame-queue.ts';
 import { FRAME_BATCH, FRAME_HEADROOM, TAP_GONE, type TapPort } from './tap-port.ts';
 
-/** The cache lines of one slot; the odd number of extra lines keeps slots from sharing the same cache sets. */
-const SLOT_BYTES = MAX_DATAGRAM_BYTES + 17 * 64;
-const READ_BYTES = SLOT_BYTES - FRAME_HEADROOM;
+/** A batch ends when it has brought so much: super-frames should still be in the processor's cache when they are cut. */
+const BATCH_BYTES = 262_144;
+/** Room for the largest frame, tags and all. */
+const MAX_FRAME_BYTES = MAX_DATAGRAM_BYTES + 64;
+const AREA_BYTES = BATCH_BYTES + FRAME_BATCH * (FRAME_HEADROOM + 64) + MAX_FRAME_BYTES;
 
-/** The kernel's TAPs. Reads one frame a system call, since a TAP offers nothing better, and writes frames at once. */
-export class KernelTapPort implements TapPort {
-  readonly #fds = new Map<number, number>();
-  readonly #slotsAt: number;
-  readonly #slots: AddressTable;
+/** The kernel's TAPs. Reads one frame a system call, since a TAP offers nothing better, each behind the one before. */
+export class KernelTapPort implements TapPort, FrameWriter {
+  readonly #taps = new Map<number, { fd: number; mergesUdp: boolean }>();
+  readonly #areaAt: number;
+  readonly #frameAt = new Int32Array(FRAME_BATCH);
   readonly #lengths = new Int32Array(FRAME_BATCH);
-  readonly #iovec: SingleIovec;
+  readonly #into: Gather;
+  readonly #pieces: Gather;
+  readonly #queue: FrameQueue;
 
-  constructor(slab: Slab) {
-    this.#slotsAt = slab.allocate(FRAME_BATCH * SLOT_BYTES);
-    this.#slots = slab.addresses(this.#slotsAt + FRAME_HEADROOM - VNET_HDR_BYTES, SLOT_BYTES, FRAME_BATCH);
-    this.#iovec = new SingleIovec(slab);
+  constructor(slab: Slab, sums: OctetSums, shared: { counters: Counters; merging: OffloadSwitch }) {
+    this.#areaAt = slab.allocate(AREA_BYTES);
+    this.#into = new Gather(slab, 1);
+    this.#pieces = new Gather(slab, MAX_PIECES);
+    this.#queue = new FrameQueue(slab, sums, { writer: this, ...shared });
   }
 
-  attach(tap: number, fd: number): void {
-    this.#fds.set(tap, fd);
+  /** @param mergesUdp whether the TAP takes several UDP datagrams as one super-frame */
+  attach(tap: number, fd: number, mergesUdp: boolean): void {
+    this.#taps.set(tap, { fd, mergesUdp });
   }
 
   /** The fd that was the TAP's, or undefined. */
   detach(tap: number): number | undefined {
-    const fd = this.#fds.get(tap);
-    this.#fds.delete(tap);
+    const fd = this.#taps.get(tap)?.fd;
+    this.#taps.delete(tap);
     return fd;
   }
 
   read(tap: number): number {
-    const fd = this.#fds.get(tap);
+    const fd = this.#taps.get(tap)?.fd;
     if (fd === undefined) return TAP_GONE;
-    for (let i = 0; i < FRAME_BATCH; i++) {
-      const length = read(fd, this.#slots.at(i), READ_BYTES);
+    let at = this.#areaAt + FRAME_HEADROOM;
+    const end = this.#areaAt + BATCH_BYTES;
+    let i = 0;
+    for (; i < FRAME_BATCH && at < end; i++) {
+      this.#into.set(0, at - VNET_HDR_BYTES, VNET_HDR_BYTES + MAX_FRAME_BYTES);
+      const length = readv(fd, this.#into.address, 1);
       if (length < 0) {
         const gone = errno() === ERRNO.EBADFD || errno() === ERRNO.EBADF;
         return i === 0 && gone ? TAP_GONE : i;
       }
+      this.#frameAt[i] = at;
       this.#lengths[i] = length - VNET_HDR_BYTES;
+      // Frames stand on 16 octets, behind room for the headers.
+      at = (at + length + FRAME_HEADROOM + 15) & ~15;
     }
-    return FRAME_BATCH;
+    return i;
   }
 
   frameAt(i: number): number {
-    return this.#slotsAt + i * SLOT_BYTES + FRAME_HEADROOM;
+    return this.#frameAt[i] as number;
   }
 
   frameBytes(i: number): number {
     return this.#lengths[i] as number;
   }
 
-  deliver(tap: number, at: number, length: number): number {
-    const fd = this.#fds.get(tap);
-    if (fd === undefined) return RX_DROP['tap-down'];
-    this.#iovec.set(at, length);
+  deliver(segment: Segment, at: number, length: number, segmentBytes: number): void {
+    this.#queue.deliver(segment, at, length, segmentBytes);
+  }
+
+  flush(): void {
+    this.#queue.flush();
+  }
+
+  setPiece(i: number, at: number, length: number): void {
+    this.#pieces.set(i, at, length);
+  }
+
+  write(tap: number, pieces: number): number {
+    const fd = this.#taps.get(tap)?.fd;
+    if (fd === undefined) return ERRNO.EBADFD;
     // A write to a full TAP succeeds and the frame is lost; the device counts it.
-    if (writev(fd, this.#iovec.address, 1) >= 0) return FORWARDED;
-    // The kernel refuses what it cannot carry with EINVAL or EMSGSIZE; EIO and EBADFD mean a TAP that is down or gone.
-    const error = errno();
+    return writev(fd, this.#pieces.address, pieces) >= 0 ? FORWARDED : errno();
+  }
+
+  /** The kernel refuses what it cannot carry with EINVAL or EMSGSIZE; EIO and EBADFD mean a TAP that is down or gone. */
+  dropReason(error: number): number {
     return error === ERRNO.EINVAL || error === ERRNO.EMSGSIZE ? RX_DROP.oversize : RX_DROP['tap-down'];
+  }
+
+  takesUdpRuns(tap: number): boolean {
+    return this.#taps.get(tap)?.mergesUdp ?? false;
   }
 }

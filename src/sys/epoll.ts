@@ -1,5 +1,5 @@
 import { type Address, close, epollControl, epollCreate, epollWait, errno, eventfd, read, write } from './libc.ts';
-import type { Slab } from './slab.ts';
+import type { AddressTable, Slab } from './slab.ts';
 import { check, ERRNO, SysError } from './sys-error.ts';
 
 const EPOLL_CLOEXEC = 0o2000000;
@@ -36,7 +36,7 @@ export class Epoll {
   readonly #fd: number;
   readonly #slab: Slab;
   readonly #eventsAt: number;
-  readonly #eventsAddress: number;
+  readonly #events: AddressTable;
   readonly #capacity: number;
   readonly #event = new DataView(new ArrayBuffer(EVENT_BYTES));
 
@@ -46,7 +46,7 @@ export class Epoll {
     this.#slab = slab;
     this.#capacity = capacity;
     this.#eventsAt = slab.allocate(capacity * EVENT_BYTES);
-    this.#eventsAddress = slab.address(this.#eventsAt);
+    this.#events = slab.addresses(this.#eventsAt, EVENT_BYTES, 1);
   }
 
   add(fd: number, token: number): void {
@@ -62,7 +62,7 @@ export class Epoll {
 
   /** Blocks for at most `timeoutMs`. The number of events to read with `token` and `isBroken`; 0 after the timeout or a signal. */
   wait(timeoutMs: number): number {
-    const count = epollWait(this.#fd, this.#eventsAddress, this.#capacity, timeoutMs);
+    const count = epollWait(this.#fd, this.#events.at(0), this.#capacity, timeoutMs);
     if (count >= 0) return count;
     if (errno() === ERRNO.EINTR) return 0;
     throw new SysError('epoll_wait', errno());

@@ -88,6 +88,11 @@ export const epollControl = libc.func('int epoll_ctl(int epoll, int operation, i
 ) => number;
 
 // The calls of the packet path take addresses in a slab only: a number costs nothing to pass.
+export const readv = libc.func('long readv(int fd, uintptr_t iovecs, int count)') as (
+  fd: number,
+  iovecs: Address,
+  count: number,
+) => number;
 export const read = libc.func('long read(int fd, uintptr_t octets, size_t length)') as (
   fd: number,
   octets: Address,

@@ -13,11 +13,10 @@ const HEADER_BYTES = 64;
 const NAME_LENGTH_AT = 8;
 const IOVEC_AT = 16;
 const IOVEC_COUNT_AT = 24;
-const FLAGS_AT = 48;
-const LENGTH_AT = 56;
-
 const CONTROL_AT = 32;
 const CONTROL_LENGTH_AT = 40;
+const FLAGS_AT = 48;
+const LENGTH_AT = 56;
 
 const IOVEC_BYTES = 16;
 /** sizeof(struct sockaddr_in6), rounded up to keep names aligned. */
@@ -25,145 +24,170 @@ const NAME_BYTES = 32;
 const SOCKADDR_IN_BYTES = 16;
 const AF_INET = 2;
 
-/** struct cmsghdr with a 16-bit value: length(8) level(4) type(4) value(2), padded to 8. */
+/** struct cmsghdr with one small value: length(8) level(4) type(4) value, padded to 8. */
 const CMSG_BYTES = 24;
-const CMSG_LENGTH = 18;
+const CMSG_LEVEL_AT = 8;
+const CMSG_TYPE_AT = 12;
 const CMSG_VALUE_AT = 16;
 const SOL_UDP = 17;
+/** Takes the datagrams' size as a 16-bit value; UDP_GRO gives it as a 32-bit one (udp(7)). */
 const UDP_SEGMENT = 103;
+const UDP_SEGMENT_LENGTH = CMSG_VALUE_AT + 2;
+const UDP_GRO = 104;
+const UDP_GRO_LENGTH = CMSG_VALUE_AT + 4;
 
 /** MSG_TRUNC: the datagram was longer than the buffer. */
 const MSG_TRUNC = 0x20;
 
-/** `count` messages, each with an IPv4 name and one buffer that is set by offset. */
-export class MessageArray {
+/** `count` messages to receive, each with room for an IPv4 name, one buffer, and the size of what UDP_GRO put together. */
+export class ReceiveArray {
+  /** Addresses of the headers: give the kernel `headers.at(0)`. */
+  readonly headers: AddressTable;
+  readonly #view: DataView;
+  readonly #headersAt: number;
+  readonly #namesAt: number;
+  readonly #controlsAt: number;
+
+  /** @param buffersAt slab offset of the first buffer, `bufferBytes` long; the others follow every `strideBytes` */
+  constructor(
+    slab: Slab,
+    count: number,
+    { buffersAt, bufferBytes, strideBytes }: { buffersAt: number; bufferBytes: number; strideBytes: number },
+  ) {
+    this.#view = slab.view;
+    this.#headersAt = slab.allocate(count * HEADER_BYTES);
+    this.#namesAt = slab.allocate(count * NAME_BYTES);
+    this.#controlsAt = slab.allocate(count * CMSG_BYTES);
+    this.headers = slab.addresses(this.#headersAt, HEADER_BYTES, count);
+    const iovecs = new Gather(slab, count);
+    for (let i = 0; i < count; i++) {
+      const header = this.#headersAt + i * HEADER_BYTES;
+      iovecs.set(i, buffersAt + i * strideBytes, bufferBytes);
+      slab.setAddress(header, this.#namesAt + i * NAME_BYTES);
+      slab.setAddress(header + IOVEC_AT, iovecs.at + i * IOVEC_BYTES);
+      slab.setAddress(header + CONTROL_AT, this.#controlsAt + i * CMSG_BYTES);
+      this.#view.setUint32(header + IOVEC_COUNT_AT, 1, true);
+    }
+    this.rearm(count);
+  }
+
+  /** Makes the first `count` messages ready for the next call: the kernel writes over the lengths. */
+  rearm(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const header = this.#headersAt + i * HEADER_BYTES;
+      this.#view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN_BYTES, true);
+      this.#view.setUint32(header + CONTROL_LENGTH_AT, CMSG_BYTES, true);
+    }
+  }
+
+  /** The sender's IPv4 address as a big-endian word, signed. */
+  source(i: number): number {
+    return this.#view.getInt32(this.#namesAt + i * NAME_BYTES + 4);
+  }
+
+  /** Octets received. */
+  length(i: number): number {
+    return this.#view.getUint32(this.#headersAt + i * HEADER_BYTES + LENGTH_AT, true);
+  }
+
+  /** Size of the pieces that UDP_GRO put together, the last of which may be shorter; the whole length if it did not. */
+  segmentBytes(i: number): number {
+    const controlLength = this.#view.getUint32(this.#headersAt + i * HEADER_BYTES + CONTROL_LENGTH_AT, true);
+    const control = this.#controlsAt + i * CMSG_BYTES;
+    const isGro =
+      controlLength >= UDP_GRO_LENGTH &&
+      this.#view.getUint32(control + CMSG_LEVEL_AT, true) === SOL_UDP &&
+      this.#view.getUint32(control + CMSG_TYPE_AT, true) === UDP_GRO;
+    const bytes = isGro ? this.#view.getUint32(control + CMSG_VALUE_AT, true) : 0;
+    return bytes === 0 ? this.length(i) : bytes;
+  }
+
+  isTruncated(i: number): boolean {
+    return (this.#view.getUint32(this.#headersAt + i * HEADER_BYTES + FLAGS_AT, true) & MSG_TRUNC) !== 0;
+  }
+}
+
+/**
+ * `count` messages to send, each with an IPv4 name and a span of a common array of `count` buffers. What is gathered in a message leaves
+ * as datagrams of one size that the kernel cuts (UDP_SEGMENT), so that the way through the stack is gone once for all of them.
+ */
+export class SendArray {
   /** Addresses of the headers: give the kernel `headers.at(first)`. */
   readonly headers: AddressTable;
   readonly #slab: Slab;
   readonly #headersAt: number;
-  readonly #iovecsAt: number;
   readonly #namesAt: number;
+  readonly #controlsAt: number;
+  readonly #buffers: Gather;
 
-  /** @param port UDP port written into every name, for sending */
-  constructor(slab: Slab, count: number, port = 0) {
+  /** @param port UDP port written into every name */
+  constructor(slab: Slab, count: number, port: number) {
     this.#slab = slab;
     this.#headersAt = slab.allocate(count * HEADER_BYTES);
-    this.#iovecsAt = slab.allocate(count * IOVEC_BYTES);
     this.#namesAt = slab.allocate(count * NAME_BYTES);
+    this.#controlsAt = slab.allocate(count * CMSG_BYTES);
+    this.#buffers = new Gather(slab, count);
     this.headers = slab.addresses(this.#headersAt, HEADER_BYTES, count);
     const { view } = slab;
     for (let i = 0; i < count; i++) {
       const header = this.#headersAt + i * HEADER_BYTES;
       const name = this.#namesAt + i * NAME_BYTES;
-      setAddress(view, header, slab.address(name));
+      const control = this.#controlsAt + i * CMSG_BYTES;
+      slab.setAddress(header, name);
+      slab.setAddress(header + CONTROL_AT, control);
       view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN_BYTES, true);
-      setAddress(view, header + IOVEC_AT, slab.address(this.#iovecsAt + i * IOVEC_BYTES));
-      view.setUint32(header + IOVEC_COUNT_AT, 1, true);
       view.setUint16(name, AF_INET, true);
       view.setUint16(name + 2, port);
+      view.setUint32(control, UDP_SEGMENT_LENGTH, true);
+      view.setUint32(control + CMSG_LEVEL_AT, SOL_UDP, true);
+      view.setUint32(control + CMSG_TYPE_AT, UDP_SEGMENT, true);
     }
   }
 
-  /** Points message `i` at `length` octets from slab offset `at`. */
+  /** Points buffer `i` at `length` octets from slab offset `at`. */
   setBuffer(i: number, at: number, length: number): void {
-    const iovec = this.#iovecsAt + i * IOVEC_BYTES;
-    setAddress(this.#slab.view, iovec, this.#slab.address(at));
-    this.#slab.view.setUint32(iovec + 8, length, true);
+    this.#buffers.set(i, at, length);
   }
 
-  /** @param address IPv4 address as a big-endian word, signed or not */
-  setDestination(i: number, address: number): void {
-    this.#slab.view.setInt32(this.#namesAt + i * NAME_BYTES + 4, address);
-  }
-
-  /** Slab offset of message `i`'s name. */
-  nameAt(i: number): number {
-    return this.#namesAt + i * NAME_BYTES;
-  }
-
-  /** Slab offset of message `i`'s iovec; those of the following messages come right behind it. */
-  iovecAt(i: number): number {
-    return this.#iovecsAt + i * IOVEC_BYTES;
-  }
-
-  /** The sender's IPv4 address as a big-endian word, signed. */
-  source(i: number): number {
-    return this.#slab.view.getInt32(this.#namesAt + i * NAME_BYTES + 4);
-  }
-
-  /** Octets received or sent. */
-  length(i: number): number {
-    return this.#slab.view.getUint32(this.#headersAt + i * HEADER_BYTES + LENGTH_AT, true);
-  }
-
-  isTruncated(i: number): boolean {
-    return (this.#slab.view.getUint32(this.#headersAt + i * HEADER_BYTES + FLAGS_AT, true) & MSG_TRUNC) !== 0;
-  }
-}
-
-/**
- * Headers that gather runs of a MessageArray's messages: each run leaves as one message, which the kernel cuts into datagrams again
- * (UDP_SEGMENT, udp(7)), so that the way through the stack is gone once for all of them.
- */
-export class RunArray {
-  /** Addresses of the headers: give the kernel `headers.at(first)`. */
-  readonly headers: AddressTable;
-  readonly #slab: Slab;
-  readonly #messages: MessageArray;
-  readonly #headersAt: number;
-  readonly #controlsAt: number;
-
-  constructor(slab: Slab, count: number, messages: MessageArray) {
-    this.#slab = slab;
-    this.#messages = messages;
-    this.#headersAt = slab.allocate(count * HEADER_BYTES);
-    this.#controlsAt = slab.allocate(count * CMSG_BYTES);
-    this.headers = slab.addresses(this.#headersAt, HEADER_BYTES, count);
-    const { view } = slab;
-    for (let i = 0; i < count; i++) {
-      const header = this.#headersAt + i * HEADER_BYTES;
-      const control = this.#controlsAt + i * CMSG_BYTES;
-      view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN_BYTES, true);
-      setAddress(view, header + CONTROL_AT, slab.address(control));
-      view.setUint32(control, CMSG_LENGTH, true);
-      view.setUint32(control + 8, SOL_UDP, true);
-      view.setUint32(control + 12, UDP_SEGMENT, true);
-    }
-  }
-
-  /** Makes run `i` of `count` messages from `first` on: all of `segmentBytes`, the last at most, and to the destination of the first. */
-  set(i: number, first: number, count: number, segmentBytes: number): void {
+  /** Makes message `i` of `count` buffers from `first` on. @param destination IPv4 address as a big-endian word, signed or not */
+  setMessage(i: number, destination: number, first: number, count: number): void {
     const { view } = this.#slab;
     const header = this.#headersAt + i * HEADER_BYTES;
-    setAddress(view, header, this.#slab.address(this.#messages.nameAt(first)));
-    setAddress(view, header + IOVEC_AT, this.#slab.address(this.#messages.iovecAt(first)));
+    view.setInt32(this.#namesAt + i * NAME_BYTES + 4, destination);
+    this.#slab.setAddress(header + IOVEC_AT, this.#buffers.at + first * IOVEC_BYTES);
     view.setUint32(header + IOVEC_COUNT_AT, count, true);
-    view.setUint32(header + CONTROL_LENGTH_AT, count > 1 ? CMSG_BYTES : 0, true);
+  }
+
+  /** Has the kernel cut message `i` into datagrams of `segmentBytes`, the last at most; 0: it is one datagram. */
+  setSegments(i: number, segmentBytes: number): void {
+    const { view } = this.#slab;
+    view.setUint32(this.#headersAt + i * HEADER_BYTES + CONTROL_LENGTH_AT, segmentBytes === 0 ? 0 : CMSG_BYTES, true);
     view.setUint16(this.#controlsAt + i * CMSG_BYTES + CMSG_VALUE_AT, segmentBytes, true);
   }
 }
 
-/** One struct iovec, for writev of one buffer whose address is never boxed. */
-export class SingleIovec {
-  /** Give the kernel this address and a count of 1. */
-  readonly address: Address;
+/** An array of struct iovec, for readv and writev. */
+export class Gather {
+  /** Slab offset of the first. */
+  readonly at: number;
   readonly #slab: Slab;
-  readonly #at: number;
+  readonly #addresses: AddressTable;
 
-  constructor(slab: Slab) {
+  constructor(slab: Slab, count: number) {
     this.#slab = slab;
-    this.#at = slab.allocate(IOVEC_BYTES);
-    this.address = slab.address(this.#at);
+    this.at = slab.allocate(count * IOVEC_BYTES);
+    this.#addresses = slab.addresses(this.at, IOVEC_BYTES, 1);
   }
 
-  set(at: number, length: number): void {
-    setAddress(this.#slab.view, this.#at, this.#slab.address(at));
-    this.#slab.view.setUint32(this.#at + 8, length, true);
+  /** Give the kernel this address. */
+  get address(): Address {
+    return this.#addresses.at(0);
   }
-}
 
-/** Writes a 64-bit address as two words, without a BigInt. User addresses are below 2^47, so a double holds them exactly. */
-function setAddress(view: DataView, at: number, address: number): void {
-  view.setUint32(at, address >>> 0, true);
-  view.setUint32(at + 4, address / 0x1_0000_0000, true);
+  /** Points buffer `i` at `length` octets from slab offset `at`. */
+  set(i: number, at: number, length: number): void {
+    const iovec = this.at + i * IOVEC_BYTES;
+    this.#slab.setAddress(iovec, at);
+    this.#slab.view.setUint32(iovec + 8, length, true);
+  }
 }

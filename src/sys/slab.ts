@@ -14,6 +14,9 @@ export class Slab {
   readonly view: DataView;
   readonly bytes: Uint8Array;
   readonly #base: Address;
+  /** The base again, as its low 16 bits and the 32 above: small integers, whatever the compiler makes of doubles. */
+  readonly #baseLow: number;
+  readonly #baseHigh: number;
   #used = CACHE_LINE_BYTES;
 
   /** @param size octets; reserved, but touched only where used */
@@ -23,6 +26,8 @@ export class Slab {
     this.view = new DataView(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
     this.#base = addressOf(this.bytes);
+    this.#baseLow = this.#base % 0x1_0000;
+    this.#baseHigh = (this.#base - this.#baseLow) / 0x1_0000;
   }
 
   /** Offset of `size` fresh zero octets on a cache line of their own. */
@@ -36,6 +41,14 @@ export class Slab {
   /** The address of an offset, for the kernel. A fresh double: not for the packet path, see `addresses`. */
   address(at: number): Address {
     return this.#base + at;
+  }
+
+  /** Writes the address of slab offset `to` at offset `at`, as the kernel reads it. Addresses of user space are below 2^47. */
+  setAddress(at: number, to: number): void {
+    const low = this.#baseLow + (to & 0xffff);
+    this.view.setUint16(at, low, true);
+    this.view.setUint32(at + 2, this.#baseHigh + (to >>> 16) + (low >>> 16), true);
+    this.view.setUint16(at + 6, 0, true);
   }
 
   /**

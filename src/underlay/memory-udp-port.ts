@@ -1,9 +1,13 @@
 import type { RemoteTable } from '../fdb/remotes.ts';
+import { MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { Slab } from '../sys/slab.ts';
 import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
 
-const SLOT_BYTES = 2_048;
+const SLOT_BYTES = 66_048;
+
+/** As the kernel's port: room for the datagrams of super-frames between two flushes. */
+const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 
 interface SentDatagram {
   readonly vni: number;
@@ -13,30 +17,43 @@ interface SentDatagram {
   readonly payload: Uint8Array;
 }
 
+interface Arrival {
+  readonly source: number;
+  readonly payload: Uint8Array;
+  readonly segmentBytes: number;
+}
+
 /** An underlay in memory: what `inject` puts in is received, what is sent is kept in `sent` once flushed. */
 export class MemoryUdpPort implements UdpPort {
   readonly sent: SentDatagram[] = [];
   readonly #slab: Slab;
   readonly #remotes: RemoteTable;
   readonly #slotsAt: number;
-  readonly #waiting = new Map<number, { source: number; payload: Uint8Array }[]>();
+  readonly #areaAt: number;
+  readonly #waiting = new Map<number, Arrival[]>();
   readonly #groups = new Map<number, number>();
-  #received: { source: number; payload: Uint8Array }[] = [];
+  #received: Arrival[] = [];
   #queued: (Omit<SentDatagram, 'payload'> & { at: number; length: number })[] = [];
+  #areaUsed = 0;
 
   constructor(slab: Slab, remotes: RemoteTable) {
     this.#slab = slab;
     this.#remotes = remotes;
     this.#slotsAt = slab.allocate(DATAGRAM_BATCH * SLOT_BYTES);
+    this.#areaAt = slab.allocate(SEGMENT_AREA_BYTES);
   }
 
   addSocket(socket: number, group: number): void {
     this.#groups.set(socket, group);
   }
 
-  /** A datagram that arrives at a socket from an IPv4 address; at most SLOT_BYTES less the headroom. */
-  inject(socket: number, source: number, payload: Uint8Array): void {
-    this.#waiting.set(socket, [...(this.#waiting.get(socket) ?? []), { source, payload }]);
+  /**
+   * A datagram that arrives at a socket from an IPv4 address.
+   *
+   * @param segmentBytes what UDP_GRO would say of it
+   */
+  inject(socket: number, source: number, payload: Uint8Array, segmentBytes = payload.length): void {
+    this.#waiting.set(socket, [...(this.#waiting.get(socket) ?? []), { source, payload, segmentBytes }]);
   }
 
   receive(socket: number): number {
@@ -53,6 +70,10 @@ export class MemoryUdpPort implements UdpPort {
     return this.#received[i]?.payload.length ?? 0;
   }
 
+  segmentBytes(i: number): number {
+    return this.#received[i]?.segmentBytes ?? 0;
+  }
+
   source(i: number): number {
     return this.#received[i]?.source ?? 0;
   }
@@ -61,15 +82,30 @@ export class MemoryUdpPort implements UdpPort {
     return this.#groups.get(socket) ?? NO_GROUP;
   }
 
-  toRemote(segment: Segment, remote: number, at: number, length: number, flow: number): void {
-    this.#queued.push({ vni: segment.vni, destination: this.#remotes.word(remote, 3), flow, at, length });
+  toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void {
+    const to = { vni: segment.vni, destination: this.#remotes.word(remote, 3), flow };
+    this.#queue(to, at, length, datagramBytes);
   }
 
-  toGroup(segment: Segment, at: number, length: number, flow: number): void {
-    this.#queued.push({ vni: segment.vni, destination: segment.groupAddress, flow, at, length });
+  toGroup(segment: Segment, at: number, length: number, datagramBytes: number, flow: number): void {
+    this.#queue({ vni: segment.vni, destination: segment.groupAddress, flow }, at, length, datagramBytes);
+  }
+
+  #queue(to: Omit<SentDatagram, 'payload'>, at: number, length: number, datagramBytes: number): void {
+    for (let offset = 0; offset < length; offset += datagramBytes) {
+      this.#queued.push({ ...to, at: at + offset, length: Math.min(datagramBytes, length - offset) });
+    }
+  }
+
+  reserve(bytes: number): number {
+    if (this.#areaUsed + bytes > SEGMENT_AREA_BYTES) this.flush();
+    const at = this.#areaAt + this.#areaUsed;
+    this.#areaUsed += bytes;
+    return at;
   }
 
   flush(): void {
+    this.#areaUsed = 0;
     for (const { at, length, ...datagram } of this.#queued) {
       this.sent.push({ ...datagram, payload: this.#slab.bytes.slice(at, at + length) });
     }

@@ -1,165 +1,191 @@
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
+import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import type { Segment } from '../segment/segment.ts';
 import { errno, sendmmsg } from '../sys/libc.ts';
-import { MessageArray, RunArray } from '../sys/mmsg.ts';
+import { SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { drainErrorQueue } from '../sys/udp-socket.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
-/** Datagrams that one source port holds before it must be flushed: all that one read of a TAP can bring. */
-const QUEUE_DATAGRAMS = 64;
+/** Messages that one source port holds before it must be flushed: all that one read of a TAP can bring. */
+export const QUEUE_MESSAGES = 64;
 
 const MSG_DONTWAIT = 0x40;
 
-/** Whether runs of datagrams leave as one send. Shared by the queues of a worker: what one path cannot do is switched off for all. */
-export class Segmentation {
-  readonly #onOff: (error: number) => void;
-  #isOn = true;
-
-  /** @param onOff told once, with the errno that the kernel gave */
-  constructor(onOff: (error: number) => void) {
-    this.#onOff = onOff;
-  }
-
-  get isOn(): boolean {
-    return this.#isOn;
-  }
-
-  switchOff(error: number): void {
-    if (!this.#isOn) return;
-    this.#isOn = false;
-    this.#onOff(error);
-  }
-}
-
 /**
- * The queue of one source port: datagrams laid out in the slab, sent by one sendmmsg. Consecutive datagrams of equal length to one
- * destination, the last of them perhaps shorter, leave as one message that the kernel cuts (UDP_SEGMENT).
+ * The queue of one source port, sent by one sendmmsg. Consecutive datagrams of equal length to one destination, the last of them perhaps
+ * shorter, make one message that the kernel cuts (UDP_SEGMENT).
  */
 export class SendQueue {
   readonly #fd: number;
   readonly #counters: Counters;
-  readonly #datagrams: MessageArray;
-  /** Of each datagram: segment index and octets for the counters, destination to find runs by. */
-  readonly #segments = new Int32Array(QUEUE_DATAGRAMS);
-  readonly #lengths = new Int32Array(QUEUE_DATAGRAMS);
-  readonly #destinations = new Int32Array(QUEUE_DATAGRAMS);
-  readonly #runs: RunArray;
-  /** Datagrams of each run. */
-  readonly #runLengths = new Int32Array(QUEUE_DATAGRAMS);
-  readonly #segmentation: Segmentation;
-  #count = 0;
+  readonly #segmentation: OffloadSwitch;
+  readonly #messages: SendArray;
+  /** One datagram each, for what the kernel did not take as a run. Shared by all queues of a worker. */
+  readonly #singles: SendArray;
+  /** Of each buffer: where and how long. */
+  readonly #bufferAt = new Int32Array(QUEUE_MESSAGES);
+  readonly #bufferBytes = new Int32Array(QUEUE_MESSAGES);
+  /** Of each message: its buffers, segment index, destination, octets, and the size of its datagrams. */
+  readonly #firsts = new Int32Array(QUEUE_MESSAGES + 1);
+  readonly #segments = new Int32Array(QUEUE_MESSAGES);
+  readonly #destinations = new Int32Array(QUEUE_MESSAGES);
+  readonly #bytes = new Int32Array(QUEUE_MESSAGES);
+  readonly #datagramBytes = new Int32Array(QUEUE_MESSAGES);
+  #messageCount = 0;
+  #bufferCount = 0;
 
-  /** @param port destination UDP port */
-  constructor(slab: Slab, fd: number, port: number, counters: Counters, segmentation: Segmentation) {
+  /**
+   * @param port destination UDP port
+   * @param singles QUEUE_MESSAGES messages for the same port
+   */
+  constructor(
+    slab: Slab,
+    fd: number,
+    port: number,
+    { counters, segmentation, singles }: { counters: Counters; segmentation: OffloadSwitch; singles: SendArray },
+  ) {
     this.#fd = fd;
     this.#counters = counters;
     this.#segmentation = segmentation;
-    this.#datagrams = new MessageArray(slab, QUEUE_DATAGRAMS, port);
-    this.#runs = new RunArray(slab, QUEUE_DATAGRAMS, this.#datagrams);
+    this.#messages = new SendArray(slab, QUEUE_MESSAGES, port);
+    this.#singles = singles;
   }
 
   get isEmpty(): boolean {
-    return this.#count === 0;
+    return this.#messageCount === 0;
   }
 
-  /** @param destination IPv4 address as a big-endian word */
-  push(segment: Segment, destination: number, at: number, length: number): void {
-    if (this.#count === QUEUE_DATAGRAMS) this.flush();
-    const i = this.#count++;
-    this.#datagrams.setBuffer(i, at, length);
-    this.#datagrams.setDestination(i, destination);
-    this.#segments[i] = segment.index;
-    this.#lengths[i] = length;
-    this.#destinations[i] = destination;
+  /**
+   * Queues datagrams that stand one behind the other.
+   *
+   * @param destination IPv4 address as a big-endian word
+   * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
+   * @param datagramBytes of each but the last, which may be shorter; MAX_UDP_SEGMENTS of them at most
+   */
+  push(segment: Segment, destination: number, at: number, length: number, datagramBytes: number): void {
+    if (this.#segmentation.isOn) {
+      this.#add(segment.index, destination, at, length, datagramBytes);
+      return;
+    }
+    for (let offset = 0; offset < length; offset += datagramBytes) {
+      const bytes = Math.min(datagramBytes, length - offset);
+      this.#add(segment.index, destination, at + offset, bytes, bytes);
+    }
   }
 
   flush(): void {
-    if (this.#segmentation.isOn) this.#sendRuns();
-    else this.#sendSingly(0, this.#count);
-    this.#count = 0;
-  }
-
-  #sendRuns(): void {
-    const runCount = this.#gatherRuns();
-    let run = 0;
-    let first = 0;
-    while (run < runCount) {
-      const sent = sendmmsg(this.#fd, this.#runs.headers.at(run), runCount - run, MSG_DONTWAIT);
-      for (let i = 0; i < sent; i++) {
-        const length = this.#runLengths[run++] as number;
-        this.#countSent(first, length);
-        first += length;
-      }
-      if (sent > 0 || errno() === ERRNO.EINTR) continue;
-      // Whatever it is about this run, its datagrams one by one tell which are to blame.
-      const error = errno();
-      const length = this.#runLengths[run++] as number;
-      const passed = this.#sendSingly(first, length);
-      const isRefusal = error === ERRNO.EIO || error === ERRNO.EINVAL;
-      if (length > 1 && isRefusal && passed === length) this.#segmentation.switchOff(error);
-      first += length;
+    const count = this.#messageCount;
+    for (let i = 0; i < count; i++) {
+      const first = this.#firsts[i] as number;
+      this.#messages.setMessage(i, this.#destinations[i] as number, first, (this.#firsts[i + 1] as number) - first);
+      const isRun = (this.#bytes[i] as number) > (this.#datagramBytes[i] as number);
+      this.#messages.setSegments(i, isRun ? (this.#datagramBytes[i] as number) : 0);
     }
-  }
-
-  /** Finds the runs from the first datagram to the last, in order. How many there are. */
-  #gatherRuns(): number {
-    let runCount = 0;
-    for (let first = 0; first < this.#count; ) {
-      const segmentBytes = this.#lengths[first] as number;
-      const destination = this.#destinations[first];
-      let room = MAX_UDP_PAYLOAD_BYTES - segmentBytes;
-      let end = first + 1;
-      // A shorter datagram ends its run.
-      while (end < this.#count && end - first < MAX_UDP_SEGMENTS && this.#lengths[end - 1] === segmentBytes) {
-        const length = this.#lengths[end] as number;
-        if (length > segmentBytes || length > room || this.#destinations[end] !== destination) break;
-        room -= length;
-        end++;
-      }
-      this.#runs.set(runCount, first, end - first, segmentBytes);
-      this.#runLengths[runCount++] = end - first;
-      first = end;
+    for (let next = 0; next < count; ) {
+      const sent = sendmmsg(this.#fd, this.#messages.headers.at(next), count - next, MSG_DONTWAIT);
+      for (let i = 0; i < sent; i++) this.#countSent(next++);
+      // Whatever it is about this message, its datagrams one by one tell which are to blame.
+      if (sent <= 0 && errno() !== ERRNO.EINTR) this.#sendSingly(next++, errno());
     }
-    return runCount;
+    this.#messageCount = 0;
+    this.#bufferCount = 0;
   }
 
-  /** Sends datagrams each by itself; those that cannot be sent are counted as dropped. How many were sent. */
-  #sendSingly(start: number, count: number): number {
-    const end = start + count;
-    let first = start;
-    let passed = 0;
+  #add(segment: number, destination: number, at: number, length: number, datagramBytes: number): void {
+    if (this.#bufferCount === QUEUE_MESSAGES) this.flush();
+    const buffer = this.#bufferCount++;
+    this.#bufferAt[buffer] = at;
+    this.#bufferBytes[buffer] = length;
+    this.#messages.setBuffer(buffer, at, length);
+    const last = this.#messageCount - 1;
+    if (last >= 0 && this.#continues(last, segment, destination, length, datagramBytes)) {
+      this.#bytes[last] = (this.#bytes[last] as number) + length;
+    } else {
+      const i = this.#messageCount++;
+      this.#firsts[i] = buffer;
+      this.#segments[i] = segment;
+      this.#destinations[i] = destination;
+      this.#bytes[i] = length;
+      this.#datagramBytes[i] = datagramBytes;
+    }
+    this.#firsts[this.#messageCount] = buffer + 1;
+  }
+
+  /** Whether datagrams can leave with message `i`. One that ends in a shorter datagram is complete. */
+  #continues(i: number, segment: number, destination: number, length: number, datagramBytes: number): boolean {
+    const size = this.#datagramBytes[i] as number;
+    const bytes = (this.#bytes[i] as number) + length;
+    return (
+      this.#segmentation.isOn &&
+      this.#destinations[i] === destination &&
+      this.#segments[i] === segment &&
+      (datagramBytes === size || length < size) &&
+      (this.#bytes[i] as number) % size === 0 &&
+      bytes <= MAX_UDP_PAYLOAD_BYTES &&
+      bytes <= size * MAX_UDP_SEGMENTS
+    );
+  }
+
+  /** Sends the datagrams of message `i` each by itself; those that cannot be sent are counted as dropped. @param error why not together */
+  #sendSingly(i: number, error: number): void {
+    const count = this.#layOutSingles(i);
+    const segment = this.#segments[i] as number;
+    let dropped = 0;
     let isRetry = false;
-    while (first < end) {
-      const sent = sendmmsg(this.#fd, this.#datagrams.headers.at(first), end - first, MSG_DONTWAIT);
+    for (let next = 0; next < count; ) {
+      const sent = sendmmsg(this.#fd, this.#singles.headers.at(next), count - next, MSG_DONTWAIT);
       if (sent > 0) {
-        this.#countSent(first, sent);
-        passed += sent;
-        first += sent;
+        for (let single = next; single < next + sent; single++) this.#countSingle(i, single);
+        next += sent;
         isRetry = false;
         continue;
       }
-      const error = errno();
-      if (error === ERRNO.EINTR) continue;
+      const reason = errno();
+      if (reason === ERRNO.EINTR) continue;
       // The error may be an ICMP answer to an earlier datagram, to whomever that was: take it off and send this one again.
       if (!isRetry && drainErrorQueue(this.#fd)) {
         isRetry = true;
         continue;
       }
-      this.#counters.txDropped(this.#segments[first] as number, dropReason(error));
-      first++;
+      this.#counters.txDropped(segment, dropReason(reason));
+      dropped++;
+      next++;
       isRetry = false;
     }
-    return passed;
+    const isRefusal = error === ERRNO.EIO || error === ERRNO.EINVAL;
+    if (count > 1 && isRefusal && dropped === 0) this.#segmentation.switchOff(error);
   }
 
-  #countSent(first: number, count: number): void {
-    for (let i = first; i < first + count; i++) {
-      this.#counters.sent(this.#segments[i] as number, (this.#lengths[i] as number) - VXLAN_HEADER_BYTES);
+  /** Makes a message of each datagram of message `i`. How many. */
+  #layOutSingles(i: number): number {
+    const size = this.#datagramBytes[i] as number;
+    let count = 0;
+    for (let buffer = this.#firsts[i] as number; buffer < (this.#firsts[i + 1] as number); buffer++) {
+      const at = this.#bufferAt[buffer] as number;
+      const length = this.#bufferBytes[buffer] as number;
+      for (let offset = 0; offset < length; offset += size) {
+        this.#singles.setBuffer(count, at + offset, Math.min(size, length - offset));
+        this.#singles.setMessage(count, this.#destinations[i] as number, count, 1);
+        this.#singles.setSegments(count++, 0);
+      }
     }
+    return count;
+  }
+
+  #countSent(i: number): void {
+    const bytes = this.#bytes[i] as number;
+    const packets = Math.ceil(bytes / (this.#datagramBytes[i] as number));
+    this.#counters.sent(this.#segments[i] as number, bytes - packets * VXLAN_HEADER_BYTES, packets);
+  }
+
+  #countSingle(i: number, single: number): void {
+    const size = this.#datagramBytes[i] as number;
+    const bytes = Math.min(size, (this.#bytes[i] as number) - single * size);
+    this.#counters.sent(this.#segments[i] as number, bytes - VXLAN_HEADER_BYTES, 1);
   }
 }
 

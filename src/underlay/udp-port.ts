@@ -1,6 +1,6 @@
 import type { DatagramSink } from '../forward/send.ts';
 
-/** Datagrams that one `receive` brings at most. */
+/** Messages that one `receive` brings at most. */
 export const DATAGRAM_BATCH = 32;
 
 /** Room in front of a datagram, so that the inner frame stands on 16 octets and its vnet header fits before it. */
@@ -12,11 +12,12 @@ export interface UdpPort extends DatagramSink {
   receive(socket: number): number;
   /** Where the UDP payload of datagram `i` begins in the slab. */
   datagramAt(i: number): number;
+  /** Octets of message `i`: one datagram, or what UDP_GRO put together. */
   datagramBytes(i: number): number;
+  /** Size of the datagrams that UDP_GRO put together in message `i`, as it says; the last may be shorter. */
+  segmentBytes(i: number): number;
   /** Outer source address of datagram `i`: IPv4 as a big-endian word, signed. */
   source(i: number): number;
   /** Number of the group whose socket this is, or NO_GROUP. */
   groupOf(socket: number): number;
-  /** Sends all that is queued; the buffers are then the caller's again. What could not be sent is counted as dropped. */
-  flush(): void;
 }

@@ -40,12 +40,3 @@ export function pseudoHeaderSum(
   const addresses = ipVersion === 4 ? sumOctets(view, networkAt + 12, 8) : sumOctets(view, networkAt + 8, 32);
   return foldSum(addresses + protocol + length);
 }
-
-/**
- * Finishes a partial checksum: the field at `start + offset` holds the pseudo-header sum; what is stored is the complement of the sum
- * from `start` to `end`. A result of zero is written 0xffff, since zero means "none" to UDP (RFC 768).
- */
-export function completeChecksum(view: DataView, start: number, end: number, offset: number): void {
-  const checksum = ~foldSum(sumOctets(view, start, end - start)) & 0xffff;
-  view.setUint16(start + offset, checksum === 0 ? 0xffff : checksum);
-}

@@ -9,11 +9,15 @@ export const IP_PROTOCOL = { tcp: 6, udp: 17 } as const;
 export const TCP_CHECKSUM_AT = 16;
 export const UDP_CHECKSUM_AT = 6;
 
+/** Where the TCP flags stand, and those that the offloads treat by themselves (RFC 9293 §3.1, RFC 3168 §6.1). */
+export const TCP_FLAGS_AT = 13;
+export const TCP_FLAG = { fin: 0x01, psh: 0x08, ack: 0x10, cwr: 0x80 } as const;
+
 export const TCP_MIN_HEADER_BYTES = 20;
 export const UDP_HEADER_BYTES = 8;
 
-const IPV4_MIN_HEADER_BYTES = 20;
-const IPV6_HEADER_BYTES = 40;
+export const IPV4_MIN_HEADER_BYTES = 20;
+export const IPV6_HEADER_BYTES = 40;
 const MAX_VLAN_TAGS = 2;
 
 /** Filled by `locateHeaders`; owned and reused by the caller. Offsets are from the start of the buffer. */

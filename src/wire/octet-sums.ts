@@ -23,3 +23,12 @@ export function portableSums(bytes: Uint8Array): OctetSums {
     },
   };
 }
+
+/**
+ * Finishes a partial checksum: the field at `start + offset` holds the pseudo-header sum; what is stored is the complement of the sum
+ * from `start` to `end`. A result of zero is written 0xffff, since zero means "none" to UDP (RFC 768).
+ */
+export function completeChecksum(view: DataView, sums: OctetSums, start: number, end: number, offset: number): void {
+  const checksum = ~sums.sum(start, end - start) & 0xffff;
+  view.setUint16(start + offset, checksum === 0 ? 0xffff : checksum);
+}

@@ -15,7 +15,8 @@ export const VNET_HDR_BYTES = 10;
 /** The checksum from csum_start on is left to the receiver of the frame; the field holds the pseudo-header sum. */
 const NEEDS_CSUM = 1;
 
-export const GSO_TYPE = { none: 0, tcpv4: 1, tcpv6: 4, ecn: 0x80 } as const;
+/** `ecn` is a flag beside a TCP type: the first segment alone carries CWR. */
+export const GSO_TYPE = { none: 0, tcpv4: 1, tcpv6: 4, udp: 5, ecn: 0x80 } as const;
 
 export function needsChecksum(view: DataView, at: number): boolean {
   return (view.getUint8(at) & NEEDS_CSUM) !== 0;
@@ -27,6 +28,15 @@ export function checksumStart(view: DataView, at: number): number {
 
 export function checksumOffset(view: DataView, at: number): number {
   return view.getUint16(at + 8, true);
+}
+
+/** One of GSO_TYPE without `ecn`; not `none`: the frame is a super-frame, to be cut into segments of `gsoSize` payload each. */
+export function gsoType(view: DataView, at: number): number {
+  return view.getUint8(at + 1) & ~GSO_TYPE.ecn;
+}
+
+export function gsoSize(view: DataView, at: number): number {
+  return view.getUint16(at + 4, true);
 }
 
 /** A frame that is finished: nothing is left to the receiver. */

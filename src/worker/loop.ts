@@ -1,12 +1,12 @@
 import type { SourceAddress } from '../fdb/fdb.ts';
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
-import { FORWARDED } from '../forward/drop-reason.ts';
+import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
 import { type ReceivePath, receive } from '../forward/receive.ts';
 import { type SendPath, send } from '../forward/send.ts';
+import { classifyTrain, TRAIN } from '../offload/train.ts';
 import { TAP_GONE, type TapPort } from '../overlay/tap-port.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import type { UdpPort } from '../underlay/udp-port.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** What one worker forwards between. */
 export interface Ports {
@@ -20,17 +20,49 @@ export interface Ports {
 
 /** Forwards one batch of a socket's datagrams to the TAPs. @param now tenths of a second */
 export function forwardDatagrams(ports: Ports, socket: number, now: number): void {
-  const { underlay, counters, receivePath } = ports;
+  const { underlay, taps, receivePath } = ports;
   const group = underlay.groupOf(socket);
   const count = underlay.receive(socket);
   for (let i = 0; i < count; i++) {
+    const at = underlay.datagramAt(i);
     const length = underlay.datagramBytes(i);
+    const segmentBytes = underlay.segmentBytes(i);
     setIpv4Source(receivePath.source, underlay.source(i));
-    const verdict = receive(receivePath, underlay.datagramAt(i), length, group, now);
-    const segment = receivePath.segment?.index ?? NO_SEGMENT;
-    if (verdict === FORWARDED) counters.received(segment, length - VXLAN_HEADER_BYTES);
-    else counters.rxDropped(segment, verdict);
+    if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
+    else forwardTrain(ports, at, length, segmentBytes, group, now);
   }
+  taps.flush();
+}
+
+/** What UDP_GRO gave as one message. */
+function forwardTrain(
+  ports: Ports,
+  at: number,
+  length: number,
+  segmentBytes: number,
+  group: number,
+  now: number,
+): void {
+  const { view, headers } = ports.receivePath;
+  const train = classifyTrain(view, at, length, segmentBytes, headers);
+  if (train === TRAIN.superFrame) forwardDatagram(ports, at, length, segmentBytes, group, now);
+  if (train === TRAIN.ambiguous) ports.counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
+  if (train !== TRAIN.datagrams) return;
+  for (let offset = 0; offset < length; offset += segmentBytes) {
+    forwardDatagram(ports, at + offset, Math.min(segmentBytes, length - offset), 0, group, now);
+  }
+}
+
+function forwardDatagram(
+  { counters, receivePath }: Ports,
+  at: number,
+  length: number,
+  segmentBytes: number,
+  group: number,
+  now: number,
+): void {
+  const verdict = receive(receivePath, at, length, segmentBytes, group, now);
+  if (verdict !== FORWARDED) counters.rxDropped(receivePath.segment?.index ?? NO_SEGMENT, verdict);
 }
 
 /** Forwards one batch of a TAP's frames to the underlay. Whether the TAP is still there. @param now tenths of a second */

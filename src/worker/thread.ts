@@ -2,15 +2,18 @@ import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { Counters } from '../forward/counters.ts';
 import { WORKER_WAIT_MS } from '../lib/limits.ts';
+import { OffloadSwitch } from '../offload/offload-switch.ts';
+import { newSuperFrame } from '../offload/split.ts';
 import { KernelTapPort } from '../overlay/kernel-tap-port.ts';
 import { SegmentMap } from '../segment/segment-map.ts';
 import { clearEventFd, Epoll } from '../sys/epoll.ts';
+import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { createClock } from './clock.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
-import type { NumberedOrder, Order, Report, WorkerSetup } from './messages.ts';
+import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSetup } from './messages.ts';
 
 /** The data-plane thread: blocks until a fd is readable, forwards a batch of it, and again. Nothing here touches the event loop. */
 
@@ -31,10 +34,9 @@ const slab = new Slab(SLAB_BYTES);
 const fdb = new Fdb(setup.fdbMemory, setup.owner);
 const counters = new Counters(setup.countersMemory);
 const segments = new SegmentMap();
-const taps = new KernelTapPort(slab);
-const underlay = new KernelUdpPort(slab, fdb.remotes, counters, setup.port, (error) =>
-  report({ kind: 'offload-off', offload: 'udpGso', error }),
-);
+const sums = octetSums(slab);
+const taps = new KernelTapPort(slab, sums, { counters, merging: offloadSwitch('udpGro') });
+const underlay = new KernelUdpPort(slab, fdb.remotes, counters, setup.port, offloadSwitch('udpGso'));
 const epoll = new Epoll(slab, EVENT_BATCH);
 const clock = createClock(setup.epochMs);
 const stop = new Int32Array(setup.stopMemory);
@@ -60,7 +62,7 @@ const ports = {
   segments,
   counters,
   receivePath,
-  sendPath: { view: slab.view, fdb, underlay, headers },
+  sendPath: { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() },
 };
 
 function run(): void {
@@ -101,7 +103,7 @@ function obey(order: Order): void {
       segments.apply(order.update);
       break;
     case 'add-tap':
-      taps.attach(order.tap, order.fd);
+      taps.attach(order.tap, order.fd, order.mergesUdp);
       epoll.add(order.fd, (order.tap << KIND_BITS) | TAP);
       break;
     case 'remove-tap':
@@ -127,6 +129,10 @@ function obey(order: Order): void {
 function removeTap(tap: number): void {
   const fd = taps.detach(tap);
   if (fd !== undefined) epoll.remove(fd);
+}
+
+function offloadSwitch(offload: WorkerOffload): OffloadSwitch {
+  return new OffloadSwitch(setup.offload[offload], (error) => report({ kind: 'offload-off', offload, error }));
 }
 
 function report(message: Report): void {

@@ -1,0 +1,142 @@
+import type { Counters } from '../forward/counters.ts';
+import { FORWARDED } from '../forward/drop-reason.ts';
+import type { FrameSink } from '../forward/receive.ts';
+import { MAX_RUN_FRAMES, MergeRun, mergeablePayload } from '../offload/merge.ts';
+import type { OffloadSwitch } from '../offload/offload-switch.ts';
+import { describeFrame } from '../offload/partial-frame.ts';
+import type { Segment } from '../segment/segment.ts';
+import type { Slab } from '../sys/slab.ts';
+import { ERRNO } from '../sys/sys-error.ts';
+import { IP_PROTOCOL, locateHeaders, newFrameHeaders } from '../wire/ip.ts';
+import type { OctetSums } from '../wire/octet-sums.ts';
+import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+
+/** Flows that are merged at the same time. When a further one comes, all runs are written. */
+const OPEN_RUNS = 16;
+
+/** Distance of the runs' vnet headers in the slab. */
+const VNET_STRIDE_BYTES = 16;
+
+/** Writes what a TAP's frame is gathered from. */
+export interface FrameWriter {
+  /** Sets piece `i` of the next frame; piece 0 is its vnet header. */
+  setPiece(i: number, at: number, length: number): void;
+  /** Writes the first `pieces` pieces as one frame. FORWARDED, or the errno why it could not. */
+  write(tap: number, pieces: number): number;
+  /** The RX_DROP reason that an errno of `write` stands for. */
+  dropReason(error: number): number;
+  /** Whether the TAP takes several UDP datagrams as one super-frame. */
+  takesUdpRuns(tap: number): boolean;
+}
+
+/** Frames on their way to the TAPs. Those of one flow that follow each other are written as one; order within a flow is kept. */
+export class FrameQueue implements FrameSink {
+  readonly #view: DataView;
+  readonly #writer: FrameWriter;
+  readonly #counters: Counters;
+  readonly #merging: OffloadSwitch;
+  readonly #runs: readonly MergeRun[];
+  /** vnet headers: one of each run, one for frames that are written at once. */
+  readonly #vnetAt: number;
+  readonly #headers = newFrameHeaders();
+
+  constructor(
+    slab: Slab,
+    sums: OctetSums,
+    { writer, counters, merging }: { writer: FrameWriter; counters: Counters; merging: OffloadSwitch },
+  ) {
+    this.#view = slab.view;
+    this.#writer = writer;
+    this.#counters = counters;
+    this.#merging = merging;
+    this.#runs = Array.from({ length: OPEN_RUNS }, () => new MergeRun(slab.view, sums));
+    this.#vnetAt = slab.allocate((OPEN_RUNS + 1) * VNET_STRIDE_BYTES);
+  }
+
+  deliver(segment: Segment, at: number, length: number, segmentBytes: number): void {
+    const { tap, index, tapMtuBytes } = segment;
+    const headers = this.#headers;
+    locateHeaders(this.#view, at, length, headers);
+    const payloadBytes = this.#merging.isOn ? mergeablePayload(this.#view, at, length, headers) : 0;
+    if (headers.transport === 0) {
+      // A fragment, say: it may belong to any of the flows.
+      this.flush();
+    } else {
+      const own = this.#runOf(tap, at);
+      if (own >= 0) {
+        if (payloadBytes > 0 && (this.#runs[own] as MergeRun).append(at, payloadBytes, headers)) return;
+        this.#write(own);
+      }
+    }
+    const takesUdpRuns = this.#writer.takesUdpRuns(tap);
+    const free =
+      payloadBytes > 0 && (headers.transport === IP_PROTOCOL.tcp || takesUdpRuns) ? this.#freeRun() : OPEN_RUNS;
+    const vnetAt = this.#vnetAt + free * VNET_STRIDE_BYTES;
+    const isFinished = describeFrame(this.#view, vnetAt, at, headers, tapMtuBytes, takesUdpRuns ? segmentBytes : 0);
+    if (isFinished && free !== OPEN_RUNS) {
+      (this.#runs[free] as MergeRun).open(index, tap, at, payloadBytes, headers);
+      return;
+    }
+    this.#count(index, length, 1, this.#writeFrame(tap, vnetAt, at, length));
+  }
+
+  flush(): void {
+    for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).count !== 0) this.#write(i);
+  }
+
+  #runOf(tap: number, at: number): number {
+    for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).isFlowOf(tap, at, this.#headers)) return i;
+    return -1;
+  }
+
+  #freeRun(): number {
+    for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).count === 0) return i;
+    this.flush();
+    return 0;
+  }
+
+  #write(i: number): void {
+    const run = this.#runs[i] as MergeRun;
+    const { tap, count, segmentIndex } = run;
+    const vnetAt = this.#vnetAt + i * VNET_STRIDE_BYTES;
+    if (count > 1) run.finish(vnetAt);
+    this.#writer.setPiece(0, vnetAt, VNET_HDR_BYTES);
+    for (let piece = 0; piece < count; piece++) {
+      this.#writer.setPiece(piece + 1, run.pieceAt[piece] as number, run.pieceBytes[piece] as number);
+    }
+    const error = this.#writer.write(tap, 1 + count);
+    if (error !== FORWARDED && count > 1) this.#writeSingly(run, vnetAt, error);
+    else this.#count(segmentIndex, count * run.headerBytes + run.payloadBytes, count, error);
+    run.count = 0;
+  }
+
+  /** Writes the frames of a run each by itself, and does without merging if that succeeds. @param error why not together */
+  #writeSingly(run: MergeRun, vnetAt: number, error: number): void {
+    run.unfinish(vnetAt);
+    let written = 0;
+    for (let piece = 0; piece < run.count; piece++) {
+      const headerBytes = piece === 0 ? 0 : run.headerBytes;
+      const at = (run.pieceAt[piece] as number) - headerBytes;
+      const length = (run.pieceBytes[piece] as number) + headerBytes;
+      const result = this.#writeFrame(run.tap, vnetAt, at, length);
+      if (result === FORWARDED) written++;
+      this.#count(run.segmentIndex, length, 1, result);
+    }
+    const isRefusal = error === ERRNO.EINVAL || error === ERRNO.EIO;
+    if (isRefusal && written === run.count) this.#merging.switchOff(error);
+  }
+
+  #writeFrame(tap: number, vnetAt: number, at: number, length: number): number {
+    this.#writer.setPiece(0, vnetAt, VNET_HDR_BYTES);
+    this.#writer.setPiece(1, at, length);
+    return this.#writer.write(tap, 2);
+  }
+
+  #count(segment: number, bytes: number, packets: number, error: number): void {
+    if (error === FORWARDED) this.#counters.received(segment, bytes, packets);
+    else this.#counters.rxDropped(segment, this.#writer.dropReason(error), packets);
+  }
+}
+
+/** Pieces of one frame at most: its vnet header and what is merged. */
+export const MAX_PIECES = 1 + MAX_RUN_FRAMES;
