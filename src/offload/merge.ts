@@ -221,9 +221,10 @@ export class MergeRun {
 
   /** Whether the checksums of a frame are right. A wrong one must reach its receiver, who drops the frame: merging would mend it. */
   #isSound(networkAt: number, transportAt: number, networkEnd: number): boolean {
-    const bytes = networkEnd - transportAt;
-    const pseudo = pseudoHeaderSum(this.#view, networkAt, this.#ipVersion, this.#transport, bytes);
-    if (foldSum(pseudo + this.#sums.sum(transportAt, bytes)) !== 0xffff) return false;
+    // The addresses of the pseudo-header stand right in front of the transport header.
+    const addressBytes = this.#ipVersion === 4 ? 8 : 32;
+    const sum = this.#sums.sum(transportAt - addressBytes, addressBytes + networkEnd - transportAt);
+    if (foldSum(sum + this.#transport + networkEnd - transportAt) !== 0xffff) return false;
     return this.#ipVersion === 6 || this.#sums.sum(networkAt, IPV4_MIN_HEADER_BYTES) === 0xffff;
   }
 

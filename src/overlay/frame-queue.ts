@@ -14,6 +14,8 @@ import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 /** Flows that are merged at the same time. When a further one comes, all runs are written. */
 const OPEN_RUNS = 16;
 
+const NONE = -1;
+
 /** Distance of the runs' vnet headers in the slab. */
 const VNET_STRIDE_BYTES = 16;
 
@@ -39,6 +41,8 @@ export class FrameQueue implements FrameSink {
   /** vnet headers: one of each run, one for frames that are written at once. */
   readonly #vnetAt: number;
   readonly #headers = newFrameHeaders();
+  /** The run that took the last frame. */
+  #last = 0;
 
   constructor(
     slab: Slab,
@@ -63,7 +67,7 @@ export class FrameQueue implements FrameSink {
       this.flush();
     } else {
       const own = this.#runOf(tap, at);
-      if (own >= 0) {
+      if (own !== NONE) {
         if (payloadBytes > 0 && (this.#runs[own] as MergeRun).append(at, payloadBytes, headers)) return;
         this.#write(own);
       }
@@ -75,6 +79,7 @@ export class FrameQueue implements FrameSink {
     const isFinished = describeFrame(this.#view, vnetAt, at, headers, tapMtuBytes, takesUdpRuns ? segmentBytes : 0);
     if (isFinished && free !== OPEN_RUNS) {
       (this.#runs[free] as MergeRun).open(index, tap, at, payloadBytes, headers);
+      this.#last = free;
       return;
     }
     this.#count(index, length, 1, this.#writeFrame(tap, vnetAt, at, length));
@@ -84,9 +89,16 @@ export class FrameQueue implements FrameSink {
     for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).count !== 0) this.#write(i);
   }
 
+  /** The open run of the frame's flow, or NONE. Looks where the last frame went first: frames of a flow come together. */
   #runOf(tap: number, at: number): number {
-    for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).isFlowOf(tap, at, this.#headers)) return i;
-    return -1;
+    const last = this.#last;
+    if ((this.#runs[last] as MergeRun).isFlowOf(tap, at, this.#headers)) return last;
+    for (let i = 0; i < OPEN_RUNS; i++) {
+      if (i === last || !(this.#runs[i] as MergeRun).isFlowOf(tap, at, this.#headers)) continue;
+      this.#last = i;
+      return i;
+    }
+    return NONE;
   }
 
   #freeRun(): number {

@@ -1,12 +1,14 @@
 import type { SourceAddress } from '../fdb/fdb.ts';
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
-import { type ReceivePath, receive } from '../forward/receive.ts';
+import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
 import { type SendPath, send } from '../forward/send.ts';
 import { classifyTrain, TRAIN } from '../offload/train.ts';
 import { TAP_GONE, type TapPort } from '../overlay/tap-port.ts';
+import type { Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import type { UdpPort } from '../underlay/udp-port.ts';
+import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** What one worker forwards between. */
 export interface Ports {
@@ -48,11 +50,20 @@ function forwardTrain(
   if (train === TRAIN.superFrame) forwardDatagram(ports, at, length, segmentBytes, group, now);
   if (train === TRAIN.ambiguous) ports.counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
   if (train !== TRAIN.datagrams) return;
-  for (let offset = 0; offset < length; offset += segmentBytes) {
-    forwardDatagram(ports, at + offset, Math.min(segmentBytes, length - offset), 0, group, now);
+  let isForwarded = forwardDatagram(ports, at, segmentBytes, 0, group, now);
+  for (let offset = segmentBytes; offset < length; offset += segmentBytes) {
+    const datagramAt = at + offset;
+    const bytes = Math.min(segmentBytes, length - offset);
+    if (isForwarded && repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)) {
+      const frameBytes = bytes - VXLAN_HEADER_BYTES;
+      ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + VXLAN_HEADER_BYTES, frameBytes, 0);
+    } else {
+      isForwarded = forwardDatagram(ports, datagramAt, bytes, 0, group, now);
+    }
   }
 }
 
+/** Whether it was forwarded; if not, it is counted. */
 function forwardDatagram(
   { counters, receivePath }: Ports,
   at: number,
@@ -60,9 +71,11 @@ function forwardDatagram(
   segmentBytes: number,
   group: number,
   now: number,
-): void {
+): boolean {
   const verdict = receive(receivePath, at, length, segmentBytes, group, now);
-  if (verdict !== FORWARDED) counters.rxDropped(receivePath.segment?.index ?? NO_SEGMENT, verdict);
+  if (verdict === FORWARDED) return true;
+  counters.rxDropped(receivePath.segment?.index ?? NO_SEGMENT, verdict);
+  return false;
 }
 
 /** Forwards one batch of a TAP's frames to the underlay. Whether the TAP is still there. @param now tenths of a second */
