@@ -12,9 +12,12 @@ import {
   drainErrorQueue,
   droppedByKernel,
   joinGroup,
+  mergeReceived,
   openGroupSocket,
   openSendSocket,
   openUnicastSocket,
+  openUnicastSockets,
+  receiveMergeRefusal,
   type SendOptions,
   setMulticastInterface,
 } from './udp-socket.ts';
@@ -151,6 +154,57 @@ describe('openUnicastSocket', () => {
     const error = refusal(() => openUnicastSocket(NOT_HERE, 4789));
     expect(error.errno).toBe(ERRNO.EADDRNOTAVAIL);
     expect(error.message).toMatch(/^UDP 203\.0\.113\.83:4789: EADDRNOTAVAIL .*--local$/);
+  });
+});
+
+describe('openUnicastSockets', () => {
+  const SO_REUSEPORT = 15;
+  const shared = (count: number) => openUnicastSockets(LOCAL, closedPort(), count).map(closedAfterwards);
+
+  it('share what comes, each flow to one of them', () => {
+    const fds = shared(3);
+    const port = portOf(fds[0] as number);
+    for (let flow = 0; flow < 64; flow++) {
+      expect(send(sender(), LOCAL, port, { count: 2 })).toBe(0);
+    }
+    const counts = fds.map(waiting);
+    expect(counts.reduce((total, count) => total + count)).toBe(128);
+    // 64 flows at random: that one socket gets less than four is less likely than one in a million.
+    for (const count of counts) {
+      expect(count % 2).toBe(0);
+      expect(count).toBeGreaterThan(6);
+    }
+  });
+
+  it.each([1, 2, 3])('refuse to share with those of another daemon, %i of ours, and leave no fd open', (count) => {
+    const port = portOf(shared(count)[0] as number);
+    for (const theirs of [1, 2, 3]) {
+      const error = refusal(() => openUnicastSockets(LOCAL, port, theirs)[0] as number);
+      expect(error.errno).toBe(ERRNO.EADDRINUSE);
+    }
+  });
+
+  it('is one that nobody can share, where one is asked for', () => {
+    const [fd = -1, ...others] = shared(1);
+    expect(others).toEqual([]);
+    expect(option(fd, 1, SO_REUSEPORT)).toBe(0);
+  });
+});
+
+describe('mergeReceived', () => {
+  it('is agreed to by this kernel, and sets the option', () => {
+    expect(receiveMergeRefusal()).toBe(0);
+    for (const fd of [unicast(LOCAL), group()]) {
+      expect(option(fd, 17, 104)).toBe(0);
+      mergeReceived(fd);
+      expect(option(fd, 17, 104)).toBe(1);
+    }
+  });
+
+  it('leaves no fd open when asked whether', () => {
+    const before = openSockets();
+    receiveMergeRefusal();
+    expect(openSockets()).toBe(before);
   });
 });
 

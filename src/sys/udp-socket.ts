@@ -12,6 +12,7 @@ const SOCKADDR_IN_BYTES = 16;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;
 const SO_ATTACH_FILTER = 26;
 const SO_SNDBUFFORCE = 32;
@@ -31,6 +32,9 @@ const IP_MULTICAST_LOOP = 34;
 const IP_ADD_MEMBERSHIP = 35;
 const IP_MULTICAST_ALL = 49;
 
+const IPPROTO_UDP = 17;
+const UDP_GRO = 104;
+
 /** Sets DF and never fragments here: RFC 7348 §4.3. */
 const IP_PMTUDISC_DO = 2;
 /** Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE. */
@@ -45,6 +49,29 @@ const MSG_ERRQUEUE = 0x2000;
 /** A socket that only receives VXLAN sent to `local`, bound without SO_REUSEPORT: a second vtepd must fail, not steal flows. */
 export function openUnicastSocket(local: IpAddress, port: number): number {
   return openBound(local, port, (fd) => growReceiveBuffer(fd));
+}
+
+/**
+ * Sockets that share what comes to `local`, whole flows each (SO_REUSEPORT). The first is bound without that option and gets it afterwards,
+ * so that a second vtepd still fails. Each must be read: an unread one keeps its share.
+ */
+export function openUnicastSockets(local: IpAddress, port: number, count: number): number[] {
+  const first = openUnicastSocket(local, port);
+  const fds = [first];
+  try {
+    if (count > 1) share(first);
+    while (fds.length < count) {
+      const fd = openBound(local, port, (unbound) => {
+        share(unbound);
+        growReceiveBuffer(unbound);
+      });
+      fds.push(fd);
+    }
+    return fds;
+  } catch (error) {
+    for (const fd of fds) close(fd);
+    throw error;
+  }
 }
 
 /**
@@ -66,6 +93,19 @@ export function joinGroup(fd: number, group: IpAddress, device: { name: string; 
   request.set(ipBytes(group), 0);
   request.writeInt32LE(device.index, 8);
   check(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, request, request.length), `group ${group} on ${device.name}`);
+}
+
+/** Why this kernel does not merge received datagrams: an errno, or 0 if it does (UDP_GRO, Linux 5.0). */
+export function receiveMergeRefusal(): number {
+  const fd = check(socket(AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), 'UDP socket');
+  const refusal = setsockopt(fd, IPPROTO_UDP, UDP_GRO, int32(1), 4) < 0 ? errno() : 0;
+  close(fd);
+  return refusal;
+}
+
+/** From now on a socket's datagrams may come merged, with their length beside them. */
+export function mergeReceived(fd: number): void {
+  setInt(fd, IPPROTO_UDP, UDP_GRO, 1);
 }
 
 export interface SendOptions {
@@ -156,6 +196,10 @@ function attachFilter(fd: number, program: Buffer): void {
   sockFprog.writeUInt16LE(program.length / 8, 0);
   sockFprog.writeBigUInt64LE(BigInt(addressOf(program)), 8);
   check(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, sockFprog, sockFprog.length), 'socket filter');
+}
+
+function share(fd: number): void {
+  setInt(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 function growReceiveBuffer(fd: number): void {
