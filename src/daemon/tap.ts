@@ -5,7 +5,7 @@ import { VtepError } from '../lib/errors.ts';
 import { close } from '../sys/libc.ts';
 import { changeLink, findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { openTap, resetOffloads } from '../sys/tun.ts';
+import { type OpenTap, openTap, resetOffloads, type TapOptions, tapCommand } from '../sys/tun.ts';
 
 export interface TapPlan {
   readonly vni: VniConfig;
@@ -13,11 +13,12 @@ export interface TapPlan {
   readonly mtuBytes: number;
   /** Link group of the TAPs that vtepd made, by which all are deleted at once. */
   readonly linkGroup: number;
+  /** Queues, one for each worker, and the offloads wanted. */
+  readonly options: TapOptions;
 }
 
 /** An open TAP, set up and up. */
-export interface Tap {
-  readonly fd: number;
+export interface Tap extends OpenTap {
   /** Whether vtepd made it, and so may delete it. */
   readonly isOwn: boolean;
   readonly link: Link;
@@ -30,12 +31,12 @@ export interface Tap {
  * @throws VtepError naming the TAP; one that vtepd made is gone then
  */
 export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
-  const { vni, mtuBytes, linkGroup } = plan;
+  const { vni, mtuBytes, linkGroup, options } = plan;
   const object = `TAP "${vni.tap}"`;
   const bridge = vni.bridge === undefined ? undefined : findBridge(netlink, vni);
   const existing = findLink(netlink, vni.tap);
-  if (existing) refuseUnfit(existing, object);
-  const fd = openTap(vni.tap, existing ? 'attach' : 'create');
+  if (existing) refuseUnfit(existing, { object, isMultiQueue: options.queues > 1 });
+  const tap = openTap(vni.tap, existing ? 'attach' : 'create', options);
   try {
     const { index } = needLink(netlink, vni.tap, object);
     changeLink(
@@ -50,17 +51,17 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
       },
       object,
     );
-    return { fd, isOwn: !existing, link: needLink(netlink, index, object) };
+    return { ...tap, isOwn: !existing, link: needLink(netlink, index, object) };
   } catch (error) {
-    releaseTap(fd);
+    releaseTap(tap);
     throw error;
   }
 }
 
 /** Lets a TAP go. One that vtepd made disappears; one that was adopted is left as the next program expects it, without offloads. */
-export function releaseTap(fd: number): void {
-  resetOffloads(fd);
-  close(fd);
+export function releaseTap({ fds }: OpenTap): void {
+  resetOffloads(fds[0]);
+  for (const queue of fds) close(queue);
 }
 
 /**
@@ -94,7 +95,7 @@ function findBridge(netlink: NetlinkSocket, { vni, bridge = '' }: VniConfig): Li
   });
 }
 
-function refuseUnfit(link: Link, object: string): void {
+function refuseUnfit(link: Link, { object, isMultiQueue }: { object: string; isMultiQueue: boolean }): void {
   const another = 'or name another TAP with tap=';
   const refusal = (cause: string, remedy: string) => new VtepError('ERR_VTEP_TAP', { object, cause, remedy });
   if (!link.isTap) {
@@ -105,10 +106,12 @@ function refuseUnfit(link: Link, object: string): void {
   }
   if (link.carrier)
     throw refusal('the name is in use: another program is attached to it', `stop that program, ${another}`);
-  if (link.isMultiQueue) {
+  if (link.isMultiQueue !== isMultiQueue) {
     throw refusal(
-      'it is a multi-queue TAP, and one worker needs a single-queue one',
-      `make it anew (\`ip tuntap add dev ${link.name} mode tap\`), ${another}`,
+      isMultiQueue
+        ? 'it is a single-queue TAP, and several workers need a multi-queue one'
+        : 'it is a multi-queue TAP, and one worker needs a single-queue one',
+      `make it anew (\`${tapCommand(link.name, isMultiQueue)}\`), ${another}`,
     );
   }
 }

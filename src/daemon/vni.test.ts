@@ -7,6 +7,7 @@ import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
 import { INNER_VLAN, NO_GROUP } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Tap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { mtuLimit, tapMtu, toSegment, type Vni, vniStatus } from './vni.ts';
 
@@ -76,7 +77,7 @@ function vniConfig(written: string): VniConfig {
 }
 
 async function newVni(written: string, differs: Partial<Vni> = {}): Promise<Vni> {
-  const tap = { fd: -1, isOwn: true, link: TAP_LINK };
+  const tap: Tap = { fds: [-1], gso: false, mergesUdp: false, isOwn: true, link: TAP_LINK };
   const underlay = differs.underlay ?? (await newUnderlay());
   return {
     config: vniConfig(written),

@@ -133,7 +133,7 @@ export class Vtep {
         this.#log.warn({ event: 'taps-not-deleted', err: error });
       }
     }
-    for (const { tap } of this.#vnis.splice(0)) releaseTap(tap.fd);
+    for (const { tap } of this.#vnis.splice(0)) releaseTap(tap);
     this.#netlink.close();
   }
 
@@ -199,7 +199,8 @@ export class Vtep {
       if (this.fdb.addStatic(index, high, low, sourceOf(vtep), this.now()) === LEARNED.full) throw fdbFull(config);
     }
     const group = config.group === undefined ? NO_GROUP : underlay.membership.join(config.group).number;
-    const plan = { vni: config, local: underlay.local, mtuBytes, linkGroup: this.#linkGroup };
+    const options = { queues: 1, gso: false, gro: false };
+    const plan = { vni: config, local: underlay.local, mtuBytes, linkGroup: this.#linkGroup, options };
     const tap = setUpTap(this.#netlink, plan);
     this.#vnis.push({ config, index, underlay, group, floodRemotes, tap, link: tap.link });
     this.#log.debug({ event: 'vni-added', vni: config.vni, tap: config.tap, mtu: mtuBytes, dev: underlay.name });
@@ -235,7 +236,7 @@ export class Vtep {
       orders.push({ kind: 'add-pool', underlay: number, fds: sendFds });
     for (const vni of this.#vnis) orders.push({ kind: 'segment', update: { kind: 'put', segment: toSegment(vni) } });
     for (const { index, tap, link } of this.#vnis)
-      if (link) orders.push({ kind: 'add-tap', tap: index, fd: tap.fd, mergesUdp: false });
+      if (link) orders.push({ kind: 'add-tap', tap: index, fd: tap.fds[0], mergesUdp: tap.mergesUdp });
     for (const { unicastSocket, unicastFd, membership } of this.#underlays) {
       orders.push({ kind: 'add-socket', socket: unicastSocket, fd: unicastFd, group: NO_GROUP });
       orders.push(...membership.joined.map(addGroupSocket));

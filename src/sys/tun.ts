@@ -15,11 +15,16 @@ const TUNSETVNETHDRSZ = 0x4004_54d8;
 const TUNSETVNETLE = 0x4004_54dc;
 
 const IFF_TAP = 0x0002;
+const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const IFF_TUN_EXCL = 0x8000;
 
 const TUN_F_CSUM = 0x01;
+/** TSO4, TSO6 and TSO_ECN: the host may give TCP super-frames. */
+const TUN_F_TSO = 0x02 | 0x04 | 0x08;
+/** USO4 and USO6, which the kernel takes together or not at all; since Linux 6.2. */
+const TUN_F_USO = 0x20 | 0x40;
 
 const IFREQ_BYTES = 40;
 const IFNAMSIZ = 16;
@@ -27,34 +32,94 @@ const IFNAMSIZ = 16;
 /** `create` refuses a name that is taken; `attach` takes a device that is there. */
 export type TapMode = 'create' | 'attach';
 
+export interface TapOffloadWanted {
+  /** The host gives super-frames. */
+  readonly gso: boolean;
+  /** The host is given super-frames. */
+  readonly gro: boolean;
+}
+
+export interface TapOptions extends TapOffloadWanted {
+  /** 1: a single-queue TAP; more: a multi-queue one. */
+  readonly queues: number;
+}
+
+/** The offloads of a TAP, by what the kernel agreed to. */
+export interface TapOffload {
+  /** The host gives super-frames of TCP, and where `mergesUdp` of UDP too. */
+  readonly gso: boolean;
+  /** The host takes runs of UDP datagrams as one super-frame; false also where neither direction was wanted. */
+  readonly mergesUdp: boolean;
+}
+
+export interface OpenTap extends TapOffload {
+  /** One for each queue. */
+  readonly fds: readonly [number, ...number[]];
+}
+
 /**
- * Opens a single-queue TAP with vnet header and checksum offload, non-blocking. One that is created belongs to the calling user before it
- * is up, so that no other local user can attach to it; it disappears when the fd is closed.
+ * Opens a TAP with vnet header, checksum offload and the offloads that are wanted and possible, non-blocking. One that is created belongs
+ * to the calling user before it is up, so that no other local user can attach to it; it disappears when its fds are closed.
  *
  * @throws VtepError ERR_VTEP_TAP, naming the TAP, the cause and the remedy
  */
-export function openTap(name: string, mode: TapMode): number {
-  const fd = open(TUN_PATH, O_RDWR_NONBLOCK_CLOEXEC);
-  if (fd < 0) throw openError(errno());
+export function openTap(name: string, mode: TapMode, { queues, ...wanted }: TapOptions): OpenTap {
+  const object = `TAP "${name}"`;
+  const isMultiQueue = queues > 1;
+  const fd = openQueue(name, { isMultiQueue, isNew: mode === 'create' });
+  const fds: [number, ...number[]] = [fd];
   try {
-    const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (mode === 'create' ? IFF_TUN_EXCL : 0);
-    if (ioctl(fd, TUNSETIFF, interfaceRequest(name, flags)) < 0) throw attachError(name, errno());
-    const object = `TAP "${name}"`;
     if (mode === 'create') check(ioctlNumber(fd, TUNSETOWNER, process.getuid?.() ?? 0), object);
     // Settings of the device, not of the fd: another program may have left others behind.
     check(ioctl(fd, TUNSETVNETHDRSZ, int32(VNET_HDR_BYTES)), object);
     check(ioctl(fd, TUNSETVNETLE, int32(1)), object);
-    check(ioctlNumber(fd, TUNSETOFFLOAD, TUN_F_CSUM), object);
-    return fd;
+    const offload = negotiateOffload((flags) => takesOffload(fd, flags, object), wanted);
+    while (fds.length < queues) fds.push(openQueue(name, { isMultiQueue, isNew: false }));
+    return { fds, ...offload };
   } catch (error) {
-    close(fd);
+    for (const queue of fds) close(queue);
     throw error;
   }
+}
+
+/**
+ * Sets the most of the wanted offloads that a kernel takes. Whether it merges UDP is what it says of USO, which came with it; so that is
+ * asked for even where only merging is wanted, and taken back.
+ *
+ * @param takes sets a device's offload flags; false if the kernel does not know one of them
+ */
+export function negotiateOffload(takes: (flags: number) => boolean, { gso, gro }: TapOffloadWanted): TapOffload {
+  const mergesUdp = (gso || gro) && takes(TUN_F_CSUM | TUN_F_TSO | TUN_F_USO);
+  if (gso && (mergesUdp || takes(TUN_F_CSUM | TUN_F_TSO))) return { gso: true, mergesUdp };
+  takes(TUN_F_CSUM);
+  return { gso: false, mergesUdp };
+}
+
+function takesOffload(fd: number, flags: number, object: string): boolean {
+  if (ioctlNumber(fd, TUNSETOFFLOAD, flags) >= 0) return true;
+  if (errno() === ERRNO.EINVAL && flags !== TUN_F_CSUM) return false;
+  throw new SysError(object, errno(), { code: 'ERR_VTEP_TAP' });
+}
+
+/** A fd on /dev/net/tun, attached as one queue of the device. */
+function openQueue(name: string, { isMultiQueue, isNew }: { isMultiQueue: boolean; isNew: boolean }): number {
+  const fd = open(TUN_PATH, O_RDWR_NONBLOCK_CLOEXEC);
+  if (fd < 0) throw openError(errno());
+  const kind = (isMultiQueue ? IFF_MULTI_QUEUE : 0) | (isNew ? IFF_TUN_EXCL : 0);
+  if (ioctl(fd, TUNSETIFF, interfaceRequest(name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | kind)) >= 0) return fd;
+  const error = attachError(name, isMultiQueue, errno());
+  close(fd);
+  throw error;
 }
 
 /** Switches the device's offloads off, for whoever attaches next. On a device that is gone it does nothing. */
 export function resetOffloads(fd: number): void {
   ioctlNumber(fd, TUNSETOFFLOAD, 0);
+}
+
+/** The command that makes a persistent TAP of a kind. */
+export function tapCommand(name: string, isMultiQueue: boolean): string {
+  return `ip tuntap add dev ${name} mode tap${isMultiQueue ? ' multi_queue' : ''}`;
 }
 
 function interfaceRequest(name: string, flags: number): Buffer {
@@ -80,14 +145,14 @@ function openError(value: number): VtepError {
   return new SysError(TUN_PATH, value, { remedy: remedies[errnoName(value)] });
 }
 
-function attachError(name: string, value: number): VtepError {
+function attachError(name: string, isMultiQueue: boolean, value: number): VtepError {
   const object = `TAP "${name}"`;
   const causes: Partial<Record<number, [cause: string, remedy: string]>> = {
     [ERRNO.EPERM]: ['EPERM', 'vtepd needs CAP_NET_ADMIN to make a TAP: run it as root or by its systemd unit'],
     [ERRNO.EBUSY]: ['the name is in use', 'stop what holds it, or name another TAP with tap='],
     [ERRNO.EINVAL]: [
-      'a device of that name is there that is no single-queue TAP',
-      `delete it, make it anew with \`ip tuntap add dev ${name} mode tap\`, or name another TAP with tap=`,
+      `a device of that name is there that is no ${isMultiQueue ? 'multi' : 'single'}-queue TAP`,
+      `delete it, make it anew with \`${tapCommand(name, isMultiQueue)}\`, or name another TAP with tap=`,
     ],
   };
   const known = causes[value];

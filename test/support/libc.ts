@@ -15,6 +15,7 @@ type Bytes = Uint8Array | null;
 const libc = {
   open: declare<(path: string, flags: number) => number>('int open(const char *path, int flags)'),
   close: declare<(fd: number) => number>('int close(int fd)'),
+  read: declare<(fd: number, bytes: Bytes, length: number) => number>('long read(int fd, void *b, size_t n)'),
   setns: declare<(fd: number, type: number) => number>('int setns(int fd, int type)'),
   socket: declare<(family: number, type: number, protocol: number) => number>('int socket(int f, int t, int p)'),
   bind: declare<(fd: number, address: Bytes, length: number) => number>('int bind(int fd, const void *a, uint n)'),
@@ -79,6 +80,13 @@ export function open(path: string, flags: number): number {
 
 export function close(fd: number): void {
   libc.close(fd);
+}
+
+/** What one read brings, or -1 where nothing waits. */
+export function read(fd: number, bytes: Uint8Array): number {
+  const length = libc.read(fd, bytes, bytes.length);
+  if (length < 0 && koffi.errno() !== EAGAIN) checked('read', length);
+  return length;
 }
 
 /** Moves the calling thread, and only it, into the namespace that `fd` refers to. */
