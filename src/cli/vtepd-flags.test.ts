@@ -27,7 +27,8 @@ describe('accepted command lines', () => {
   it('every scalar flag reaches the configuration', () => {
     const argv =
       '--vni 1 --dev eth0 --local 10.0.0.1 --port 8472 --ttl 2 --mcast-ttl 3 --tos 0x4 --df unset --ageing 5 --max-macs 6 ' +
-      '--source-ports 7 --source-port-range 50000-50006 --reserved-bits drop --socket /s --log-level debug --log-format json --check';
+      '--source-ports 7 --source-port-range 50000-50006 --reserved-bits drop --workers 8 --socket /s ' +
+      '--log-level debug --log-format json --check';
     expect(parseVtepdArguments(argv.split(' '))).toMatchObject({
       kind: 'run',
       config: {
@@ -44,6 +45,7 @@ describe('accepted command lines', () => {
         sourcePorts: 7,
         sourcePortRange: { first: 50_000, last: 50_006 },
         reservedBits: 'drop',
+        workers: 8,
         socketPath: '/s',
         logLevel: 'debug',
         logFormat: 'json',
@@ -80,6 +82,8 @@ describe('refusals', () => {
     [[...V, '--dev', '--ttl', '5'], '--dev: its value is missing: write --dev IFACE'],
     [[...V, '--dev', '--foo'], `--foo: ${UNKNOWN}`],
     [[...V, '--dev', '-x'], `-x: ${UNKNOWN}`],
+    [[...V, '--workers', '0'], '--workers 0: 0 is not a whole number from 1 to 16'],
+    [[...V, '--workers'], '--workers: its value is missing: write --workers N'],
     [[...V, '--check=false'], '--check: it takes no value: write --check alone'],
     [[...V, '--check', 'false'], `false: ${NO_FLAG}`],
     [[...V, '--check\n'], '"--check\\n": unknown flag: did you mean --check?'],
@@ -97,7 +101,7 @@ describe('refusals', () => {
     [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
     [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
     [[...V, '--=5'], `--: ${UNKNOWN}`],
-    ...['workers', 'offload', 'trunk', 'config', 'allow-vtep', 'querier', 'persist', 'state-dir', 'http'].map(
+    ...['offload', 'trunk', 'config', 'allow-vtep', 'querier', 'persist', 'state-dir', 'http'].map(
       (name): [string[], string] => [[...V, `--${name}`, 'x'], `--${name}: ${UNKNOWN}`],
     ),
     [['100=239.1.1.1'], `100=239.1.1.1: ${NO_FLAG}`],

@@ -74,6 +74,8 @@ export interface Config {
   readonly sourcePortRange: { readonly first: number; readonly last: number };
   /** VXLAN headers with reserved bits set: RFC 7348 §5 says ignore, the Linux kernel drops. */
   readonly reservedBits: 'ignore' | 'drop';
+  /** Data-plane threads, 1 to MAX_WORKERS. */
+  readonly workers: number;
   /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */
   readonly socketPath: string;
   readonly logLevel: LogLevel;

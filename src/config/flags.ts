@@ -2,7 +2,7 @@
  * The flags of `vtepd` and the keys of `--vni`, once: the parser takes names and defaults from here, `--help` the rest.
  * What does not work yet is not listed, and therefore refused as unknown.
  */
-import { DEFAULT_MAX_MACS, MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS } from '../lib/limits.ts';
+import { DEFAULT_MAX_MACS, MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
 import { LOG_LEVELS } from './config.ts';
 
 interface Flag {
@@ -106,6 +106,13 @@ export const FLAGS = [
     value: 'ignore|drop',
     standard: 'ignore',
     meaning: 'Received VXLAN headers with reserved bits set: RFC 7348 says ignore, the Linux kernel drops.',
+  },
+  {
+    name: 'workers',
+    kind: 'scalar',
+    value: 'N',
+    standard: '1',
+    meaning: `Data-plane threads, 1 to ${MAX_WORKERS}: flows spread over them. Above 1, TAPs are multi-queue.`,
   },
   {
     name: 'socket',

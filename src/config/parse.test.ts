@@ -39,6 +39,7 @@ it('fills in the defaults of the contract', () => {
     sourcePorts: 16,
     sourcePortRange: { first: 49_152, last: 65_535 },
     reservedBits: 'ignore',
+    workers: 1,
     socketPath: '/run/vtepd/vtepd.sock',
     logLevel: 'info',
     logFormat: 'auto',
@@ -66,6 +67,8 @@ it.each<[scalars: Scalars, differs: object]>([
     { sourcePorts: 1, sourcePortRange: { first: 5, last: 5 } },
   ],
   [{ 'reserved-bits': 'drop' }, { reservedBits: 'drop' }],
+  [{ workers: '1' }, { workers: 1 }],
+  [{ workers: '16' }, { workers: 16 }],
   [{ socket: '/tmp/s' }, { socketPath: '/tmp/s' }],
   [
     { 'log-level': 'silent', 'log-format': 'json' },
@@ -111,6 +114,10 @@ describe('refusals', () => {
     ],
     [{ df: 'on' }, '--df on: on is not one of set, unset'],
     [{ 'reserved-bits': 'drp' }, '--reserved-bits drp: drp is not one of ignore, drop: did you mean drop?'],
+    [{ workers: '0' }, '--workers 0: 0 is not a whole number from 1 to 16'],
+    [{ workers: '17' }, '--workers 17: 17 is not a whole number from 1 to 16'],
+    [{ workers: '02' }, '--workers 02: 02 is not a whole number from 1 to 16: leave out the leading zeros'],
+    [{ workers: 'auto' }, '--workers auto: auto is not a whole number from 1 to 16'],
     [{ socket: 'x' }, '--socket x: x is not an absolute path: begin it with /'],
     [
       { 'log-level': 'warning' },

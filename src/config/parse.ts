@@ -1,6 +1,6 @@
 /** Flags as strings to the one validated, frozen configuration. Pure: nothing here looks at the host. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
-import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS } from '../lib/limits.ts';
+import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
 import { type Config, deepFreeze, LOG_LEVELS } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
 import {
@@ -61,6 +61,7 @@ export function parseConfig(raw: RawFlags): Config {
       optional('source-port-range', (written) => parsePoolRange(written, { port, sourcePorts })) ??
       besidePort(scalar('source-port-range', parsePortRange), port),
     reservedBits: scalar('reserved-bits', (written) => parseChoice(written, ['ignore', 'drop'])),
+    workers: number('workers', 1, MAX_WORKERS),
     socketPath: scalar('socket', parseSocketPath),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),
     logFormat: optional('log-format', (written) => parseChoice(written, ['json', 'pretty'])) ?? 'auto',

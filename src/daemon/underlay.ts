@@ -3,8 +3,13 @@ import { type IpAddress, ipBytes } from '../lib/addresses.ts';
 import { close } from '../sys/libc.ts';
 import type { Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { droppedByKernel, openUnicastSocket, setMulticastInterface } from '../sys/udp-socket.ts';
-import { GroupMembership, kernelGroupSockets, type Membership } from '../underlay/group-membership.ts';
+import { droppedByKernel, mergeReceived, openUnicastSockets, setMulticastInterface } from '../sys/udp-socket.ts';
+import {
+  GroupMembership,
+  type GroupSockets,
+  kernelGroupSockets,
+  type Membership,
+} from '../underlay/group-membership.ts';
 import { openSourcePorts } from '../underlay/source-ports.ts';
 import { explainClash } from './port-clash.ts';
 
@@ -17,17 +22,20 @@ export interface UnderlayPlace {
   readonly local: IpAddress;
   /** Gives numbers for sockets and groups, unique in the daemon. */
   readonly nextSocket: () => number;
+  /** Whether received datagrams may come merged. */
+  readonly udpGro: boolean;
 }
 
-/** One underlay interface and the sockets on it: a unicast one, the source ports, one per group. */
+/** One underlay interface and the sockets on it: a unicast one for each worker, the source ports, one per group. */
 export class Underlay {
   readonly number: number;
   readonly name: string;
   readonly local: IpAddress;
   readonly membership: GroupMembership;
-  /** Number of the unicast socket. */
+  /** Number of the unicast socket, the same for every worker. */
   readonly unicastSocket: number;
-  readonly unicastFd: number;
+  /** The unicast socket of each worker. */
+  readonly unicastFds: readonly number[];
   readonly sendFds: readonly number[];
   /** The interface as last seen; an interface that is gone keeps its last MTU here. */
   #link: Link;
@@ -35,26 +43,30 @@ export class Underlay {
   /** Whether the local address is on this host; without it every send fails. */
   hasLocal = true;
 
-  /** Binds the unicast socket and the source ports. Throws VtepError; nothing stays open then. */
-  constructor(netlink: NetlinkSocket, config: Config, { number, link, local, nextSocket }: UnderlayPlace) {
-    const { port } = config;
+  /** Binds the unicast sockets and the source ports. Throws VtepError; nothing stays open then. */
+  constructor(netlink: NetlinkSocket, config: Config, { number, link, local, nextSocket, udpGro }: UnderlayPlace) {
+    const { port, workers } = config;
     this.number = number;
     this.name = link.name;
     this.local = local;
     this.#link = link;
     this.unicastSocket = nextSocket();
-    const sockets = {
+    const sockets: GroupSockets = {
       ...kernelGroupSockets,
-      open: (...where: Parameters<typeof kernelGroupSockets.open>) =>
-        explainClash(netlink, port, () => kernelGroupSockets.open(...where)),
+      open: (...where) => {
+        const fd = explainClash(netlink, port, () => kernelGroupSockets.open(...where));
+        if (udpGro) mergeReceived(fd);
+        return fd;
+      },
     };
     this.membership = new GroupMembership(sockets, { port, device: link, nextNumber: nextSocket });
-    this.unicastFd = explainClash(netlink, port, () => openUnicastSocket(local, port));
+    this.unicastFds = explainClash(netlink, port, () => openUnicastSockets(local, port, workers));
     try {
+      if (udpGro) for (const fd of this.unicastFds) mergeReceived(fd);
       const pool = { local, count: config.sourcePorts, range: config.sourcePortRange };
       this.sendFds = openSourcePorts(pool, { ...config, deviceIndex: link.index });
     } catch (error) {
-      close(this.unicastFd);
+      for (const fd of this.unicastFds) close(fd);
       throw error;
     }
   }
@@ -94,7 +106,7 @@ export class Underlay {
   }
 
   /** The interface is deleted. Its memberships are void; their sockets are to be closed once no worker reads them. */
-  lose(): number[] {
+  lose(): Membership[] {
     this.#isGone = true;
     return this.membership.suspend();
   }
@@ -124,12 +136,12 @@ export class Underlay {
 
   /** Datagrams that the kernel lost because vtepd did not read them in time. */
   get dropped(): number {
-    return droppedByKernel(this.unicastFd) + this.membership.dropped;
+    return this.unicastFds.reduce((total, fd) => total + droppedByKernel(fd), this.membership.dropped);
   }
 
   /** Closes all sockets; the kernel leaves the groups. */
   close(): void {
     for (const { fd } of this.membership.joined) close(fd);
-    for (const fd of [this.unicastFd, ...this.sendFds]) close(fd);
+    for (const fd of [...this.unicastFds, ...this.sendFds]) close(fd);
   }
 }

@@ -78,8 +78,8 @@ export class VtepView implements DaemonView {
     const { counters, vnis, underlays } = this.#vtep;
     const links = new Map(this.#vtep.links().map((link) => [link.index, link]));
     const chosen = vni === undefined ? vnis : [this.#vni(vni)];
-    const rows = chosen.map(({ index }) => counters.drops(index));
-    if (vni === undefined) rows.push(counters.drops(NO_SEGMENT));
+    const rows = chosen.flatMap(({ index }) => counters.map((each) => each.drops(index)));
+    if (vni === undefined) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)));
     const sum = (counts: readonly Float64Array[], reason: number) =>
       counts.reduce((total, row) => total + (row[reason] as number), 0);
     const rx = rows.map((row) => row.rx);
@@ -105,8 +105,8 @@ export class VtepView implements DaemonView {
       local: [...new Set(underlays.map(({ local }) => local))],
       dev: underlays.map(({ name }) => name),
       port: config.port,
-      workers: 1,
-      offload: { tapGso: false, ...this.#vtep.offload },
+      workers: config.workers,
+      offload: this.#vtep.offload,
       vnis: vnis.length,
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,

@@ -65,7 +65,7 @@ async function freePort(): Promise<number> {
 async function newUnderlay(mtuBytes = 1_500): Promise<Underlay> {
   const scalars = { port: String(await freePort()), 'source-ports': '1' };
   const config = parseConfig({ vni: ['100'], local: [], check: false, scalars });
-  const place = { number: 2, link: { ...UNDERLAY_LINK, mtuBytes }, local: LOCAL, nextSocket: () => 17 };
+  const place = { number: 2, link: { ...UNDERLAY_LINK, mtuBytes }, local: LOCAL, nextSocket: () => 17, udpGro: false };
   const underlay = new Underlay(netlink, config, place);
   underlays.push(underlay);
   return underlay;

@@ -1,41 +1,30 @@
 import { randomInt } from 'node:crypto';
 import type { Config, VniConfig } from '../config/config.ts';
+import type { Status } from '../control/schemas.ts';
 import { Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { LockTimeout } from '../fdb/lock.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
-import { Counters } from '../forward/counters.ts';
+import type { Counters } from '../forward/counters.ts';
 import { type IpAddress, ipBytes, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { NO_GROUP } from '../segment/segment.ts';
-import {
-  changeLink,
-  deleteLinkGroup,
-  findLink,
-  hostAddresses,
-  type Link,
-  type LinkEvent,
-  linkEvents,
-  listLinks,
-} from '../sys/links.ts';
-import { EVENT_GROUPS, NetlinkSocket, watchNetlink } from '../sys/netlink-socket.ts';
-import type { Membership } from '../underlay/group-membership.ts';
+import { deleteLinkGroup, findLink, type Link, listLinks } from '../sys/links.ts';
+import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { setIpv4Source } from '../worker/loop.ts';
-import type { Order, WorkerSetup } from '../worker/messages.ts';
+import { HostWatch } from './host-watch.ts';
 import { defaultMac, releaseTap, setUpTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
-import { mtuLimit, tapMtu, toSegment, type Vni } from './vni.ts';
-import { WorkerSupervisor } from './worker-supervisor.ts';
+import { tapMtu, type Vni } from './vni.ts';
+import { WorkerPool } from './worker-pool.ts';
+import { workerState } from './worker-state.ts';
 
 /** How often expired entries are looked for, and how many records at a time: a million in about five seconds. */
 const SWEEP_INTERVAL_MS = 250;
 const SWEEP_RECORDS = 50_000;
-
-/** How often a group that could not be rejoined is tried again. */
-const RETRY_INTERVAL_MS = 1_000;
 
 /** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
 const LOCK_PATIENCE_MS = 100;
@@ -43,22 +32,20 @@ const LOCK_PATIENCE_MS = 100;
 /** The main thread's number in the FDB's lock; workers count up from there. */
 const MAIN_OWNER = 1;
 
-/**
- * The VTEP: everything on the host that the daemon holds, put together and kept in step with the host's interfaces. It opens every fd;
- * the worker only borrows them.
- */
+/** The VTEP: everything on the host that the daemon holds, put together. It opens every fd; the workers only borrow them. */
 export class Vtep {
   readonly config: Config;
   readonly fdb: Fdb;
-  readonly counters: Counters;
   readonly now: () => number;
   readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
   readonly #underlays: Underlay[] = [];
   readonly #vnis: Vni[] = [];
-  readonly #worker: WorkerSupervisor;
+  readonly #offload: Status['offload'];
+  readonly #workers: WorkerPool;
+  readonly #host: HostWatch;
   readonly #linkGroup: number;
-  readonly #endings: (() => void)[] = [];
+  #sweeping: NodeJS.Timeout | undefined;
   #socketNumber = 0;
   #sweptTo = 0;
 
@@ -67,29 +54,22 @@ export class Vtep {
     this.#log = log;
     const epochMs = monotonicMs();
     const fdbMemory = createFdbMemory(randomInt(2 ** 31), config.ageingSeconds);
-    const countersMemory = Counters.createMemory();
     this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
-    this.counters = new Counters(countersMemory);
     this.now = createClock(epochMs);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
-    this.#worker = new WorkerSupervisor(
-      {
-        fdbMemory,
-        countersMemory,
-        epochMs,
-        port: config.port,
-        dropReservedBits: config.reservedBits === 'drop',
-        offload: { udpGso: true, udpGro: false },
-      },
-      {
-        firstOwner: MAIN_OWNER + 1,
-        fdb: this.fdb,
-        log,
-        state: () => this.#orders(),
-        tapGone: (tap) => this.#onTapGone(tap),
-        died: onDeath,
-      },
-    );
+    this.#offload = { tapGso: false, udpGso: true, udpGro: false };
+    const { workers, port, reservedBits } = config;
+    const setup = { fdbMemory, epochMs, port, dropReservedBits: reservedBits === 'drop', offload: this.#offload };
+    const [underlays, vnis] = [this.#underlays, this.#vnis];
+    this.#workers = new WorkerPool(workers, setup, {
+      firstOwner: MAIN_OWNER + 1,
+      fdb: this.fdb,
+      log,
+      state: (worker) => workerState(worker, workers, { underlays, vnis }),
+      tapGone: (tap) => this.#host.tapGone(tap),
+      died: onDeath,
+    });
+    this.#host = new HostWatch({ netlink: this.#netlink, log, underlays, vnis, workers: this.#workers });
   }
 
   /**
@@ -101,17 +81,16 @@ export class Vtep {
     const vtep = new Vtep(config, log, onDeath);
     try {
       for (const [vni, underlay] of vtep.#chooseUnderlays()) vtep.#addVni(vni, underlay);
-      vtep.#watchHost();
-      if (!(await vtep.#worker.start())) {
+      vtep.#host.start();
+      if (!(await vtep.#workers.start())) {
         const remedy = 'the log has its error';
         throw new VtepError('ERR_VTEP_INTERNAL', {
           object: 'data plane',
-          cause: 'its thread died at the start',
+          cause: 'a thread of it died at the start',
           remedy,
         });
       }
-      vtep.#every(SWEEP_INTERVAL_MS, () => vtep.#sweep());
-      vtep.#every(RETRY_INTERVAL_MS, () => vtep.#retryMemberships());
+      vtep.#sweeping = setInterval(() => vtep.#sweep(), SWEEP_INTERVAL_MS);
       return vtep;
     } catch (error) {
       await vtep.stop();
@@ -121,8 +100,9 @@ export class Vtep {
 
   /** Leaves the groups and removes the TAPs that vtepd made. */
   async stop(): Promise<void> {
-    for (const end of this.#endings.splice(0)) end();
-    await this.#worker.stop();
+    clearInterval(this.#sweeping);
+    this.#host.stop();
+    await this.#workers.stop();
     for (const underlay of this.#underlays.splice(0)) underlay.close();
     const own = this.#vnis.filter(({ tap, link }) => tap.isOwn && link);
     if (own.length > 0) {
@@ -145,9 +125,14 @@ export class Vtep {
     return this.#underlays;
   }
 
-  /** The worker's offloads in force. */
-  get offload(): WorkerSetup['offload'] {
-    return this.#worker.offload;
+  /** One for each worker. */
+  get counters(): readonly Counters[] {
+    return this.#workers.counters;
+  }
+
+  /** The offloads in force with all TAPs and all workers. */
+  get offload(): Status['offload'] {
+    return { tapGso: this.#vnis.every(({ tap }) => tap.gso), ...this.#workers.offload };
   }
 
   /** All links of the host, as the kernel has them now. */
@@ -199,9 +184,13 @@ export class Vtep {
       if (this.fdb.addStatic(index, high, low, sourceOf(vtep), this.now()) === LEARNED.full) throw fdbFull(config);
     }
     const group = config.group === undefined ? NO_GROUP : underlay.membership.join(config.group).number;
-    const options = { queues: 1, gso: false, gro: false };
-    const plan = { vni: config, local: underlay.local, mtuBytes, linkGroup: this.#linkGroup, options };
-    const tap = setUpTap(this.#netlink, plan);
+    const tap = setUpTap(this.#netlink, {
+      vni: config,
+      local: underlay.local,
+      mtuBytes,
+      linkGroup: this.#linkGroup,
+      options: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
+    });
     this.#vnis.push({ config, index, underlay, group, floodRemotes, tap, link: tap.link });
     this.#log.debug({ event: 'vni-added', vni: config.vni, tap: config.tap, mtu: mtuBytes, dev: underlay.name });
   }
@@ -216,6 +205,7 @@ export class Vtep {
       link,
       local,
       nextSocket: () => this.#socketNumber++,
+      udpGro: this.#offload.udpGro,
     });
     this.#underlays.push(underlay);
     if (underlay.status !== 'ok')
@@ -229,129 +219,6 @@ export class Vtep {
     return remote;
   }
 
-  /** All that a worker must be told to take over from nothing. */
-  #orders(): Order[] {
-    const orders: Order[] = [{ kind: 'own-addresses', addresses: this.#underlays.map(({ localWord }) => localWord) }];
-    for (const { number, sendFds } of this.#underlays)
-      orders.push({ kind: 'add-pool', underlay: number, fds: sendFds });
-    for (const vni of this.#vnis) orders.push({ kind: 'segment', update: { kind: 'put', segment: toSegment(vni) } });
-    for (const { index, tap, link } of this.#vnis)
-      if (link) orders.push({ kind: 'add-tap', tap: index, fd: tap.fds[0], mergesUdp: tap.mergesUdp });
-    for (const { unicastSocket, unicastFd, membership } of this.#underlays) {
-      orders.push({ kind: 'add-socket', socket: unicastSocket, fd: unicastFd, group: NO_GROUP });
-      orders.push(...membership.joined.map(addGroupSocket));
-    }
-    return orders;
-  }
-
-  #watchHost(): void {
-    this.#endings.push(
-      watchNetlink(EVENT_GROUPS.link | EVENT_GROUPS.ipv4Address, (messages) => {
-        // Without messages some were lost: look at everything.
-        if (messages.length === 0) this.#lookAtAllLinks();
-        for (const event of linkEvents(messages)) this.#onLink(event);
-        this.#lookForLocals();
-      }),
-    );
-    // What changed between the first look and the watch.
-    this.#lookAtAllLinks();
-    this.#lookForLocals();
-  }
-
-  #lookAtAllLinks(): void {
-    const links = listLinks(this.#netlink);
-    const known = [...this.#underlays, ...this.#vnis].flatMap(({ link }) => link ?? []);
-    for (const link of known) {
-      if (!links.some(({ index }) => index === link.index)) this.#onLink({ link, deleted: true });
-    }
-    for (const link of links) this.#onLink({ link, deleted: false });
-  }
-
-  #onLink(event: LinkEvent): void {
-    for (const underlay of this.#underlays) if (underlay.isOn(event.link)) this.#onUnderlayLink(underlay, event);
-    const vni = this.#vnis.find(({ tap }) => tap.link.index === event.link.index);
-    if (vni) this.#onTapLink(vni, event);
-  }
-
-  /** An address may go without its interface changing: then every send fails, and nothing else tells. */
-  #lookForLocals(): void {
-    const addresses = hostAddresses(this.#netlink);
-    for (const underlay of this.#underlays) {
-      const hasLocal = addresses.includes(underlay.local);
-      if (hasLocal === underlay.hasLocal) continue;
-      underlay.hasLocal = hasLocal;
-      this.#log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
-    }
-  }
-
-  #onUnderlayLink(underlay: Underlay, { link, deleted }: LinkEvent): void {
-    const before = { status: underlay.status, mtuBytes: underlay.mtuBytes };
-    if (deleted) {
-      this.#closeGroups(underlay, underlay.lose());
-      // Another of that name may be there already: its own event was before this one.
-      const successor = findLink(this.#netlink, underlay.name);
-      if (successor) this.#onUnderlayLink(underlay, { link: successor, deleted: false });
-    } else {
-      const { joined, errors } = underlay.see(link);
-      this.#openGroups(joined);
-      for (const err of errors) this.#log.warn({ event: 'group-not-joined', dev: underlay.name, err });
-    }
-    if (underlay.status !== before.status) {
-      this.#log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
-    }
-    if (underlay.mtuBytes !== before.mtuBytes) this.#followMtu(underlay);
-  }
-
-  /** TAPs without `mtu=` follow the underlay; all learn the new bound. */
-  #followMtu(underlay: Underlay): void {
-    for (const vni of this.#vnis) {
-      if (vni.underlay !== underlay) continue;
-      this.#putSegment(vni);
-      if (vni.config.mtuBytes !== undefined || !vni.link) continue;
-      const mtuBytes = mtuLimit(vni.config, underlay);
-      try {
-        changeLink(this.#netlink, vni.link.index, { mtuBytes }, `TAP "${vni.config.tap}"`);
-      } catch (err) {
-        this.#log.warn({ event: 'mtu-not-followed', tap: vni.config.tap, mtu: mtuBytes, err });
-      }
-    }
-  }
-
-  #onTapLink(vni: Vni, { link, deleted }: LinkEvent): void {
-    const before = vni.link;
-    if (!before) return;
-    vni.link = deleted ? undefined : link;
-    if (deleted) {
-      this.#log.error({ event: 'tap-gone', tap: vni.config.tap, vni: vni.config.vni });
-      void this.#worker.order({ kind: 'remove-tap', tap: vni.index });
-    }
-    const isSame = link.up === before.up && link.mtuBytes === before.mtuBytes && link.mac === before.mac;
-    if (deleted || !isSame) this.#putSegment(vni);
-  }
-
-  #onTapGone(tap: number): void {
-    const vni = this.#vnis[tap];
-    if (vni?.link) this.#onTapLink(vni, { link: vni.link, deleted: true });
-  }
-
-  #putSegment(vni: Vni): void {
-    void this.#worker.order({ kind: 'segment', update: { kind: 'put', segment: toSegment(vni) } });
-  }
-
-  #openGroups(joined: readonly Membership[]): void {
-    for (const membership of joined) void this.#worker.order(addGroupSocket(membership));
-  }
-
-  /** The worker lets a socket go before it is closed: its number could be another's at once. */
-  #closeGroups(underlay: Underlay, fds: readonly number[]): void {
-    for (const fd of fds)
-      void this.#worker.order({ kind: 'remove-socket', fd }).then(() => underlay.membership.close(fd));
-  }
-
-  #retryMemberships(): void {
-    for (const underlay of this.#underlays) this.#openGroups(underlay.retry());
-  }
-
   #sweep(): void {
     try {
       this.#sweptTo = this.fdb.sweep(this.#sweptTo, SWEEP_RECORDS, this.now());
@@ -361,11 +228,6 @@ export class Vtep {
       this.#log.warn({ event: 'fdb-locked', err: error });
     }
   }
-
-  #every(intervalMs: number, action: () => void): void {
-    const timer = setInterval(action, intervalMs);
-    this.#endings.push(() => clearInterval(timer));
-  }
 }
 
 /** A VTEP's address as the FDB keeps it. */
@@ -374,10 +236,6 @@ export function sourceOf(address: IpAddress | 'local'): SourceAddress {
   const source = { a: 0, b: 0, c: 0, d: 0 };
   setIpv4Source(source, Buffer.from(ipBytes(address)).readInt32BE(0));
   return source;
-}
-
-function addGroupSocket({ number, fd }: Membership): Order {
-  return { kind: 'add-socket', socket: number, fd, group: number };
 }
 
 /** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */

@@ -9,8 +9,8 @@ const MAX_DEATHS = 5;
 const DEATH_WINDOW_MS = 60_000;
 
 export interface SupervisorOptions {
-  /** Number of the first worker in the FDB's lock; each successor gets the next. */
-  readonly firstOwner: number;
+  /** Gives each thread, successors included, a number in the FDB's lock that no other has had. */
+  readonly nextOwner: () => number;
   readonly fdb: Fdb;
   readonly log: Logger;
   /** The orders that bring a new worker to the present state. */
@@ -26,19 +26,17 @@ export class WorkerSupervisor {
   readonly #options: SupervisorOptions;
   readonly #deaths: number[] = [];
   #worker: DataPlaneWorker | undefined;
-  #owner: number;
   #offload: WorkerSetup['offload'];
 
   constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
     this.#setup = setup;
     this.#offload = setup.offload;
     this.#options = options;
-    this.#owner = options.firstOwner - 1;
   }
 
   /** Resolves to true when the worker forwards, to false if it died before. */
   async start(): Promise<boolean> {
-    const owner = ++this.#owner;
+    const owner = this.#options.nextOwner();
     // Each worker finds out by itself.
     this.#offload = this.#setup.offload;
     const worker = new DataPlaneWorker(
@@ -62,6 +60,10 @@ export class WorkerSupervisor {
   /** The offloads in force: those that the worker was allowed and no path has refused. */
   get offload(): WorkerSetup['offload'] {
     return this.#offload;
+  }
+
+  announceStop(): void {
+    this.#worker?.announceStop();
   }
 
   async stop(): Promise<void> {

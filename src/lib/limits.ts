@@ -18,6 +18,9 @@ export const DEFAULT_MAX_MACS = 65_536;
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;
 
+/** `--workers`: each has a thread, a slab, a unicast socket per underlay and a queue of every TAP, of which the kernel allows 256. */
+export const MAX_WORKERS = 16;
+
 /** `--source-ports`: one send socket each, and each a batch of headers in the slab. */
 export const MAX_SOURCE_PORTS = 256;
 

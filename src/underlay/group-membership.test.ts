@@ -106,7 +106,9 @@ describe('a device that goes and comes back (T20)', () => {
   it('voids every membership, and joins all again on the device as it is then, under the same numbers', () => {
     const { sockets, membership } = newMembership();
     const numbers = [membership.join(ONE).number, membership.join(TWO).number];
-    expect(membership.suspend()).toEqual([50, 51]);
+    const before = membership.joined;
+    expect(membership.suspend()).toEqual(before);
+    expect(before.map(({ fd }) => fd)).toEqual([50, 51]);
     expect([membership.joined, membership.isJoined(ONE)]).toEqual([[], false]);
     expect(membership.suspend()).toEqual([]);
 
@@ -181,7 +183,7 @@ describe('the datagrams that the kernel lost', () => {
 
   it.each([
     ['left', (membership: GroupMembership) => [membership.leave(ONE) as number]],
-    ['void', (membership: GroupMembership) => membership.suspend()],
+    ['void', (membership: GroupMembership) => membership.suspend().map(({ fd }) => fd)],
   ])('never become fewer while a socket that is %s waits to be closed', (_, end) => {
     const { sockets, membership } = newMembership();
     membership.join(ONE);

@@ -94,15 +94,12 @@ export class GroupMembership {
     return member.fd;
   }
 
-  /** The device is gone and every membership with it: nothing comes back by itself, not even when its name does. The sockets to close. */
-  suspend(): number[] {
+  /** The device is gone and every membership with it: nothing comes back by itself, not even when its name does. What was joined: its sockets are to be closed. */
+  suspend(): Membership[] {
     this.#device = undefined;
-    const fds: number[] = [];
-    for (const member of this.#members.values()) {
-      if (member.fd !== undefined) fds.push(member.fd);
-      member.fd = undefined;
-    }
-    return fds;
+    const { joined } = this;
+    for (const member of this.#members.values()) member.fd = undefined;
+    return joined;
   }
 
   /**

@@ -67,12 +67,20 @@ export class DataPlaneWorker {
   }
 
   /**
+   * Has the thread end when it next wakes, which `stop` sees to. Apart from it, so that all threads are told before the first is woken:
+   * they then end together.
+   */
+  announceStop(): void {
+    this.#isStopping = true;
+    Atomics.store(this.#stop, 0, 1);
+  }
+
+  /**
    * Ends the thread's loop; resolves when the thread is gone, or after STOP_PATIENCE_MS: it cannot be terminated from outside while it waits
    * in a system call, and the daemon's stop must not hang on it.
    */
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    Atomics.store(this.#stop, 0, 1);
+    this.announceStop();
     if (!this.#isGone) signalEventFd(this.#wakeFd);
     await Promise.race([this.#exited, setTimeout(STOP_PATIENCE_MS, undefined, { ref: false })]);
   }

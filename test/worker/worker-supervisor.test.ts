@@ -42,6 +42,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
   const fdbMemory = createFdbMemory(1, 300);
   const deaths: Error[] = [];
   let threads = 0;
+  let owner = FIRST_OWNER;
   const supervisor = new compiled.WorkerSupervisor(
     {
       fdbMemory,
@@ -52,7 +53,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       offload: { udpGso: true, udpGro: false },
     },
     {
-      firstOwner: FIRST_OWNER,
+      nextOwner: () => owner++,
       fdb: new Fdb(fdbMemory, 1),
       log: createLog('silent', 'json'),
       state: () => stateOf(++threads),

@@ -1,0 +1,78 @@
+import type { Fdb } from '../fdb/fdb.ts';
+import { Counters } from '../forward/counters.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Order, WorkerSetup } from '../worker/messages.ts';
+import { WorkerSupervisor } from './worker-supervisor.ts';
+
+export interface WorkerPoolOptions {
+  /** Number of the first thread in the FDB's lock; every further one, successors included, gets the next. */
+  readonly firstOwner: number;
+  readonly fdb: Fdb;
+  readonly log: Logger;
+  /** The orders that bring a new thread to the present state. @param worker whose fds it takes over, from 0 on */
+  readonly state: (worker: number) => Order[];
+  /** A worker has let a TAP go that is no more; each of them tells. */
+  readonly tapGone: (tap: number) => void;
+  /** One of them died too often. */
+  readonly died: (error: Error) => void;
+}
+
+/** The data plane: workers that share the FDB and the source ports, each with sockets and TAP queues of its own. */
+export class WorkerPool {
+  /** One for each worker: whoever reads adds them up. */
+  readonly counters: readonly Counters[];
+  readonly #supervisors: readonly WorkerSupervisor[];
+
+  constructor(
+    count: number,
+    setup: Omit<WorkerSetup, 'owner' | 'countersMemory' | 'wakeFd' | 'stopMemory'>,
+    { firstOwner, log, state, ...options }: WorkerPoolOptions,
+  ) {
+    let owner = firstOwner;
+    const memories = Array.from({ length: count }, () => Counters.createMemory());
+    this.counters = memories.map((memory) => new Counters(memory));
+    this.#supervisors = memories.map(
+      (countersMemory, worker) =>
+        new WorkerSupervisor(
+          { ...setup, countersMemory },
+          {
+            ...options,
+            nextOwner: () => owner++,
+            log: log.child({ worker }),
+            state: () => state(worker),
+          },
+        ),
+    );
+  }
+
+  get size(): number {
+    return this.#supervisors.length;
+  }
+
+  /** Resolves to true when all workers forward, to false if one died before. */
+  async start(): Promise<boolean> {
+    const started = await Promise.all(this.#supervisors.map((supervisor) => supervisor.start()));
+    return started.every((forwards) => forwards);
+  }
+
+  /** Resolves once the order is in force everywhere. */
+  async orderAll(order: Order): Promise<void> {
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.order(order)));
+  }
+
+  /** Resolves once the order is in force at that worker. */
+  async orderOne(worker: number, order: Order): Promise<void> {
+    await this.#supervisors[worker]?.order(order);
+  }
+
+  /** The offloads in force with all workers. */
+  get offload(): WorkerSetup['offload'] {
+    const offloads = this.#supervisors.map(({ offload }) => offload);
+    return { udpGso: offloads.every(({ udpGso }) => udpGso), udpGro: offloads.every(({ udpGro }) => udpGro) };
+  }
+
+  async stop(): Promise<void> {
+    for (const supervisor of this.#supervisors) supervisor.announceStop();
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.stop()));
+  }
+}

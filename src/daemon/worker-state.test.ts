@@ -1,0 +1,97 @@
+/** What each worker is told to take over, of an underlay whose sockets are on loopback. */
+import { createSocket } from 'node:dgram';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../config/parse.ts';
+import { type IpAddress, parseIp } from '../lib/addresses.ts';
+import { NO_GROUP } from '../segment/segment.ts';
+import { findLink, type Link } from '../sys/links.ts';
+import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Order } from '../worker/messages.ts';
+import { Underlay } from './underlay.ts';
+import type { Vni } from './vni.ts';
+import { workerState } from './worker-state.ts';
+
+const LOCAL = parseIp('127.6.0.2') as IpAddress;
+const GROUPS = ['239.83.2.1', '239.83.2.2', '239.83.2.3'].map((text) => parseIp(text) as IpAddress);
+
+let netlink: NetlinkSocket;
+let underlay: Underlay;
+
+beforeEach(() => {
+  netlink = new NetlinkSocket();
+});
+
+afterEach(() => {
+  underlay.close();
+  netlink.close();
+});
+
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.bind(0, LOCAL, resolve));
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return port;
+}
+
+/** An underlay that has joined GROUPS, numbered 1, 2, 3, and two VNIs, the TAP of the second deleted. */
+async function newState(workers: number): Promise<(worker: number) => Order[]> {
+  const scalars = { port: `${await freePort()}`, 'source-ports': '2', workers: `${workers}` };
+  const config = parseConfig({ vni: ['100', '200'], local: [], check: false, scalars });
+  const link = findLink(netlink, 'lo') as Link;
+  let number = 0;
+  const place = { number: 0, link, local: LOCAL, nextSocket: () => number++, udpGro: true };
+  underlay = new Underlay(netlink, config, place);
+  for (const group of GROUPS) underlay.membership.join(group);
+  const vnis = config.vnis.map((vni, index): Vni => {
+    const fds = [1_000, 1_001, 1_002].map((fd) => fd + 10 * index) as [number, ...number[]];
+    const tap = { fds, gso: true, mergesUdp: true, isOwn: true, link };
+    return { config: vni, index, underlay, group: NO_GROUP, floodRemotes: [], tap, link: index ? undefined : link };
+  });
+  return (worker) => workerState(worker, workers, { underlays: [underlay], vnis });
+}
+
+function ofKind<Kind extends Order['kind']>(orders: readonly Order[], kind: Kind): Extract<Order, { kind: Kind }>[] {
+  return orders.filter((order): order is Extract<Order, { kind: Kind }> => order.kind === kind);
+}
+
+describe('what a worker is told', () => {
+  it('is all, where it is the only one', async () => {
+    const orders = (await newState(1))(0);
+    expect(ofKind(orders, 'add-socket')).toEqual([
+      { kind: 'add-socket', socket: 0, fd: underlay.unicastFds[0], group: NO_GROUP },
+      ...underlay.membership.joined.map(({ number, fd }) => ({
+        kind: 'add-socket',
+        socket: number,
+        fd,
+        group: number,
+      })),
+    ]);
+    expect(underlay.unicastFds).toHaveLength(1);
+    expect(ofKind(orders, 'add-tap')).toEqual([{ kind: 'add-tap', tap: 0, fd: 1_000, mergesUdp: true }]);
+  });
+
+  it('is, where there are several, its own unicast socket, its own queues, and its share of the groups', async () => {
+    const state = await newState(2);
+    const sockets = [0, 1].map((worker) => ofKind(state(worker), 'add-socket').map(({ socket, fd }) => [socket, fd]));
+    const [one, two, three] = underlay.membership.joined.map(({ number, fd }) => [number, fd]);
+    expect(sockets).toEqual([
+      [[0, underlay.unicastFds[0]], two],
+      [[0, underlay.unicastFds[1]], one, three],
+    ]);
+    expect(new Set(underlay.unicastFds).size).toBe(2);
+    const queues = [0, 1].map((worker) => ofKind(state(worker), 'add-tap').map(({ tap, fd }) => [tap, fd]));
+    expect(queues).toEqual([[[0, 1_000]], [[0, 1_001]]]);
+  });
+
+  it('is the same to all of what they share: VNIs, source ports and own addresses', async () => {
+    const state = await newState(3);
+    for (const kind of ['segment', 'add-pool', 'own-addresses'] as const) {
+      const [first, ...others] = [0, 1, 2].map((worker) => ofKind(state(worker), kind));
+      expect(first).not.toEqual([]);
+      for (const other of others) expect(other).toEqual(first);
+    }
+    expect(ofKind(state(0), 'segment')).toHaveLength(2);
+    expect(ofKind(state(0), 'add-pool')).toEqual([{ kind: 'add-pool', underlay: 0, fds: underlay.sendFds }]);
+  });
+});

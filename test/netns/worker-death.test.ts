@@ -1,0 +1,115 @@
+/**
+ * A data-plane thread dies: its successor takes over its queue of the TAP, and the other threads do not notice.
+ *
+ *     frames of many flows ──► tap0 ─┬─ queue 0 ── thread 0
+ *                                    └─ queue 1 ── thread 1 ✝, then thread 1'
+ */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, expect, test } from 'vitest';
+import { Fdb } from '../../src/fdb/fdb.ts';
+import { createFdbMemory } from '../../src/fdb/layout.ts';
+import { TX_DROP } from '../../src/forward/drop-reason.ts';
+import { createLog } from '../../src/observe/log.ts';
+import { INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { close } from '../../src/sys/libc.ts';
+import { openTap } from '../../src/sys/tun.ts';
+import { monotonicMs } from '../../src/worker/clock.ts';
+import { BROADCAST, ETHERTYPE, ethernet, udpInIpv4 } from '../support/frames.ts';
+import { describeSystem, useLab } from '../support/lab.ts';
+import { inNamespace } from '../support/namespaces.ts';
+import { settle } from '../support/probes.ts';
+import { waitUntil } from '../support/wait.ts';
+
+const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-pool.js', import.meta.url));
+const FLOWS = 64;
+
+/** It floods to nobody: every frame is counted where it was read. */
+const SEGMENT: Segment = {
+  index: 0,
+  vni: 100,
+  underlay: 0,
+  group: NO_GROUP,
+  groupAddress: 0,
+  floodRemotes: [],
+  tap: 0,
+  tapUp: true,
+  tapMtuBytes: 1_450,
+  tapMacHigh: 0,
+  tapMacLow: 0,
+  maxFrameBytes: 1_464,
+  learning: true,
+  maxMacs: 10,
+  innerVlan: INNER_VLAN.drop,
+};
+
+describeSystem('the death of a thread', () => {
+  const lab = useLab({ hosts: 1 });
+  const host = lab.host(1);
+  let compiled: typeof import('../../src/daemon/worker-pool.ts');
+
+  beforeAll(async () => {
+    if (!existsSync(COMPILED)) throw new Error(`${COMPILED} is missing: run npm run build first`);
+    compiled = (await import(COMPILED)) as typeof import('../../src/daemon/worker-pool.ts');
+  });
+
+  test('loses no frame of its flows, nor of others; a TAP that goes is told by each', async () => {
+    const tap = inNamespace(host.namespace, () => openTap('tap0', 'create', { queues: 2, gso: false, gro: false }));
+    lab.scope.defer(() => {
+      for (const fd of tap.fds) close(fd);
+    });
+    const fdbMemory = createFdbMemory(1, 300);
+    const setup = { fdbMemory, epochMs: monotonicMs(), port: 4_789, dropReservedBits: false };
+    const [threads, gone]: [number[], number[]] = [[], []];
+    const pool = new compiled.WorkerPool(
+      2,
+      { ...setup, offload: { udpGso: true, udpGro: false } },
+      {
+        firstOwner: 2,
+        fdb: new Fdb(fdbMemory, 1),
+        log: createLog('silent', 'json'),
+        state: (worker) => {
+          threads.push(worker);
+          return [
+            { kind: 'segment', update: { kind: 'put', segment: SEGMENT } },
+            { kind: 'add-tap', tap: SEGMENT.tap, fd: tap.fds[worker] as number, mergesUdp: false },
+          ];
+        },
+        tapGone: (number) => gone.push(number),
+        died: () => {},
+      },
+    );
+    lab.scope.defer(() => pool.stop());
+    expect(await pool.start()).toBe(true);
+    const counts = () =>
+      pool.counters.map((counters) => counters.drops(SEGMENT.index).tx[TX_DROP['no-remote']] as number);
+    const total = () => counts().reduce((sum, count) => sum + count);
+
+    host.ip('link', 'set', 'tap0', 'up');
+    const inside = host.packetSocket('tap0');
+    inside.send(...flowFrames());
+    await waitUntil('a frame of each flow', () => total() === FLOWS);
+    const [first, second] = counts();
+    expect(Math.min(first ?? 0, second ?? 0)).toBeGreaterThan(FLOWS / 8);
+
+    void pool.orderOne(1, { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP });
+    for (let round = 0; round < 4; round++) inside.send(...flowFrames());
+    await waitUntil('a successor', () => threads.length === 3);
+    await waitUntil('all frames', () => total() === 5 * FLOWS);
+    expect([threads, counts()]).toEqual([[0, 1, 1], [first, second].map((count) => 5 * (count ?? 0))]);
+
+    host.ip('link', 'del', 'tap0');
+    await waitUntil('both have let it go', () => gone.length === 2);
+    await pool.orderAll({ kind: 'remove-tap', tap: SEGMENT.tap });
+    await settle();
+    expect(gone).toEqual([SEGMENT.tap, SEGMENT.tap]);
+  });
+});
+
+function flowFrames(): Buffer[] {
+  return Array.from({ length: FLOWS }, (_, flow) => {
+    const packet = { src: '192.0.2.1', dst: '192.0.2.2', sourcePort: 1000 + flow, destinationPort: 7 };
+    const payload = udpInIpv4({ ...packet, payload: Buffer.alloc(64) });
+    return ethernet({ dst: BROADCAST, src: '02:00:00:00:00:01', type: ETHERTYPE.ipv4, payload });
+  });
+}
