@@ -27,7 +27,7 @@ describe('accepted command lines', () => {
   it('every scalar flag reaches the configuration', () => {
     const argv =
       '--vni 1 --dev eth0 --local 10.0.0.1 --port 8472 --ttl 2 --mcast-ttl 3 --tos 0x4 --df unset --ageing 5 --max-macs 6 ' +
-      '--source-ports 7 --source-port-range 50000-50006 --reserved-bits drop --workers 8 --socket /s ' +
+      '--source-ports 7 --source-port-range 50000-50006 --reserved-bits drop --workers 8 --offload gro --socket /s ' +
       '--log-level debug --log-format json --check';
     expect(parseVtepdArguments(argv.split(' '))).toMatchObject({
       kind: 'run',
@@ -46,6 +46,7 @@ describe('accepted command lines', () => {
         sourcePortRange: { first: 50_000, last: 50_006 },
         reservedBits: 'drop',
         workers: 8,
+        offload: 'gro',
         socketPath: '/s',
         logLevel: 'debug',
         logFormat: 'json',
@@ -84,6 +85,8 @@ describe('refusals', () => {
     [[...V, '--dev', '-x'], `-x: ${UNKNOWN}`],
     [[...V, '--workers', '0'], '--workers 0: 0 is not a whole number from 1 to 16'],
     [[...V, '--workers'], '--workers: its value is missing: write --workers N'],
+    [[...V, '--offload'], '--offload: its value is missing: write --offload auto|off|gso|gro'],
+    [[...V, '--offload', 'tso'], '--offload tso: tso is not one of auto, off, gso, gro: did you mean gso?'],
     [[...V, '--check=false'], '--check: it takes no value: write --check alone'],
     [[...V, '--check', 'false'], `false: ${NO_FLAG}`],
     [[...V, '--check\n'], '"--check\\n": unknown flag: did you mean --check?'],
@@ -101,9 +104,10 @@ describe('refusals', () => {
     [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
     [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
     [[...V, '--=5'], `--: ${UNKNOWN}`],
-    ...['offload', 'trunk', 'config', 'allow-vtep', 'querier', 'persist', 'state-dir', 'http'].map(
-      (name): [string[], string] => [[...V, `--${name}`, 'x'], `--${name}: ${UNKNOWN}`],
-    ),
+    ...['trunk', 'config', 'allow-vtep', 'querier', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
+      [...V, `--${name}`, 'x'],
+      `--${name}: ${UNKNOWN}`,
+    ]),
     [['100=239.1.1.1'], `100=239.1.1.1: ${NO_FLAG}`],
     [[...V, '-'], `-: ${NO_FLAG}`],
     [[...V, '-5'], `-5: ${NO_FLAG}`],

@@ -8,6 +8,10 @@ import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** Which of the kernel's offloads the data path uses: towards the underlay (`gso`), from it (`gro`), both, or neither. */
+export const OFFLOAD_MODES = ['auto', 'off', 'gso', 'gro'] as const;
+export type OffloadMode = (typeof OFFLOAD_MODES)[number];
+
 /** Frames from the overlay with an 802.1Q tag (RFC 7348 §6.1): counted drop, tag taken off, or carried as they are. */
 export const INNER_VLAN_MODES = ['drop', 'strip', 'pass'] as const;
 export type InnerVlanMode = (typeof INNER_VLAN_MODES)[number];
@@ -76,6 +80,7 @@ export interface Config {
   readonly reservedBits: 'ignore' | 'drop';
   /** Data-plane threads, 1 to MAX_WORKERS. */
   readonly workers: number;
+  readonly offload: OffloadMode;
   /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */
   readonly socketPath: string;
   readonly logLevel: LogLevel;

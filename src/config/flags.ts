@@ -115,6 +115,14 @@ export const FLAGS = [
     meaning: `Data-plane threads, 1 to ${MAX_WORKERS}: flows spread over them. Above 1, TAPs are multi-queue.`,
   },
   {
+    name: 'offload',
+    kind: 'scalar',
+    value: 'auto|off|gso|gro',
+    standard: 'auto',
+    meaning:
+      'What the kernel cuts and merges. gso: only what goes out (TAP TSO and USO, UDP_SEGMENT); gro: only what comes in (UDP_GRO, merged TAP writes); off: nothing.',
+  },
+  {
     name: 'socket',
     kind: 'scalar',
     value: 'PATH',

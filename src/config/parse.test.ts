@@ -40,6 +40,7 @@ it('fills in the defaults of the contract', () => {
     sourcePortRange: { first: 49_152, last: 65_535 },
     reservedBits: 'ignore',
     workers: 1,
+    offload: 'auto',
     socketPath: '/run/vtepd/vtepd.sock',
     logLevel: 'info',
     logFormat: 'auto',
@@ -69,6 +70,9 @@ it.each<[scalars: Scalars, differs: object]>([
   [{ 'reserved-bits': 'drop' }, { reservedBits: 'drop' }],
   [{ workers: '1' }, { workers: 1 }],
   [{ workers: '16' }, { workers: 16 }],
+  [{ offload: 'off' }, { offload: 'off' }],
+  [{ offload: 'gso' }, { offload: 'gso' }],
+  [{ offload: 'gro' }, { offload: 'gro' }],
   [{ socket: '/tmp/s' }, { socketPath: '/tmp/s' }],
   [
     { 'log-level': 'silent', 'log-format': 'json' },
@@ -118,6 +122,9 @@ describe('refusals', () => {
     [{ workers: '17' }, '--workers 17: 17 is not a whole number from 1 to 16'],
     [{ workers: '02' }, '--workers 02: 02 is not a whole number from 1 to 16: leave out the leading zeros'],
     [{ workers: 'auto' }, '--workers auto: auto is not a whole number from 1 to 16'],
+    [{ offload: 'on' }, '--offload on: on is not one of auto, off, gso, gro'],
+    [{ offload: 'GSO' }, '--offload GSO: GSO is not one of auto, off, gso, gro: did you mean gso?'],
+    [{ offload: '' }, '--offload: its value is empty: give one, or leave out --offload'],
     [{ socket: 'x' }, '--socket x: x is not an absolute path: begin it with /'],
     [
       { 'log-level': 'warning' },

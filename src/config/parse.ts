@@ -1,7 +1,7 @@
 /** Flags as strings to the one validated, frozen configuration. Pure: nothing here looks at the host. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
-import { type Config, deepFreeze, LOG_LEVELS } from './config.ts';
+import { type Config, deepFreeze, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
 import {
   parseChoice,
@@ -62,6 +62,7 @@ export function parseConfig(raw: RawFlags): Config {
       besidePort(scalar('source-port-range', parsePortRange), port),
     reservedBits: scalar('reserved-bits', (written) => parseChoice(written, ['ignore', 'drop'])),
     workers: number('workers', 1, MAX_WORKERS),
+    offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),
     socketPath: scalar('socket', parseSocketPath),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),
     logFormat: optional('log-format', (written) => parseChoice(written, ['json', 'pretty'])) ?? 'auto',

@@ -15,6 +15,7 @@ import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { setIpv4Source } from '../worker/loop.ts';
 import { HostWatch } from './host-watch.ts';
+import { possibleOffload } from './offload.ts';
 import { defaultMac, releaseTap, setUpTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
@@ -57,7 +58,7 @@ export class Vtep {
     this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
     this.now = createClock(epochMs);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
-    this.#offload = { tapGso: false, udpGso: true, udpGro: false };
+    this.#offload = possibleOffload(config.offload, log);
     const { workers, port, reservedBits } = config;
     const setup = { fdbMemory, epochMs, port, dropReservedBits: reservedBits === 'drop', offload: this.#offload };
     const [underlays, vnis] = [this.#underlays, this.#vnis];

@@ -269,6 +269,19 @@ describeSystem('several workers', () => {
       expect(leftovers(one)).toEqual({ ...nothing, taps: ['vxlan100'] });
     });
   });
+
+  test.each([
+    ['off', { tapGso: false, udpGso: false, udpGro: false }],
+    ['gro', { tapGso: false, udpGso: false }],
+    ['gso', { udpGso: true, udpGro: false }],
+    ['auto', { udpGso: true }],
+  ])('--offload %s shows in the status', async (mode, offload) => {
+    const vtep = await start(one, 2, ['--offload', mode]);
+    expect((await vtep.daemon.ctl<Status>('status')).offload).toMatchObject(offload);
+    const { stdout } = await vtep.daemon.runCtl('status');
+    expect(stdout).toMatch(/^workers: +2$/m);
+    expect(stdout).toMatch(offload.udpGso ? /^offload:.* udpGso/m : /^offload:(?!.*udpGso)/m);
+  });
 });
 
 /** One frame of each flow from a station to another; the port at STATION_1 is the flow's. */

@@ -1,0 +1,27 @@
+import type { OffloadMode } from '../config/config.ts';
+import type { Status } from '../control/schemas.ts';
+import type { Logger } from '../observe/log.ts';
+import { errnoName } from '../sys/sys-error.ts';
+import { receiveMergeRefusal } from '../sys/udp-socket.ts';
+
+/** TO BE DELETED, with its use, once the worker splits the super-frames that a TAP gives. */
+const SPLITS_SUPER_FRAMES: boolean = false;
+/** TO BE DELETED, with its use, once the worker splits what UDP_GRO has merged. */
+const SPLITS_MERGED_DATAGRAMS: boolean = false;
+
+/** What `--offload` asks for. */
+export function wantedOffload(mode: OffloadMode): Status['offload'] {
+  const gso = mode === 'auto' || mode === 'gso';
+  const gro = mode === 'auto' || mode === 'gro';
+  return { tapGso: gso, udpGso: gso, udpGro: gro };
+}
+
+/** What `--offload` asks for, less what this kernel cannot do; what TAPs and paths cannot do shows later. */
+export function possibleOffload(mode: OffloadMode, log: Logger): Status['offload'] {
+  const { tapGso, udpGso, udpGro } = wantedOffload(mode);
+  const wanted = { tapGso: tapGso && SPLITS_SUPER_FRAMES, udpGso, udpGro: udpGro && SPLITS_MERGED_DATAGRAMS };
+  const refusal = wanted.udpGro ? receiveMergeRefusal() : 0;
+  if (refusal === 0) return wanted;
+  log.warn({ event: 'offload-off', offload: 'udpGro', errno: errnoName(refusal) });
+  return { ...wanted, udpGro: false };
+}
