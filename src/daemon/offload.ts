@@ -4,11 +4,6 @@ import type { Logger } from '../observe/log.ts';
 import { errnoName } from '../sys/sys-error.ts';
 import { receiveMergeRefusal } from '../sys/udp-socket.ts';
 
-/** TO BE DELETED, with its use, once the worker splits the super-frames that a TAP gives. */
-const SPLITS_SUPER_FRAMES: boolean = false;
-/** TO BE DELETED, with its use, once the worker splits what UDP_GRO has merged. */
-const SPLITS_MERGED_DATAGRAMS: boolean = false;
-
 /** What `--offload` asks for. */
 export function wantedOffload(mode: OffloadMode): Status['offload'] {
   const gso = mode === 'auto' || mode === 'gso';
@@ -18,8 +13,7 @@ export function wantedOffload(mode: OffloadMode): Status['offload'] {
 
 /** What `--offload` asks for, less what this kernel cannot do; what TAPs and paths cannot do shows later. */
 export function possibleOffload(mode: OffloadMode, log: Logger): Status['offload'] {
-  const { tapGso, udpGso, udpGro } = wantedOffload(mode);
-  const wanted = { tapGso: tapGso && SPLITS_SUPER_FRAMES, udpGso, udpGro: udpGro && SPLITS_MERGED_DATAGRAMS };
+  const wanted = wantedOffload(mode);
   const refusal = wanted.udpGro ? receiveMergeRefusal() : 0;
   if (refusal === 0) return wanted;
   log.warn({ event: 'offload-off', offload: 'udpGro', errno: errnoName(refusal) });

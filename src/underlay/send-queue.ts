@@ -146,8 +146,10 @@ export class SendQueue {
       }
       const reason = errno();
       if (reason === ERRNO.EINTR) continue;
-      // The error may be an ICMP answer to an earlier datagram, to whomever that was: take it off and send this one again.
-      if (!isRetry && drainErrorQueue(this.#fd)) {
+      // The error may be an ICMP answer to an earlier datagram, to whomever that was: take it off and send this one again. Another
+      // worker that shares the socket may have taken it off already.
+      if (!isRetry) {
+        drainErrorQueue(this.#fd);
         isRetry = true;
         continue;
       }
