@@ -3,7 +3,6 @@ import type { Config, VniConfig } from '../config/config.ts';
 import type { Status } from '../control/schemas.ts';
 import { Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
-import { LockTimeout } from '../fdb/lock.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
 import { type IpAddress, ipBytes, macWords } from '../lib/addresses.ts';
@@ -14,6 +13,7 @@ import { deleteLinkGroup, findLink, type Link, listLinks } from '../sys/links.ts
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { setIpv4Source } from '../worker/loop.ts';
+import { FdbSweep } from './fdb-sweep.ts';
 import { HostWatch } from './host-watch.ts';
 import { possibleOffload } from './offload.ts';
 import { defaultMac, releaseTap, setUpTap } from './tap.ts';
@@ -22,10 +22,6 @@ import { chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-c
 import { tapMtu, type Vni } from './vni.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { workerState } from './worker-state.ts';
-
-/** How often expired entries are looked for, and how many records at a time: a million in about five seconds. */
-const SWEEP_INTERVAL_MS = 250;
-const SWEEP_RECORDS = 50_000;
 
 /** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
 const LOCK_PATIENCE_MS = 100;
@@ -46,9 +42,8 @@ export class Vtep {
   readonly #workers: WorkerPool;
   readonly #host: HostWatch;
   readonly #linkGroup: number;
-  #sweeping: NodeJS.Timeout | undefined;
+  readonly #sweep: FdbSweep;
   #socketNumber = 0;
-  #sweptTo = 0;
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
     this.config = config;
@@ -57,6 +52,7 @@ export class Vtep {
     const fdbMemory = createFdbMemory(randomInt(2 ** 31), config.ageingSeconds);
     this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
     this.now = createClock(epochMs);
+    this.#sweep = new FdbSweep(this.fdb, this.now, log);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
     this.#offload = possibleOffload(config.offload, log);
     const { workers, port, reservedBits } = config;
@@ -91,7 +87,7 @@ export class Vtep {
           remedy,
         });
       }
-      vtep.#sweeping = setInterval(() => vtep.#sweep(), SWEEP_INTERVAL_MS);
+      vtep.#sweep.start();
       return vtep;
     } catch (error) {
       await vtep.stop();
@@ -101,7 +97,7 @@ export class Vtep {
 
   /** Leaves the groups and removes the TAPs that vtepd made. */
   async stop(): Promise<void> {
-    clearInterval(this.#sweeping);
+    this.#sweep.stop();
     this.#host.stop();
     await this.#workers.stop();
     for (const underlay of this.#underlays.splice(0)) underlay.close();
@@ -218,16 +214,6 @@ export class Vtep {
     const remote = this.fdb.retainRemote(sourceOf(address));
     if (remote === NO_REMOTE) throw fdbFull(config);
     return remote;
-  }
-
-  #sweep(): void {
-    try {
-      this.#sweptTo = this.fdb.sweep(this.#sweptTo, SWEEP_RECORDS, this.now());
-    } catch (error) {
-      // The owner died with the lock; its end is the next thing the event loop tells, and frees it.
-      if (!(error instanceof LockTimeout)) throw error;
-      this.#log.warn({ event: 'fdb-locked', err: error });
-    }
   }
 }
 

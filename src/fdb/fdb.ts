@@ -164,17 +164,19 @@ export class Fdb {
   }
 
   /**
-   * Removes expired entries among `budget` records from record `from` on. Where to go on, or 0 after the last record: call it again and
-   * again to sweep all, a piece at a time.
+   * Removes expired entries among `budget` records from record `from` on, at most `removals` of them: a removal costs as much as looking at
+   * some hundred records. Where to go on, or 0 after the last record: call it again and again to sweep all, a piece at a time.
    */
-  sweep(from: number, budget: number, now: number): number {
+  sweep(from: number, budget: number, now: number, removals = budget): number {
     const end = Math.min(this.#table.end, from + budget);
+    let left = removals;
     for (let entry = from; entry < end; entry++) {
       if (this.#table.kindOf(entry) !== DYNAMIC || !this.#table.isExpired(entry, now)) continue;
       this.#locked(() => {
         // It may have been heard, or become another MAC's, since.
         if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#remove(entry, now);
       });
+      if (--left === 0 && entry + 1 < this.#table.end) return entry + 1;
     }
     if (end < this.#table.end) return end;
     for (let remote = LOCAL + 1; remote < this.remotes.end; remote++) {
