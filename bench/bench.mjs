@@ -3,6 +3,7 @@
  * never a test: this says how fast, not whether it works. It fails only where something could not be measured at all.
  */
 import { ensureBuilt, ensureNodeModules, ensureSystemPackages, fail, isRoot } from '../scripts/setup.mjs';
+import { drawChart } from './chart.mjs';
 import { idle, memory, startUp } from './daemon.mjs';
 import { cleanUpOnExit } from './lab.mjs';
 import { confineToCores, describeMachine, describeTraffic, describeVtepd } from './machine.mjs';
@@ -111,9 +112,15 @@ for (const [wire, rows] of Object.entries(wires)) if (rows.length > 0) printTabl
 if (daemon.length > 0) printTable(`one daemon, ${median}`, daemon);
 if (options.quick) console.log('\nquick: one round of short runs, the figures are rough');
 
-const { quick, rounds, daemonFlags } = options;
+const { quick, rounds, daemonFlags, isWhole } = options;
 const result = { date: begin.toISOString(), vtepd, machine, options: { quick, rounds, daemonFlags }, wires, daemon };
 const json = `${JSON.stringify({ ...result, failures: run.failures }, null, 2)}\n`;
 console.log(`\n${writeResult(`${begin.toISOString().slice(0, 19).replaceAll(':', '-')}Z.json`, json)}`);
+if (isWhole && run.failures.length === 0) {
+  const title = `vtepd beside the Linux kernel's vxlan device – ${begin.toISOString().slice(0, 10)}`;
+  const subtitle = `${about} · ${machine.cpu}, ${machine.cores} cores · ${median}`;
+  console.log(writeResult('latest.json', json));
+  console.log(writeResult('latest.svg', drawChart(wires, { title, subtitle })));
+}
 for (const failure of run.failures) console.error(`failed: ${failure}`);
 process.exit(run.failures.length > 0 ? 1 : 0);
