@@ -52,6 +52,7 @@ const WIRE_MEASURES = [
   {
     figures: {
       percent: alone('UDP 64 B, loss at 100 kpps', '%'),
+      overrunPercent: alone('UDP 64 B, of it at the receiving socket', '%'),
       offeredKpps: alone('UDP 64 B, offered for the loss', 'kpps'),
     },
     take: (pair, time) => loss(pair, { octets: 64, seconds: time.udp }),
