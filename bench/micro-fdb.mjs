@@ -1,4 +1,5 @@
 /** The forwarding database at a given size: MACs of one segment, behind a handful of VTEPs, asked for in random order. */
+import { SLICE_RECORDS, SLICE_REMOVALS } from '../dist/daemon/fdb-sweep.js';
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
 import { longestStep, perOperation, perOperationUndone } from './micro-timing.mjs';
@@ -9,9 +10,6 @@ const NO_BOUND = 1_048_576;
 const AGEING_SECONDS = 300;
 const NOW = 1_000;
 const EXPIRED = NOW + 10 * AGEING_SECONDS;
-
-/** What the daemon sweeps at a time, every 250 ms on its main thread (src/daemon/vtep.ts). */
-const SWEEP_RECORDS = 50_000;
 
 /** Inserted in one sample: enough to be timed, too few to make it another table. */
 const MAX_INSERTED = 10_000;
@@ -92,7 +90,7 @@ export class FilledFdb {
         // After a sweep of expired entries there are none; in any case all are as young as each other.
         prepare: () => learnAll(fdb, 0, this.#entries),
         step: () => {
-          from = fdb.sweep(from, SWEEP_RECORDS, isExpired ? EXPIRED + 1 : NOW);
+          from = fdb.sweep(from, SLICE_RECORDS, isExpired ? EXPIRED + 1 : NOW, SLICE_REMOVALS);
           return from !== 0;
         },
       },

@@ -1,16 +1,28 @@
 /**
- * The send and the receive ladder on a slab, as a worker walks them, into sinks that only count: the in-memory ports of the tests keep copies
- * of all they are given, which costs more than the ladders.
+ * The send and the receive ladder on a slab, as a worker walks them, splitting and merging included, into sinks that only count: the
+ * in-memory ports of the tests keep copies of all they are given, which costs more than the ladders.
  */
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
+import { FORWARDED } from '../dist/forward/drop-reason.js';
 import { receive } from '../dist/forward/receive.js';
 import { send } from '../dist/forward/send.js';
+import { OffloadSwitch } from '../dist/offload/offload-switch.js';
+import { newSuperFrame } from '../dist/offload/split.js';
+import { FrameQueue } from '../dist/overlay/frame-queue.js';
 import { INNER_VLAN, NO_GROUP } from '../dist/segment/segment.js';
 import { SegmentMap } from '../dist/segment/segment-map.js';
+import { octetSums } from '../dist/sys/simd-sums.js';
 import { Slab } from '../dist/sys/slab.js';
-import { newFrameHeaders } from '../dist/wire/ip.js';
-import { VNET_HDR_BYTES, writePartialHeader, writePlainHeader } from '../dist/wire/vnet-hdr.js';
+import { pseudoHeaderSum } from '../dist/wire/checksum.js';
+import { IP_PROTOCOL, newFrameHeaders } from '../dist/wire/ip.js';
+import {
+  GSO_TYPE,
+  markSuperFrame,
+  VNET_HDR_BYTES,
+  writePartialHeader,
+  writePlainHeader,
+} from '../dist/wire/vnet-hdr.js';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../dist/wire/vxlan.js';
 import { setIpv4Source } from '../dist/worker/loop.js';
 import { perOperation } from './micro-timing.mjs';
@@ -20,6 +32,9 @@ const VNI = 100;
 const PEER = 0xc6_12_00_02 | 0;
 const [HERE, THERE, NOWHERE] = ['020000000001', '020000000002', '020000000003'];
 const [TCP_HEADER_AT, TCP_CHECKSUM_AT] = [34, 16];
+const AREA_BYTES = 131_072;
+/** Ethernet, IPv4, TCP with twelve octets of options. */
+const HEADER_BYTES = 14 + 20 + 32;
 
 const SEGMENT = {
   index: 0,
@@ -78,27 +93,108 @@ export function receiveTimes(octets) {
     for (let i = 0; i < count; i++) {
       // The vnet header of the frame before is written over it.
       writeVxlanHeader(slab.view, datagramAt, VNI);
-      receive(receivePath, datagramAt, octets + VXLAN_HEADER_BYTES, NO_GROUP, NOW);
+      receive(receivePath, datagramAt, octets + VXLAN_HEADER_BYTES, 0, NO_GROUP, NOW);
     }
     return sink.passed();
   });
 }
 
-/** Takes from both ladders, and counts. */
-class CountingSink {
-  #count = 0;
+/** Nanoseconds to cut a TCP super-frame into segments of `segmentBytes` payload each and queue them. */
+export function splitTimes(payloadBytes, segmentBytes) {
+  const { slab, at, sendPath, sink, hear } = newWorker(HEADER_BYTES + payloadBytes, {
+    source: HERE,
+    destination: THERE,
+  });
+  hear(THERE);
+  return perOperation((count) => {
+    for (let i = 0; i < count; i++) {
+      writePartialHeader(slab.view, at - VNET_HDR_BYTES, TCP_HEADER_AT, TCP_CHECKSUM_AT);
+      markSuperFrame(slab.view, at - VNET_HDR_BYTES, GSO_TYPE.tcpv4, HEADER_BYTES, segmentBytes);
+      send(sendPath, SEGMENT, at, HEADER_BYTES + payloadBytes, NOW);
+    }
+    return sink.passed();
+  });
+}
 
-  toRemote(_segment, remote, _at, length, flow) {
+/** Nanoseconds to merge `frames` TCP frames of one flow, checksums verified, and write them as one. */
+export function mergeTimes(frames, payloadBytes) {
+  const { slab, at, sendPath, sink, hear, areaAt } = newWorker(HEADER_BYTES + frames * payloadBytes, {
+    source: HERE,
+    destination: THERE,
+  });
+  hear(THERE);
+  // The frames to merge are those that splitting gives.
+  writePartialHeader(slab.view, at - VNET_HDR_BYTES, TCP_HEADER_AT, TCP_CHECKSUM_AT);
+  markSuperFrame(slab.view, at - VNET_HDR_BYTES, GSO_TYPE.tcpv4, HEADER_BYTES, payloadBytes);
+  send(sendPath, SEGMENT, at, HEADER_BYTES + frames * payloadBytes, NOW);
+  const frameBytes = HEADER_BYTES + payloadBytes;
+  const first = slab.bytes.slice(areaAt, areaAt + VXLAN_HEADER_BYTES + HEADER_BYTES);
+  const counters = { received: (_segment, bytes) => sink.count(bytes), rxDropped: () => {} };
+  const merging = new OffloadSwitch(true, () => {});
+  const queue = new FrameQueue(slab, sendPath.sums, { writer: sink, counters, merging });
+  return perOperation((count) => {
+    sink.writes = 0;
+    for (let i = 0; i < count; i++) {
+      // The headers of the whole were written over those of the first.
+      slab.bytes.set(first, areaAt);
+      for (let frame = 0; frame < frames; frame++) {
+        const frameAt = areaAt + frame * (VXLAN_HEADER_BYTES + frameBytes) + VXLAN_HEADER_BYTES;
+        queue.deliver(SEGMENT, frameAt, frameBytes, 0);
+      }
+      queue.flush();
+    }
+    if (sink.writes !== count) throw new Error('the frames were not merged');
+    return sink.passed();
+  });
+}
+
+/** Takes from both ladders and from the merging, and counts. */
+class CountingSink {
+  writes = 0;
+  #count = 0;
+  #areaAt;
+  #used = 0;
+
+  /** @param areaAt where datagrams of super-frames go, AREA_BYTES */
+  constructor(areaAt) {
+    this.#areaAt = areaAt;
+  }
+
+  toRemote(_segment, remote, _at, length, _datagramBytes, flow) {
     this.#count += length + remote + (flow & 1);
   }
 
-  toGroup(_segment, _at, length, flow) {
+  toGroup(_segment, _at, length, _datagramBytes, flow) {
     this.#count += length + (flow & 1);
   }
 
-  deliver(_tap, _at, length) {
+  reserve(bytes) {
+    if (this.#used + bytes > AREA_BYTES) this.#used = 0;
+    this.#used += bytes;
+    return this.#areaAt + this.#used - bytes;
+  }
+
+  deliver(_segment, _at, length) {
     this.#count += length;
-    return -1;
+  }
+
+  flush() {}
+
+  setPiece(_i, _at, length) {
+    this.#count += length & 1;
+  }
+
+  write() {
+    this.writes++;
+    return FORWARDED;
+  }
+
+  takesUdpRuns() {
+    return true;
+  }
+
+  count(bytes) {
+    this.#count += bytes;
   }
 
   /** Throws if nothing has: then what was timed was a drop. */
@@ -110,10 +206,11 @@ class CountingSink {
 
 function newWorker(octets, { source, destination }) {
   const slab = new Slab(1_048_576);
+  const areaAt = slab.allocate(AREA_BYTES);
   const fdb = new Fdb(createFdbMemory(1, 300), 1);
   const segments = new SegmentMap();
   segments.apply({ kind: 'put', segment: SEGMENT });
-  const [sink, headers, view] = [new CountingSink(), newFrameHeaders(), slab.view];
+  const [sink, headers, view] = [new CountingSink(areaAt), newFrameHeaders(), slab.view];
   const receivePath = {
     view,
     segments,
@@ -131,7 +228,8 @@ function newWorker(octets, { source, destination }) {
     const [high, low] = [Number.parseInt(mac.slice(0, 8), 16), Number.parseInt(mac.slice(8), 16)];
     fdb.learn(SEGMENT.index, high, low, sourceOf(PEER), SEGMENT.maxMacs, NOW);
   };
-  return { slab, at, fdb, sink, hear, receivePath, sendPath: { view, fdb, underlay: sink, headers } };
+  const sendPath = { view, fdb, underlay: sink, sums: octetSums(slab), headers, superFrame: newSuperFrame() };
+  return { slab, at, areaAt, fdb, sink, hear, receivePath, sendPath };
 }
 
 function tcpFrame(octets, { source, destination }) {
@@ -139,6 +237,13 @@ function tcpFrame(octets, { source, destination }) {
   frame.write(`${destination}${source}0800`, 0, 'hex');
   frame.write('45000000000040004006', 14, 'hex');
   frame.writeUInt16BE(octets - 14, 16);
+  frame.writeUInt16BE(0x4000, 20);
+  // ACK, no other flag.
+  frame.writeUInt8(0x10, TCP_HEADER_AT + 13);
+  // As the kernel leaves it: the sum of the pseudo-header.
+  const view = new DataView(frame.buffer, frame.byteOffset);
+  const pseudo = pseudoHeaderSum(view, 14, 4, IP_PROTOCOL.tcp, octets - TCP_HEADER_AT);
+  frame.writeUInt16BE(pseudo, TCP_HEADER_AT + TCP_CHECKSUM_AT);
   frame.writeUInt8(0x80, TCP_HEADER_AT + 12);
   return frame;
 }

@@ -1,14 +1,23 @@
 /** What `npm run bench:micro` measures. A row is a name, a unit, and a function that gives samples of which the median is shown. */
 import { SegmentMap } from '../dist/segment/segment-map.js';
-import { completeChecksum } from '../dist/wire/checksum.js';
+import { octetSums } from '../dist/sys/simd-sums.js';
+import { Slab } from '../dist/sys/slab.js';
+import { portableSums } from '../dist/wire/octet-sums.js';
 import { FilledFdb, shuffled } from './micro-fdb.mjs';
-import { floodTimes, receiveTimes, sendTimes } from './micro-forwarding.mjs';
+import { floodTimes, mergeTimes, receiveTimes, sendTimes, splitTimes } from './micro-forwarding.mjs';
 import { perOperation } from './micro-timing.mjs';
 
 const many = (count) => count.toLocaleString('en');
 
 export const ROWS = [
-  ...[64, 1_448, 65_000].map((octets) => row(`checksum of ${many(octets)} octets`, 'ns', () => checksum(octets))),
+  ...[64, 1_448, 65_000].flatMap((octets) => [
+    row(`sum of ${many(octets)} octets, JavaScript`, 'ns', () => sumTimes(octets, portable)),
+    row(`sum of ${many(octets)} octets, SIMD`, 'ns', () => sumTimes(octets, octetSums)),
+    row(`copy and sum of ${many(octets)} octets, SIMD`, 'ns', () => copySumTimes(octets, octetSums)),
+  ]),
+
+  row('split of 45 × 1,398 octets of TCP', 'ns', () => splitTimes(45 * 1_398, 1_398)),
+  row('merge of 45 × 1,398 octets of TCP', 'ns', () => mergeTimes(45, 1_398)),
 
   ...[64, 1_464].flatMap((octets) => [
     row(`send ladder, ${many(octets)} octets`, 'ns', () => sendTimes(octets, { isFinished: true })),
@@ -39,18 +48,39 @@ function row(name, unit, samples) {
   return { name, unit, samples };
 }
 
-function checksum(octets) {
-  const view = new DataView(new ArrayBuffer(octets));
-  for (let i = 0; i < octets; i++) view.setUint8(i, 31 * i);
+const portable = (slab) => portableSums(slab.bytes);
+
+function sumTimes(octets, kind) {
+  const { slab, sums, from } = filledSlab(octets, kind);
   return perOperation((count) => {
     let sum = 0;
     for (let i = 0; i < count; i++) {
       // Each depends on the one before, whose result is in the data.
-      completeChecksum(view, 0, octets, 16);
-      sum += view.getUint16(16);
+      sum = sums.sum(from, octets);
+      slab.view.setUint16(from, sum);
     }
     return sum;
   });
+}
+
+function copySumTimes(octets, kind) {
+  const { slab, sums, from } = filledSlab(octets, kind);
+  const to = slab.allocate(octets);
+  return perOperation((count) => {
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      sum = sums.copySum(to, from, octets);
+      slab.view.setUint16(from, sum);
+    }
+    return sum;
+  });
+}
+
+function filledSlab(octets, kind) {
+  const slab = new Slab(4 * octets + 65_536);
+  const from = slab.allocate(octets);
+  for (let i = 0; i < octets; i++) slab.bytes[from + i] = 31 * i;
+  return { slab, sums: kind(slab), from };
 }
 
 function vniLookup(vnis) {

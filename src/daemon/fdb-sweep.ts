@@ -3,8 +3,8 @@ import { LockTimeout } from '../fdb/lock.ts';
 import type { Logger } from '../observe/log.ts';
 
 /** Work of one slice: it holds the event loop, and while an entry is removed the FDB's lock, for less than 200 µs. */
-const SLICE_RECORDS = 10_000;
-const SLICE_REMOVALS = 64;
+export const SLICE_RECORDS = 10_000;
+export const SLICE_REMOVALS = 64;
 
 /** A pass over a million records has a hundred slices; one that removes them all, 16,000. */
 const SLICE_GAP_MS = 2;
