@@ -29,11 +29,18 @@ describe('drops', () => {
     for (const [i, name] of TX_REASONS.entries()) {
       for (let n = 0; n <= i; n++) counters.txDropped(segment, TX_DROP[name]);
     }
-    counters.received(segment, 1_000);
-    counters.sent(segment, 1_000);
+    counters.received(segment, 1_000, 3);
+    counters.sent(segment, 1_000, 3);
     const { rx, tx } = counters.drops(segment);
     expect([...rx]).toEqual(RX_REASONS.map((_, i) => i + 1));
     expect([...tx]).toEqual(TX_REASONS.map((_, i) => i + 1));
+  });
+
+  it('counts several packets for one reason at once', () => {
+    const counters = new Counters(Counters.createMemory());
+    counters.rxDropped(2, RX_DROP['tap-down'], 64);
+    counters.rxDropped(2, RX_DROP['tap-down']);
+    expect(dropsOf(counters, 2)).toEqual({ rx: { 'tap-down': 65 }, tx: {} });
   });
 
   it('keeps neighbouring segments, and packets of none, apart', () => {
@@ -67,8 +74,8 @@ it('resets one segment’s row and no other', () => {
   const memory = Counters.createMemory();
   const counters = new Counters(memory);
   for (const segment of [NO_SEGMENT, 0, 1, 2]) {
-    counters.received(segment, 10);
-    counters.sent(segment, 10);
+    counters.received(segment, 10, 1);
+    counters.sent(segment, 10, 1);
     counters.rxDropped(segment, RX_DROP.short);
     counters.txDropped(segment, TX_DROP['send-error']);
   }
@@ -80,13 +87,13 @@ it('resets one segment’s row and no other', () => {
   expect(dropsOf(counters, 2)).toEqual({ rx: { short: 1 }, tx: { 'send-error': 1 } });
 });
 
-it('counts packets as one and bytes as given, past what 32 bits hold', () => {
+it('counts packets and their bytes as given, past what 32 bits hold', () => {
   const memory = Counters.createMemory();
   const counters = new Counters(memory);
   const before = new Float64Array(memory).slice(0, 100);
-  counters.received(NO_SEGMENT, 2 ** 40);
-  counters.received(NO_SEGMENT, 5);
-  counters.sent(NO_SEGMENT, 7);
+  counters.received(NO_SEGMENT, 2 ** 40, 2 ** 33);
+  counters.received(NO_SEGMENT, 5, 1);
+  counters.sent(NO_SEGMENT, 7, 64);
   const changed = [...new Float64Array(memory).slice(0, 100)].filter((cell, i) => cell !== before[i]);
-  expect(changed).toEqual([2, 2 ** 40 + 5, 1, 7]);
+  expect(changed).toEqual([2 ** 33 + 1, 2 ** 40 + 5, 64, 7]);
 });

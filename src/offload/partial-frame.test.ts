@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type FrameHeaders, newFrameHeaders } from '../wire/ip.ts';
+import { type FrameHeaders, locateHeaders, newFrameHeaders } from '../wire/ip.ts';
 import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { describeFrame } from './partial-frame.ts';
 
@@ -118,26 +118,35 @@ const PLAIN: VirtioNetHdr = { flags: 0, gsoType: 0, hdrLen: 0, gsoSize: 0, csumS
 const stale = (): FrameHeaders => ({ ipVersion: 6, networkAt: 1e6, networkEnd: 1e6, transport: TCP, transportAt: 1e6 });
 
 /** The header of a frame that ends its buffer; nothing but the ten octets of the header may change. */
-function described(frame: Uint8Array, mtuBytes = MTU, headers = stale()): VirtioNetHdr {
+function described(frame: Uint8Array, mtuBytes = MTU, { headers = stale(), segmentBytes = 0 } = {}): VirtioNetHdr {
   const buffer = Buffer.alloc(FRAME_AT + frame.length, 0xa5);
   buffer.set(frame, FRAME_AT);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-  describeFrame(view, HEADER_AT, FRAME_AT, frame.length, mtuBytes, headers);
+  locateHeaders(view, FRAME_AT, frame.length, headers);
+  const isFinished = describeFrame(view, HEADER_AT, FRAME_AT, headers, mtuBytes, segmentBytes);
   expect(buffer.subarray(0, HEADER_AT).equals(Buffer.alloc(HEADER_AT, 0xa5))).toBe(true);
   expect(buffer.subarray(FRAME_AT).equals(frame)).toBe(true);
   const [flags = -1, gsoType = -1] = buffer.subarray(HEADER_AT);
   const [hdrLen = -1, gsoSize = -1, csumStart = -1, csumOffset = -1] = [2, 4, 6, 8].map((at) =>
     buffer.readUInt16LE(HEADER_AT + at),
   );
+  expect(isFinished).toBe(flags === 0);
   return { flags, gsoType, hdrLen, gsoSize, csumStart, csumOffset };
 }
 
-/** The header that a frame of `partial` must get. */
-function expectedHeader(spec: Spec, frame: Frame, mtuBytes: number): VirtioNetHdr {
+/** The header that a frame of `partial` must get. @param segmentBytes what its sender told of segments, or 0 */
+function expectedHeader(spec: Spec, frame: Frame, mtuBytes: number, segmentBytes: number): VirtioNetHdr {
   const csumStart = frame.transportAt;
   const unfinished = { ...PLAIN, flags: 1, csumStart, csumOffset: frame.checksumAt - frame.transportAt };
-  const gsoSize = mtuBytes - (frame.payloadAt - frame.networkAt);
-  if (spec.protocol === UDP || spec.payload.length <= gsoSize || gsoSize <= 0) return unfinished;
+  const headerBytes = frame.payloadAt - frame.networkAt;
+  if (headerBytes + spec.payload.length <= mtuBytes) return unfinished;
+  if (spec.protocol === UDP) {
+    return segmentBytes === 0
+      ? unfinished
+      : { ...unfinished, gsoType: 5, hdrLen: frame.payloadAt, gsoSize: segmentBytes };
+  }
+  const gsoSize = segmentBytes === 0 ? mtuBytes - headerBytes : segmentBytes;
+  if (gsoSize <= 0) return unfinished;
   const ecn = ((spec.tcpFlags ?? ACK) & CWR) === 0 ? 0 : 0x80;
   return { ...unfinished, gsoType: (spec.version === 4 ? 1 : 4) + ecn, hdrLen: frame.payloadAt, gsoSize };
 }
@@ -275,10 +284,31 @@ describe('a TCP super-frame', () => {
   });
 });
 
-it.each([4, 6] as const)('large UDP over IPv%i has its checksum finished and is not cut', (version) => {
-  const frame = partial({ version, protocol: UDP, payload: bytes(9000) });
-  expect(described(frame.octets)).toEqual({ ...PLAIN, flags: 1, csumStart: version === 4 ? 34 : 54, csumOffset: 6 });
+it.each([4, 6] as const)(
+  'large UDP over IPv%i is a super-frame where its sender told the size of the segments',
+  (version) => {
+    const frame = partial({ version, protocol: UDP, payload: bytes(9000) });
+    const header = described(frame.octets, MTU, { segmentBytes: 1000 });
+    const csumStart = version === 4 ? 34 : 54;
+    expect(header).toEqual({ flags: 1, gsoType: 5, hdrLen: csumStart + 8, gsoSize: 1000, csumStart, csumOffset: 6 });
+  },
+);
+
+it.each([4, 6] as const)('TCP over IPv%i is cut as its sender told, whatever the MTU', (version) => {
+  const frame = partial({ version, protocol: TCP, payload: bytes(9000) });
+  expect(described(frame.octets, MTU, { segmentBytes: 536 })).toMatchObject({
+    gsoType: version === 4 ? 1 : 4,
+    gsoSize: 536,
+  });
 });
+
+it.each([4, 6] as const)(
+  'large UDP over IPv%i of unknown segments has its checksum finished and is not cut',
+  (version) => {
+    const frame = partial({ version, protocol: UDP, payload: bytes(9000) });
+    expect(described(frame.octets)).toEqual({ ...PLAIN, flags: 1, csumStart: version === 4 ? 34 : 54, csumOffset: 6 });
+  },
+);
 
 it.each([0x2000, 0x2010, 0x0010])(
   'a fragment (flags and offset %i) gets a plain header, whatever stands in the field',
@@ -296,9 +326,9 @@ it('a frame behind three VLAN tags and one that is not IP get plain headers', ()
 it('one scratch serves frame after frame', () => {
   const headers = newFrameHeaders();
   const big = partial({ version: 6, protocol: TCP, payload: bytes(3000) }).octets;
-  expect(described(big, MTU, headers).gsoType).toBe(4);
-  expect(described(big.subarray(0, 40), MTU, headers)).toEqual(PLAIN);
-  expect(described(big, MTU, headers).gsoType).toBe(4);
+  expect(described(big, MTU, { headers }).gsoType).toBe(4);
+  expect(described(big.subarray(0, 40), MTU, { headers })).toEqual(PLAIN);
+  expect(described(big, MTU, { headers }).gsoType).toBe(4);
 });
 
 it('any unfinished frame gets the header that its parts say, and finishing it gives the right checksum', () => {
@@ -313,17 +343,18 @@ it('any unfinished frame gets the header that its parts say, and finishing it gi
     tcpFlags: fc.nat({ max: 255 }),
     padding: fc.nat({ max: 20 }),
   });
+  const segmentSizes = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 2_000 }));
   fc.assert(
-    fc.property(specs, fc.integer({ min: 1, max: 400 }), (spec, mtuBytes) => {
+    fc.property(specs, fc.integer({ min: 1, max: 400 }), segmentSizes, (spec, mtuBytes, segmentBytes) => {
       const frame = partial(spec);
-      const header = described(frame.octets, mtuBytes);
-      expect(header).toEqual(expectedHeader(spec, frame, mtuBytes));
+      const header = described(frame.octets, mtuBytes, { segmentBytes });
+      expect(header).toEqual(expectedHeader(spec, frame, mtuBytes, segmentBytes));
       expect(segmentSum(finish(frame, header.csumStart, header.csumOffset))).toBe(0xffff);
       seen.add(header.gsoType);
     }),
     { numRuns: 600 },
   );
-  expect(seen).toEqual(new Set([0, 1, 4, 0x81, 0x84]));
+  expect(seen).toEqual(new Set([0, 1, 4, 5, 0x81, 0x84]));
 });
 
 it('random octets never throw, and only the header in front of the frame changes', () => {

@@ -5,9 +5,9 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type IpAddress, ipBytes } from '../lib/addresses.ts';
 import { MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
-import { close, errno, getsockname, recvmmsg, sendmmsg, writev } from './libc.ts';
+import { close, errno, getsockname, recvmmsg, sendmmsg, setsockopt, writev } from './libc.ts';
 import { findLink } from './links.ts';
-import { MessageArray, SingleIovec } from './mmsg.ts';
+import { Gather, ReceiveArray, SendArray } from './mmsg.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import { Slab } from './slab.ts';
 import { check, ERRNO } from './sys-error.ts';
@@ -55,18 +55,16 @@ function openSender(address: IpAddress): number {
 }
 
 /** A slab with slots to send from and to receive into, and the sockets of both sides. */
-function pair() {
+function pair({ bufferBytes = SLOT_BYTES } = {}) {
   const slab = new Slab(4 * SLOTS * SLOT_BYTES);
   const receiver = closedAfterwards(openUnicastSocket(RECEIVER, 0));
   const sender = openSender(SENDER);
   const outAt = slab.allocate(SLOTS * SLOT_BYTES);
   const inAt = slab.allocate(SLOTS * SLOT_BYTES);
-  const out = new MessageArray(slab, SLOTS, portOf(receiver));
-  const into = new MessageArray(slab, SLOTS);
-  for (let i = 0; i < SLOTS; i++) {
-    into.setBuffer(i, inAt + i * SLOT_BYTES, SLOT_BYTES);
-    out.setDestination(i, word(RECEIVER));
-  }
+  const out = new SendArray(slab, SLOTS, portOf(receiver));
+  const into = new ReceiveArray(slab, SLOTS, { buffersAt: inAt, bufferBytes, strideBytes: SLOT_BYTES });
+  let receivedCount = 0;
+  for (let i = 0; i < SLOTS; i++) out.setMessage(i, word(RECEIVER), i, 1);
   return {
     slab,
     receiver,
@@ -84,7 +82,13 @@ function pair() {
     },
     receive(): number {
       slab.bytes.fill(0xa5, inAt, inAt + SLOTS * SLOT_BYTES);
-      return recvmmsg(receiver, into.headers.at(0), SLOTS, MSG_DONTWAIT, 0);
+      return this.receiveFrom(receiver);
+    },
+    receiveFrom(socket: number): number {
+      into.rearm(receivedCount);
+      const count = recvmmsg(socket, into.headers.at(0), SLOTS, MSG_DONTWAIT, 0);
+      receivedCount = Math.max(count, 0);
+      return count;
     },
     /** What datagram `i` of the last batch brought. */
     received: (i: number): Uint8Array =>
@@ -103,18 +107,18 @@ function datagramsOf(count: number): Uint8Array[] {
   });
 }
 
-describe('MessageArray', () => {
+describe('ReceiveArray and SendArray', () => {
   it.each([1, 2, 7, 32, SLOTS])('carries a batch of %i through the kernel: content, lengths and sources', (count) => {
     const io = pair();
     const datagrams = datagramsOf(count);
     expect(io.send(datagrams)).toBe(count);
     expect(io.receive()).toBe(count);
     datagrams.forEach((datagram, i) => {
-      expect(io.out.length(i)).toBe(datagram.length);
       expect(io.into.length(i)).toBe(datagram.length);
       expect(io.received(i)).toEqual(datagram);
       expect(io.behind(i).every((octet) => octet === 0xa5)).toBe(true);
       expect(io.into.source(i)).toBe(word(SENDER));
+      expect(io.into.segmentBytes(i)).toBe(datagram.length);
       expect(io.into.isTruncated(i)).toBe(false);
     });
     expect(io.receive()).toBe(-1);
@@ -154,11 +158,11 @@ describe('MessageArray', () => {
   it('sends each message to its own destination', () => {
     const io = pair();
     const elsewhere = closedAfterwards(openUnicastSocket('127.83.0.9' as IpAddress, portOf(io.receiver)));
-    io.out.setDestination(1, word('127.83.0.9' as IpAddress));
+    io.out.setMessage(1, word('127.83.0.9' as IpAddress), 1, 1);
     expect(io.send([Buffer.from('here'), Buffer.from('there'), Buffer.from('here again')])).toBe(3);
     expect(io.receive()).toBe(2);
     expect([0, 1].map((i) => Buffer.from(io.received(i)).toString())).toEqual(['here', 'here again']);
-    expect(recvmmsg(elsewhere, io.into.headers.at(0), SLOTS, MSG_DONTWAIT, 0)).toBe(1);
+    expect(io.receiveFrom(elsewhere)).toBe(1);
     expect(Buffer.from(io.received(0)).toString()).toBe('there');
   });
 
@@ -167,16 +171,15 @@ describe('MessageArray', () => {
     const [group, lo] = ['239.83.2.1' as IpAddress, { name: 'lo', index: loopbackIndex() }];
     const member = closedAfterwards(openGroupSocket(group, portOf(io.receiver), lo));
     joinGroup(member, group, lo);
-    io.out.setDestination(0, word(group));
-    io.out.setDestination(1, word(group) >>> 0);
+    io.out.setMessage(0, word(group), 0, 1);
+    io.out.setMessage(1, word(group) >>> 0, 1, 1);
     expect(io.send([Buffer.from('signed'), Buffer.from('unsigned')])).toBe(2);
-    expect(recvmmsg(member, io.into.headers.at(0), SLOTS, MSG_DONTWAIT, 0)).toBe(2);
+    expect(io.receiveFrom(member)).toBe(2);
     expect([0, 1].map((i) => Buffer.from(io.received(i)).toString())).toEqual(['signed', 'unsigned']);
   });
 
   it('says of each datagram of a batch whether its buffer was too short', () => {
-    const io = pair();
-    for (let i = 0; i < 4; i++) io.into.setBuffer(i, io.slab.allocate(100), 100);
+    const io = pair({ bufferBytes: 100 });
     const datagrams = [99, 100, 101, 0].map((length) => Buffer.alloc(length, 0x5a));
     expect(io.send(datagrams)).toBe(4);
     expect(io.receive()).toBe(4);
@@ -185,8 +188,7 @@ describe('MessageArray', () => {
   });
 
   it('forgets that a datagram was truncated when the next one fits', () => {
-    const io = pair();
-    io.into.setBuffer(0, io.slab.allocate(10), 10);
+    const io = pair({ bufferBytes: 10 });
     for (const [length, truncated] of [[11, true] as const, [10, false] as const]) {
       expect(io.send([Buffer.alloc(length)])).toBe(1);
       expect(io.receive()).toBe(1);
@@ -194,16 +196,29 @@ describe('MessageArray', () => {
     }
   });
 
+  it('gathers a message of several buffers into one datagram', () => {
+    const io = pair();
+    const at = io.slab.allocate(64);
+    io.slab.bytes.set(Buffer.from('abcdefghijklmnopqrstuvwxyz'), at);
+    for (const [i, [offset, length]] of Object.entries([[3, 2] as const, [20, 6] as const, [0, 1] as const])) {
+      io.out.setBuffer(10 + Number(i), at + offset, length);
+    }
+    io.out.setMessage(0, word(RECEIVER), 10, 3);
+    expect(sendmmsg(io.sender, io.out.headers.at(0), 1, 0)).toBe(1);
+    expect(io.receive()).toBe(1);
+    expect(Buffer.from(io.received(0)).toString()).toBe('deuvwxyza');
+  });
+
   it('carries the largest UDP payload whole', () => {
     const slab = new Slab(4 * 65_536);
     const receiver = closedAfterwards(openUnicastSocket(RECEIVER, 0));
     const sender = openSender(SENDER);
-    const [out, into] = [new MessageArray(slab, 1, portOf(receiver)), new MessageArray(slab, 1)];
     const [outAt, inAt] = [slab.allocate(MAX_UDP_PAYLOAD_BYTES), slab.allocate(65_536)];
+    const out = new SendArray(slab, 1, portOf(receiver));
+    const into = new ReceiveArray(slab, 1, { buffersAt: inAt, bufferBytes: 65_536, strideBytes: 0 });
     for (let i = 0; i < MAX_UDP_PAYLOAD_BYTES; i++) slab.bytes[outAt + i] = (i * 7) >> 3;
     out.setBuffer(0, outAt, MAX_UDP_PAYLOAD_BYTES);
-    out.setDestination(0, word(RECEIVER));
-    into.setBuffer(0, inAt, 65_536);
+    out.setMessage(0, word(RECEIVER), 0, 1);
     expect(sendmmsg(sender, out.headers.at(0), 1, 0)).toBe(1);
     expect(recvmmsg(receiver, into.headers.at(0), 1, MSG_DONTWAIT, 0)).toBe(1);
     expect([into.length(0), into.isTruncated(0)]).toEqual([MAX_UDP_PAYLOAD_BYTES, false]);
@@ -212,21 +227,79 @@ describe('MessageArray', () => {
   });
 });
 
-describe('SingleIovec', () => {
-  it('points writev at what was set last, and at exactly that', () => {
+describe('segmentation offload', () => {
+  const [SOL_UDP, UDP_GRO] = [17, 104];
+
+  /** A UDP_SEGMENT send of datagrams that stand one behind the other; what it brought, each message with the size it tells. */
+  function sendRun(lengths: readonly number[], { isMerged }: { isMerged: boolean }) {
+    const io = pair();
+    if (isMerged) check(setsockopt(io.receiver, SOL_UDP, UDP_GRO, Buffer.from([1, 0, 0, 0]), 4), 'UDP_GRO');
+    const octets = Uint8Array.from({ length: lengths.reduce((sum, length) => sum + length) }, (_, i) => i % 251);
+    const at = io.slab.allocate(octets.length);
+    io.slab.bytes.set(octets, at);
+    io.out.setBuffer(0, at, octets.length);
+    io.out.setMessage(0, word(RECEIVER), 0, 1);
+    io.out.setSegments(0, lengths[0] as number);
+    expect(sendmmsg(io.sender, io.out.headers.at(0), 1, 0)).toBe(1);
+    const count = io.receive();
+    const messages = Array.from({ length: count }, (_, i) => [io.into.length(i), io.into.segmentBytes(i)]);
+    const received = Array.from({ length: count }, (_, i) => [...io.received(i)]).flat();
+    expect(received).toEqual([...octets]);
+    return { io, messages };
+  }
+
+  it('cuts a message into datagrams, the last shorter', () => {
+    const { messages } = sendRun([100, 100, 100, 50], { isMerged: false });
+    expect(messages).toEqual([
+      [100, 100],
+      [100, 100],
+      [100, 100],
+      [50, 50],
+    ]);
+  });
+
+  it('tells the size of the datagrams that the kernel has put together', () => {
+    const { messages } = sendRun([...Array<number>(10).fill(100), 50], { isMerged: true });
+    expect(messages).toEqual([[1_050, 100]]);
+  });
+
+  it('is told of one message and not of the next in the same place, in both directions', () => {
+    const { io } = sendRun([100, 100], { isMerged: true });
+    io.out.setSegments(0, 0);
+    expect(io.send([Buffer.alloc(300)])).toBe(1);
+    expect(io.receive()).toBe(1);
+    expect([io.into.length(0), io.into.segmentBytes(0)]).toEqual([300, 300]);
+  });
+});
+
+describe('Gather', () => {
+  function newGather(count: number) {
     const directory = mkdtempSync(join(tmpdir(), 'vtepd-iovec-'));
     onTestFinished(() => rmSync(directory, { recursive: true }));
     const path = join(directory, 'written');
     const fd = openSync(path, 'w');
     onTestFinished(() => closeSync(fd));
     const slab = new Slab(65_536);
-    const iovec = new SingleIovec(slab);
+    const gather = new Gather(slab, count);
     const at = slab.allocate(64);
     slab.bytes.set(Buffer.from('abcdefghijklmnopqrstuvwxyz'), at);
+    return { fd, gather, at, written: () => readFileSync(path, 'utf8') };
+  }
+
+  it('points writev at what was set last, and at exactly that', () => {
+    const { fd, gather, at, written } = newGather(1);
     for (const [offset, length] of [[0, 3] as const, [10, 1] as const, [5, 0] as const, [20, 6] as const]) {
-      iovec.set(at + offset, length);
-      expect(writev(fd, iovec.address, 1)).toBe(length);
+      gather.set(0, at + offset, length);
+      expect(writev(fd, gather.address, 1)).toBe(length);
     }
-    expect(readFileSync(path, 'utf8')).toBe('abckuvwxyz');
+    expect(written()).toBe('abckuvwxyz');
+  });
+
+  it('has writev take several pieces in order, as many as it is told', () => {
+    const { fd, gather, at, written } = newGather(65);
+    for (let i = 0; i < 65; i++) gather.set(i, at + (i % 26), 1);
+    expect(writev(fd, gather.address, 65)).toBe(65);
+    expect(writev(fd, gather.address, 2)).toBe(2);
+    expect(written()).toBe(`${'abcdefghijklmnopqrstuvwxyz'.repeat(3).slice(0, 65)}ab`);
   });
 });

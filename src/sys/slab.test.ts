@@ -75,6 +75,22 @@ describe('Slab', () => {
   });
 });
 
+describe('setAddress', () => {
+  it('writes the address as the kernel reads it, and touches nothing around', () => {
+    const slab = new Slab(32 * PAGE_BYTES);
+    const at = slab.allocate(64);
+    const targets = [0, 1, 0xffff, 0x1_0000, 0x1_ffff, slab.bytes.length - 1];
+    for (let to = 0; to < slab.bytes.length; to += 4_093) targets.push(to);
+    for (const to of targets) {
+      slab.bytes.fill(0xa5, at, at + 64);
+      slab.setAddress(at + 8, to);
+      expect(slab.view.getBigUint64(at + 8, true)).toBe(BigInt(slab.address(to)));
+      expect(slab.view.getBigUint64(at, true)).toBe(0xa5a5_a5a5_a5a5_a5a5n);
+      expect(slab.view.getBigUint64(at + 16, true)).toBe(0xa5a5_a5a5_a5a5_a5a5n);
+    }
+  });
+});
+
 describe('AddressTable', () => {
   it('returns base + offset for every record', () => {
     const slab = new Slab(PAGE_BYTES);

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type IpAddress, ipBytes } from '../lib/addresses.ts';
 import { close, errno, getsockname, getsockopt, recv, sendmmsg } from './libc.ts';
 import { findLink } from './links.ts';
-import { MessageArray } from './mmsg.ts';
+import { SendArray } from './mmsg.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import { Slab } from './slab.ts';
 import { check, ERRNO, SysError } from './sys-error.ts';
@@ -74,9 +74,9 @@ function closedPort(): number {
 /** Sends a datagram of `length` octets, `count` times. 0, or the errno of the first that failed. */
 function send(fd: number, address: IpAddress, port: number, { length = 1, count = 1 } = {}): number {
   const slab = new Slab(131_072);
-  const messages = new MessageArray(slab, 1, port);
+  const messages = new SendArray(slab, 1, port);
   messages.setBuffer(0, slab.allocate(length), length);
-  messages.setDestination(0, Buffer.from(ipBytes(address)).readInt32BE(0));
+  messages.setMessage(0, Buffer.from(ipBytes(address)).readInt32BE(0), 0, 1);
   for (let i = 0; i < count; i++) if (sendmmsg(fd, messages.headers.at(0), 1, 0) < 0) return errno();
   return 0;
 }

@@ -5,6 +5,7 @@ import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { Counters } from '../forward/counters.ts';
 import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
+import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
@@ -48,8 +49,13 @@ const dotted = (address: number) => {
   return bytes.join('.');
 };
 
+function newKernelPort(slab: Slab, fdb: Fdb, destinationPort: number): KernelUdpPort {
+  const segmentation = new OffloadSwitch(true, () => {});
+  return new KernelUdpPort(slab, fdb.remotes, new Counters(Counters.createMemory()), destinationPort, segmentation);
+}
+
 function newMemoryWorld(): Promise<World> {
-  const slab = new Slab(1_048_576);
+  const slab = new Slab(8_388_608);
   const fdb = new Fdb(createFdbMemory(1, 0), 1);
   const port = new MemoryUdpPort(slab, fdb.remotes);
   port.addSocket(UNICAST, NO_GROUP);
@@ -97,7 +103,7 @@ async function newKernelWorld(): Promise<World> {
       onSent();
     });
   }
-  const port = new KernelUdpPort(slab, fdb.remotes, new Counters(Counters.createMemory()), destinationPort);
+  const port = newKernelPort(slab, fdb, destinationPort);
   const fds = new Map([UNICAST, BY_GROUP].map((socket) => [socket, openUnicastSocket(ip(LOCAL), 0)]));
   port.addSocket(UNICAST, fds.get(UNICAST) as number, NO_GROUP);
   port.addSocket(BY_GROUP, fds.get(BY_GROUP) as number, BY_GROUP);
@@ -203,7 +209,7 @@ describe.each([
     const queue = (text: string) => {
       const at = slab.allocate(text.length);
       slab.bytes.set(Buffer.from(text), at);
-      return [at, text.length] as const;
+      return [at, text.length, text.length] as const;
     };
     port.toRemote(SEGMENT, remote, ...queue('header--to the remote'), 12_345);
     port.toGroup(SEGMENT, ...queue('header--to the group'), 12_345);
@@ -230,7 +236,7 @@ describe('the kernel’s underlay port', () => {
     });
     const slab = new Slab(8_388_608);
     const fdb = new Fdb(createFdbMemory(1, 0), 1);
-    const port = new KernelUdpPort(slab, fdb.remotes, new Counters(Counters.createMemory()), receiver.address().port);
+    const port = newKernelPort(slab, fdb, receiver.address().port);
     const options = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: 1 } as const;
     const pool = [0, 1, 2].map(() => openSendSocket(ip(LOCAL), 0, options));
     endings.push(() => {
@@ -239,7 +245,7 @@ describe('the kernel’s underlay port', () => {
     port.addPool(0, pool);
     const remote = fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d: word(REMOTE) });
     for (const flow of [0, 1, 2, 3, 4, 5, 2 ** 32 - 1]) {
-      port.toRemote(SEGMENT, remote, slab.allocate(8), 8, flow);
+      port.toRemote(SEGMENT, remote, slab.allocate(8), 8, 8, flow);
       port.flush();
     }
     while (sources.length < 7) {
@@ -254,7 +260,7 @@ describe('the kernel’s underlay port', () => {
   it('forgets a socket by its fd', async () => {
     const slab = new Slab(8_388_608);
     const fdb = new Fdb(createFdbMemory(1, 0), 1);
-    const port = new KernelUdpPort(slab, fdb.remotes, new Counters(Counters.createMemory()), 9);
+    const port = newKernelPort(slab, fdb, 9);
     const fd = openUnicastSocket(ip(LOCAL), 0);
     endings.push(() => close(fd));
     port.addSocket(UNICAST, fd, BY_GROUP);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { completeChecksum, foldSum, pseudoHeaderSum, sumOctets } from './checksum.ts';
+import { foldSum, pseudoHeaderSum, sumOctets } from './checksum.ts';
 
 const TCP = 6;
 const UDP = 17;
@@ -23,8 +23,6 @@ function placed(octets: Uint8Array, at: number): DataView {
   buffer.set(octets, at);
   return new DataView(buffer.buffer);
 }
-
-const octetsOf = (view: DataView) => [...new Uint8Array(view.buffer)];
 
 const word = (value: number) => [value >> 8, value & 0xff];
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { portableSums } from './octet-sums.ts';
+import { completeChecksum, portableSums } from './octet-sums.ts';
 
 /** RFC 1071 octet by octet, the carry brought round after each. */
 function naiveSum(octets: Iterable<number>): number {
@@ -14,6 +14,16 @@ function naiveSum(octets: Iterable<number>): number {
   return sum;
 }
 
+/** The octets at `at` of a buffer that ends where they end, so that reading on throws; 0xa5 stands in front of them. */
+function placed(octets: Uint8Array, at: number): DataView {
+  const buffer = new Uint8Array(at + octets.length).fill(0xa5);
+  buffer.set(octets, at);
+  return new DataView(buffer.buffer);
+}
+
+const octetsOf = (view: DataView) => [...new Uint8Array(view.buffer)];
+
+const UDP = 17;
 const octetArrays = fc.uint8Array({ maxLength: 300, size: 'max' });
 const places = fc.nat({ max: 15 });
 
@@ -58,5 +68,58 @@ describe('portableSums', () => {
     expect(sums.sum(0, 2)).toBe(0x1234);
     expect(sums.copySum(2, 0, 2)).toBe(0x1234);
     expect([...part]).toEqual([0x12, 0x34, 0x12, 0x34]);
+  });
+});
+
+describe('completeChecksum', () => {
+  const finish = (view: DataView, start: number, end: number, offset: number) =>
+    completeChecksum(view, portableSums(new Uint8Array(view.buffer)), start, end, offset);
+
+  it('gives a checksum that sums to 0xffff with its pseudo-header, and changes nothing else', () => {
+    const segments = fc.uint8Array({ minLength: 20, maxLength: 120, size: 'max' });
+    const offsets = fc.constantFrom(6, 16);
+    const pseudos = fc.uint8Array({ minLength: 12, maxLength: 12 });
+    fc.assert(
+      fc.property(segments, places, offsets, pseudos, (segment, at, offset, pseudo) => {
+        const view = placed(segment, at);
+        view.setUint16(at + offset, naiveSum(pseudo));
+        const before = octetsOf(view);
+        finish(view, at, at + segment.length, offset);
+        const after = octetsOf(view);
+        expect(naiveSum([...pseudo, ...after.slice(at)])).toBe(0xffff);
+        expect(view.getUint16(at + offset)).not.toBe(0);
+        before.splice(at + offset, 2);
+        after.splice(at + offset, 2);
+        expect(after).toEqual(before);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('is right at every length of the segment, the odd ones too', () => {
+    const pseudo = [192, 0, 2, 1, 192, 0, 2, 2, 0, UDP, 0, 8];
+    for (let length = 8; length <= 72; length++) {
+      const view = placed(new Uint8Array(length).fill(0xc3), 1);
+      view.setUint16(7, naiveSum(pseudo));
+      finish(view, 1, 1 + length, 6);
+      expect(naiveSum([...pseudo, ...octetsOf(view).slice(1)]), `${length} octets`).toBe(0xffff);
+    }
+  });
+
+  it('writes 0xffff where the sum comes to zero, since zero means none to UDP', () => {
+    const view = placed(Uint8Array.from([0xf0, 0x0f, 0, 0, 0, 0, 0x0f, 0xf0]), 0);
+    finish(view, 0, 8, 6);
+    expect(view.getUint16(6)).toBe(0xffff);
+  });
+
+  it('leaves out what stands behind the end', () => {
+    const segment = Uint8Array.from([1, 2, 3, 4, 5, 6, 0, 0, 9]);
+    const alone = placed(segment, 0);
+    const padded = placed(Uint8Array.from([...segment, 0xde, 0xad, 0xbe]), 0);
+    finish(alone, 0, segment.length, 6);
+    finish(padded, 0, segment.length, 6);
+    // 0102 + 0304 + 0506 + 0900
+    expect(alone.getUint16(6)).toBe(~0x120c & 0xffff);
+    expect(padded.getUint16(6)).toBe(alone.getUint16(6));
   });
 });

@@ -4,6 +4,8 @@ import {
   checksumOffset,
   checksumStart,
   GSO_TYPE,
+  gsoSize,
+  gsoType,
   markSuperFrame,
   needsChecksum,
   VNET_HDR_BYTES,
@@ -46,7 +48,7 @@ const u16 = fc.nat({ max: 0xffff });
 
 it('the numbers are those of linux/virtio_net.h', () => {
   expect(VNET_HDR_BYTES).toBe(10);
-  expect(GSO_TYPE).toEqual({ none: 0, tcpv4: 1, tcpv6: 4, ecn: 0x80 });
+  expect(GSO_TYPE).toEqual({ none: 0, tcpv4: 1, tcpv6: 4, udp: 5, ecn: 0x80 });
 });
 
 describe('writing', () => {
@@ -106,6 +108,8 @@ describe('reading', () => {
         expect(needsChecksum(view, AT)).toBe((struct.flags & 1) === 1);
         expect(checksumStart(view, AT)).toBe(struct.csumStart);
         expect(checksumOffset(view, AT)).toBe(struct.csumOffset);
+        expect(gsoType(view, AT)).toBe(struct.gsoType % 128);
+        expect(gsoSize(view, AT)).toBe(struct.gsoSize);
       }),
     );
   });

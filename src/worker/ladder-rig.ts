@@ -1,0 +1,215 @@
+/** What the tests of both ladders have in common: the whole of forwardFrames and forwardDatagrams between ports in memory. */
+import { Fdb, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from '../fdb/fdb.ts';
+import { createFdbMemory } from '../fdb/layout.ts';
+import { LOCAL } from '../fdb/remotes.ts';
+import { Counters, NO_SEGMENT } from '../forward/counters.ts';
+import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import type { OffloadSwitch } from '../offload/offload-switch.ts';
+import { newSuperFrame } from '../offload/split.ts';
+import { MemoryTapPort } from '../overlay/memory-tap-port.ts';
+import { TAP_GONE } from '../overlay/tap-port.ts';
+import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { SegmentMap } from '../segment/segment-map.ts';
+import { octetSums } from '../sys/simd-sums.ts';
+import { Slab } from '../sys/slab.ts';
+import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
+import { newFrameHeaders } from '../wire/ip.ts';
+import { forwardDatagrams, forwardFrames, setIpv4Source } from './loop.ts';
+
+/** Room for both ports' batches. */
+const SLAB_BYTES = 8_388_608;
+
+export const NOW = 1_000;
+export const AGEING_SECONDS = 30;
+
+export const OWN = ipWord('198.18.0.1');
+export const PEER = ipWord('198.18.0.2');
+export const OTHER_PEER = ipWord('198.18.0.3');
+export const THIRD_PEER = ipWord('198.18.0.4');
+export const GROUP = ipWord('239.1.1.1');
+
+export const UNICAST_SOCKET = 0;
+export const GROUP_SOCKET = 5;
+export const OTHER_GROUP_SOCKET = 6;
+
+export const STATION = '020000000001';
+export const DESTINATION = '020000000002';
+export const TAP_MAC = 'fe0000000009';
+export const BROADCAST = 'ffffffffffff';
+export const PAYLOAD = Buffer.from('88b566726f6d20616661722e2e', 'hex');
+
+export const SEGMENT: Segment = {
+  index: 3,
+  vni: 0x00_1234,
+  underlay: 0,
+  group: GROUP_SOCKET,
+  groupAddress: GROUP,
+  floodRemotes: [],
+  tap: 7,
+  tapUp: true,
+  tapMtuBytes: 1_450,
+  tapMacHigh: 0xfe00_0000,
+  tapMacLow: 9,
+  maxFrameBytes: 1_464,
+  learning: true,
+  maxMacs: 100,
+  innerVlan: INNER_VLAN.drop,
+};
+
+/** A dotted address as a big-endian word, signed. */
+export function ipWord(text: string): number {
+  return Buffer.from(text.split('.').map(Number)).readInt32BE(0);
+}
+
+export interface FrameParts {
+  readonly dst?: string;
+  readonly src?: string;
+  readonly tags?: string;
+  readonly rest?: Uint8Array;
+}
+
+export function frame({ dst = DESTINATION, src = STATION, tags = '', rest = PAYLOAD }: FrameParts = {}): Buffer {
+  return Buffer.concat([Buffer.from(dst + src + tags, 'hex'), rest]);
+}
+
+export interface HeaderParts {
+  readonly vni?: number;
+  readonly flags?: number;
+  readonly reserved24?: number;
+  readonly reserved8?: number;
+}
+
+/** What crosses the underlay, by the byte. */
+export function datagram(inner: Uint8Array, header: HeaderParts = {}): Buffer {
+  const { vni = SEGMENT.vni, flags = 0x08, reserved24 = 0, reserved8 = 0 } = header;
+  const octets = Buffer.alloc(8);
+  octets.writeUInt8(flags, 0);
+  octets.writeUIntBE(reserved24, 1, 3);
+  octets.writeUIntBE(vni, 4, 3);
+  octets.writeUInt8(reserved8, 7);
+  return Buffer.concat([octets, inner]);
+}
+
+/** Counters that also tell packets and bytes. */
+class ReadableCounters extends Counters {
+  readonly passed: { readonly segment: number; readonly bytes: number; readonly packets: number }[] = [];
+
+  override received(segment: number, bytes: number, packets: number): void {
+    super.received(segment, bytes, packets);
+    this.passed.push({ segment, bytes, packets });
+  }
+}
+
+class RemovableTapPort extends MemoryTapPort {
+  isGone = false;
+
+  override read(tap: number): number {
+    return this.isGone ? TAP_GONE : super.read(tap);
+  }
+}
+
+export interface RigOptions {
+  readonly dropReservedBits?: boolean;
+  /** Whether received frames are merged; they are not unless given. */
+  readonly merging?: OffloadSwitch;
+}
+
+export type Rig = ReturnType<typeof newRig>;
+
+/** One worker's data plane. */
+export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOptions = {}) {
+  const { dropReservedBits = false, merging } = options;
+  const slab = new Slab(SLAB_BYTES);
+  const sums = octetSums(slab);
+  const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
+  const counters = new ReadableCounters(Counters.createMemory());
+  const taps = new RemovableTapPort(slab, sums, { counters, ...(merging && { merging }) });
+  const underlay = new MemoryUdpPort(slab, fdb.remotes);
+  const map = new SegmentMap();
+  for (const segment of segments) map.apply({ kind: 'put', segment });
+  underlay.addSocket(UNICAST_SOCKET, NO_GROUP);
+  for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket);
+  const headers = newFrameHeaders();
+  const receivePath = {
+    view: slab.view,
+    segments: map,
+    fdb,
+    taps,
+    headers,
+    source: { a: 0, b: 0, c: 0, d: 0 },
+    isOwnAddress: ({ d }: SourceAddress) => d === OWN,
+    dropReservedBits,
+    segment: undefined,
+  };
+  const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() };
+  const ports = { taps, underlay, segments: map, counters, receivePath, sendPath };
+
+  /** A datagram arrives, or what UDP_GRO made of several. */
+  function receive(
+    payload: Uint8Array,
+    { source = PEER, socket = UNICAST_SOCKET, now = NOW, segmentBytes = payload.length } = {},
+  ): void {
+    underlay.inject(socket, source, payload, segmentBytes);
+    forwardDatagrams(ports, socket, now);
+  }
+
+  return {
+    ports,
+    fdb,
+    taps,
+    underlay,
+    counters,
+    receive,
+    /** A frame comes out of a TAP. Whether the TAP is still there. */
+    send(inner: Uint8Array, { tap = SEGMENT.tap, now = NOW, vnetHeader = new Uint8Array(10) } = {}): boolean {
+      taps.inject(tap, inner, vnetHeader);
+      return forwardFrames(ports, tap, now);
+    },
+    /** A MAC is heard from a VTEP, as it is in life: by a datagram. */
+    hear(mac: string, source: number, { vni = SEGMENT.vni, now = NOW } = {}): void {
+      receive(datagram(frame({ src: mac }), { vni }), { source, now });
+    },
+    /** Which VTEP a MAC is at. */
+    whereIs(mac: string, { segment = SEGMENT.index, now = NOW } = {}): number {
+      const remote = fdb.lookup(segment, ...macWords(mac), now);
+      return remote === UNKNOWN || remote === LOCAL ? remote : fdb.remotes.word(remote, 3);
+    },
+    addStatic(mac: string, address: number | 'local'): void {
+      const source = address === 'local' ? LOCAL_SOURCE : sourceOf(address);
+      fdb.addStatic(SEGMENT.index, ...macWords(mac), source, NOW);
+    },
+    /** All drops of both directions, by segment, direction and reason. */
+    drops(): Record<string, number> {
+      const found: Record<string, number> = {};
+      for (const segment of [NO_SEGMENT, ...segments.map(({ index }) => index)]) {
+        const { rx, tx } = counters.drops(segment);
+        for (const [i, count] of rx.entries()) if (count > 0) found[`${segment} rx ${RX_REASONS[i]}`] = count;
+        for (const [i, count] of tx.entries()) if (count > 0) found[`${segment} tx ${TX_REASONS[i]}`] = count;
+      }
+      return found;
+    },
+  };
+}
+
+/** A rig whose one segment floods to these remotes. */
+export function newFloodingRig(addresses: readonly number[], segment: Segment = SEGMENT): Rig {
+  const floodRemotes: number[] = [];
+  const rig = newRig([{ ...segment, floodRemotes }]);
+  for (const address of addresses) floodRemotes.push(rig.fdb.retainRemote(sourceOf(address)));
+  return rig;
+}
+
+export function destinationsOf({ underlay }: Rig): number[] {
+  return underlay.sent.map(({ destination }) => destination);
+}
+
+/** A MAC as the FDB keeps it: its first four octets, and the last two. */
+export function macWords(mac: string): [high: number, low: number] {
+  return [Number.parseInt(mac.slice(0, 8), 16), Number.parseInt(mac.slice(8), 16)];
+}
+
+function sourceOf(address: number): SourceAddress {
+  const source = { a: 0, b: 0, c: 0, d: 0 };
+  setIpv4Source(source, address);
+  return source;
+}
