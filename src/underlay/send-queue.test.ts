@@ -1,7 +1,7 @@
 /** The queue of one source port, over real sockets of loopback. */
 import { createSocket, type Socket } from 'node:dgram';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Counters } from '../forward/counters.ts';
+import { ReadableCounters } from '../forward/counters-rig.ts';
 import { TX_REASONS } from '../forward/drop-reason.ts';
 import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
@@ -25,20 +25,6 @@ const endings: (() => void)[] = [];
 afterEach(() => {
   for (const end of endings.splice(0)) end();
 });
-
-/** Counters that also tell packets and bytes. */
-class ReadableCounters extends Counters {
-  readonly passed: { readonly segment: number; readonly bytes: number; readonly packets: number }[] = [];
-
-  override sent(segment: number, bytes: number, packets: number): void {
-    super.sent(segment, bytes, packets);
-    this.passed.push({ segment, bytes, packets });
-  }
-
-  get packets(): number {
-    return this.passed.reduce((sum, { packets }) => sum + packets, 0);
-  }
-}
 
 function segment(index: number): Segment {
   return {
@@ -112,7 +98,7 @@ function newQueue(port: number, { isOn = true } = {}) {
     deviceIndex: 1,
   });
   endings.push(() => close(fd));
-  const counters = new ReadableCounters(Counters.createMemory());
+  const counters = new ReadableCounters();
   const refusals: number[] = [];
   const segmentation = new OffloadSwitch(isOn, (error) => refusals.push(error));
   const singles = new SendArray(slab, QUEUE_MESSAGES, port);
@@ -159,7 +145,7 @@ describe('a send queue', () => {
     for (const text of texts) push(text, '127.4.0.2');
     queue.flush();
     expect(await receiver.hasReceived(texts.length)).toEqual(texts);
-    expect(counters.packets).toBe(texts.length);
+    expect(counters.packets()).toBe(texts.length);
     expect(refusals).toEqual([]);
   });
 
@@ -217,7 +203,7 @@ describe('a send queue', () => {
     for (const text of texts) push(text, '127.4.0.2');
     queue.flush();
     expect(await receiver.hasReceived(MANY)).toEqual(texts);
-    expect([counters.packets, drops()]).toEqual([MANY, {}]);
+    expect([counters.packets(), drops()]).toEqual([MANY, {}]);
   });
 });
 
@@ -234,7 +220,7 @@ describe('a datagram that cannot be sent', () => {
     queue.flush();
     expect(await receiver.hasReceived(3)).toEqual(['header--before', 'header--between', 'header--after']);
     expect([drops(0), drops(1)]).toEqual([{}, { oversize: 3 }]);
-    expect(counters.packets).toBe(3);
+    expect(counters.packets()).toBe(3);
   });
 
   it('to nowhere counts as send-error, and the ones around it go out', async () => {
@@ -262,7 +248,7 @@ describe('an ICMP error about one destination', () => {
       queue.flush();
     }
     expect(await receiver.hasReceived(5)).toEqual([0, 1, 2, 3, 4].map((round) => `header--${round}`));
-    expect([counters.packets, drops()]).toEqual([10, {}]);
+    expect([counters.packets(), drops()]).toEqual([10, {}]);
   });
 
   it('does not lose any of a batch in which every second one brings another error', async () => {
@@ -271,7 +257,7 @@ describe('an ICMP error about one destination', () => {
     for (let i = 0; i < 60; i++) push(`header--${i}`, i % 2 ? '127.4.0.2' : SILENT);
     queue.flush();
     expect(await receiver.hasReceived(30)).toEqual(Array.from({ length: 30 }, (_, i) => `header--${2 * i + 1}`));
-    expect([counters.packets, drops()]).toEqual([60, {}]);
+    expect([counters.packets(), drops()]).toEqual([60, {}]);
   });
 
   it('is not taken for the datagram’s own fault, nor hides that', async () => {

@@ -2,7 +2,8 @@
 import { Fdb, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { LOCAL } from '../fdb/remotes.ts';
-import { Counters, NO_SEGMENT } from '../forward/counters.ts';
+import { NO_SEGMENT } from '../forward/counters.ts';
+import { ReadableCounters } from '../forward/counters-rig.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
@@ -90,16 +91,6 @@ export function datagram(inner: Uint8Array, header: HeaderParts = {}): Buffer {
   return Buffer.concat([octets, inner]);
 }
 
-/** Counters that also tell packets and bytes. */
-class ReadableCounters extends Counters {
-  readonly passed: { readonly segment: number; readonly bytes: number; readonly packets: number }[] = [];
-
-  override received(segment: number, bytes: number, packets: number): void {
-    super.received(segment, bytes, packets);
-    this.passed.push({ segment, bytes, packets });
-  }
-}
-
 class RemovableTapPort extends MemoryTapPort {
   isGone = false;
 
@@ -122,7 +113,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const slab = new Slab(SLAB_BYTES);
   const sums = octetSums(slab);
   const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
-  const counters = new ReadableCounters(Counters.createMemory());
+  const counters = new ReadableCounters();
   const taps = new RemovableTapPort(slab, sums, { counters, ...(merging && { merging }) });
   const underlay = new MemoryUdpPort(slab, fdb.remotes);
   const map = new SegmentMap();
