@@ -57,6 +57,19 @@ export function sum(at: usize, length: usize): u32 {
   return swappedFold(total);
 }
 
+export function equalUnder(mask: usize, a: usize, b: usize, length: usize): bool {
+  const last = length - 16;
+  for (let offset: usize = 0; offset < last; offset += 16) {
+    if (differ(mask + offset, a + offset, b + offset)) return false;
+  }
+  // The last vector ends where the octets end, so that nothing behind them is read.
+  return !differ(mask + last, a + last, b + last);
+}
+
+function differ(mask: usize, a: usize, b: usize): bool {
+  return v128.any_true(v128.and(v128.xor(v128.load(a), v128.load(b)), v128.load(mask)));
+}
+
 export function copySum(to: usize, from: usize, length: usize): u32 {
   let total: u64 = 0;
   let p = from;

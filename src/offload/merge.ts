@@ -25,10 +25,13 @@ export const MAX_RUN_FRAMES = 64;
 /** An IP packet's length field holds no more; the Ethernet header is counted in, to stay below 64 KB in all. */
 const MAX_RUN_BYTES = 65_535;
 
+const IPV4_LENGTH_AT = 2;
 const IPV4_ID_AT = 4;
 const IPV4_FRAGMENT_AT = 6;
 const IPV4_DF = 0x4000;
 const IPV4_CHECKSUM_AT = 10;
+const IPV6_LENGTH_AT = 4;
+const TCP_SEQUENCE_AT = 4;
 const UDP_LENGTH_AT = 4;
 
 /** Data offset, reserved bits and flags, without the data offset. */
@@ -54,6 +57,9 @@ export function mergeablePayload(view: DataView, at: number, length: number, hea
   return bytes - UDP_HEADER_BYTES;
 }
 
+/** Octets in front of the payload at most: Ethernet, two tags, IPv6, TCP with all its options. A frame with more is not merged. */
+export const MAX_HEADER_BYTES = 14 + 8 + 40 + 60;
+
 /** Frames of one flow that are to be written as one. They stay where they are; the first one's headers are the run's. */
 export class MergeRun {
   /** Frames; 0: the run is free. */
@@ -69,10 +75,12 @@ export class MergeRun {
   payloadBytes = 0;
   readonly #view: DataView;
   readonly #sums: OctetSums;
+  /** Where a mask stands of the bits that the headers of all frames of a run have in common. */
+  readonly #maskAt: number;
   #at = 0;
+  #isTcp = false;
   #ipVersion = 0;
   #networkAt = 0;
-  #transport = 0;
   #transportAt = 0;
   #segmentBytes = 0;
   #nextSequence = 0;
@@ -81,30 +89,34 @@ export class MergeRun {
   #isPushed = false;
   #isVerified = false;
 
-  constructor(view: DataView, sums: OctetSums) {
+  /** @param maskAt MAX_HEADER_BYTES octets for the run */
+  constructor(view: DataView, sums: OctetSums, maskAt: number) {
     this.#view = view;
     this.#sums = sums;
+    this.#maskAt = maskAt;
   }
 
   /** Makes this the run of one mergeable frame. Its buffer stays the run's until that is free again. */
   open(segmentIndex: number, tap: number, at: number, payloadBytes: number, headers: FrameHeaders): void {
+    const headerBytes = headers.networkEnd - payloadBytes - at;
     this.count = 1;
     this.segmentIndex = segmentIndex;
     this.tap = tap;
     this.pieceAt[0] = at;
-    this.pieceBytes[0] = headers.networkEnd - at;
-    this.headerBytes = headers.networkEnd - payloadBytes - at;
+    this.pieceBytes[0] = headerBytes + payloadBytes;
+    this.headerBytes = headerBytes;
     this.payloadBytes = payloadBytes;
     this.#at = at;
+    this.#isTcp = headers.transport === IP_PROTOCOL.tcp;
     this.#ipVersion = headers.ipVersion;
     this.#networkAt = headers.networkAt;
-    this.#transport = headers.transport;
     this.#transportAt = headers.transportAt;
     this.#segmentBytes = payloadBytes;
     this.#isComplete = false;
     this.#isPushed = false;
     this.#isVerified = false;
-    this.#follow(headers, payloadBytes);
+    this.#writeMask();
+    this.#follow(headers.transportAt, payloadBytes);
   }
 
   /** Whether a TCP or UDP frame for a TAP is of this run's flow: same MACs, tags, addresses and ports. */
@@ -114,7 +126,7 @@ export class MergeRun {
       this.count !== 0 &&
       view.getInt32(transportAt) === view.getInt32(this.#transportAt) &&
       tap === this.tap &&
-      transport === this.#transport &&
+      (transport === IP_PROTOCOL.tcp) === this.#isTcp &&
       ipVersion === this.#ipVersion &&
       networkAt - at === this.#networkAt - this.#at &&
       equals(view, at, this.#at, networkAt - at) &&
@@ -124,125 +136,143 @@ export class MergeRun {
     );
   }
 
-  /** Adds a mergeable frame of this flow, if cutting the run again would give just that frame behind those that are in it. */
-  append(at: number, payloadBytes: number, headers: FrameHeaders): boolean {
-    if (!this.#continuesWith(at, payloadBytes, headers)) return false;
-    this.#isVerified ||= this.#isSound(this.#networkAt, this.#transportAt, this.#at + (this.pieceBytes[0] as number));
-    if (!this.#isVerified || !this.#isSound(headers.networkAt, headers.transportAt, headers.networkEnd)) return false;
+  /** Adds a frame, if cutting the run again would give just that frame behind those that are in it. */
+  append(tap: number, at: number, length: number): boolean {
+    const payloadBytes = length - this.headerBytes;
+    if (!this.#hasRoomFor(tap, payloadBytes) || !this.#continuesWith(at, length)) return false;
+    this.#isVerified ||= this.#isSound(this.#at, this.pieceBytes[0] as number);
+    if (!this.#isVerified || !this.#isSound(at, length)) return false;
     this.pieceAt[this.count] = at + this.headerBytes;
     this.pieceBytes[this.count++] = payloadBytes;
     this.payloadBytes += payloadBytes;
-    this.#follow(headers, payloadBytes);
+    this.#follow(at + this.#transportAt - this.#at, payloadBytes);
     return true;
   }
 
   /** Makes the first frame's headers those of the whole, unfinished checksum included, and writes the vnet header that says so. */
   finish(vnetAt: number): void {
-    const view = this.#view;
-    const isTcp = this.#transport === IP_PROTOCOL.tcp;
-    const checksumAt = isTcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT;
     const bytes = this.#at + this.headerBytes + this.payloadBytes - this.#transportAt;
-    this.#setLengths(bytes);
-    if (isTcp && this.#isPushed) this.#setPush(TCP_FLAG.psh);
-    const pseudo = pseudoHeaderSum(view, this.#networkAt, this.#ipVersion, this.#transport, bytes);
-    view.setUint16(this.#transportAt + checksumAt, pseudo);
-    writePartialHeader(view, vnetAt, this.#transportAt - this.#at, checksumAt);
+    const checksumAt = this.#setHeaders(bytes, this.#isPushed ? TCP_FLAG.psh : 0);
+    writePartialHeader(this.#view, vnetAt, this.#transportAt - this.#at, checksumAt);
     const tcpType = this.#ipVersion === 4 ? GSO_TYPE.tcpv4 : GSO_TYPE.tcpv6;
-    markSuperFrame(view, vnetAt, isTcp ? tcpType : GSO_TYPE.udp, this.headerBytes, this.#segmentBytes);
+    markSuperFrame(this.#view, vnetAt, this.#isTcp ? tcpType : GSO_TYPE.udp, this.headerBytes, this.#segmentBytes);
   }
 
   /** Takes `finish` back: the first frame is again what it was, its vnet header a plain one. Only of runs of several frames. */
   unfinish(vnetAt: number): void {
-    const view = this.#view;
-    const isTcp = this.#transport === IP_PROTOCOL.tcp;
-    const bytes = this.#at + (this.pieceBytes[0] as number) - this.#transportAt;
-    this.#setLengths(bytes);
+    const end = this.#at + (this.pieceBytes[0] as number);
     // A first frame that was pushed had nothing behind it.
-    if (isTcp) this.#setPush(0);
-    const pseudo = pseudoHeaderSum(view, this.#networkAt, this.#ipVersion, this.#transport, bytes);
-    const checksumAt = isTcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT;
-    view.setUint16(this.#transportAt + checksumAt, pseudo);
-    completeChecksum(view, this.#sums, this.#transportAt, this.#transportAt + bytes, checksumAt);
-    writePlainHeader(view, vnetAt);
+    const checksumAt = this.#setHeaders(end - this.#transportAt, 0);
+    completeChecksum(this.#view, this.#sums, this.#transportAt, end, checksumAt);
+    writePlainHeader(this.#view, vnetAt);
   }
 
-  #follow({ transport, transportAt }: FrameHeaders, payloadBytes: number): void {
+  /** All bits but those of lengths, IPv4 id, checksums, TCP sequence number and PSH. */
+  #writeMask(): void {
     const view = this.#view;
-    if (transport === IP_PROTOCOL.tcp) {
-      this.#nextSequence = (view.getInt32(transportAt + 4) + payloadBytes) | 0;
+    const mask = this.#maskAt;
+    const network = mask + this.#networkAt - this.#at;
+    const transport = mask + this.#transportAt - this.#at;
+    let at = mask;
+    for (const last = mask + this.headerBytes - 4; at <= last; at += 4) view.setInt32(at, -1);
+    for (const end = mask + this.headerBytes; at < end; at++) view.setUint8(at, 0xff);
+    if (this.#ipVersion === 6) {
+      view.setUint16(network + IPV6_LENGTH_AT, 0);
+    } else {
+      view.setInt32(network + IPV4_LENGTH_AT, 0); // and the id
+      view.setUint16(network + IPV4_CHECKSUM_AT, 0);
+    }
+    if (this.#isTcp) {
+      view.setInt32(transport + TCP_SEQUENCE_AT, 0);
+      view.setUint8(transport + TCP_FLAGS_AT, ~TCP_FLAG.psh);
+      view.setUint16(transport + TCP_CHECKSUM_AT, 0);
+    } else {
+      view.setInt32(transport + UDP_LENGTH_AT, 0); // and the checksum
+    }
+  }
+
+  #follow(transportAt: number, payloadBytes: number): void {
+    const view = this.#view;
+    if (this.#isTcp) {
+      this.#nextSequence = (view.getInt32(transportAt + TCP_SEQUENCE_AT) + payloadBytes) | 0;
       this.#isPushed = (view.getUint8(transportAt + TCP_FLAGS_AT) & TCP_FLAG.psh) !== 0;
     }
     this.#isComplete = payloadBytes < this.#segmentBytes || this.#isPushed;
   }
 
-  #continuesWith(at: number, payloadBytes: number, { networkEnd, networkAt, transportAt }: FrameHeaders): boolean {
-    if (this.#isComplete || this.count === MAX_RUN_FRAMES || payloadBytes > this.#segmentBytes) return false;
-    if (networkEnd - payloadBytes - at !== this.headerBytes) return false;
-    if (this.headerBytes + this.payloadBytes + payloadBytes > MAX_RUN_BYTES) return false;
-    if (this.#ipVersion === 4 ? !this.#continuesIpv4(networkAt) : !this.#continuesIpv6(networkAt)) return false;
-    return this.#transport === IP_PROTOCOL.udp || this.#continuesTcp(transportAt);
-  }
-
-  /** Same TOS, TTL, DF; the id counts up, unless DF says that it means nothing (RFC 6864 §4.1). */
-  #continuesIpv4(networkAt: number): boolean {
-    const view = this.#view;
-    const fragment = view.getUint16(networkAt + IPV4_FRAGMENT_AT);
-    const id = (view.getUint16(this.#networkAt + IPV4_ID_AT) + this.count) & 0xffff;
+  #hasRoomFor(tap: number, payloadBytes: number): boolean {
     return (
-      view.getUint16(networkAt) === view.getUint16(this.#networkAt) &&
-      fragment === view.getUint16(this.#networkAt + IPV4_FRAGMENT_AT) &&
-      view.getUint16(networkAt + 8) === view.getUint16(this.#networkAt + 8) &&
-      ((fragment & IPV4_DF) !== 0 || view.getUint16(networkAt + IPV4_ID_AT) === id)
+      !this.#isComplete &&
+      tap === this.tap &&
+      payloadBytes > 0 &&
+      payloadBytes <= this.#segmentBytes &&
+      this.count !== 0 &&
+      this.count !== MAX_RUN_FRAMES &&
+      this.headerBytes + this.payloadBytes + payloadBytes <= MAX_RUN_BYTES
     );
   }
 
-  /** Same traffic class, flow label, hop limit. */
-  #continuesIpv6(networkAt: number): boolean {
+  /** Whether a frame's headers are those of the first, but for what tells that it comes next. */
+  #continuesWith(at: number, length: number): boolean {
+    if (this.#sums.equalUnder(this.#maskAt, at, this.#at, this.headerBytes) === 0) return false;
     const view = this.#view;
-    return (
-      view.getInt32(networkAt) === view.getInt32(this.#networkAt) &&
-      view.getUint16(networkAt + 6) === view.getUint16(this.#networkAt + 6)
-    );
+    const networkAt = at + this.#networkAt - this.#at;
+    const transportAt = at + this.#transportAt - this.#at;
+    const networkBytes = at + length - networkAt;
+    if (this.#ipVersion === 6) {
+      if (view.getUint16(networkAt + IPV6_LENGTH_AT) !== networkBytes - IPV6_HEADER_BYTES) return false;
+    } else if (view.getUint16(networkAt + IPV4_LENGTH_AT) !== networkBytes || !this.#isNextId(networkAt)) {
+      return false;
+    }
+    if (this.#isTcp) return view.getInt32(transportAt + TCP_SEQUENCE_AT) === this.#nextSequence;
+    const hasChecksum = view.getUint16(transportAt + UDP_CHECKSUM_AT) !== 0;
+    return hasChecksum && view.getUint16(transportAt + UDP_LENGTH_AT) === at + length - transportAt;
   }
 
-  /** Next in sequence; same acknowledgement, window, urgent pointer and options. The flags are ACK, perhaps with PSH. */
-  #continuesTcp(transportAt: number): boolean {
+  /** The IPv4 id counts up, unless DF says that it means nothing (RFC 6864 §4.1). */
+  #isNextId(networkAt: number): boolean {
     const view = this.#view;
-    const ownAt = this.#transportAt;
-    const optionBytes = this.#at + this.headerBytes - ownAt - 20;
-    return (
-      view.getInt32(transportAt + 4) === this.#nextSequence &&
-      view.getInt32(transportAt + 8) === view.getInt32(ownAt + 8) &&
-      view.getUint16(transportAt + 14) === view.getUint16(ownAt + 14) &&
-      view.getUint16(transportAt + 18) === view.getUint16(ownAt + 18) &&
-      equals(view, transportAt + 20, ownAt + 20, optionBytes)
-    );
+    if ((view.getUint16(networkAt + IPV4_FRAGMENT_AT) & IPV4_DF) !== 0) return true;
+    const next = (view.getUint16(this.#networkAt + IPV4_ID_AT) + this.count) & 0xffff;
+    return view.getUint16(networkAt + IPV4_ID_AT) === next;
   }
 
   /** Whether the checksums of a frame are right. A wrong one must reach its receiver, who drops the frame: merging would mend it. */
-  #isSound(networkAt: number, transportAt: number, networkEnd: number): boolean {
+  #isSound(at: number, length: number): boolean {
+    const transportAt = at + this.#transportAt - this.#at;
+    const end = at + length;
+    const protocol = this.#isTcp ? IP_PROTOCOL.tcp : IP_PROTOCOL.udp;
     // The addresses of the pseudo-header stand right in front of the transport header.
     const addressBytes = this.#ipVersion === 4 ? 8 : 32;
-    const sum = this.#sums.sum(transportAt - addressBytes, addressBytes + networkEnd - transportAt);
-    if (foldSum(sum + this.#transport + networkEnd - transportAt) !== 0xffff) return false;
-    return this.#ipVersion === 6 || this.#sums.sum(networkAt, IPV4_MIN_HEADER_BYTES) === 0xffff;
+    const sum = this.#sums.sum(transportAt - addressBytes, addressBytes + end - transportAt);
+    if (foldSum(sum + protocol + end - transportAt) !== 0xffff) return false;
+    return this.#ipVersion === 6 || this.#sums.sum(at + this.#networkAt - this.#at, IPV4_MIN_HEADER_BYTES) === 0xffff;
   }
 
-  #setLengths(transportBytes: number): void {
+  /** Sets lengths, PSH, and the checksums, that of the transport unfinished. Where in the transport header that is. */
+  #setHeaders(transportBytes: number, push: number): number {
     const view = this.#view;
-    if (this.#transport === IP_PROTOCOL.udp) view.setUint16(this.#transportAt + UDP_LENGTH_AT, transportBytes);
+    const [networkAt, transportAt] = [this.#networkAt, this.#transportAt];
     if (this.#ipVersion === 6) {
-      view.setUint16(this.#networkAt + 4, transportBytes);
-      return;
+      view.setUint16(networkAt + IPV6_LENGTH_AT, transportBytes);
+    } else {
+      view.setUint16(networkAt + IPV4_LENGTH_AT, IPV4_MIN_HEADER_BYTES + transportBytes);
+      view.setUint16(networkAt + IPV4_CHECKSUM_AT, 0);
+      view.setUint16(networkAt + IPV4_CHECKSUM_AT, ~this.#sums.sum(networkAt, IPV4_MIN_HEADER_BYTES));
     }
-    view.setUint16(this.#networkAt + 2, IPV4_MIN_HEADER_BYTES + transportBytes);
-    view.setUint16(this.#networkAt + IPV4_CHECKSUM_AT, 0);
-    view.setUint16(this.#networkAt + IPV4_CHECKSUM_AT, ~this.#sums.sum(this.#networkAt, IPV4_MIN_HEADER_BYTES));
-  }
-
-  #setPush(push: number): void {
-    const flagsAt = this.#transportAt + TCP_FLAGS_AT;
-    this.#view.setUint8(flagsAt, (this.#view.getUint8(flagsAt) & ~TCP_FLAG.psh) | push);
+    if (this.#isTcp) {
+      const flags = view.getUint8(transportAt + TCP_FLAGS_AT) & ~TCP_FLAG.psh;
+      view.setUint8(transportAt + TCP_FLAGS_AT, flags | push);
+    } else {
+      view.setUint16(transportAt + UDP_LENGTH_AT, transportBytes);
+    }
+    const checksumAt = this.#isTcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT;
+    const protocol = this.#isTcp ? IP_PROTOCOL.tcp : IP_PROTOCOL.udp;
+    view.setUint16(
+      transportAt + checksumAt,
+      pseudoHeaderSum(view, networkAt, this.#ipVersion, protocol, transportBytes),
+    );
+    return checksumAt;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Counters } from '../forward/counters.ts';
 import { FORWARDED } from '../forward/drop-reason.ts';
 import type { FrameSink } from '../forward/receive.ts';
-import { MAX_RUN_FRAMES, MergeRun, mergeablePayload } from '../offload/merge.ts';
+import { MAX_HEADER_BYTES, MAX_RUN_FRAMES, MergeRun, mergeablePayload } from '../offload/merge.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { describeFrame } from '../offload/partial-frame.ts';
 import type { Segment } from '../segment/segment.ts';
@@ -53,13 +53,19 @@ export class FrameQueue implements FrameSink {
     this.#writer = writer;
     this.#counters = counters;
     this.#merging = merging;
-    this.#runs = Array.from({ length: OPEN_RUNS }, () => new MergeRun(slab.view, sums));
+    const masksAt = slab.allocate(OPEN_RUNS * MAX_HEADER_BYTES);
+    this.#runs = Array.from(
+      { length: OPEN_RUNS },
+      (_, i) => new MergeRun(slab.view, sums, masksAt + i * MAX_HEADER_BYTES),
+    );
     this.#vnetAt = slab.allocate((OPEN_RUNS + 1) * VNET_STRIDE_BYTES);
   }
 
   deliver(segment: Segment, at: number, length: number, segmentBytes: number): void {
     const { tap, index, tapMtuBytes } = segment;
     const headers = this.#headers;
+    // Frames of a flow come together: the run that took the last one is asked first.
+    if (this.#merging.isOn && (this.#runs[this.#last] as MergeRun).append(tap, at, length)) return;
     locateHeaders(this.#view, at, length, headers);
     const payloadBytes = this.#merging.isOn ? mergeablePayload(this.#view, at, length, headers) : 0;
     if (headers.transport === 0) {
@@ -68,7 +74,8 @@ export class FrameQueue implements FrameSink {
     } else {
       const own = this.#runOf(tap, at);
       if (own !== NONE) {
-        if (payloadBytes > 0 && (this.#runs[own] as MergeRun).append(at, payloadBytes, headers)) return;
+        this.#last = own;
+        if (this.#merging.isOn && (this.#runs[own] as MergeRun).append(tap, at, length)) return;
         this.#write(own);
       }
     }
@@ -89,15 +96,9 @@ export class FrameQueue implements FrameSink {
     for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).count !== 0) this.#write(i);
   }
 
-  /** The open run of the frame's flow, or NONE. Looks where the last frame went first: frames of a flow come together. */
+  /** The open run of the frame's flow, or NONE. */
   #runOf(tap: number, at: number): number {
-    const last = this.#last;
-    if ((this.#runs[last] as MergeRun).isFlowOf(tap, at, this.#headers)) return last;
-    for (let i = 0; i < OPEN_RUNS; i++) {
-      if (i === last || !(this.#runs[i] as MergeRun).isFlowOf(tap, at, this.#headers)) continue;
-      this.#last = i;
-      return i;
-    }
+    for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).isFlowOf(tap, at, this.#headers)) return i;
     return NONE;
   }
 

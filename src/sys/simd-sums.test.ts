@@ -138,6 +138,33 @@ describe.each(IMPLEMENTATIONS)('%s', (_name, implementation) => {
     );
   });
 
+  it('finds a difference in each bit of the mask, and in no other, wherever it stands', () => {
+    const { sums, bytes } = sumsOf(PAGE_BYTES);
+    const specs = fc.record({
+      length: fc.integer({ min: 16, max: 130 }),
+      places: fc.tuple(fc.nat({ max: 15 }), fc.nat({ max: 15 }), fc.nat({ max: 15 })),
+      seed: fc.integer({ min: 1 }),
+      at: fc.nat({ max: 129 }),
+      bit: fc.nat({ max: 7 }),
+    });
+    fc.assert(
+      fc.property(specs, ({ length, places, seed, at, bit }) => {
+        const [mask, a, b] = [places[0], 256 + places[1], 512 + places[2]];
+        const octet = at % length;
+        // What stands around the octets differs, and is masked in.
+        bytes.fill(0xff, 0, 256).fill(0x00, 256, 512).fill(0xff, 512, 768);
+        bytes.set(scrambled(length, seed), a);
+        bytes.set(scrambled(length, seed), b);
+        expect(sums.equalUnder(mask, a, b, length)).toBe(1);
+        bytes[b + octet] = (bytes[b + octet] as number) ^ (1 << bit);
+        expect(sums.equalUnder(mask, a, b, length)).toBe(0);
+        bytes[mask + octet] = 0xff & ~(1 << bit);
+        expect(sums.equalUnder(mask, a, b, length)).toBe(1);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it.each([1, 2, 63, 64, 65, 1_448, 65_471, 65_472, MAX_LENGTH - 1, MAX_LENGTH])(
     'loses no carry of %i octets, whichever of each eight are 0xff and which zero',
     (length) => {

@@ -9,6 +9,8 @@ export interface OctetSums {
   sum(at: number, length: number): number;
   /** Copies `length` octets from `from` to `to` and sums them, in one pass. The ranges must not overlap. */
   copySum(to: number, from: number, length: number): number;
+  /** 1 if `length` octets, at least 16, from `a` and from `b` on are the same in all bits that are set in as many from `mask` on, else 0. */
+  equalUnder(mask: number, a: number, b: number, length: number): number;
 }
 
 /** The same in JavaScript: where there is no SIMD, and the oracle of the module's tests. */
@@ -20,6 +22,12 @@ export function portableSums(bytes: Uint8Array): OctetSums {
     copySum: (to, from, length) => {
       bytes.copyWithin(to, from, from + length);
       return sum(to, length);
+    },
+    equalUnder: (mask, a, b, length) => {
+      for (let i = 0; i < length; i++) {
+        if ((((bytes[a + i] as number) ^ (bytes[b + i] as number)) & (bytes[mask + i] as number)) !== 0) return 0;
+      }
+      return 1;
     },
   };
 }
