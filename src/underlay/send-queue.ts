@@ -115,7 +115,7 @@ export class SendQueue {
     this.#firsts[this.#messageCount] = buffer + 1;
   }
 
-  /** Whether datagrams can leave with message `i`. One that ends in a shorter datagram is complete. */
+  /** Whether datagrams can leave with message `i`: of its size, or a single shorter one, with which it is complete. */
   #continues(i: number, segment: number, destination: number, length: number, datagramBytes: number): boolean {
     const size = this.#datagramBytes[i] as number;
     const bytes = (this.#bytes[i] as number) + length;
@@ -123,7 +123,7 @@ export class SendQueue {
       this.#segmentation.isOn &&
       this.#destinations[i] === destination &&
       this.#segments[i] === segment &&
-      (datagramBytes === size || length < size) &&
+      (datagramBytes === size || (length < size && length <= datagramBytes)) &&
       (this.#bytes[i] as number) % size === 0 &&
       bytes <= MAX_UDP_PAYLOAD_BYTES &&
       bytes <= size * MAX_UDP_SEGMENTS
