@@ -1,18 +1,7 @@
-/** The queue of one source port, over real sockets of loopback. */
-import { createSocket, type Socket } from 'node:dgram';
+/** The queue of one source port, over real sockets of loopback. Runs of datagrams have a file of their own. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { ReadableCounters } from '../forward/counters-rig.ts';
-import { TX_REASONS } from '../forward/drop-reason.ts';
-import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
-import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
-import { close, setsockopt } from '../sys/libc.ts';
-import { SendArray } from '../sys/mmsg.ts';
-import { Slab } from '../sys/slab.ts';
-import { openSendSocket } from '../sys/udp-socket.ts';
-import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
+import { closeAll, newQueue, Receiver, segment } from './send-queue-rig.ts';
 
-const LOCAL = '127.4.0.1';
 /** Nothing listens there. */
 const SILENT = '127.4.0.9';
 /** More than one message array holds. */
@@ -20,107 +9,7 @@ const MANY = 150;
 /** Fits a UDP length field, and with its headers no IPv4 packet. */
 const TOO_LONG = 65_520;
 
-const endings: (() => void)[] = [];
-
-afterEach(() => {
-  for (const end of endings.splice(0)) end();
-});
-
-function segment(index: number): Segment {
-  return {
-    index,
-    vni: index,
-    underlay: 0,
-    group: NO_GROUP,
-    groupAddress: 0,
-    floodRemotes: [],
-    tap: 0,
-    tapUp: true,
-    tapMtuBytes: 1_450,
-    tapMacHigh: 0,
-    tapMacLow: 0,
-    maxFrameBytes: 70_000,
-    learning: true,
-    maxMacs: 1,
-    innerVlan: INNER_VLAN.drop,
-  };
-}
-
-function word(address: string): number {
-  return Buffer.from(ipBytes(parseIp(address) as IpAddress)).readInt32BE(0);
-}
-
-/** A receiver on an address of loopback; its port is the kernel's choice unless given. */
-class Receiver {
-  readonly texts: string[] = [];
-  readonly #socket: Socket;
-  #onText = () => {};
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('message', (message) => {
-      this.texts.push(message.toString('latin1'));
-      this.#onText();
-    });
-    endings.push(() => socket.close());
-  }
-
-  static async open(address: string, port = 0): Promise<Receiver> {
-    const socket = createSocket('udp4');
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject).bind(port, address, resolve);
-    });
-    return new Receiver(socket);
-  }
-
-  get port(): number {
-    return this.#socket.address().port;
-  }
-
-  /** Resolves when so many datagrams have come; the test's time limit ends a wait in vain. */
-  async hasReceived(count: number): Promise<readonly string[]> {
-    while (this.texts.length < count) {
-      await new Promise<void>((resolve) => {
-        this.#onText = resolve;
-      });
-    }
-    return this.texts;
-  }
-}
-
-function newQueue(port: number, { isOn = true } = {}) {
-  const slab = new Slab(2_097_152);
-  const fd = openSendSocket(parseIp(LOCAL) as IpAddress, 0, {
-    ttl: 64,
-    mcastTtl: 1,
-    tos: 0,
-    df: 'set',
-    deviceIndex: 1,
-  });
-  endings.push(() => close(fd));
-  const counters = new ReadableCounters();
-  const refusals: number[] = [];
-  const segmentation = new OffloadSwitch(isOn, (error) => refusals.push(error));
-  const singles = new SendArray(slab, QUEUE_MESSAGES, port);
-  const queue = new SendQueue(slab, fd, port, { counters, segmentation, singles });
-  const push = (text: string, destination: string, of = segment(0)) => {
-    const at = slab.allocate(text.length);
-    slab.bytes.set(Buffer.from(text, 'latin1'), at);
-    queue.push(of, word(destination), at, text.length, text.length);
-  };
-  const pushLength = (length: number, destination: string, of = segment(0)) =>
-    queue.push(of, word(destination), slab.allocate(length), length, length);
-  /** Datagrams that stand one behind the other. */
-  const pushRun = (texts: readonly string[], destination: string, of = segment(0)) => {
-    const all = texts.join('');
-    const at = slab.allocate(all.length);
-    slab.bytes.set(Buffer.from(all, 'latin1'), at);
-    queue.push(of, word(destination), at, all.length, texts[0]?.length ?? 0);
-  };
-  const drops = (index = 0) =>
-    Object.fromEntries([...counters.drops(index).tx].flatMap((count, i) => (count ? [[TX_REASONS[i], count]] : [])));
-  return { queue, counters, push, pushLength, pushRun, drops, fd, segmentation, refusals };
-}
+afterEach(closeAll);
 
 describe('a send queue', () => {
   it('sends each datagram whole to its own destination, in order, once it is flushed', async () => {
@@ -136,42 +25,6 @@ describe('a send queue', () => {
     expect(queue.isEmpty).toBe(true);
     expect(await one.hasReceived(2)).toEqual(['header--first', 'header--third, longer']);
     expect(await other.hasReceived(1)).toEqual(['header--second']);
-  });
-
-  it('cuts runs of equal length into the datagrams they were, the last of a run shorter, each whole and in order', async () => {
-    const receiver = await Receiver.open('127.4.0.2');
-    const { queue, push, counters, refusals } = newQueue(receiver.port);
-    const texts = [900, 900, 900, 300, 900, 900, 20, 20, 21, 21, 400].map((length, i) => `${i}`.padEnd(length, '-'));
-    for (const text of texts) push(text, '127.4.0.2');
-    queue.flush();
-    expect(await receiver.hasReceived(texts.length)).toEqual(texts);
-    expect(counters.packets()).toBe(texts.length);
-    expect(refusals).toEqual([]);
-  });
-
-  it('ends a run where the kernel would refuse it: more octets than a UDP datagram can have', async () => {
-    const receiver = await Receiver.open('127.4.0.2');
-    const { queue, push, drops, refusals } = newQueue(receiver.port);
-    const texts = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(8_900, '-'));
-    for (const text of texts) push(text, '127.4.0.2');
-    queue.flush();
-    expect(await receiver.hasReceived(texts.length)).toEqual(texts);
-    expect([drops(), refusals]).toEqual([{}, []]);
-  });
-
-  it('repeats a run that the kernel will not cut one by one, and cuts none from then on', async () => {
-    const receiver = await Receiver.open('127.4.0.2');
-    const { queue, push, drops, fd, segmentation, refusals } = newQueue(receiver.port);
-    // UDP_SEGMENT without outer checksums is refused with EINVAL (net/ipv4/udp.c), single datagrams are not.
-    const [SOL_SOCKET, SO_NO_CHECK, EINVAL] = [1, 11, 22];
-    expect(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, Buffer.from([1, 0, 0, 0]), 4)).toBe(0);
-    for (const text of ['header--1', 'header--2', 'header--3']) push(text, '127.4.0.2');
-    queue.flush();
-    expect(segmentation.isOn).toBe(false);
-    for (const text of ['header--4', 'header--5']) push(text, '127.4.0.2');
-    queue.flush();
-    expect(await receiver.hasReceived(5)).toEqual([1, 2, 3, 4, 5].map((i) => `header--${i}`));
-    expect([drops(), refusals]).toEqual([{}, [EINVAL]]);
   });
 
   it('sends nothing twice', async () => {

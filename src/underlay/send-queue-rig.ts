@@ -1,0 +1,121 @@
+/** The queue of one source port between real sockets of loopback. Whatever is opened here is closed by `closeAll`. */
+import { createSocket, type Socket } from 'node:dgram';
+import { ReadableCounters } from '../forward/counters-rig.ts';
+import { TX_REASONS } from '../forward/drop-reason.ts';
+import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
+import { OffloadSwitch } from '../offload/offload-switch.ts';
+import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { close, setsockopt } from '../sys/libc.ts';
+import { SendArray } from '../sys/mmsg.ts';
+import { Slab } from '../sys/slab.ts';
+import { openSendSocket } from '../sys/udp-socket.ts';
+import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
+
+const LOCAL = '127.4.0.1';
+
+const endings: (() => void)[] = [];
+
+export function closeAll(): void {
+  for (const end of endings.splice(0)) end();
+}
+
+export function segment(index: number): Segment {
+  return {
+    index,
+    vni: index,
+    underlay: 0,
+    group: NO_GROUP,
+    groupAddress: 0,
+    floodRemotes: [],
+    tap: 0,
+    tapUp: true,
+    tapMtuBytes: 1_450,
+    tapMacHigh: 0,
+    tapMacLow: 0,
+    maxFrameBytes: 70_000,
+    learning: true,
+    maxMacs: 1,
+    innerVlan: INNER_VLAN.drop,
+  };
+}
+
+function word(address: string): number {
+  return Buffer.from(ipBytes(parseIp(address) as IpAddress)).readInt32BE(0);
+}
+
+/** A receiver on an address of loopback; its port is the kernel's choice unless given. */
+export class Receiver {
+  readonly texts: string[] = [];
+  readonly #socket: Socket;
+  #onText = () => {};
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('message', (message) => {
+      this.texts.push(message.toString('latin1'));
+      this.#onText();
+    });
+    endings.push(() => socket.close());
+  }
+
+  static async open(address: string, port = 0): Promise<Receiver> {
+    const socket = createSocket('udp4');
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject).bind(port, address, resolve);
+    });
+    return new Receiver(socket);
+  }
+
+  get port(): number {
+    return this.#socket.address().port;
+  }
+
+  /** Resolves when so many datagrams have come; the test's time limit ends a wait in vain. */
+  async hasReceived(count: number): Promise<readonly string[]> {
+    while (this.texts.length < count) {
+      await new Promise<void>((resolve) => {
+        this.#onText = resolve;
+      });
+    }
+    return this.texts;
+  }
+}
+
+export function newQueue(port: number, { isOn = true } = {}) {
+  const slab = new Slab(2_097_152);
+  const fd = openSendSocket(parseIp(LOCAL) as IpAddress, 0, {
+    ttl: 64,
+    mcastTtl: 1,
+    tos: 0,
+    df: 'set',
+    deviceIndex: 1,
+  });
+  endings.push(() => close(fd));
+  const counters = new ReadableCounters();
+  const refusals: number[] = [];
+  const segmentation = new OffloadSwitch(isOn, (error) => refusals.push(error));
+  const singles = new SendArray(slab, QUEUE_MESSAGES, port);
+  const queue = new SendQueue(slab, fd, port, { counters, segmentation, singles });
+  const push = (text: string, destination: string, of = segment(0)) => {
+    const at = slab.allocate(text.length);
+    slab.bytes.set(Buffer.from(text, 'latin1'), at);
+    queue.push(of, word(destination), at, text.length, text.length);
+  };
+  const pushLength = (length: number, destination: string, of = segment(0)) =>
+    queue.push(of, word(destination), slab.allocate(length), length, length);
+  /** Datagrams that stand one behind the other. */
+  const pushRun = (texts: readonly string[], destination: string, of = segment(0)) => {
+    const all = texts.join('');
+    const at = slab.allocate(all.length);
+    slab.bytes.set(Buffer.from(all, 'latin1'), at);
+    queue.push(of, word(destination), at, all.length, texts[0]?.length ?? 0);
+  };
+  /** UDP_SEGMENT without outer checksums is refused with EINVAL (net/ipv4/udp.c); single datagrams are not. */
+  const refuseRuns = () => {
+    const [SOL_SOCKET, SO_NO_CHECK] = [1, 11];
+    if (setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, Buffer.from([1, 0, 0, 0]), 4) !== 0) throw new Error('SO_NO_CHECK');
+  };
+  const drops = (index = 0) =>
+    Object.fromEntries([...counters.drops(index).tx].flatMap((count, i) => (count ? [[TX_REASONS[i], count]] : [])));
+  return { queue, counters, push, pushLength, pushRun, drops, refuseRuns, segmentation, refusals };
+}
