@@ -91,6 +91,8 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isSuper && !readSuperFrame(view, vnetAt, at, frameAt, headers, path.superFrame)) return TX_DROP.oversize;
   const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
   if (datagramBytes - VXLAN_HEADER_BYTES > segment.maxFrameBytes) return TX_DROP.oversize;
+  // Loopback's MTU is larger than what a datagram can be.
+  if (datagramBytes > MAX_UDP_PAYLOAD_BYTES) return TX_DROP.oversize;
   if (segment.learning) {
     const learned = fdb.learn(index, sourceHigh, sourceLow, LOCAL_SOURCE, segment.maxMacs, now);
     if (learned === LEARNED.conflict) return TX_DROP['static-conflict'];
