@@ -328,7 +328,11 @@ function readHexAddress(hex: string): string {
  * Switches off every offload that would let a super-frame or an unfinished checksum cross the cable. GRO (`receiveMerge`)
  * is for the hosts only, as a NIC has it; a bridge port with it would put super-frames back on the wire.
  */
-function forceMtuTrue(namespace: string, interfaceName: string, { receiveMerge }: { receiveMerge: 0 | 1 }): void {
+export function forceMtuTrue(
+  namespace: string,
+  interfaceName: string,
+  { receiveMerge }: { receiveMerge: 0 | 1 },
+): void {
   const [ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO] = [0x17, 0x1f, 0x24, 0x2c];
   inNamespace(namespace, () => {
     for (const request of [ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_STXCSUM]) setFeature(interfaceName, request, 0);
