@@ -63,37 +63,40 @@ export class FrameQueue implements FrameSink {
 
   deliver(segment: Segment, at: number, length: number, segmentBytes: number): void {
     const { tap, index, tapMtuBytes } = segment;
-    const headers = this.#headers;
     // Frames of a flow come together: the run that took the last one is asked first.
-    if (this.#merging.isOn && (this.#runs[this.#last] as MergeRun).append(tap, at, length)) return;
+    if (this.#append(this.#last, tap, at, length)) return;
+    const headers = this.#headers;
     locateHeaders(this.#view, at, length, headers);
-    const payloadBytes = this.#merging.isOn ? mergeablePayload(this.#view, at, length, headers) : 0;
     if (headers.transport === 0) {
       // A fragment, say: it may belong to any of the flows.
       this.flush();
     } else {
       const own = this.#runOf(tap, at);
-      if (own !== NONE) {
-        this.#last = own;
-        if (this.#merging.isOn && (this.#runs[own] as MergeRun).append(tap, at, length)) return;
-        this.#write(own);
-      }
+      if (own !== NONE && this.#append(own, tap, at, length)) return;
+      if (own !== NONE) this.#write(own);
     }
     const takesUdpRuns = this.#writer.takesUdpRuns(tap);
-    const free =
-      payloadBytes > 0 && (headers.transport === IP_PROTOCOL.tcp || takesUdpRuns) ? this.#freeRun() : OPEN_RUNS;
-    const vnetAt = this.#vnetAt + free * VNET_STRIDE_BYTES;
+    const isMerging = this.#merging.isOn && (headers.transport === IP_PROTOCOL.tcp || takesUdpRuns);
+    const payloadBytes = isMerging ? mergeablePayload(this.#view, at, length, headers) : 0;
+    const slot = payloadBytes > 0 ? this.#freeRun() : OPEN_RUNS;
+    const vnetAt = this.#vnetAt + slot * VNET_STRIDE_BYTES;
     const isFinished = describeFrame(this.#view, vnetAt, at, headers, tapMtuBytes, takesUdpRuns ? segmentBytes : 0);
-    if (isFinished && free !== OPEN_RUNS) {
-      (this.#runs[free] as MergeRun).open(index, tap, at, payloadBytes, headers);
-      this.#last = free;
-      return;
+    if (isFinished && slot !== OPEN_RUNS) {
+      (this.#runs[slot] as MergeRun).open(index, tap, at, payloadBytes, headers);
+      this.#last = slot;
+    } else {
+      this.#count(index, length, 1, this.#writeFrame(tap, vnetAt, at, length));
     }
-    this.#count(index, length, 1, this.#writeFrame(tap, vnetAt, at, length));
   }
 
   flush(): void {
     for (let i = 0; i < OPEN_RUNS; i++) if ((this.#runs[i] as MergeRun).count !== 0) this.#write(i);
+  }
+
+  #append(i: number, tap: number, at: number, length: number): boolean {
+    if (!this.#merging.isOn || !(this.#runs[i] as MergeRun).append(tap, at, length)) return false;
+    this.#last = i;
+    return true;
   }
 
   /** The open run of the frame's flow, or NONE. */
