@@ -21,8 +21,8 @@ import { GSO_TYPE, markSuperFrame, writePartialHeader, writePlainHeader } from '
  *
  * @param headerAt where the header goes
  * @param headers what `locateHeaders` found of this frame
- * @param mtuBytes the TAP's MTU: larger packets are super-frames
- * @param segmentBytes payload of a super-frame's segments if its sender told, else 0: TCP then fills the MTU
+ * @param mtuBytes the TAP's MTU: larger TCP packets are super-frames, whatever their sender told
+ * @param segmentBytes payload of a super-frame's segments if its sender told, else 0: TCP then fills the MTU. The whole may be below it
  * @returns whether the frame is finished
  */
 export function describeFrame(
@@ -40,17 +40,15 @@ export function describeFrame(
     return true;
   }
   writePartialHeader(view, headerAt, transportAt - frameAt, offset);
-  if (headers.networkEnd - networkAt <= mtuBytes) return false;
-  if (transport === IP_PROTOCOL.udp) {
-    // Where one datagram ended is known to its sender alone.
-    if (segmentBytes > 0) {
-      markSuperFrame(view, headerAt, GSO_TYPE.udp, transportAt + UDP_HEADER_BYTES - frameAt, segmentBytes);
-    }
+  const isUdp = transport === IP_PROTOCOL.udp;
+  const headerBytes = transportAt - networkAt + (isUdp ? UDP_HEADER_BYTES : tcpHeaderBytes(view, transportAt));
+  // Where one UDP datagram ended is known to its sender alone.
+  const payloadBytes = segmentBytes > 0 || isUdp ? segmentBytes : mtuBytes - headerBytes;
+  if (payloadBytes <= 0 || headers.networkEnd - networkAt <= headerBytes + payloadBytes) return false;
+  if (isUdp) {
+    markSuperFrame(view, headerAt, GSO_TYPE.udp, networkAt - frameAt + headerBytes, payloadBytes);
     return false;
   }
-  const headerBytes = transportAt + tcpHeaderBytes(view, transportAt) - networkAt;
-  const payloadBytes = segmentBytes > 0 ? segmentBytes : mtuBytes - headerBytes;
-  if (payloadBytes <= 0) return false;
   const ecn = view.getUint8(transportAt + TCP_FLAGS_AT) & TCP_FLAG.cwr ? GSO_TYPE.ecn : 0;
   const type = ipVersion === 4 ? GSO_TYPE.tcpv4 : GSO_TYPE.tcpv6;
   markSuperFrame(view, headerAt, type | ecn, networkAt - frameAt + headerBytes, payloadBytes);
