@@ -23,6 +23,7 @@ import {
   ipJson,
   onAbnormalExit,
   RUN_PREFIX,
+  setSysctl,
 } from './namespaces.ts';
 import { PacketSocket, type PacketSocketOptions } from './packet-socket.ts';
 import { UdpSocket, type UdpSocketOptions } from './udp-socket.ts';
@@ -113,6 +114,17 @@ export class Namespace {
   udpSockets(): string[] {
     const rows = this.read('/proc/thread-self/net/udp').trim().split('\n').slice(1);
     return rows.map((row) => readSocketName(row.trim().split(/\s+/)[1] ?? ''));
+  }
+
+  /** Sets a sysctl, named with slashes, e.g. `net/ipv4/tcp_ecn`. */
+  sysctl(name: string, value: string | number): void {
+    setSysctl(this.namespace, name, `${value}`);
+  }
+
+  /** Gives an interface IPv6, which the labs are without, and an address that is fit for use at once. */
+  addIpv6(interfaceName: string, address: string): void {
+    this.sysctl(`net/ipv6/conf/${interfaceName}/disable_ipv6`, 0);
+    this.ip('addr', 'add', address, 'dev', interfaceName, 'nodad');
   }
 
   read(path: string): string {
@@ -338,6 +350,13 @@ export function forceMtuTrue(
     for (const request of [ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_STXCSUM]) setFeature(interfaceName, request, 0);
     setFeature(interfaceName, ETHTOOL_SGRO, receiveMerge);
   });
+}
+
+/** `ethtool -K INTERFACE rx off tx off tso off gso off gro off` */
+export function switchOffloadsOff({ namespace }: Namespace, interfaceName: string): void {
+  const ETHTOOL_SRXCSUM = 0x15;
+  forceMtuTrue(namespace, interfaceName, { receiveMerge: 0 });
+  inNamespace(namespace, () => setFeature(interfaceName, ETHTOOL_SRXCSUM, 0));
 }
 
 /** struct ifreq: name 0, pointer 16, here to struct ethtool_value: cmd 0, data 4. */

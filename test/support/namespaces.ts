@@ -79,7 +79,7 @@ export function command(program: string, args: readonly string[], input?: string
 }
 
 /** Sets a sysctl of the namespace, named with slashes, e.g. `net/ipv4/ip_forward`. */
-function setSysctl(namespace: string, name: string, value: string): void {
+export function setSysctl(namespace: string, name: string, value: string): void {
   inNamespace(namespace, () => writeFileSync(`/proc/sys/${name}`, value));
 }
 

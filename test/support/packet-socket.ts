@@ -18,11 +18,16 @@ import { waitFor } from './wait.ts';
 const ETH_P_ALL = 0x0003;
 const SOL_PACKET = 263;
 const PACKET_AUXDATA = 8;
+const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
 const SO_RCVBUFFORCE = 33;
 const PACKET_OUTGOING = 4;
 const TP_STATUS_VLAN_VALID = 0x10;
 const TP_STATUS_VLAN_TPID_VALID = 0x40;
+
+/** struct virtio_net_hdr: flags 0, gso_type 1, hdr_len 2, gso_size 4, csum_start 6, csum_offset 8. */
+const VNET_HEADER_BYTES = 10;
+const VNET_NEEDS_CHECKSUM = 1;
 
 /** A super-frame of an offloading interface is up to 64 KB, and jumbo headers come on top. */
 const FRAME_BYTES = 0x11000;
@@ -33,11 +38,17 @@ export interface CapturedFrame {
   readonly bytes: Buffer;
   /** Sent by this namespace rather than received. */
   readonly outgoing: boolean;
+  /** Payload of each segment, if it is a super-frame; else 0. Known with `vnetHeader` alone. */
+  readonly segmentBytes: number;
+  /** The transport checksum is left to its receiver. Known with `vnetHeader` alone. */
+  readonly unfinished: boolean;
 }
 
 export interface PacketSocketOptions {
   /** Capture also what the namespace itself sends through the interface. Default false. */
   readonly outgoing?: boolean;
+  /** Tell super-frames and unfinished checksums, and send what begins with a vnet header. Default false. */
+  readonly vnetHeader?: boolean;
 }
 
 type FramePredicate = (frame: CapturedFrame) => boolean;
@@ -51,9 +62,12 @@ export class PacketSocket {
   readonly #fd: number;
   readonly #what: string;
   readonly #message: MessageBuffers;
+  readonly #vnetBytes: number;
   #open = true;
 
-  constructor(namespace: string, interfaceName: string, { outgoing = false }: PacketSocketOptions = {}) {
+  constructor(namespace: string, interfaceName: string, options: PacketSocketOptions = {}) {
+    const { outgoing = false, vnetHeader = false } = options;
+    this.#vnetBytes = vnetHeader ? VNET_HEADER_BYTES : 0;
     this.#what = `${namespace}/${interfaceName}`;
     this.#message = messageBuffers();
     this.#fd = inNamespace(namespace, () => {
@@ -61,6 +75,7 @@ export class PacketSocket {
       const fd = socket(AF_PACKET, SOCK_RAW, 0);
       setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
       setSocketOption(fd, SOL_PACKET, PACKET_AUXDATA, 1);
+      if (vnetHeader) setSocketOption(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
       if (!outgoing) setSocketOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
       bind(fd, linkAddress(interfaceIndex(interfaceName)));
       return fd;
@@ -123,8 +138,13 @@ export class PacketSocket {
     control.fill(0);
     const length = receiveMessage(this.#fd, header);
     if (length === undefined) return undefined;
-    const bytes = Buffer.from(frame.subarray(0, Math.min(length, frame.length)));
-    return { bytes: withVlanTag(bytes, control), outgoing: address.readUInt8(10) === PACKET_OUTGOING };
+    const bytes = Buffer.from(frame.subarray(this.#vnetBytes, Math.min(length, frame.length)));
+    return {
+      bytes: withVlanTag(bytes, control),
+      outgoing: address.readUInt8(10) === PACKET_OUTGOING,
+      segmentBytes: this.#vnetBytes > 0 && frame.readUInt8(1) !== 0 ? frame.readUInt16LE(4) : 0,
+      unfinished: this.#vnetBytes > 0 && (frame.readUInt8(0) & VNET_NEEDS_CHECKSUM) !== 0,
+    };
   }
 
   #summary(): string {

@@ -1,8 +1,10 @@
 /** UDP of one namespace from the test process: crafted VXLAN datagrams of any bytes, from any address the namespace has. */
 
 import { ipBytes, ipText, VXLAN_PORT } from './frames.ts';
+import { ip6Bytes, ip6Text } from './ipv6.ts';
 import {
   AF_INET,
+  AF_INET6,
   bind,
   close,
   type Received,
@@ -25,6 +27,13 @@ const IP_MULTICAST_TTL = 33;
 const IP_MULTICAST_LOOP = 34;
 const SO_REUSEADDR = 2;
 const SO_NO_CHECK = 11;
+const SO_RCVBUFFORCE = 33;
+const RECEIVE_BUFFER_BYTES = 16 * 1024 * 1024;
+const IPPROTO_UDP = 17;
+const UDP_SEGMENT = 103;
+/** What the kernel cuts of one message at most, and a UDP payload's greatest length. */
+const MAX_TRAIN_DATAGRAMS = 64;
+const MAX_TRAIN_BYTES = 65_507;
 
 export interface UdpSocketOptions {
   /** Source address; multicast leaves through the interface that has it. */
@@ -54,10 +63,14 @@ export class UdpSocket {
   constructor(namespace: string, options: UdpSocketOptions) {
     const { address, port = 0, ttl, tos, loop = false, zeroChecksum = false } = options;
     this.#fd = inNamespace(namespace, () => {
-      const fd = socket(AF_INET, SOCK_DGRAM, 0);
+      const isIpv6 = address.includes(':');
+      const fd = socket(isIpv6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
       setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-      setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_IF, ipBytes(address));
-      setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_LOOP, loop ? 1 : 0);
+      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
+      if (!isIpv6) {
+        setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_IF, ipBytes(address));
+        setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_LOOP, loop ? 1 : 0);
+      }
       if (zeroChecksum) setSocketOption(fd, SOL_SOCKET, SO_NO_CHECK, 1);
       if (ttl !== undefined) {
         setSocketOption(fd, IPPROTO_IP, IP_TTL, ttl);
@@ -78,11 +91,27 @@ export class UdpSocket {
     sendTo(this.#fd, bytes, socketAddress(to, port));
   }
 
+  /**
+   * Sends datagrams of one size, the last perhaps shorter, as one message that the kernel cuts (UDP_SEGMENT), so that they
+   * stay together on their way.
+   */
+  sendTrain(datagrams: readonly Buffer[], { to, port = VXLAN_PORT }: { to: string; port?: number }): void {
+    const size = datagrams[0]?.length ?? 0;
+    const isEven = datagrams.every(({ length }, i) => length === size || (i === datagrams.length - 1 && length < size));
+    const train = Buffer.concat(datagrams);
+    if (!isEven || datagrams.length > MAX_TRAIN_DATAGRAMS || train.length > MAX_TRAIN_BYTES) {
+      throw new Error(`no train: ${datagrams.length} datagrams of ${datagrams.map(({ length }) => length)}`);
+    }
+    setSocketOption(this.#fd, IPPROTO_UDP, UDP_SEGMENT, size);
+    sendTo(this.#fd, train, socketAddress(to, port));
+    setSocketOption(this.#fd, IPPROTO_UDP, UDP_SEGMENT, 0);
+  }
+
   drain(): readonly Datagram[] {
     for (let next = this.#receive(); next; next = this.#receive()) {
       this.#received.push({
         bytes: next.bytes,
-        address: ipText(next.from.subarray(4, 8)),
+        address: next.from.length > 16 ? ip6Text(next.from.subarray(8, 24)) : ipText(next.from.subarray(4, 8)),
         port: next.from.readUInt16BE(2),
       });
     }
@@ -104,8 +133,15 @@ export class UdpSocket {
   }
 }
 
-/** struct sockaddr_in. */
+/** struct sockaddr_in, or struct sockaddr_in6: family 0, port 2, flow 4, address 8, scope 24. */
 function socketAddress(address: string, port: number): Buffer {
+  if (address.includes(':')) {
+    const bytes = Buffer.alloc(28);
+    bytes.writeUInt16LE(AF_INET6, 0);
+    bytes.writeUInt16BE(port, 2);
+    ip6Bytes(address).copy(bytes, 8);
+    return bytes;
+  }
   const bytes = Buffer.alloc(16);
   bytes.writeUInt16LE(AF_INET, 0);
   bytes.writeUInt16BE(port, 2);

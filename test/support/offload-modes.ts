@@ -1,0 +1,20 @@
+/** The values of `--offload` that the tests of offloads are run with. */
+
+export const OFFLOAD_MODES = ['auto'] as const satisfies OffloadMode[];
+
+export type OffloadMode = 'auto' | 'off' | 'gso' | 'gro';
+
+/** For `flags` of `startVtep`. `auto` is the default, and left to be that. */
+export function offloadFlags(mode: OffloadMode): string[] {
+  return mode === 'auto' ? [] : ['--offload', mode];
+}
+
+/** Whether super-frames of local applications are read from the TAP. */
+export function cutsSuperFrames(mode: OffloadMode): boolean {
+  return mode === 'auto' || mode === 'gso';
+}
+
+/** Whether received frames are merged to super-frames for the TAP. */
+export function mergesFrames(mode: OffloadMode): boolean {
+  return mode === 'auto' || mode === 'gro';
+}
