@@ -87,7 +87,7 @@ export function receive(
   if (!hasValidSource(view, frameAt)) return RX_DROP['bad-source-mac'];
   const high = macHigh(view, frameAt + SOURCE_MAC_AT);
   const low = macLow(view, frameAt + SOURCE_MAC_AT);
-  if (high === segment.tapMacHigh && low === segment.tapMacLow) return RX_DROP['own-mac'];
+  if (high === (segment.tapMacHigh | 0) && low === segment.tapMacLow) return RX_DROP['own-mac'];
   if (isLinkLocalDestination(view, frameAt)) return RX_DROP['link-local'];
   if (segment.innerVlan === INNER_VLAN.drop && hasVlan(view, frameAt, frameBytes)) return RX_DROP['inner-vlan'];
   if (segment.innerVlan === INNER_VLAN.strip) {

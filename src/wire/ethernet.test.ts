@@ -51,10 +51,10 @@ it('knows the types of IEEE 802 as they stand on the wire', () => {
   expect(ETHERTYPE).toEqual({ ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd, serviceVlan: 0x88a8 });
 });
 
-it('reads both MACs as unsigned words', () => {
+it('reads both MACs as a signed and an unsigned word', () => {
   const view = header(macOctets('fe:dc:ba:98:76:54'), macOctets('80:00:00:01:ff:fe'));
-  expect([macHigh(view, AT), macLow(view, AT)]).toEqual([0xfedc_ba98, 0x7654]);
-  expect([macHigh(view, AT + SOURCE_MAC_AT), macLow(view, AT + SOURCE_MAC_AT)]).toEqual([0x8000_0001, 0xfffe]);
+  expect([macHigh(view, AT), macLow(view, AT)]).toEqual([0xfedc_ba98 | 0, 0x7654]);
+  expect([macHigh(view, AT + SOURCE_MAC_AT), macLow(view, AT + SOURCE_MAC_AT)]).toEqual([0x8000_0001 | 0, 0xfffe]);
 });
 
 it('reads any MAC so that its words spell it out', () => {
@@ -62,7 +62,7 @@ it('reads any MAC so that its words spell it out', () => {
     fc.property(macs, macs, (destination, source) => {
       const view = header(destination, source);
       const spelt = (at: number) =>
-        macHigh(view, at).toString(16).padStart(8, '0') + macLow(view, at).toString(16).padStart(4, '0');
+        (macHigh(view, at) >>> 0).toString(16).padStart(8, '0') + macLow(view, at).toString(16).padStart(4, '0');
       expect(spelt(AT)).toBe(macText(destination).replaceAll(':', ''));
       expect(spelt(AT + SOURCE_MAC_AT)).toBe(macText(source).replaceAll(':', ''));
     }),

@@ -78,6 +78,18 @@ describe('a frame of the TAP', () => {
     expect(destinationsOf(worker)).toEqual([PEER, OTHER_PEER]);
   });
 
+  it.each(['02', '7e', '80', 'fe'])('is learned from and sent by MACs that begin with %s', (first) => {
+    const [station, heard, pinned] = [`${first}0000000001`, `${first}0000000002`, `${first}ffffffffff`];
+    const worker = newRig();
+    worker.hear(heard, PEER);
+    worker.addStatic(pinned, OTHER_PEER);
+    for (const dst of [heard, pinned]) worker.send(frame({ src: station, dst }));
+    worker.send(frame({ src: pinned }));
+    expect(destinationsOf(worker)).toEqual([PEER, OTHER_PEER]);
+    expect(worker.drops()).toEqual({ [`${SEGMENT.index} tx static-conflict`]: 1 });
+    expect([worker.whereIs(station), worker.whereIs(heard), worker.fdb.count]).toEqual([LOCAL, PEER, 3]);
+  });
+
   it('is flooded again once its destination has aged out or was deleted (T5, T6)', () => {
     const worker = newRig();
     worker.hear(DESTINATION, PEER);
