@@ -139,14 +139,10 @@ function expectedHeader(spec: Spec, frame: Frame, mtuBytes: number, segmentBytes
   const csumStart = frame.transportAt;
   const unfinished = { ...PLAIN, flags: 1, csumStart, csumOffset: frame.checksumAt - frame.transportAt };
   const headerBytes = frame.payloadAt - frame.networkAt;
-  if (headerBytes + spec.payload.length <= mtuBytes) return unfinished;
-  if (spec.protocol === UDP) {
-    return segmentBytes === 0
-      ? unfinished
-      : { ...unfinished, gsoType: 5, hdrLen: frame.payloadAt, gsoSize: segmentBytes };
-  }
-  const gsoSize = segmentBytes === 0 ? mtuBytes - headerBytes : segmentBytes;
-  if (gsoSize <= 0) return unfinished;
+  // UDP is cut where its sender said, TCP also where the MTU says.
+  const gsoSize = segmentBytes === 0 && spec.protocol === TCP ? mtuBytes - headerBytes : segmentBytes;
+  if (gsoSize <= 0 || spec.payload.length <= gsoSize) return unfinished;
+  if (spec.protocol === UDP) return { ...unfinished, gsoType: 5, hdrLen: frame.payloadAt, gsoSize };
   const ecn = ((spec.tcpFlags ?? ACK) & CWR) === 0 ? 0 : 0x80;
   return { ...unfinished, gsoType: (spec.version === 4 ? 1 : 4) + ecn, hdrLen: frame.payloadAt, gsoSize };
 }

@@ -130,7 +130,7 @@ export function writeSegments(
   const networkSum = ipVersion === 4 ? constantNetworkSum(view, sums, frame) : 0;
   const transportSum = constantTransportSum(view, sums, frame);
   const id = view.getUint16(networkAt + IPV4_ID_AT);
-  const sequence = view.getUint32(transportAt + TCP_SEQUENCE_AT);
+  const sequence = view.getInt32(transportAt + TCP_SEQUENCE_AT);
   const flags = view.getUint16(transportAt + TCP_FLAGS_WORD_AT);
   let next = to;
   for (let i = first; i < first + count; i++) {
@@ -145,7 +145,7 @@ export function writeSegments(
     else view.setUint16(network + IPV6_LENGTH_AT, networkBytes - IPV6_HEADER_BYTES + bytes);
     const sum = transportSum + payloadSum + bytes;
     if (isTcp) {
-      writeTcp(view, transport, (sequence + offset) >>> 0, segmentFlags(flags, i, frame.segments), sum);
+      writeTcp(view, transport, (sequence + offset) | 0, segmentFlags(flags, i, frame.segments), sum);
     } else {
       view.setUint16(transport + UDP_LENGTH_AT, bytes);
       const checksum = ~foldSum(sum + bytes) & 0xffff;
@@ -196,7 +196,7 @@ function writeIpv4(view: DataView, at: number, bytes: number, id: number, consta
 }
 
 function writeTcp(view: DataView, at: number, sequence: number, flags: number, sum: number): void {
-  view.setUint32(at + TCP_SEQUENCE_AT, sequence);
+  view.setInt32(at + TCP_SEQUENCE_AT, sequence);
   view.setUint16(at + TCP_FLAGS_WORD_AT, flags);
   view.setUint16(at + TCP_CHECKSUM_AT, ~foldSum(sum + (sequence >>> 16) + (sequence & 0xffff) + flags));
 }
