@@ -93,6 +93,7 @@ function newKernelWorld() {
   for (const name of ['near', 'tap0']) ip('-n', namespace, 'link', 'set', name, 'master', 'br0');
   for (const name of ['near', 'far']) forceMtuTrue(namespace, name, { receiveMerge: 0 });
   for (const name of ['br0', 'near', 'far', 'tap0']) ip('-n', namespace, 'link', 'set', name, 'up');
+  for (const name of ['near', 'tap0']) waitUntilForwarding(namespace, name);
   const cable = new PacketSocket(namespace, 'far');
   const arrivals = new PacketSocket(namespace, 'tap0', { outgoing: true });
   onTestFinished(() => {
@@ -122,6 +123,14 @@ function newKernelWorld() {
       return frames.map(({ bytes }) => [...bytes]);
     },
   };
+}
+
+/** A bridge passes nothing by a port whose carrier it has not yet noticed, which takes a while on a busy machine. */
+function waitUntilForwarding(namespace: string, port: string): void {
+  const deadline = Date.now() + 10_000;
+  while (!ip('-n', namespace, '-d', 'link', 'show', port).includes('state forwarding')) {
+    if (Date.now() > deadline) throw new Error(`${port} is not forwarding after 10 s`);
+  }
 }
 
 const nth = (packet: Omit<Packet, 'payload'>, i: number, changes: Partial<Packet> = {}) =>

@@ -33,7 +33,10 @@ const [SOL_UDP, UDP_GRO] = [17, 104];
 
 const ip = (...args) => execFileSync('ip', args);
 // Both belong to this process and go with it; the bridge goes with the namespace.
-const fds = [openTap('tap1', 'create'), openTap('tap2', 'create')];
+const opened = ['tap1', 'tap2'].map((name) =>
+  openTap(name, 'create', { queues: 1, gso: isOffloaded, gro: isOffloaded }),
+);
+const fds = opened.map((tap) => tap.fds[0]);
 ip('link', 'add', 'br0', 'type', 'bridge', 'forward_delay', '0', 'mcast_snooping', '0');
 for (const name of ['tap1', 'tap2']) ip('link', 'set', name, 'master', 'br0', 'up');
 ip('link', 'set', 'br0', 'up');
@@ -56,7 +59,7 @@ underlay.addPool(
   0,
   [0, 0, 0, 0].map((port) => openSendSocket(SENDER, port, options)),
 );
-for (const [i, fd] of fds.entries()) taps.attach(i + 1, fd, true);
+for (const [i, { fds, mergesUdp }] of opened.entries()) taps.attach(i + 1, fds[0], mergesUdp);
 epoll.add(fds[0], SENDING_TAP);
 epoll.add(receiver, SOCKET);
 
