@@ -1,6 +1,6 @@
 /** The values of `--offload` that the tests of offloads are run with. */
 
-export const OFFLOAD_MODES = ['auto'] as const satisfies OffloadMode[];
+export const OFFLOAD_MODES = ['auto', 'off', 'gso', 'gro'] as const satisfies OffloadMode[];
 
 export type OffloadMode = 'auto' | 'off' | 'gso' | 'gro';
 
