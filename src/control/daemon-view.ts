@@ -25,6 +25,13 @@ export interface StaticFdbEntry extends EntryKey {
   readonly vtep: IpAddress | 'local';
 }
 
+/** A remote of a VNI's flood list. */
+export interface FloodRemote {
+  readonly vni: number;
+  /** Neither multicast, broadcast, unspecified nor link-local where it is to be added. */
+  readonly remote: IpAddress;
+}
+
 type MaybePromise<T> = T | Promise<T>;
 
 /** Implemented by the daemon. Every method may refuse with a VtepError, whose code decides the HTTP status. */
@@ -42,6 +49,20 @@ export interface DaemonView {
   flush(filter: FdbFilter & { readonly all: boolean }): MaybePromise<number>;
   /** Sorted by VNI. */
   vnis(): MaybePromise<readonly VniStatus[]>;
+  /**
+   * Adds a VNI, written as for `--vni`; what fails leaves nothing of it.
+   * @throws VtepError ERR_VTEP_USAGE for what is written wrong or clashes with another VNI, else as at a start
+   */
+  addVni(entry: string): MaybePromise<VniStatus>;
+  /** @throws VtepError ERR_VTEP_NOT_FOUND */
+  deleteVni(vni: number): MaybePromise<void>;
+  /**
+   * One that is there already is done; the host's own address is kept in the list but not sent to.
+   * @throws VtepError ERR_VTEP_NOT_FOUND (VNI), ERR_VTEP_CONFLICT (no underlay of that family), ERR_VTEP_LIMIT
+   */
+  addRemote(remote: FloodRemote): MaybePromise<void>;
+  /** @throws VtepError ERR_VTEP_NOT_FOUND */
+  deleteRemote(remote: FloodRemote): MaybePromise<void>;
   /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   drops(vni: number | undefined): MaybePromise<Drops>;
   status(): MaybePromise<Status>;

@@ -1,7 +1,10 @@
 /** The daemon's in-memory twin for tests of the API and of vtepctl: a real table, no packets. */
 
+import { parseVniEntry } from '../config/vni-entry.ts';
+import { refuse } from '../config/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
-import type { DaemonView, EntryKey, FdbFilter, StaticFdbEntry } from './daemon-view.ts';
+import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
+import type { DaemonView, EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { unknownVni } from './routes.ts';
 import type { Drops, FdbEntry, Status, VniStatus } from './schemas.ts';
 
@@ -58,6 +61,40 @@ export class MemoryDaemon implements DaemonView {
     return this.state.vnis;
   }
 
+  addVni(entry: string): VniStatus {
+    const object = `vni add ${entry}`;
+    const { vni, name, group, remotes, tap, mtuBytes, bridge, learning } = parseVniEntry(entry, {
+      object,
+      maxMacs: DEFAULT_MAX_MACS,
+    });
+    if (this.state.vnis.some((status) => status.vni === vni)) refuse(object, `VNI ${vni} is already given`);
+    const status: VniStatus = {
+      ...{ vni, name: name ?? null, group: group ?? null, remotes: [...remotes], tap, mtu: mtuBytes ?? 1450 },
+      ...{ bridge: bridge ?? null, vlan: null, learning, macs: 0, joined: group !== undefined, status: 'ok' },
+    };
+    this.state.vnis.push(status);
+    this.state.vnis.sort((a, b) => a.vni - b.vni);
+    return status;
+  }
+
+  deleteVni(vni: number): void {
+    this.state.vnis.splice(this.state.vnis.indexOf(this.#needVni(vni)), 1);
+  }
+
+  addRemote({ vni, remote }: FloodRemote): void {
+    const { remotes } = this.#needVni(vni);
+    if (!remotes.includes(remote)) remotes.push(remote);
+  }
+
+  deleteRemote({ vni, remote }: FloodRemote): void {
+    const { remotes } = this.#needVni(vni);
+    if (!remotes.includes(remote)) {
+      const object = `remote ${remote} of VNI ${vni}`;
+      throw new VtepError('ERR_VTEP_NOT_FOUND', { object, cause: 'it is not in the flood list' });
+    }
+    remotes.splice(remotes.indexOf(remote), 1);
+  }
+
   drops(vni: number | undefined): Drops {
     if (vni !== undefined) this.#needVni(vni);
     return this.state.drops;
@@ -71,8 +108,10 @@ export class MemoryDaemon implements DaemonView {
     return this.state.entries.find((entry) => entry.vni === vni && entry.mac === mac);
   }
 
-  #needVni(vni: number): void {
-    if (!this.state.vnis.some((status) => status.vni === vni)) throw unknownVni(vni);
+  #needVni(vni: number): VniStatus {
+    const found = this.state.vnis.find((status) => status.vni === vni);
+    if (!found) throw unknownVni(vni);
+    return found;
   }
 }
 

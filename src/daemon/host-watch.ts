@@ -11,7 +11,7 @@ import { addGroupSocket, groupWorker, putSegment } from './worker-state.ts';
 /** How often a group that could not be rejoined is tried again. */
 const RETRY_INTERVAL_MS = 1_000;
 
-/** What is kept in step with the host. The lists are the VTEP's own and may grow. */
+/** What is kept in step with the host. The lists are the VTEP's own and change while it runs. */
 export interface HeldOnHost {
   readonly netlink: NetlinkSocket;
   readonly log: Logger;
@@ -51,7 +51,7 @@ export class HostWatch {
 
   /** A worker found a TAP gone; the others may have, and the kernel tells too. */
   tapGone(tap: number): void {
-    const vni = this.#held.vnis[tap];
+    const vni = this.#held.vnis.find(({ index }) => index === tap);
     if (vni?.link) this.#onTapLink(vni, { link: vni.link, deleted: true });
   }
 

@@ -1,16 +1,18 @@
-import type { DaemonView, EntryKey, FdbFilter, StaticFdbEntry } from '../control/daemon-view.ts';
+import { parseVniEntry } from '../config/vni-entry.ts';
+import { shown } from '../config/written-value.ts';
+import type { DaemonView, EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from '../control/daemon-view.ts';
 import { unknownVni } from '../control/routes.ts';
 import type { Drops, FdbEntry, Status, VniStatus } from '../control/schemas.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
-import { LOCAL } from '../fdb/remotes.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import { formatIp, formatMac, type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
+import { formatMac, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
-import { type Vni, vniStatus } from './vni.ts';
-import { sourceOf, type Vtep } from './vtep.ts';
+import { tapOverrun, type Vni, vniStatus } from './vni.ts';
+import type { Vtep } from './vtep.ts';
+import { addressOf, sourceOf } from './vtep-address.ts';
 
 /** What the API shows of the running VTEP and asks of it. */
 export class VtepView implements DaemonView {
@@ -29,8 +31,11 @@ export class VtepView implements DaemonView {
     const now = clock();
     const entries: FdbEntry[] = [];
     const matches = this.#matcher(filter);
+    const numbers = new Map(this.#vtep.vnis.map(({ index, config }) => [index, config.vni]));
     fdb.forEach((entry) => {
-      if (matches(entry)) entries.push(this.#describe(entry, now));
+      const vni = numbers.get(entry.segment);
+      // Entries of a VNI that is just being deleted are as good as gone.
+      if (vni !== undefined && matches(entry)) entries.push(this.#describe(entry, vni, now));
     }, now);
     return entries.sort((a, b) => a.vni - b.vni || (a.mac < b.mac ? -1 : 1));
   }
@@ -74,12 +79,31 @@ export class VtepView implements DaemonView {
     return this.#vtep.vnis.map((vni) => this.#describeVni(vni, links)).sort((a, b) => a.vni - b.vni);
   }
 
+  async addVni(entry: string): Promise<VniStatus> {
+    const { config, changes } = this.#vtep;
+    const object = `vni add ${shown(entry)}`;
+    const vni = await changes.addVni(parseVniEntry(entry, { object, maxMacs: config.maxMacs }), object);
+    return this.#describeVni(vni, this.#vtep.links());
+  }
+
+  deleteVni(vni: number): Promise<void> {
+    return this.#vtep.changes.removeVni(vni);
+  }
+
+  addRemote({ vni, remote }: FloodRemote): Promise<void> {
+    return this.#vtep.changes.addRemote(vni, remote);
+  }
+
+  deleteRemote({ vni, remote }: FloodRemote): Promise<void> {
+    return this.#vtep.changes.removeRemote(vni, remote);
+  }
+
   drops(vni: number | undefined): Drops {
-    const { counters, vnis, underlays } = this.#vtep;
+    const { counters, vnis, underlays, changes } = this.#vtep;
     const links = new Map(this.#vtep.links().map((link) => [link.index, link]));
-    const chosen = vni === undefined ? vnis : [this.#vni(vni)];
+    const chosen = vni === undefined ? [...vnis, ...changes.leaving] : [this.#vni(vni)];
     const rows = chosen.flatMap(({ index }) => counters.map((each) => each.drops(index)));
-    if (vni === undefined) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)));
+    if (vni === undefined) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)), changes.removedDrops);
     const sum = (counts: readonly Float64Array[], reason: number) =>
       counts.reduce((total, row) => total + (row[reason] as number), 0);
     const rx = rows.map((row) => row.rx);
@@ -90,8 +114,10 @@ export class VtepView implements DaemonView {
       rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
       tx: {
         ...byName(TX_REASONS, (reason) => sum(tx, reason)),
-        // Of a TAP that is gone, what was lost until it was last seen.
-        'tap-overrun': chosen.reduce((total, { tap }) => total + (links.get(tap.link.index) ?? tap.link).txDropped, 0),
+        'tap-overrun': chosen.reduce(
+          (total, each) => total + tapOverrun(each, links.get(each.tap.link.index)),
+          vni === undefined ? changes.removedDrops.tapOverrun : 0,
+        ),
       },
     };
   }
@@ -127,25 +153,18 @@ export class VtepView implements DaemonView {
       (index === undefined || entry.segment === index) &&
       (words === undefined || (entry.high === words.high && entry.low === words.low)) &&
       (type === undefined || entry.isStatic === (type === 'static')) &&
-      (vtep === undefined || this.#vtepOf(entry.remote) === vtep);
+      (vtep === undefined || addressOf(this.#vtep.fdb, entry.remote) === vtep);
   }
 
-  #describe(entry: EntryView, now: number): FdbEntry {
+  #describe(entry: EntryView, vni: number, now: number): FdbEntry {
     return {
-      vni: this.#vtep.vnis[entry.segment]?.config.vni ?? 0,
+      vni,
       mac: formatMac(entry.high, entry.low),
-      vtep: this.#vtepOf(entry.remote),
+      vtep: addressOf(this.#vtep.fdb, entry.remote),
       type: entry.isStatic ? 'static' : 'dynamic',
       age: entry.isStatic ? null : Math.max(0, Math.floor((now - entry.heard) / 10)),
       moves: entry.moves,
     };
-  }
-
-  #vtepOf(remote: number): IpAddress | 'local' {
-    if (remote === LOCAL) return 'local';
-    const octets = Buffer.alloc(16);
-    for (let word = 0; word < 4; word++) octets.writeInt32BE(this.#vtep.fdb.remotes.word(remote, word), word * 4);
-    return formatIp(octets);
   }
 
   #describeVni(vni: Vni, links: readonly Link[]): VniStatus {

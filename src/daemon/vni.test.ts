@@ -9,7 +9,7 @@ import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
 import { Underlay } from './underlay.ts';
-import { mtuLimit, tapMtu, toSegment, type Vni, vniStatus } from './vni.ts';
+import { mtuLimit, tapMtu, tapOverrun, toSegment, type Vni, vniStatus } from './vni.ts';
 
 const LOCAL = parseIp('127.6.0.1') as IpAddress;
 
@@ -84,6 +84,7 @@ async function newVni(written: string, differs: Partial<Vni> = {}): Promise<Vni>
     index: 6,
     group: NO_GROUP,
     floodRemotes: [],
+    remotesInGroup: new Set(),
     tap,
     link: TAP_LINK,
     ...differs,
@@ -179,6 +180,14 @@ describe('what the data path is told', () => {
     const gone = await newVni('100', { link: undefined });
     expect(toSegment(gone)).toMatchObject({ tapUp: false, tapMtuBytes: 1_450, tapMacLow: 0x0405 });
   });
+});
+
+it('counts what a TAP lost since vtepd has it, and nothing that came before', async () => {
+  const vni = await newVni('100');
+  const adopted = { ...vni, tap: { ...vni.tap, link: { ...TAP_LINK, txDropped: 7 } } };
+  expect(tapOverrun(adopted, { ...TAP_LINK, txDropped: 7 })).toBe(0);
+  expect(tapOverrun(adopted, { ...TAP_LINK, txDropped: 12 })).toBe(5);
+  expect(tapOverrun(adopted, undefined)).toBe(0);
 });
 
 describe('the status of a VNI', () => {

@@ -1,5 +1,5 @@
 import type { VniConfig } from '../config/config.ts';
-import { ipBytes, macWords, parseMac } from '../lib/addresses.ts';
+import { type IpAddress, ipBytes, macWords, parseMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
@@ -12,14 +12,17 @@ const VLAN_TAG_BYTES = 4;
 
 /** One VNI of the running daemon: what was asked for, and what has become of it. */
 export interface Vni {
-  readonly config: VniConfig;
-  /** Row in FDB and counters, and number of the TAP. */
+  /** As asked for; changes of the flood list while running are in it. */
+  config: VniConfig;
+  /** Row in FDB and counters, and number of the TAP. Given to another VNI when this one is deleted. */
   readonly index: number;
   readonly underlay: Underlay;
   /** Number of its group, or NO_GROUP. */
   readonly group: number;
   /** Ids of its flood list, own addresses left out. */
-  readonly floodRemotes: readonly number[];
+  floodRemotes: readonly number[];
+  /** Remotes of the flood list that were heard in the group too, and so get each flood twice. */
+  readonly remotesInGroup: Set<IpAddress>;
   readonly tap: Tap;
   /** The TAP as last seen; undefined once it is deleted. */
   link: Link | undefined;
@@ -46,6 +49,11 @@ export function toSegment({ config, index, underlay, group, floodRemotes, link, 
     maxMacs: config.maxMacs,
     innerVlan: INNER_VLAN[config.innerVlan],
   };
+}
+
+/** What the host sent into a VNI's TAP and it lost since vtepd has it. @param now the TAP as it is now; undefined: it is gone */
+export function tapOverrun({ tap }: Vni, now: Link | undefined): number {
+  return Math.max(0, (now ?? tap.link).txDropped - tap.link.txDropped);
 }
 
 /** The largest MTU that a VNI's TAP can have on its underlay. */

@@ -1,25 +1,25 @@
 import { randomInt } from 'node:crypto';
 import type { Config, VniConfig } from '../config/config.ts';
 import type { Status } from '../control/schemas.ts';
-import { Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress } from '../fdb/fdb.ts';
+import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
-import { NO_REMOTE } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
-import { type IpAddress, ipBytes, macWords } from '../lib/addresses.ts';
+import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
-import { NO_GROUP } from '../segment/segment.ts';
-import { deleteLinkGroup, findLink, type Link, listLinks } from '../sys/links.ts';
+import { deleteLinkGroup, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
-import { setIpv4Source } from '../worker/loop.ts';
 import { FdbSweep } from './fdb-sweep.ts';
 import { HostWatch } from './host-watch.ts';
+import { LiveChanges } from './live-changes.ts';
+import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
-import { defaultMac, releaseTap, setUpTap } from './tap.ts';
+import { releaseTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
-import { tapMtu, type Vni } from './vni.ts';
+import type { Vni } from './vni.ts';
+import { setUpVni } from './vni-setup.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { workerState } from './worker-state.ts';
 
@@ -34,6 +34,7 @@ export class Vtep {
   readonly config: Config;
   readonly fdb: Fdb;
   readonly now: () => number;
+  readonly changes: LiveChanges;
   readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
   readonly #underlays: Underlay[] = [];
@@ -43,6 +44,8 @@ export class Vtep {
   readonly #host: HostWatch;
   readonly #linkGroup: number;
   readonly #sweep: FdbSweep;
+  /** Rows of FDB and counters. */
+  readonly #indexes = new NumberPool();
   #socketNumber = 0;
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
@@ -64,9 +67,21 @@ export class Vtep {
       log,
       state: (worker) => workerState(worker, workers, { underlays, vnis }),
       tapGone: (tap) => this.#host.tapGone(tap),
+      remoteInGroup: (segment, remote) => this.changes.remoteInGroup(segment, remote),
       died: onDeath,
     });
-    this.#host = new HostWatch({ netlink: this.#netlink, log, underlays, vnis, workers: this.#workers });
+    const held = { netlink: this.#netlink, log, underlays, vnis, workers: this.#workers };
+    this.#host = new HostWatch(held);
+    this.changes = new LiveChanges({
+      ...held,
+      config,
+      fdb: this.fdb,
+      now: this.now,
+      isOwnAddress: (address) => this.isOwnAddress(address),
+      underlayFor: (vni) => this.#underlayFor(vni),
+      open: (vni, underlay) => this.#addVni(vni, underlay),
+      freeIndex: (index) => this.#indexes.give(index),
+    });
   }
 
   /**
@@ -77,7 +92,10 @@ export class Vtep {
   static async start(config: Config, log: Logger, onDeath: (error: Error) => void): Promise<Vtep> {
     const vtep = new Vtep(config, log, onDeath);
     try {
-      for (const [vni, underlay] of vtep.#chooseUnderlays()) vtep.#addVni(vni, underlay);
+      for (const [vni, underlay] of vtep.#chooseUnderlays()) {
+        const { link } = vtep.#addVni(vni, underlay).tap;
+        log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: link.mtuBytes, dev: underlay.name });
+      }
       vtep.#host.start();
       if (!(await vtep.#workers.start())) {
         const remedy = 'the log has its error';
@@ -100,6 +118,7 @@ export class Vtep {
     this.#sweep.stop();
     this.#host.stop();
     await this.#workers.stop();
+    await this.changes.close();
     for (const underlay of this.#underlays.splice(0)) underlay.close();
     const own = this.#vnis.filter(({ tap, link }) => tap.isOwn && link);
     if (own.length > 0) {
@@ -129,7 +148,7 @@ export class Vtep {
 
   /** The offloads in force with all TAPs and all workers. */
   get offload(): Status['offload'] {
-    return { tapGso: this.#vnis.every(({ tap }) => tap.gso), ...this.#workers.offload };
+    return { tapGso: this.#offload.tapGso && this.#vnis.every(({ tap }) => tap.gso), ...this.#workers.offload };
   }
 
   /** All links of the host, as the kernel has them now. */
@@ -148,48 +167,35 @@ export class Vtep {
     const fallback = links.find((link) => link !== undefined);
     return vnis.map((vni, i) => {
       const link = links[i] ?? fallback;
-      if (link) return [vni, this.#underlayOn(link, vni)];
-      const remedy = 'name the underlay interface with --dev';
-      throw new VtepError('ERR_VTEP_INTERFACE', {
-        object: `--vni ${vni.vni}`,
-        cause: 'no GROUP or remote to route to',
-        remedy,
-      });
+      return [vni, this.#underlayOn(link ?? noDestination(vni), vni)];
     });
   }
 
-  #addVni(config: VniConfig, underlay: Underlay): void {
-    const index = this.#vnis.length;
-    if (config.bridge !== undefined && findLink(this.#netlink, config.bridge)?.index === underlay.link.index) {
-      const cause = `${config.bridge} is the underlay itself: its packets would go round in circles`;
-      const remedy = 'name another bridge';
-      throw new VtepError('ERR_VTEP_INTERFACE', {
-        object: `--vni ${config.vni},bridge=${config.bridge}`,
-        cause,
-        remedy,
-      });
+  #addVni(config: VniConfig, underlay: Underlay): Vni {
+    const index = this.#indexes.take();
+    try {
+      const ground = {
+        netlink: this.#netlink,
+        fdb: this.fdb,
+        now: this.now,
+        linkGroup: this.#linkGroup,
+        tapOptions: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
+        isOwnAddress: (address: IpAddress) => this.isOwnAddress(address),
+      };
+      const vni = setUpVni(ground, { config, index, underlay });
+      this.#vnis.push(vni);
+      return vni;
+    } catch (error) {
+      this.#indexes.give(index);
+      throw error;
     }
-    const mtuBytes = tapMtu(config, underlay);
-    const floodRemotes = config.remotes
-      .filter((address) => !this.isOwnAddress(address))
-      .map((address) => this.#retainRemote(address, config));
-    for (const { mac, vtep } of config.statics) {
-      const isOwnMac = mac === (config.mac ?? defaultMac(underlay.local, config.vni));
-      if (isOwnMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
-      if (this.isOwnAddress(vtep)) throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
-      const { high, low } = macWords(mac);
-      if (this.fdb.addStatic(index, high, low, sourceOf(vtep), this.now()) === LEARNED.full) throw fdbFull(config);
-    }
-    const group = config.group === undefined ? NO_GROUP : underlay.membership.join(config.group).number;
-    const tap = setUpTap(this.#netlink, {
-      vni: config,
-      local: underlay.local,
-      mtuBytes,
-      linkGroup: this.#linkGroup,
-      options: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
-    });
-    this.#vnis.push({ config, index, underlay, group, floodRemotes, tap, link: tap.link });
-    this.#log.debug({ event: 'vni-added', vni: config.vni, tap: config.tap, mtu: mtuBytes, dev: underlay.name });
+  }
+
+  /** Where a VNI that is added while running goes, by the rules of the start. */
+  #underlayFor(config: VniConfig): Underlay {
+    const link = chooseInterface(this.#netlink, this.config, config);
+    if (link) return this.#underlayOn(link, config);
+    return this.#underlays[0] ?? noDestination(config);
   }
 
   #underlayOn(link: Link, config: VniConfig): Underlay {
@@ -209,20 +215,6 @@ export class Vtep {
       this.#log.warn({ event: 'underlay-changed', dev: link.name, status: underlay.status });
     return underlay;
   }
-
-  #retainRemote(address: IpAddress, config: VniConfig): number {
-    const remote = this.fdb.retainRemote(sourceOf(address));
-    if (remote === NO_REMOTE) throw fdbFull(config);
-    return remote;
-  }
-}
-
-/** A VTEP's address as the FDB keeps it. */
-export function sourceOf(address: IpAddress | 'local'): SourceAddress {
-  if (address === 'local') return LOCAL_SOURCE;
-  const source = { a: 0, b: 0, c: 0, d: 0 };
-  setIpv4Source(source, Buffer.from(ipBytes(address)).readInt32BE(0));
-  return source;
 }
 
 /** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */
@@ -234,18 +226,10 @@ function unusedLinkGroup(netlink: NetlinkSocket): number {
   }
 }
 
-function ownStatic(config: VniConfig, entry: string, cause: string): VtepError {
-  return new VtepError('ERR_VTEP_CONFLICT', {
-    object: `--vni ${config.vni},static=${entry}`,
-    cause,
-    remedy: 'leave the entry out: what is behind the own TAP is learned',
-  });
-}
-
-function fdbFull(config: VniConfig): VtepError {
-  return new VtepError('ERR_VTEP_LIMIT', {
-    object: `--vni ${config.vni}`,
-    cause: 'the forwarding table or its table of remote VTEPs is full',
-    remedy: 'name fewer remote= and static=',
+function noDestination({ vni }: VniConfig): never {
+  throw new VtepError('ERR_VTEP_INTERFACE', {
+    object: `--vni ${vni}`,
+    cause: 'no GROUP or remote to route to',
+    remedy: 'name the underlay interface with --dev',
   });
 }

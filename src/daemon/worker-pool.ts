@@ -13,6 +13,8 @@ export interface WorkerPoolOptions {
   readonly state: (worker: number) => Order[];
   /** A worker has let a TAP go that is no more; each of them tells. */
   readonly tapGone: (tap: number) => void;
+  /** A remote of a segment's flood list was heard in the segment's group too. Each thread tells once, successors too. */
+  readonly remoteInGroup: (segment: number, remote: number) => void;
   /** One of them died too often. */
   readonly died: (error: Error) => void;
 }

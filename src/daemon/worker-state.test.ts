@@ -46,10 +46,12 @@ async function newState(workers: number): Promise<(worker: number) => Order[]> {
   const vnis = config.vnis.map((vni, index): Vni => {
     const fds = [1_000, 1_001, 1_002].map((fd) => fd + 10 * index) as [number, ...number[]];
     const tap = { fds, gso: true, mergesUdp: true, isOwn: true, link };
-    return { config: vni, index, underlay, group: NO_GROUP, floodRemotes: [], tap, link: index ? undefined : link };
+    return { config: vni, index, underlay, group: NO_GROUP, ...lists(), tap, link: index ? undefined : link };
   });
   return (worker) => workerState(worker, workers, { underlays: [underlay], vnis });
 }
+
+const lists = () => ({ floodRemotes: [], remotesInGroup: new Set<IpAddress>() });
 
 function ofKind<Kind extends Order['kind']>(orders: readonly Order[], kind: Kind): Extract<Order, { kind: Kind }>[] {
   return orders.filter((order): order is Extract<Order, { kind: Kind }> => order.kind === kind);

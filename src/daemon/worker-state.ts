@@ -17,20 +17,33 @@ export function workerState(
   workers: number,
   { underlays, vnis }: { underlays: readonly Underlay[]; vnis: readonly Vni[] },
 ): Order[] {
-  const orders: Order[] = [{ kind: 'own-addresses', addresses: underlays.map(({ localWord }) => localWord) }];
-  for (const { number, sendFds } of underlays) orders.push({ kind: 'add-pool', underlay: number, fds: sendFds });
+  const orders: Order[] = [ownAddresses(underlays), ...underlays.map(addPool)];
   for (const vni of vnis) orders.push(putSegment(vni));
-  for (const { index, tap, link } of vnis) {
-    const { fds, mergesUdp } = tap;
-    if (link) orders.push({ kind: 'add-tap', tap: index, fd: fds[worker] as number, mergesUdp });
-  }
-  for (const { unicastSocket, unicastFds, membership } of underlays) {
-    const fd = unicastFds[worker] as number;
-    orders.push({ kind: 'add-socket', socket: unicastSocket, fd, group: NO_GROUP });
-    const own = membership.joined.filter(({ number }) => groupWorker(number, workers) === worker);
+  for (const vni of vnis) if (vni.link) orders.push(addTap(vni, worker));
+  for (const underlay of underlays) {
+    orders.push(addUnicastSocket(underlay, worker));
+    const own = underlay.membership.joined.filter(({ number }) => groupWorker(number, workers) === worker);
     orders.push(...own.map(addGroupSocket));
   }
   return orders;
+}
+
+export function ownAddresses(underlays: readonly Underlay[]): Order {
+  return { kind: 'own-addresses', addresses: underlays.map(({ localWord }) => localWord) };
+}
+
+export function addPool({ number, sendFds }: Underlay): Order {
+  return { kind: 'add-pool', underlay: number, fds: sendFds };
+}
+
+/** The worker's own unicast socket. */
+export function addUnicastSocket({ unicastSocket, unicastFds }: Underlay, worker: number): Order {
+  return { kind: 'add-socket', socket: unicastSocket, fd: unicastFds[worker] as number, group: NO_GROUP };
+}
+
+/** The worker's own queue of a VNI's TAP. */
+export function addTap({ index, tap }: Vni, worker: number): Order {
+  return { kind: 'add-tap', tap: index, fd: tap.fds[worker] as number, mergesUdp: tap.mergesUdp };
 }
 
 export function putSegment(vni: Vni): Order {

@@ -16,6 +16,7 @@ export interface SupervisorOptions {
   /** The orders that bring a new worker to the present state. */
   readonly state: () => Order[];
   readonly tapGone: (tap: number) => void;
+  readonly remoteInGroup: (segment: number, remote: number) => void;
   /** Too many deaths. */
   readonly died: (error: Error) => void;
 }
@@ -43,6 +44,7 @@ export class WorkerSupervisor {
       { ...this.#setup, owner },
       {
         tapGone: this.#options.tapGone,
+        remoteInGroup: this.#options.remoteInGroup,
         offloadOff: (offload, error) => this.#onOffloadOff(offload, error),
         died: (error) => this.#onDeath(owner, error),
       },

@@ -133,7 +133,11 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     segment: undefined,
   };
   const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() };
-  const ports = { taps, underlay, segments: map, counters, receivePath, sendPath };
+  const heardInGroup: { segment: number; source: number }[] = [];
+  const groupWatch = {
+    heard: ({ index }: Segment, { d }: SourceAddress) => void heardInGroup.push({ segment: index, source: d }),
+  };
+  const ports = { taps, underlay, segments: map, counters, groupWatch, receivePath, sendPath };
 
   /** A datagram arrives, or what UDP_GRO made of several. */
   function receive(
@@ -150,6 +154,8 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     taps,
     underlay,
     counters,
+    /** What the watch over groups was asked about. */
+    heardInGroup,
     receive,
     /** A frame comes out of a TAP. Whether the TAP is still there. */
     send(inner: Uint8Array, { tap = SEGMENT.tap, now = NOW, vnetHeader = new Uint8Array(10) } = {}): boolean {

@@ -5,10 +5,11 @@ import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
 import { type SendPath, send } from '../forward/send.ts';
 import { classifyTrain, TRAIN } from '../offload/train.ts';
 import { TAP_GONE, type TapPort } from '../overlay/tap-port.ts';
-import type { Segment } from '../segment/segment.ts';
+import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import type { UdpPort } from '../underlay/udp-port.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
+import type { GroupWatch } from './group-watch.ts';
 
 /** What one worker forwards between. */
 export interface Ports {
@@ -16,6 +17,7 @@ export interface Ports {
   readonly underlay: UdpPort;
   readonly segments: SegmentMap;
   readonly counters: Counters;
+  readonly groupWatch: Pick<GroupWatch, 'heard'>;
   readonly receivePath: ReceivePath;
   readonly sendPath: SendPath;
 }
@@ -65,7 +67,7 @@ function forwardTrain(
 
 /** Whether it was forwarded; if not, it is counted. */
 function forwardDatagram(
-  { counters, receivePath }: Ports,
+  { counters, receivePath, groupWatch }: Ports,
   at: number,
   length: number,
   segmentBytes: number,
@@ -73,7 +75,10 @@ function forwardDatagram(
   now: number,
 ): boolean {
   const verdict = receive(receivePath, at, length, segmentBytes, group, now);
-  if (verdict === FORWARDED) return true;
+  if (verdict === FORWARDED) {
+    if (group !== NO_GROUP) groupWatch.heard(receivePath.segment as Segment, receivePath.source);
+    return true;
+  }
   counters.rxDropped(receivePath.segment?.index ?? NO_SEGMENT, verdict);
   return false;
 }

@@ -31,7 +31,9 @@ export type Report =
   /** The kernel refused what an offload made of the packets, and took them one by one: the worker does without it from now on. */
   | { readonly kind: 'offload-off'; readonly offload: WorkerOffload; readonly error: number }
   /** The TAP is no more; the worker has let it go. */
-  | { readonly kind: 'tap-gone'; readonly tap: number };
+  | { readonly kind: 'tap-gone'; readonly tap: number }
+  /** A remote of a segment's flood list was heard in the segment's group: it gets each flood twice. */
+  | { readonly kind: 'remote-in-group'; readonly segment: number; readonly remote: number };
 
 /** Offloads that a worker switches off where a path cannot do them: datagrams cut by the kernel; frames merged for the TAP. */
 export type WorkerOffload = 'udpGso' | 'udpGro';

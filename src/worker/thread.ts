@@ -12,6 +12,7 @@ import { Slab } from '../sys/slab.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { createClock } from './clock.ts';
+import { GroupWatch } from './group-watch.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
 import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSetup } from './messages.ts';
 
@@ -41,6 +42,9 @@ const epoll = new Epoll(slab, EVENT_BATCH);
 const clock = createClock(setup.epochMs);
 const stop = new Int32Array(setup.stopMemory);
 const wakeScratch = slab.address(slab.allocate(8));
+const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
+  report({ kind: 'remote-in-group', segment, remote }),
+);
 let ownAddresses: readonly number[] = [];
 
 const headers = newFrameHeaders();
@@ -61,6 +65,7 @@ const ports = {
   underlay,
   segments,
   counters,
+  groupWatch,
   receivePath,
   sendPath: { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() },
 };
@@ -84,8 +89,8 @@ function run(): void {
 function serveTap(tap: number, now: number): void {
   if (forwardFrames(ports, tap, now)) return;
   // A deleted TAP is readable for ever. The epoll set forgets it when the main thread closes the fd; until then, take it out.
-  removeTap(tap);
-  report({ kind: 'tap-gone', tap });
+  // One that an order of the same wake-up removed is not told: its number may be another's by now.
+  if (removeTap(tap)) report({ kind: 'tap-gone', tap });
 }
 
 function obeyOrders(): void {
@@ -101,6 +106,7 @@ function obey(order: Order): void {
   switch (order.kind) {
     case 'segment':
       segments.apply(order.update);
+      groupWatch.apply(order.update);
       break;
     case 'add-tap':
       taps.attach(order.tap, order.fd, order.mergesUdp);
@@ -126,9 +132,11 @@ function obey(order: Order): void {
   }
 }
 
-function removeTap(tap: number): void {
+/** Whether it was there. */
+function removeTap(tap: number): boolean {
   const fd = taps.detach(tap);
   if (fd !== undefined) epoll.remove(fd);
+  return fd !== undefined;
 }
 
 function offloadSwitch(offload: WorkerOffload): OffloadSwitch {

@@ -10,6 +10,8 @@ const STOP_PATIENCE_MS = 1_000;
 /** What the main thread is told of a worker. */
 export interface WorkerEvents {
   readonly tapGone: (tap: number) => void;
+  /** A remote of a segment's flood list was heard in the segment's group too. Told once by each thread. */
+  readonly remoteInGroup: (segment: number, remote: number) => void;
   /** The worker does without an offload from now on. @param error errno of the refusal */
   readonly offloadOff: (offload: WorkerOffload, error: number) => void;
   /** The thread ended without being told to. */
@@ -77,16 +79,18 @@ export class DataPlaneWorker {
 
   /**
    * Ends the thread's loop; resolves when the thread is gone, or after STOP_PATIENCE_MS: it cannot be terminated from outside while it waits
-   * in a system call, and the daemon's stop must not hang on it.
+   * in a system call, and the daemon's stop must not hang on it, nor must whoever waits for an order.
    */
   async stop(): Promise<void> {
     this.announceStop();
     if (!this.#isGone) signalEventFd(this.#wakeFd);
     await Promise.race([this.#exited, setTimeout(STOP_PATIENCE_MS, undefined, { ref: false })]);
+    this.#answerAll();
   }
 
   #onReport(report: Report, events: WorkerEvents): void {
     if (report.kind === 'tap-gone') events.tapGone(report.tap);
+    if (report.kind === 'remote-in-group') events.remoteInGroup(report.segment, report.remote);
     if (report.kind === 'offload-off') events.offloadOff(report.offload, report.error);
     if (report.kind !== 'done') return;
     this.#waiting.get(report.number)?.(true);
@@ -97,6 +101,10 @@ export class DataPlaneWorker {
     this.#isGone = true;
     this.#port.close();
     close(this.#wakeFd);
+    this.#answerAll();
+  }
+
+  #answerAll(): void {
     for (const resolve of this.#waiting.values()) resolve(false);
     this.#waiting.clear();
   }

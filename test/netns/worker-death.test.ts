@@ -76,6 +76,7 @@ describeSystem('the death of a thread', () => {
           ];
         },
         tapGone: (number) => gone.push(number),
+        remoteInGroup: () => {},
         died: () => {},
       },
     );

@@ -75,7 +75,12 @@ function start() {
       dropReservedBits: false,
       offload: { udpGso: true, udpGro: false },
     },
-    { offloadOff: () => {}, tapGone: (tap) => gone.push(tap), died: (error) => deaths.push(error) },
+    {
+      offloadOff: () => {},
+      tapGone: (tap) => gone.push(tap),
+      remoteInGroup: () => {},
+      died: (error) => deaths.push(error),
+    },
   );
   started.push(worker);
   return { worker, deaths, gone, counters: new Counters(countersMemory) };

@@ -24,6 +24,7 @@ import { openTap } from '../../dist/sys/tun.js';
 import { openSendSocket, openUnicastSocket } from '../../dist/sys/udp-socket.js';
 import { KernelUdpPort } from '../../dist/underlay/kernel-udp-port.js';
 import { newFrameHeaders } from '../../dist/wire/ip.js';
+import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
 
 const { segment, packets, frames, isOffloaded, isProfiled } = JSON.parse(readFileSync(0, 'utf8'));
@@ -84,7 +85,8 @@ const receivePath = {
   segment: undefined,
 };
 const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() };
-const ports = { taps, underlay, segments, counters, receivePath, sendPath };
+const groupWatch = new GroupWatch(fdb.remotes, () => {});
+const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
 
 const ROW = 4 + RX_REASONS.length + TX_REASONS.length;
 const cells = new Float64Array(countersMemory);

@@ -14,6 +14,7 @@ import { SegmentMap } from '../../dist/segment/segment-map.js';
 import { octetSums } from '../../dist/sys/simd-sums.js';
 import { Slab } from '../../dist/sys/slab.js';
 import { newFrameHeaders } from '../../dist/wire/ip.js';
+import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
 
 const { direction, segment, packets, warmUpPackets, buffers, segmentBytes, known, remotes } = JSON.parse(
@@ -174,7 +175,8 @@ const receivePath = {
   segment: undefined,
 };
 const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() };
-const ports = { taps, underlay, segments, counters, receivePath, sendPath };
+const groupWatch = new GroupWatch(fdb.remotes, () => {});
+const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
 const floodRemotes = remotes.map((d) => fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d }));
 segments.apply({ kind: 'put', segment: { ...segment, floodRemotes } });
 

@@ -74,6 +74,7 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
         return state(worker);
       },
       tapGone: () => {},
+      remoteInGroup: () => {},
       died: (error) => deaths.push(error),
     },
   );

@@ -58,6 +58,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       log: createLog('silent', 'json'),
       state: () => stateOf(++threads),
       tapGone: () => {},
+      remoteInGroup: () => {},
       died: (error) => deaths.push(error),
     },
   );

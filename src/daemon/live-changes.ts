@@ -1,0 +1,264 @@
+import { setTimeout } from 'node:timers/promises';
+import { type Config, deepFreeze, type VniConfig } from '../config/config.ts';
+import { checkVniSet } from '../config/vni-set.ts';
+import { unknownVni } from '../control/routes.ts';
+import type { Fdb } from '../fdb/fdb.ts';
+import { LockTimeout } from '../fdb/lock.ts';
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import { MAX_FLOOD_REMOTES } from '../lib/limits.ts';
+import type { Logger } from '../observe/log.ts';
+import { findLink } from '../sys/links.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { RemovedDrops } from './removed-drops.ts';
+import { Serial } from './serial.ts';
+import { releaseTap } from './tap.ts';
+import type { Underlay } from './underlay.ts';
+import { tapOverrun, type Vni } from './vni.ts';
+import { forgetVni, retainRemote } from './vni-setup.ts';
+import { addressOf } from './vtep-address.ts';
+import type { WorkerPool } from './worker-pool.ts';
+import {
+  addGroupSocket,
+  addPool,
+  addTap,
+  addUnicastSocket,
+  groupWorker,
+  ownAddresses,
+  putSegment,
+} from './worker-state.ts';
+
+/** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
+const LOCK_ATTEMPTS = 5;
+const LOCK_PAUSE_MS = 100;
+
+/** The running VTEP, as far as changes need it. The lists are its own. */
+export interface ChangedVtep {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly netlink: NetlinkSocket;
+  readonly fdb: Fdb;
+  readonly now: () => number;
+  readonly underlays: Underlay[];
+  readonly vnis: Vni[];
+  readonly workers: WorkerPool;
+  readonly isOwnAddress: (address: IpAddress) => boolean;
+  /** The underlay of a VNI, which it opens if there is none; it is then the last of the list. */
+  readonly underlayFor: (config: VniConfig) => Underlay;
+  /** Makes a VNI on the host, whole or not at all, and puts it into the list. */
+  readonly open: (config: VniConfig, underlay: Underlay) => Vni;
+  /** A VNI's number may be given to another. */
+  readonly freeIndex: (index: number) => void;
+}
+
+/** What changes while the VTEP runs, one change after the other. Each resolves when all workers go by it. */
+export class LiveChanges {
+  /** Drops of the VNIs that are no more. */
+  readonly removedDrops = new RemovedDrops();
+  /** VNIs that workers are being told to forget; what they drop meanwhile still counts. */
+  readonly leaving = new Set<Vni>();
+  readonly #vtep: ChangedVtep;
+  readonly #serial = new Serial();
+  #isClosed = false;
+
+  constructor(vtep: ChangedVtep) {
+    this.#vtep = vtep;
+  }
+
+  /** Refuses further changes; resolves when the one under way has ended. The workers have stopped: none waits for them. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#serial.run(() => {});
+  }
+
+  /**
+   * Adds a VNI. What fails leaves nothing of it.
+   *
+   * @param object what refusals of the entry begin with
+   * @throws VtepError as at the start
+   */
+  addVni(config: VniConfig, object: string): Promise<Vni> {
+    return this.#change(async () => {
+      const { vnis, underlays, log } = this.#vtep;
+      const running = vnis.map((vni) => ({ object: `VNI ${vni.config.vni}`, config: vni.config }));
+      checkVniSet([...running, { object, config }], this.#vtep.config);
+      const open = underlays.length;
+      const underlay = this.#vtep.underlayFor(config);
+      const isNewUnderlay = underlays.length > open;
+      let vni: Vni;
+      try {
+        vni = this.#vtep.open(config, underlay);
+      } catch (error) {
+        if (isNewUnderlay) underlays.pop()?.close();
+        throw error;
+      }
+      if (isNewUnderlay) await this.#tellUnderlay(underlay);
+      await this.#tellVni(vni);
+      log.info({ event: 'vni-added', vni: config.vni, tap: config.tap, dev: underlay.name });
+      return vni;
+    });
+  }
+
+  /** Deletes a VNI. @throws VtepError ERR_VTEP_NOT_FOUND */
+  removeVni(number: number): Promise<void> {
+    return this.#change(async () => {
+      const { vnis, workers, fdb, now, netlink, log } = this.#vtep;
+      const vni = this.#find(number);
+      // First from the list: a worker that is revived meanwhile must not learn of it.
+      vnis.splice(vnis.indexOf(vni), 1);
+      this.leaving.add(vni);
+      const { index, tap, link } = vni;
+      await Promise.all([
+        workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } }),
+        workers.orderAll({ kind: 'remove-tap', tap: index }),
+      ]);
+      await this.#leaveGroup(vni);
+      await whenUnlocked(() => forgetVni(fdb, vni, now()));
+      this.removedDrops.tapOverrun += tapOverrun(vni, link && findLink(netlink, link.index));
+      this.removedDrops.take(workers.counters, index);
+      this.leaving.delete(vni);
+      releaseTap(tap);
+      this.#vtep.freeIndex(index);
+      log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
+    });
+  }
+
+  /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */
+  addRemote(number: number, address: IpAddress): Promise<void> {
+    return this.#change(async () => {
+      const { fdb, log } = this.#vtep;
+      const vni = this.#find(number);
+      const { remotes } = vni.config;
+      if (remotes.includes(address)) return;
+      refuseRemote(vni, address);
+      if (!this.#vtep.isOwnAddress(address)) {
+        vni.floodRemotes = [...vni.floodRemotes, retainRemote(fdb, address, vni.config)];
+      }
+      vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
+      await this.#vtep.workers.orderAll(putSegment(vni));
+      log.info({ event: 'remote-added', vni: number, remote: address });
+    });
+  }
+
+  /** Takes a remote off a VNI's flood list. @throws VtepError ERR_VTEP_NOT_FOUND */
+  removeRemote(number: number, address: IpAddress): Promise<void> {
+    return this.#change(async () => {
+      const vni = this.#find(number);
+      const { remotes } = vni.config;
+      if (!remotes.includes(address)) {
+        throw new VtepError('ERR_VTEP_NOT_FOUND', {
+          object: `remote ${address} of VNI ${number}`,
+          cause: 'it is not in the flood list',
+          remedy: `\`vtepctl vni show ${number}\` lists those that are`,
+        });
+      }
+      vni.config = deepFreeze({ ...vni.config, remotes: remotes.filter((remote) => remote !== address) });
+      vni.remotesInGroup.delete(address);
+      await this.#stopFlooding(vni, address);
+      this.#vtep.log.info({ event: 'remote-deleted', vni: number, remote: address });
+    });
+  }
+
+  /** A worker heard a remote of a VNI's flood list in the VNI's group. */
+  remoteInGroup(segment: number, remote: number): void {
+    const { vnis, fdb, log } = this.#vtep;
+    const vni = vnis.find(({ index }) => index === segment);
+    if (!vni?.floodRemotes.includes(remote)) return;
+    const address = addressOf(fdb, remote);
+    if (address === 'local' || vni.remotesInGroup.has(address)) return;
+    vni.remotesInGroup.add(address);
+    const { vni: number, group } = vni.config;
+    log.warn({ event: 'remote-in-group', vni: number, remote: address, group }, 'each flood reaches it twice');
+  }
+
+  #change<Result>(change: () => Promise<Result>): Promise<Result> {
+    return this.#serial.run(() => {
+      if (!this.#isClosed) return change();
+      throw new VtepError('ERR_VTEP_UNREACHABLE', { object: 'vtepd', cause: 'it is stopping' });
+    });
+  }
+
+  #find(number: number): Vni {
+    const vni = this.#vtep.vnis.find(({ config }) => config.vni === number);
+    if (vni) return vni;
+    throw unknownVni(number);
+  }
+
+  async #tellUnderlay(underlay: Underlay): Promise<void> {
+    const { workers, underlays, vnis } = this.#vtep;
+    const orders = [workers.orderAll(ownAddresses(underlays)), workers.orderAll(addPool(underlay))];
+    for (let worker = 0; worker < workers.size; worker++) {
+      orders.push(workers.orderOne(worker, addUnicastSocket(underlay, worker)));
+    }
+    // One list serves all hosts: an address in it may have become the own one.
+    for (const vni of vnis) orders.push(this.#stopFlooding(vni, underlay.local));
+    await Promise.all(orders);
+  }
+
+  /** The segment first, so that no frame comes from a TAP or socket of a VNI that is not known. */
+  async #tellVni(vni: Vni): Promise<void> {
+    const { workers } = this.#vtep;
+    const { underlay, group } = vni;
+    const orders = [workers.orderAll(putSegment(vni))];
+    for (let worker = 0; worker < workers.size; worker++) orders.push(workers.orderOne(worker, addTap(vni, worker)));
+    const membership = underlay.membership.joined.find(({ number }) => number === group);
+    // Of a group that another VNI has joined, the worker has the socket already.
+    const isShared = this.#vtep.vnis.some(
+      (other) => other !== vni && other.underlay === underlay && other.group === group,
+    );
+    if (membership && !isShared) {
+      orders.push(workers.orderOne(groupWorker(group, workers.size), addGroupSocket(membership)));
+    }
+    await Promise.all(orders);
+  }
+
+  async #leaveGroup({ config, group, underlay }: Vni): Promise<void> {
+    const { workers } = this.#vtep;
+    const fd = config.group === undefined ? undefined : underlay.membership.leave(config.group);
+    if (fd === undefined) return;
+    // Its worker lets the socket go before it is closed: its number could be another's at once.
+    await workers.orderOne(groupWorker(group, workers.size), { kind: 'remove-socket', fd });
+    underlay.membership.close(fd);
+  }
+
+  /** Takes an address out of what is sent to; the list that was asked for is the caller's. */
+  async #stopFlooding(vni: Vni, address: IpAddress): Promise<void> {
+    const { workers, fdb, now } = this.#vtep;
+    const remote = vni.floodRemotes.find((id) => addressOf(fdb, id) === address);
+    if (remote === undefined) return;
+    vni.floodRemotes = vni.floodRemotes.filter((id) => id !== remote);
+    await workers.orderAll(putSegment(vni));
+    await whenUnlocked(() => fdb.releaseRemote(remote, now()));
+  }
+}
+
+function refuseRemote({ config, underlay }: Vni, address: IpAddress): void {
+  const object = `remote ${address} of VNI ${config.vni}`;
+  const family = ipFamily(underlay.local);
+  if (ipFamily(address) !== family) {
+    throw new VtepError('ERR_VTEP_CONFLICT', {
+      object,
+      cause: `it is IPv${ipFamily(address)}, and the underlay is IPv${family}`,
+      remedy: `name an IPv${family} VTEP`,
+    });
+  }
+  if (config.remotes.length < MAX_FLOOD_REMOTES) return;
+  throw new VtepError('ERR_VTEP_LIMIT', {
+    object,
+    cause: `the flood list has ${MAX_FLOOD_REMOTES} remotes already`,
+    remedy: 'use a group',
+  });
+}
+
+/** Does what needs the FDB's lock, again if its holder died with it. */
+async function whenUnlocked(change: () => void): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      change();
+      return;
+    } catch (error) {
+      if (!(error instanceof LockTimeout) || attempt === LOCK_ATTEMPTS) throw error;
+      await setTimeout(LOCK_PAUSE_MS);
+    }
+  }
+}

@@ -1,0 +1,14 @@
+/** Small dense numbers, each given to one user at a time. */
+export class NumberPool {
+  readonly #free: number[] = [];
+  #next = 0;
+
+  take(): number {
+    return this.#free.pop() ?? this.#next++;
+  }
+
+  /** @param number is used by nobody any more */
+  give(number: number): void {
+    this.#free.push(number);
+  }
+}
