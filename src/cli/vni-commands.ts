@@ -1,8 +1,11 @@
 /** `vtepctl vni …`: the segments. */
 
+import { parseVniEntry } from '../config/vni-entry.ts';
+import { shown } from '../config/written-value.ts';
 import type { VniStatus } from '../control/schemas.ts';
+import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import { type Style, table } from './table.ts';
-import { type Command, readVni } from './vtepctl-command.ts';
+import { type Command, readVni, requiredOperand } from './vtepctl-command.ts';
 
 const vniShow: Command<number | undefined, VniStatus[]> = {
   words: 'vni show',
@@ -14,7 +17,39 @@ const vniShow: Command<number | undefined, VniStatus[]> = {
   render: renderVnis,
 };
 
-export const VNI_COMMANDS: readonly Command[] = [vniShow];
+const vniAdd: Command<string, VniStatus> = {
+  words: 'vni add',
+  summary: 'Add a VNI to the running daemon',
+  operand: {
+    label: 'ENTRY',
+    form: 'VNI[=GROUP][,key=value]…',
+    describe: 'VNI[=GROUP][,key=value]…, as for --vni of vtepd, whose --help has the keys',
+  },
+  flags: {},
+  parse: (args) => {
+    const entry = requiredOperand(args, 'ENTRY');
+    // Only looked at: what the entry leaves out is the daemon's to fill in.
+    parseVniEntry(entry, { object: `vni add ${shown(entry)}`, maxMacs: DEFAULT_MAX_MACS });
+    return entry;
+  },
+  call: (client, entry) => client.addVni(entry),
+  render: () => '',
+};
+
+const vniDel: Command<number, { vni: number }> = {
+  words: 'vni del',
+  summary: 'Delete a VNI with all its entries, and its TAP if vtepd made it',
+  operand: { label: 'N', describe: 'the VNI' },
+  flags: {},
+  parse: (args) => readVni('N', requiredOperand(args, 'N')),
+  call: async (client, vni) => {
+    await client.deleteVni(vni);
+    return { vni };
+  },
+  render: () => '',
+};
+
+export const VNI_COMMANDS: readonly Command[] = [vniShow, vniAdd, vniDel];
 
 /** STATUS is last, because it may be a sentence. */
 export function renderVnis(vnis: readonly VniStatus[], style: Style): string {

@@ -21,7 +21,10 @@ export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
 };
 
 export interface Operand {
+  /** One word. */
   readonly label: string;
+  /** What usage shows in its place, where the form says more. */
+  readonly form?: string;
   readonly describe: string;
   readonly optional?: boolean;
 }
@@ -68,6 +71,13 @@ export function readMac(object: string, text: string): MacAddress {
 }
 
 /** @throws VtepError ERR_VTEP_USAGE */
+export function readIp(object: string, text: string): IpAddress {
+  const address = parseIp(text);
+  if (!address) throw usageError(`${object} ${text}`, 'not an IP address without zone', 'write it as 192.0.2.1');
+  return address;
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
 export function readVtep(object: string, text: string): IpAddress | 'local' {
   const vtep = text === 'local' ? text : parseIp(text);
   if (!vtep) throw usageError(`${object} ${text}`, 'not an IP address without zone', "give one, or 'local'");
@@ -89,12 +99,13 @@ export function requiredOperand({ operand, usage }: Arguments, label: string): s
 
 /** `usage: vtepctl fdb add MAC --vni N --vtep IP|local` */
 export function usageOf({ words, operand, flags }: Command): string {
-  const label = operand && [operand.optional ? `[${operand.label}]` : operand.label];
+  const form = operand && (operand.form ?? operand.label);
+  const label = form === undefined ? [] : [operand?.optional ? `[${form}]` : form];
   const options = Object.entries(flags).map(([name, { value, required: needed }]) => {
     const option = value === undefined ? `--${name}` : `--${name} ${value}`;
     return needed ? option : `[${option}]`;
   });
-  return ['usage: vtepctl', words, ...(label ?? []), ...options].join(' ');
+  return ['usage: vtepctl', words, ...label, ...options].join(' ');
 }
 
 export function usageError(object: string, cause: string, remedy?: string): VtepError {

@@ -134,6 +134,12 @@ describe('text', () => {
     ['fdb flush --vtep local', '1 entry removed\n'],
     ['fdb flush --all --vni 100 --mac 02:00:00:00:00:09', '0 entries removed\n'],
     ['fdb flush --all', '3 entries removed\n'],
+    ['vni add 300', ''],
+    ['vni add 300=239.1.1.3,name=green,remote=198.18.0.2', ''],
+    ['vni del 100', ''],
+    ['remote add 198.18.0.9 --vni 100', ''],
+    ['remote add 198.18.0.2 --vni=200', ''],
+    ['remote del 198.18.0.2 --vni 200', ''],
   ])('%s', async (line, text) => {
     expect(await ctl(line)).toEqual(done(text));
   });
@@ -162,6 +168,16 @@ describe('--json', () => {
     expect(JSON.parse(add.stdout)).toEqual({ vni: 100, mac: '02:00:00:00:00:aa', vtep: '198.18.0.9' });
     const del = await ctl('fdb del 02:00:00:00:00:aa --vni 100 --json');
     expect(JSON.parse(del.stdout)).toEqual({ vni: 100, mac: '02:00:00:00:00:aa' });
+    const remote = { vni: 100, remote: '198.18.0.9' };
+    expect(JSON.parse((await ctl('remote add 198.18.0.9 --vni 100 --json')).stdout)).toEqual(remote);
+    expect(state.vnis[0]?.remotes).toEqual(['198.18.0.9']);
+    expect(JSON.parse((await ctl('--json remote del 198.18.0.9 --vni 100')).stdout)).toEqual(remote);
+    expect(state.vnis[0]?.remotes).toEqual([]);
+    const vni = JSON.parse((await ctl('vni add 300=239.1.1.3 --json')).stdout);
+    expect(vni).toEqual(state.vnis[2]);
+    expect(vni).toMatchObject({ vni: 300, group: '239.1.1.3', tap: 'vxlan300' });
+    expect(JSON.parse((await ctl('vni del 300 --json')).stdout)).toEqual({ vni: 300 });
+    expect(state.vnis).toHaveLength(2);
     const flush = JSON.parse((await ctl('fdb flush --json')).stdout);
     expect(flush).toEqual({ removed: 2 });
     expect(Compile(FlushedSchema).Check(flush)).toBe(true);
@@ -172,6 +188,11 @@ describe('exit 1: refused or not found', () => {
   it.each([
     ['vni show 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
     ['drops --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['vni del 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['vni add 100', 'vni add 100: VNI 100 is already given'],
+    ['remote add 198.18.0.9 --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['remote del 198.18.0.9 --vni 100', 'remote 198.18.0.9 of VNI 100: it is not in the flood list'],
+    ['remote add 239.1.1.1 --vni 100', 'remote 239.1.1.1: a multicast address: give the unicast address of a VTEP'],
     ['fdb del 02:00:00:00:00:77 --vni 100', '02:00:00:00:00:77 in VNI 100: no such entry'],
     [
       'fdb add 02:00:00:00:00:01 --vni 200 --vtep 198.18.0.9',
@@ -250,8 +271,19 @@ describe('exit 64: wrong usage', () => {
     ['fdb shwo', 'fdb shwo: unknown command: did you mean fdb show?'],
     ['fdb monitor', 'fdb monitor: unknown command: the commands are show, add, del, flush'],
     ['fbd show --bni 3', 'fbd: unknown command: did you mean fdb?'],
-    ['trace', 'trace: unknown command: the commands are fdb, vni, status, drops'],
-    ['vni add 100', 'vni add: unknown command: the commands are show'],
+    ['trace', 'trace: unknown command: the commands are fdb, vni, remote, status, drops'],
+    ['vni sho', 'vni sho: unknown command: did you mean vni show?'],
+    ['vni add', 'ENTRY: missing: usage: vtepctl vni add VNI[=GROUP][,key=value]…'],
+    ['vni add 300=10.1.1.1', 'vni add 300=10.1.1.1: 10.1.1.1 is not a multicast address (224.0.0.0/4 or ff00::/8)'],
+    ['vni add 300,tpa=x', 'vni add 300,tpa=x: unknown key tpa: did you mean tap?'],
+    ['vni add 300 301', '301: unexpected: usage: vtepctl vni add VNI[=GROUP][,key=value]…'],
+    ['vni del', 'N: missing: usage: vtepctl vni del N'],
+    ['vni del x', 'N x: not a VNI: give a number from 0 to 16777215'],
+    ['remote', 'remote: no command: one of add, del'],
+    ['remote add --vni 100', 'IP: missing: usage: vtepctl remote add IP --vni N'],
+    ['remote add 198.18.0.9', '--vni: missing: usage: vtepctl remote add IP --vni N'],
+    ['remote del 198.18.0 --vni 100', 'IP 198.18.0: not an IP address without zone: write it as 192.0.2.1'],
+    ['remote add 198.18.0.9 --vni -1', '--vni -1: not a VNI: give a number from 0 to 16777215'],
     ['--jsn', '--jsn: unknown flag: did you mean --json?'],
     ['-x status', '-x: unknown flag'],
     ['--vni 3', '--vni: unknown flag'],
@@ -303,6 +335,8 @@ describe('help and version', () => {
     ['fdb --help', /^usage: vtepctl fdb COMMAND\n/],
     ['fdb add --help', /^usage: vtepctl fdb add MAC --vni N --vtep IP\|local\n/],
     ['vni show --help', /^usage: vtepctl vni show \[N\]\n/],
+    ['vni add --help', /^usage: vtepctl vni add VNI\[=GROUP\]\[,key=value\]…\n/],
+    ['remote --help', /^usage: vtepctl remote COMMAND\n/],
     ['--version', /^\d+\.\d+\.\d+.*\n$/],
   ])('%s', async (line, text) => {
     const { exitCode, stdout, stderr } = await run(line.split(' '));

@@ -5,13 +5,20 @@ import { ControlClient } from '../control/client.ts';
 import { VtepError } from '../lib/errors.ts';
 import { DROPS_COMMANDS } from './drops-command.ts';
 import { FDB_COMMANDS } from './fdb-commands.ts';
+import { REMOTE_COMMANDS } from './remote-commands.ts';
 import { STATUS_COMMANDS } from './status-command.ts';
 import { styleFor } from './table.ts';
 import { VNI_COMMANDS } from './vni-commands.ts';
 import { type CommandLine, parseCommandLine } from './vtepctl-parser.ts';
 
 /** Every command, in the order in which help lists them. */
-export const COMMANDS = [...FDB_COMMANDS, ...VNI_COMMANDS, ...STATUS_COMMANDS, ...DROPS_COMMANDS] as const;
+export const COMMANDS = [
+  ...FDB_COMMANDS,
+  ...VNI_COMMANDS,
+  ...REMOTE_COMMANDS,
+  ...STATUS_COMMANDS,
+  ...DROPS_COMMANDS,
+] as const;
 
 const EXIT = { done: 0, refused: 1, unreachable: 2, usage: 64 } as const;
 

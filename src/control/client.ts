@@ -2,7 +2,7 @@
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
-import type { EntryKey, FdbFilter, StaticFdbEntry } from './daemon-view.ts';
+import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import type { Drops, ErrorBody, FdbEntry, Flushed, Status, VniStatus } from './schemas.ts';
 
 /** A daemon that says nothing for this long is taken for hung. */
@@ -45,6 +45,23 @@ export class ControlClient {
 
   async vnis(vni?: number): Promise<VniStatus[]> {
     return (await this.#ask('GET', withQuery('/v1/vnis', { vni }))) as VniStatus[];
+  }
+
+  /** @param entry as written for `--vni` */
+  async addVni(entry: string): Promise<VniStatus> {
+    return (await this.#ask('POST', '/v1/vnis', { entry })) as VniStatus;
+  }
+
+  async deleteVni(vni: number): Promise<void> {
+    await this.#ask('DELETE', `/v1/vnis/${vni}`);
+  }
+
+  async addRemote({ vni, remote }: FloodRemote): Promise<void> {
+    await this.#ask('POST', `/v1/vnis/${vni}/remotes`, { remote });
+  }
+
+  async deleteRemote({ vni, remote }: FloodRemote): Promise<void> {
+    await this.#ask('DELETE', `/v1/vnis/${vni}/remotes/${remote}`);
   }
 
   async drops(vni?: number): Promise<Drops> {

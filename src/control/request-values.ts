@@ -45,6 +45,20 @@ export function readVtep(text: string): IpAddress | 'local' {
   return vtep;
 }
 
+/** @throws VtepError ERR_VTEP_USAGE */
+export function readRemote(text: string): IpAddress {
+  const remote = parseIp(text);
+  if (!remote) throw wrong(`remote ${text}`, 'not an IP address without zone', 'give the unicast address of a VTEP');
+  return remote;
+}
+
+/** A remote that can stand in a flood list at all. @throws VtepError ERR_VTEP_USAGE */
+export function readNewRemote(text: string): IpAddress {
+  const remote = readRemote(text);
+  refuseUnusable('remote', remote);
+  return remote;
+}
+
 /**
  * A static entry that can stand in a table at all; whether it fits this daemon (VNI, own addresses), the daemon knows.
  * @throws VtepError ERR_VTEP_USAGE
@@ -55,15 +69,15 @@ export function readStaticEntry(entry: StaticEntry): StaticFdbEntry {
   if (isGroupMac(mac)) throw wrong(`mac ${mac}`, 'a group address', 'give the MAC address of one station');
   if (isZeroMac(mac)) throw wrong(`mac ${mac}`, 'the zero address', 'give the MAC address of one station');
   const vtep = readVtep(entry.vtep);
-  if (vtep !== 'local') refuseUnusable(vtep);
+  if (vtep !== 'local') refuseUnusable('vtep', vtep);
   return { vni: entry.vni, mac, vtep };
 }
 
-function refuseUnusable(vtep: IpAddress): void {
+function refuseUnusable(label: string, vtep: IpAddress): void {
   const remedy = 'give the unicast address of a VTEP';
   const cause = notUnicast(vtep);
-  if (cause) throw wrong(`vtep ${vtep}`, cause, remedy);
-  if (isLinkLocalIpv6(vtep)) throw wrong(`vtep ${vtep}`, 'link-local, which says nothing without a zone', remedy);
+  if (cause) throw wrong(`${label} ${vtep}`, cause, remedy);
+  if (isLinkLocalIpv6(vtep)) throw wrong(`${label} ${vtep}`, 'link-local, which says nothing without a zone', remedy);
 }
 
 function wrong(object: string, cause: string, remedy: string): VtepError {

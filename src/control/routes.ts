@@ -3,7 +3,7 @@
 import { VtepError } from '../lib/errors.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
-import { readFilter, readMac, readStaticEntry } from './request-values.ts';
+import { readFilter, readMac, readNewRemote, readRemote, readStaticEntry } from './request-values.ts';
 import {
   DropsSchema,
   EntryPathSchema,
@@ -11,11 +11,16 @@ import {
   FdbQuerySchema,
   FlushedSchema,
   FlushQuerySchema,
+  NewRemoteSchema,
+  NewVniSchema,
   NoQuerySchema,
+  RemotePathSchema,
   StaticEntrySchema,
   StatusSchema,
+  VniPathSchema,
   VniQuerySchema,
   VniStatusesSchema,
+  VniStatusSchema,
 } from './schemas.ts';
 
 /** `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/drops`, `/v1/status`: changes nothing. */
@@ -46,8 +51,14 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   );
 }
 
-/** `POST /v1/fdb`, `DELETE /v1/fdb?…` and `DELETE /v1/fdb/:vni/:mac`. */
+/** What changes the daemon. */
 export function addWriteRoutes(api: TypedApi, view: DaemonView): void {
+  addFdbRoutes(api, view);
+  addVniRoutes(api, view);
+}
+
+/** `POST /v1/fdb`, `DELETE /v1/fdb?…` and `DELETE /v1/fdb/:vni/:mac`. */
+function addFdbRoutes(api: TypedApi, view: DaemonView): void {
   api.post(
     '/v1/fdb',
     { schema: { querystring: NoQuerySchema, body: StaticEntrySchema } },
@@ -72,6 +83,46 @@ export function addWriteRoutes(api: TypedApi, view: DaemonView): void {
     async (request, reply): Promise<void> => {
       const { vni, mac } = request.params;
       await view.deleteEntry({ vni, mac: readMac(mac) });
+      return reply.code(204).send();
+    },
+  );
+}
+
+/** `POST /v1/vnis`, `DELETE /v1/vnis/:vni`, `POST /v1/vnis/:vni/remotes` and `DELETE /v1/vnis/:vni/remotes/:remote`. */
+function addVniRoutes(api: TypedApi, view: DaemonView): void {
+  api.post(
+    '/v1/vnis',
+    { schema: { querystring: NoQuerySchema, body: NewVniSchema, response: { 201: VniStatusSchema } } },
+    async (request, reply) => {
+      const vni = await view.addVni(request.body.entry);
+      return reply.code(201).send(vni);
+    },
+  );
+
+  api.delete(
+    '/v1/vnis/:vni',
+    { schema: { querystring: NoQuerySchema, params: VniPathSchema } },
+    async (request, reply): Promise<void> => {
+      await view.deleteVni(request.params.vni);
+      return reply.code(204).send();
+    },
+  );
+
+  api.post(
+    '/v1/vnis/:vni/remotes',
+    { schema: { querystring: NoQuerySchema, params: VniPathSchema, body: NewRemoteSchema } },
+    async (request, reply): Promise<void> => {
+      await view.addRemote({ vni: request.params.vni, remote: readNewRemote(request.body.remote) });
+      return reply.code(204).send();
+    },
+  );
+
+  api.delete(
+    '/v1/vnis/:vni/remotes/:remote',
+    { schema: { querystring: NoQuerySchema, params: RemotePathSchema } },
+    async (request, reply): Promise<void> => {
+      const { vni, remote } = request.params;
+      await view.deleteRemote({ vni, remote: readRemote(remote) });
       return reply.code(204).send();
     },
   );

@@ -15,6 +15,7 @@ import { MAX_VNI } from '../lib/limits.ts';
 const Vni = Type.Integer({ minimum: 0, maximum: MAX_VNI, description: `a VNI, 0 to ${MAX_VNI}` });
 const MacText = Type.String({ description: 'a MAC address such as 02:00:00:00:00:01' });
 const VtepText = Type.String({ description: "an IP address without zone, or 'local'" });
+const RemoteText = Type.String({ description: 'an IP address without zone' });
 
 const Mac = Type.Unsafe<MacAddress>({ type: 'string', description: 'lower-case MAC address' });
 const Ip = Type.Unsafe<IpAddress>({ type: 'string', description: 'IPv4, or IPv6 as in RFC 5952' });
@@ -112,6 +113,20 @@ export type StaticEntry = Static<typeof StaticEntrySchema>;
 
 /** `DELETE /v1/fdb/:vni/:mac`. */
 export const EntryPathSchema = closed({ vni: Vni, mac: MacText });
+
+/** `POST /v1/vnis`. */
+export const NewVniSchema = closed({
+  entry: Type.String({ description: 'a VNI as written for --vni, e.g. 100=239.1.1.1,bridge=br0' }),
+});
+
+/** `DELETE /v1/vnis/:vni`. */
+export const VniPathSchema = closed({ vni: Vni });
+
+/** `POST /v1/vnis/:vni/remotes`. */
+export const NewRemoteSchema = closed({ remote: RemoteText });
+
+/** `DELETE /v1/vnis/:vni/remotes/:remote`. */
+export const RemotePathSchema = closed({ vni: Vni, remote: RemoteText });
 
 /** `GET /v1/vnis?…` and `GET /v1/drops?…`. */
 export const VniQuerySchema = closed({ vni: Type.Optional(Vni) });

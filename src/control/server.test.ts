@@ -15,6 +15,7 @@ import {
   FlushedSchema,
   StatusSchema,
   VniStatusesSchema,
+  VniStatusSchema,
 } from './schemas.ts';
 import { type ControlServer, openControlSocket } from './server.ts';
 
@@ -150,6 +151,42 @@ describe('writes', () => {
   });
 });
 
+describe('writes of VNIs and flood lists', () => {
+  it('adds a VNI, written as for --vni, and shows it', async () => {
+    const answer = await ask('POST', '/v1/vnis', { entry: '300=239.1.1.3,name=green,remote=198.18.0.2,learning=off' });
+    expect(answer.status).toBe(201);
+    expect(fits(VniStatusSchema, answer.body)).toBe(true);
+    expect(answer.body).toMatchObject({ vni: 300, group: '239.1.1.3', name: 'green', remotes: ['198.18.0.2'] });
+    expect((await ask('GET', '/v1/vnis?vni=300')).body).toEqual([answer.body]);
+  });
+
+  it('deletes a VNI, then does not find it', async () => {
+    expect(await ask('DELETE', '/v1/vnis/200')).toMatchObject({ status: 204, text: '' });
+    expect((await ask('DELETE', '/v1/vnis/200')).status).toBe(404);
+    expect(state.vnis.map(({ vni }) => vni)).toEqual([100]);
+  });
+
+  it('adds a remote, and again without complaint; deletes it, then does not find it', async () => {
+    const [url, remote] = ['/v1/vnis/100/remotes', '198.18.0.9'];
+    for (let time = 0; time < 2; time++) {
+      expect(await ask('POST', url, { remote })).toMatchObject({ status: 204, text: '' });
+      expect(state.vnis[0]?.remotes).toEqual([remote]);
+    }
+    expect(await ask('DELETE', `${url}/${remote}`)).toMatchObject({ status: 204, text: '' });
+    expect(state.vnis[0]?.remotes).toEqual([]);
+    expect(await ask('DELETE', `${url}/${remote}`)).toMatchObject({
+      status: 404,
+      body: { error: { message: 'remote 198.18.0.9 of VNI 100: it is not in the flood list' } },
+    });
+  });
+
+  it('reads addresses however they are written', async () => {
+    await ask('POST', '/v1/vnis/100/remotes', { remote: 'FD00:18:0::0009' });
+    expect(state.vnis[0]?.remotes).toEqual(['fd00:18::9']);
+    expect((await ask('DELETE', '/v1/vnis/100/remotes/fd00:18:0:0:0:0:0:9')).status).toBe(204);
+  });
+});
+
 describe('refusals', () => {
   const good = { vni: 100, mac: '02:00:00:00:00:aa', vtep: '198.18.0.9' };
   const usage = 'ERR_VTEP_USAGE';
@@ -190,6 +227,55 @@ describe('refusals', () => {
       ...(['POST', '/v1/fdb', { vni: 1, mac: MAC1 }, 400, usage] as const),
       "body vtep: missing: an IP address without zone, or 'local'",
     ],
+    [
+      'POST',
+      '/v1/vnis',
+      {},
+      400,
+      usage,
+      'body entry: missing: a VNI as written for --vni, e.g. 100=239.1.1.1,bridge=br0',
+    ],
+    [
+      'POST',
+      '/v1/vnis',
+      { entry: '' },
+      400,
+      usage,
+      'vni add : the VNI is missing: begin with a number from 0 to 16777215',
+    ],
+    [
+      ...(['POST', '/v1/vnis', { entry: '300=10.1.1.1' }, 400, usage] as const),
+      'vni add 300=10.1.1.1: 10.1.1.1 is not a multicast address (224.0.0.0/4 or ff00::/8)',
+    ],
+    ['POST', '/v1/vnis', { vni: 300 }, 400, usage, 'body "vni": unknown: known are entry'],
+    ['DELETE', '/v1/vnis/x', undefined, 400, usage, 'params vni="x": not a VNI, 0 to 16777215'],
+    ['DELETE', '/v1/vnis', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'DELETE /v1/vnis: no such resource'],
+    [
+      ...(['DELETE', '/v1/vnis/999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
+      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+    ],
+    [
+      ...(['POST', '/v1/vnis/999/remotes', { remote: '198.18.0.9' }, 404, 'ERR_VTEP_NOT_FOUND'] as const),
+      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+    ],
+    [
+      ...(['POST', '/v1/vnis/100/remotes', { remote: 'x' }, 400, usage] as const),
+      'remote x: not an IP address without zone: give the unicast address of a VTEP',
+    ],
+    ...(
+      [
+        ['239.1.1.1', 'a multicast address'],
+        ['0.0.0.0', 'the unspecified address'],
+        ['255.255.255.255', 'the broadcast address'],
+        ['fe80::1', 'link-local, which says nothing without a zone'],
+      ] as const
+    ).map(
+      ([remote, cause]) =>
+        [
+          ...(['POST', '/v1/vnis/100/remotes', { remote }, 400, usage] as const),
+          `remote ${remote}: ${cause}: give the unicast address of a VTEP`,
+        ] as const,
+    ),
     ['POST', '/v1/fdb', '{', 400, usage, 'POST /v1/fdb: the body is not JSON'],
     [
       ...(['POST', '/v1/fdb', { ...good, mac: '01:00:5e:00:00:01' }, 400, usage] as const),
