@@ -7,10 +7,11 @@ import { createFdbMemory } from '../dist/fdb/layout.js';
 import { FORWARDED } from '../dist/forward/drop-reason.js';
 import { receive } from '../dist/forward/receive.js';
 import { send } from '../dist/forward/send.js';
+import { StormControl } from '../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../dist/offload/split.js';
 import { FrameQueue } from '../dist/overlay/frame-queue.js';
-import { INNER_VLAN, NO_GROUP } from '../dist/segment/segment.js';
+import { FLOOD, INNER_VLAN, NO_GROUP } from '../dist/segment/segment.js';
 import { SegmentMap } from '../dist/segment/segment-map.js';
 import { octetSums } from '../dist/sys/simd-sums.js';
 import { Slab } from '../dist/sys/slab.js';
@@ -52,6 +53,8 @@ const SEGMENT = {
   learning: true,
   maxMacs: 65_536,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
 
 /** Nanoseconds to encapsulate a TCP frame to a known VTEP. @param {{ isFinished: boolean }} options whether its checksum is done */
@@ -210,6 +213,7 @@ function newWorker(octets, { source, destination }) {
   const fdb = new Fdb(createFdbMemory(1, 300), 1);
   const segments = new SegmentMap();
   segments.apply({ kind: 'put', segment: SEGMENT });
+  const storm = new StormControl(StormControl.createMemory());
   const [sink, headers, view] = [new CountingSink(areaAt), newFrameHeaders(), slab.view];
   const receivePath = {
     view,
@@ -220,7 +224,10 @@ function newWorker(octets, { source, destination }) {
     source: { a: 0, b: 0, c: 0, d: 0 },
     isOwnAddress: ({ d }) => d === PEER - 1,
     dropReservedBits: false,
+    allowedSources: undefined,
+    storm,
     segment: undefined,
+    isStormControlled: false,
   };
   const at = slab.allocate(octets + 64) + 64 - (64 % 16);
   slab.bytes.set(tcpFrame(octets, { source, destination }), at);
@@ -228,7 +235,8 @@ function newWorker(octets, { source, destination }) {
     const [high, low] = [Number.parseInt(mac.slice(0, 8), 16), Number.parseInt(mac.slice(8), 16)];
     fdb.learn(SEGMENT.index, high, low, sourceOf(PEER), SEGMENT.maxMacs, NOW);
   };
-  const sendPath = { view, fdb, underlay: sink, sums: octetSums(slab), headers, superFrame: newSuperFrame() };
+  const [sums, superFrame] = [octetSums(slab), newSuperFrame()];
+  const sendPath = { view, fdb, underlay: sink, sums, headers, superFrame, storm, droppedFrames: 1 };
   return { slab, at, areaAt, fdb, sink, hear, receivePath, sendPath };
 }
 

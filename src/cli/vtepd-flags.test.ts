@@ -27,7 +27,7 @@ describe('accepted command lines', () => {
   it('every scalar flag reaches the configuration', () => {
     const argv =
       '--vni 1 --dev eth0 --local 10.0.0.1 --port 8472 --ttl 2 --mcast-ttl 3 --tos 0x4 --df unset --ageing 5 --max-macs 6 ' +
-      '--source-ports 7 --source-port-range 50000-50006 --reserved-bits drop --workers 8 --offload gro --socket /s ' +
+      '--source-ports 7 --source-port-range 50000-50006 --allow-vtep 10.0.0.0/8 --reserved-bits drop --workers 8 --offload gro --socket /s ' +
       '--log-level debug --log-format json --check';
     expect(parseVtepdArguments(argv.split(' '))).toMatchObject({
       kind: 'run',
@@ -44,6 +44,7 @@ describe('accepted command lines', () => {
         maxMacs: 6,
         sourcePorts: 7,
         sourcePortRange: { first: 50_000, last: 50_006 },
+        allowedVteps: [{ address: '10.0.0.0', bits: 8 }],
         reservedBits: 'drop',
         workers: 8,
         offload: 'gro',
@@ -104,7 +105,7 @@ describe('refusals', () => {
     [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
     [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
     [[...V, '--=5'], `--: ${UNKNOWN}`],
-    ...['trunk', 'config', 'allow-vtep', 'querier', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
+    ...['trunk', 'config', 'querier', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
       [...V, `--${name}`, 'x'],
       `--${name}: ${UNKNOWN}`,
     ]),

@@ -33,7 +33,13 @@ export function parseVtepdArguments(argv: readonly string[]): VtepdInvocation {
   const check = parsed.check === true;
   return {
     kind: 'run',
-    config: parseConfig({ vni: values(parsed.vni), local: values(parsed.local), scalars, check }),
+    config: parseConfig({
+      vni: values(parsed.vni),
+      local: values(parsed.local),
+      allowVtep: values(parsed['allow-vtep']),
+      scalars,
+      check,
+    }),
   };
 }
 

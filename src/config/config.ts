@@ -3,6 +3,7 @@
  * was asked for and knows nothing of the host; what an interface or a route decides stays `undefined` here.
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+import type { IpPrefix } from '../lib/ip-prefix.ts';
 
 /** pino's levels, the most severe first. */
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -15,6 +16,10 @@ export type OffloadMode = (typeof OFFLOAD_MODES)[number];
 /** Frames from the overlay with an 802.1Q tag (RFC 7348 §6.1): counted drop, tag taken off, or carried as they are. */
 export const INNER_VLAN_MODES = ['drop', 'strip', 'pass'] as const;
 export type InnerVlanMode = (typeof INNER_VLAN_MODES)[number];
+
+/** What is flooded: broadcast, multicast and unknown unicast; only the first two; nothing. */
+export const FLOOD_MODES = ['all', 'no-unknown', 'none'] as const;
+export type FloodMode = (typeof FLOOD_MODES)[number];
 
 /** An FDB entry that is never aged, evicted or moved. */
 export interface StaticEntry {
@@ -48,6 +53,9 @@ export interface VniConfig {
   /** Learned MACs at most, local and remote, 1 to MAX_FDB_ENTRIES. */
   readonly maxMacs: number;
   readonly innerVlan: InnerVlanMode;
+  readonly flood: FloodMode;
+  /** Flooded frames per second in each direction, 1 to MAX_STORM_PPS; undefined: any. */
+  readonly stormPps: number | undefined;
 }
 
 /** Everything that `vtepd` was asked for. */
@@ -76,6 +84,8 @@ export interface Config {
   readonly sourcePorts: number;
   /** Where the pool is bound, both ends included; holds at least `sourcePorts` ports and never `port`. */
   readonly sourcePortRange: { readonly first: number; readonly last: number };
+  /** Outer sources that VXLAN is accepted from, distinct, at most MAX_ALLOWED_PREFIXES; empty: any. */
+  readonly allowedVteps: readonly IpPrefix[];
   /** VXLAN headers with reserved bits set: RFC 7348 §5 says ignore, the Linux kernel drops. */
   readonly reservedBits: 'ignore' | 'drop';
   /** Data-plane threads, 1 to MAX_WORKERS. */

@@ -101,6 +101,12 @@ export const FLAGS = [
     meaning: 'Where the pool is bound; must not include --port.',
   },
   {
+    name: 'allow-vtep',
+    kind: 'list',
+    value: 'CIDR',
+    meaning: 'Accept VXLAN only from these outer sources, IPv4 or IPv6. Repeatable. Default: from any.',
+  },
+  {
     name: 'reserved-bits',
     kind: 'scalar',
     value: 'ignore|drop',
@@ -184,6 +190,18 @@ export const ENTRY_KEYS = [
     value: 'drop|strip|pass',
     repeatable: false,
     meaning: 'Frames with an inner 802.1Q tag (default drop, as RFC 7348 §6.1 says).',
+  },
+  {
+    name: 'flood',
+    value: 'all|no-unknown|none',
+    repeatable: false,
+    meaning: 'What is flooded: broadcast, multicast and unknown unicast (default all), only the first two, nothing.',
+  },
+  {
+    name: 'storm',
+    value: 'PPS',
+    repeatable: false,
+    meaning: 'Flooded frames per second at most, each direction by itself, burst one second (default any).',
   },
 ] as const satisfies readonly EntryKey[];
 

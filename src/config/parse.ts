@@ -1,6 +1,7 @@
 /** Flags as strings to the one validated, frozen configuration. Pure: nothing here looks at the host. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
+import { parseAllowedVteps } from './allow-vtep.ts';
 import { type Config, deepFreeze, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
 import {
@@ -20,6 +21,7 @@ import { flagObject, flagValue, refuse, type WrittenValue } from './written-valu
 export interface RawFlags {
   readonly vni: readonly string[];
   readonly local: readonly string[];
+  readonly allowVtep?: readonly string[];
   readonly scalars: Readonly<Partial<Record<ScalarFlagName, string>>>;
   readonly check: boolean;
 }
@@ -60,6 +62,7 @@ export function parseConfig(raw: RawFlags): Config {
     sourcePortRange:
       optional('source-port-range', (written) => parsePoolRange(written, { port, sourcePorts })) ??
       besidePort(scalar('source-port-range', parsePortRange), port),
+    allowedVteps: parseAllowedVteps(raw.allowVtep ?? []),
     reservedBits: scalar('reserved-bits', (written) => parseChoice(written, ['ignore', 'drop'])),
     workers: number('workers', 1, MAX_WORKERS),
     offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),

@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatIp, formatMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { MAX_FDB_ENTRIES, MAX_FLOOD_REMOTES, MAX_MTU_BYTES, MAX_VNI, MIN_MTU_BYTES } from '../lib/limits.ts';
+import {
+  MAX_FDB_ENTRIES,
+  MAX_FLOOD_REMOTES,
+  MAX_MTU_BYTES,
+  MAX_STORM_PPS,
+  MAX_VNI,
+  MIN_MTU_BYTES,
+} from '../lib/limits.ts';
 import type { VniConfig } from './config.ts';
 import { formatVniEntry, parseVniEntry } from './vni-entry.ts';
 import { flagObject } from './written-value.ts';
@@ -22,6 +29,8 @@ const PLAIN: VniConfig = {
   learning: true,
   maxMacs: 65_536,
   innerVlan: 'drop',
+  flood: 'all',
+  stormPps: undefined,
 };
 
 describe('accepted entries', () => {
@@ -45,6 +54,8 @@ describe('accepted entries', () => {
     ],
     ['100,learning=off,max-macs=1,inner-vlan=strip', { learning: false, maxMacs: 1, innerVlan: 'strip' }],
     ['100,learning=on,inner-vlan=pass', { innerVlan: 'pass' }],
+    ['100,flood=no-unknown,storm=1', { flood: 'no-unknown', stormPps: 1 }],
+    ['100,flood=none,storm=100000000', { flood: 'none', stormPps: MAX_STORM_PPS }],
   ])('%s', (text, differs) => {
     expect(parse(text)).toEqual({ ...PLAIN, ...differs });
   });
@@ -85,13 +96,11 @@ describe('refusals', () => {
     ['100,remot=10.0.0.1', 'unknown key remot: did you mean remote?'],
     ['100,Tap=x', 'unknown key Tap: did you mean tap?'],
     ['100, tap=x', 'unknown key " tap": did you mean tap?'],
-    ...['vlan=5', 'join=lazy', 'flood=none', 'suppress=on', 'storm=10', 'constructor=1', '__proto__=1', '=1'].map(
-      (item): [string, string] => [
-        `100,${item}`,
-        `unknown key ${item.split('=')[0] || '""'}: ` +
-          'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan',
-      ],
-    ),
+    ...['vlan=5', 'suppress=on', 'constructor=1', '__proto__=1', '=1'].map((item): [string, string] => [
+      `100,${item}`,
+      `unknown key ${item.split('=')[0] || '""'}: ` +
+        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, flood, storm',
+    ]),
     ['100,tap=a/b', 'tap=a/b is not an interface name: / cannot be in it'],
     ['100,tap=abcdefghijklmnop', 'tap=abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit'],
     ['100,bridge=..', 'bridge=.. is not an interface name: the kernel keeps this name for itself'],
@@ -121,6 +130,12 @@ describe('refusals', () => {
     ],
     ['100,learning=yes', 'learning=yes is not one of on, off'],
     ['100,inner-vlan=dorp', 'inner-vlan=dorp is not one of drop, strip, pass: did you mean drop?'],
+    ['100,flood=no-unkown', 'flood=no-unkown is not one of all, no-unknown, none: did you mean no-unknown?'],
+    ['100,flood=none,flood=none', 'flood= is given twice: give it once'],
+    ...['0', '-1', '1.5', '1e3', '100000001', 'none'].map((pps): [string, string] => [
+      `100,storm=${pps}`,
+      `storm=${pps} is not a whole number from 1 to ${MAX_STORM_PPS}`,
+    ]),
     ['100,max-macs=0', `max-macs=0 is not a whole number from 1 to ${MAX_FDB_ENTRIES}`],
     ['100,max-macs=1048577', `max-macs=1048577 is not a whole number from 1 to ${MAX_FDB_ENTRIES}`],
     ['100,name=a\u0007', 'name=a\\u0007 has characters that cannot be printed: leave them out'],
@@ -167,6 +182,8 @@ const entries: fc.Arbitrary<VniConfig> = fc
     learning: fc.boolean(),
     maxMacs: fc.oneof(fc.constant(65_536), fc.integer({ min: 1, max: MAX_FDB_ENTRIES })),
     innerVlan: fc.constantFrom('drop', 'strip', 'pass'),
+    flood: fc.constantFrom('all', 'no-unknown', 'none'),
+    stormPps: or(fc.integer({ min: 1, max: MAX_STORM_PPS })),
   })
   .map((entry) => ({ ...entry, tap: entry.tap ?? `vxlan${entry.vni}` }));
 

@@ -3,8 +3,15 @@
  * looked at by itself; what it may not share with others is checked in vni-set.ts.
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
-import { MAX_FDB_ENTRIES, MAX_FLOOD_REMOTES, MAX_MTU_BYTES, MAX_VNI, MIN_MTU_BYTES } from '../lib/limits.ts';
-import { deepFreeze, INNER_VLAN_MODES, type StaticEntry, type VniConfig } from './config.ts';
+import {
+  MAX_FDB_ENTRIES,
+  MAX_FLOOD_REMOTES,
+  MAX_MTU_BYTES,
+  MAX_STORM_PPS,
+  MAX_VNI,
+  MIN_MTU_BYTES,
+} from '../lib/limits.ts';
+import { deepFreeze, FLOOD_MODES, INNER_VLAN_MODES, type StaticEntry, type VniConfig } from './config.ts';
 import { ENTRY_KEYS, type EntryKeyName } from './flags.ts';
 import { suggestion } from './nearest-name.ts';
 import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './scalars.ts';
@@ -41,6 +48,8 @@ export function parseVniEntry(text: string, { object, maxMacs }: VniEntryContext
     learning: single(keys, 'learning', parseOnOff) ?? true,
     maxMacs: single(keys, 'max-macs', (max) => parseWholeNumber(max, { min: 1, max: MAX_FDB_ENTRIES })) ?? maxMacs,
     innerVlan: single(keys, 'inner-vlan', (mode) => parseChoice(mode, INNER_VLAN_MODES)) ?? 'drop',
+    flood: single(keys, 'flood', (mode) => parseChoice(mode, FLOOD_MODES)) ?? 'all',
+    stormPps: single(keys, 'storm', (pps) => parseWholeNumber(pps, { min: 1, max: MAX_STORM_PPS })),
   });
 }
 
@@ -57,6 +66,8 @@ export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryCont
   if (!config.learning) items.push('learning=off');
   if (config.maxMacs !== maxMacs) items.push(`max-macs=${config.maxMacs}`);
   if (config.innerVlan !== 'drop') items.push(`inner-vlan=${config.innerVlan}`);
+  if (config.flood !== 'all') items.push(`flood=${config.flood}`);
+  if (config.stormPps !== undefined) items.push(`storm=${config.stormPps}`);
   return items.join(',');
 }
 

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { VniConfig } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
 import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
-import { INNER_VLAN, NO_GROUP } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
@@ -160,6 +160,8 @@ describe('what the data path is told', () => {
       learning: true,
       maxMacs: 77,
       innerVlan: INNER_VLAN.drop,
+      flood: FLOOD.all,
+      stormPps: 0,
     });
   });
 
@@ -172,6 +174,14 @@ describe('what the data path is told', () => {
       innerVlan,
       learning: false,
     });
+  });
+
+  it.each([
+    ['all', FLOOD.all],
+    ['no-unknown', FLOOD['no-unknown']],
+    ['none', FLOOD.none],
+  ])('says flood=%s by its number, and storm= in frames per second', async (name, flood) => {
+    expect(toSegment(await newVni(`100,flood=${name},storm=250`))).toMatchObject({ flood, stormPps: 250 });
   });
 
   it('has the TAP down when it is down or gone, then with what was last known of it', async () => {

@@ -1,7 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
 import { type IpAddress, ipBytes, macWords, parseMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import type { Tap } from './tap.ts';
 import type { Underlay } from './underlay.ts';
@@ -48,6 +48,8 @@ export function toSegment({ config, index, underlay, group, floodRemotes, link, 
     learning: config.learning,
     maxMacs: config.maxMacs,
     innerVlan: INNER_VLAN[config.innerVlan],
+    flood: FLOOD[config.flood],
+    stormPps: config.stormPps ?? 0,
   };
 }
 

@@ -4,6 +4,7 @@ import type { Status } from '../control/schemas.ts';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import type { Counters } from '../forward/counters.ts';
+import { StormControl } from '../forward/storm-control.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
@@ -58,8 +59,16 @@ export class Vtep {
     this.#sweep = new FdbSweep(this.fdb, this.now, log);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
     this.#offload = possibleOffload(config.offload, log);
-    const { workers, port, reservedBits } = config;
-    const setup = { fdbMemory, epochMs, port, dropReservedBits: reservedBits === 'drop', offload: this.#offload };
+    const { workers, port, reservedBits, allowedVteps } = config;
+    const setup = {
+      fdbMemory,
+      epochMs,
+      port,
+      dropReservedBits: reservedBits === 'drop',
+      allowedVteps,
+      stormMemory: StormControl.createMemory(),
+      offload: this.#offload,
+    };
     const [underlays, vnis] = [this.#underlays, this.#vnis];
     this.#workers = new WorkerPool(workers, setup, {
       firstOwner: MAIN_OWNER + 1,

@@ -48,8 +48,8 @@ export class Counters {
   }
 
   /** @param reason one of TX_DROP */
-  txDropped(segment: number, reason: number): void {
-    this.#add((segment + 1) * ROW + TX_DROPS + reason, 1);
+  txDropped(segment: number, reason: number, packets = 1): void {
+    this.#add((segment + 1) * ROW + TX_DROPS + reason, packets);
   }
 
   /** Drops of one segment, or of NO_SEGMENT, by reason number. */

@@ -1,4 +1,6 @@
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
+import { LOCAL } from '../fdb/remotes.ts';
+import { segmentCount } from '../offload/segment-count.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import {
@@ -6,6 +8,7 @@ import {
   ETHERTYPE,
   hasEthernetHeader,
   hasValidSource,
+  isGroupDestination,
   isLinkLocalDestination,
   macHigh,
   macLow,
@@ -15,6 +18,8 @@ import type { FrameHeaders } from '../wire/ip.ts';
 import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
 import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
 import { FORWARDED, RX_DROP } from './drop-reason.ts';
+import type { SourceFilter } from './source-filter.ts';
+import { STORM_RX, type StormControl } from './storm-control.ts';
 
 /** From the start of a datagram to the inner frame's type, and beyond it. */
 const TYPE_AT = VXLAN_HEADER_BYTES + ETHERNET_HEADER_BYTES - 2;
@@ -47,8 +52,13 @@ export interface ReceivePath {
   /** Whether an address is one of this VTEP's own. */
   readonly isOwnAddress: (source: SourceAddress) => boolean;
   readonly dropReservedBits: boolean;
+  /** Whose datagrams are taken; undefined: anybody's. */
+  readonly allowedSources: SourceFilter | undefined;
+  readonly storm: StormControl;
   /** Out: the segment the datagram belongs to, once that is known. */
   segment: Segment | undefined;
+  /** Out: whether the datagram had to ask storm control. */
+  isStormControlled: boolean;
 }
 
 /**
@@ -72,7 +82,9 @@ export function receive(
 ): number {
   const { view, fdb, source } = path;
   path.segment = undefined;
+  path.isStormControlled = false;
   if (!hasVxlanHeader(length)) return RX_DROP.short;
+  if (path.allowedSources !== undefined && !path.allowedSources.allows(source)) return RX_DROP['vtep-not-allowed'];
   if (path.isOwnAddress(source)) return RX_DROP['own-packet'];
   if (!hasVniFlag(view, at)) return RX_DROP['no-i-flag'];
   if (path.dropReservedBits && hasReservedBits(view, at)) return RX_DROP['reserved-bits'];
@@ -97,6 +109,13 @@ export function receive(
   }
 
   const { index, maxMacs } = segment;
+  if (segment.stormPps !== 0 && isFlooded(path, segment, frameAt, group, now)) {
+    // A frame that is dropped for a conflict takes nothing from those that are not.
+    if (segment.learning && fdb.conflicts(index, high, low, source)) return RX_DROP['static-conflict'];
+    path.isStormControlled = true;
+    const frames = segmentCount(view, frameAt, frameBytes, segmentBytes, segment.tapMtuBytes, path.headers);
+    if (!path.storm.take(index, STORM_RX, segment.stormPps, frames, now)) return RX_DROP.storm;
+  }
   if (!segment.tapUp) {
     const isConflict = segment.learning && fdb.conflicts(index, high, low, source);
     return isConflict ? RX_DROP['static-conflict'] : RX_DROP['tap-down'];
@@ -109,10 +128,25 @@ export function receive(
 }
 
 /**
- * Whether a datagram would take the way of the one before it, which the kernel gave in the same message and which was forwarded: VXLAN
- * header, MACs and type are the same, and the ladder asks for nothing more unless there are tags. Spares a train most of the ladder.
+ * Whether somebody flooded the frame: its destination is a group, or one that is not known to be behind our TAP. Where nothing is learned
+ * only the group tells.
  */
-export function repeats({ view, segment }: ReceivePath, at: number, length: number, previousAt: number): boolean {
+function isFlooded({ view, fdb }: ReceivePath, segment: Segment, at: number, group: number, now: number): boolean {
+  if (isGroupDestination(view, at)) return true;
+  const high = macHigh(view, at);
+  const low = macLow(view, at);
+  if (high === (segment.tapMacHigh | 0) && low === segment.tapMacLow) return false;
+  return (segment.learning || group !== NO_GROUP) && fdb.lookup(segment.index, high, low, now) !== LOCAL;
+}
+
+/**
+ * Whether a datagram would take the way of the one before it, which the kernel gave in the same message and which was forwarded: VXLAN
+ * header, MACs and type are the same, and the ladder asks for nothing more unless there are tags or storm control counts each frame.
+ * Spares a train most of the ladder.
+ */
+export function repeats(path: ReceivePath, at: number, length: number, previousAt: number): boolean {
+  const { view, segment } = path;
+  if (path.isStormControlled) return false;
   if (segment === undefined || segment.innerVlan === INNER_VLAN.strip || length < REPEATED_BYTES) return false;
   for (let offset = 0; offset < TYPE_AT; offset += 4) {
     if (view.getInt32(at + offset) !== view.getInt32(previousAt + offset)) return false;

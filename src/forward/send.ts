@@ -2,7 +2,7 @@ import { type Fdb, LEARNED, LOCAL_SOURCE, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import { readSuperFrame, type SuperFrame, segmentFrameBytes, writeSegments } from '../offload/split.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import {
   hasEthernetHeader,
   hasValidSource,
@@ -19,6 +19,7 @@ import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
+import { STORM_TX, type StormControl } from './storm-control.ts';
 
 /** Takes datagrams for the underlay: the UDP port, or its in-memory twin. */
 export interface DatagramSink {
@@ -48,6 +49,9 @@ export interface SendPath {
   readonly sums: OctetSums;
   readonly headers: FrameHeaders;
   readonly superFrame: SuperFrame;
+  readonly storm: StormControl;
+  /** Out: how many frames a dropped one counts for. */
+  droppedFrames: number;
 }
 
 /**
@@ -62,6 +66,7 @@ export interface SendPath {
 export function send(path: SendPath, segment: Segment, at: number, length: number, now: number): number {
   const { view, fdb, headers } = path;
   const { index } = segment;
+  path.droppedFrames = 1;
   if (!hasEthernetHeader(length)) return TX_DROP.short;
   if (!hasValidSource(view, at)) return TX_DROP['bad-source-mac'];
   const sourceHigh = macHigh(view, at + SOURCE_MAC_AT);
@@ -81,14 +86,25 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   }
   if (isLinkLocalDestination(view, frameAt)) return TX_DROP['link-local'];
 
-  const remote = isGroupDestination(view, frameAt)
-    ? UNKNOWN
-    : fdb.lookup(index, macHigh(view, frameAt), macLow(view, frameAt), now);
+  const isGroup = isGroupDestination(view, frameAt);
+  const remote = isGroup ? UNKNOWN : fdb.lookup(index, macHigh(view, frameAt), macLow(view, frameAt), now);
   if (remote === LOCAL) return TX_DROP.local;
-  const hasFloodList = segment.group !== NO_GROUP || segment.floodRemotes.length !== 0;
-  if (remote === UNKNOWN && !hasFloodList) return TX_DROP['no-remote'];
+  const isFlooded = remote === UNKNOWN;
+  if (isFlooded && (segment.flood === FLOOD.none || (segment.flood === FLOOD['no-unknown'] && !isGroup))) {
+    return TX_DROP['flood-off'];
+  }
   locateHeaders(view, frameAt, frameBytes, headers);
-  if (isSuper && !readSuperFrame(view, vnetAt, at, frameAt, headers, path.superFrame)) return TX_DROP.oversize;
+  const isWhole = !isSuper || readSuperFrame(view, vnetAt, at, frameAt, headers, path.superFrame);
+  if (isFlooded && segment.stormPps !== 0) {
+    const frames = isSuper && isWhole ? path.superFrame.segments : 1;
+    if (!path.storm.take(index, STORM_TX, segment.stormPps, frames, now)) {
+      path.droppedFrames = frames;
+      return TX_DROP.storm;
+    }
+  }
+  const hasFloodList = segment.group !== NO_GROUP || segment.floodRemotes.length !== 0;
+  if (isFlooded && !hasFloodList) return TX_DROP['no-remote'];
+  if (!isWhole) return TX_DROP.oversize;
   const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
   if (datagramBytes - VXLAN_HEADER_BYTES > segment.maxFrameBytes) return TX_DROP.oversize;
   // Loopback's MTU is larger than what a datagram can be.

@@ -15,6 +15,12 @@ export const MAX_FDB_ENTRIES = 1_048_576;
 /** `--max-macs`: learned MACs per VNI unless said otherwise. When full, the VTEP with the most entries loses one. */
 export const DEFAULT_MAX_MACS = 65_536;
 
+/** `storm=`: frames per second, counted in tenths in 32 bits; more than any host floods. */
+export const MAX_STORM_PPS = 100_000_000;
+
+/** `--allow-vtep` prefixes: each datagram's source is looked for among them. A further one is refused. */
+export const MAX_ALLOWED_PREFIXES = 4_096;
+
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;
 

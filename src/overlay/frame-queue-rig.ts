@@ -4,7 +4,7 @@ import { ReadableCounters } from '../forward/counters-rig.ts';
 import { FORWARDED, RX_DROP, RX_REASONS } from '../forward/drop-reason.ts';
 import { type Frame, naiveSegments, TCP, UDP } from '../offload/naive-frames.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import { Slab } from '../sys/slab.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import { FrameQueue, type FrameWriter } from './frame-queue.ts';
@@ -121,6 +121,8 @@ export const SEGMENT: Segment = {
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
 
 /** Whether a vnet header says that the frame is to be cut. */

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { INNER_VLAN, NO_GROUP, type Segment } from './segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from './segment.ts';
 import { SegmentMap } from './segment-map.ts';
 
 function segment(index: number, differs: Partial<Segment> = {}): Segment {
@@ -19,6 +19,8 @@ function segment(index: number, differs: Partial<Segment> = {}): Segment {
     learning: true,
     maxMacs: 10,
     innerVlan: INNER_VLAN.drop,
+    flood: FLOOD.all,
+    stormPps: 0,
     ...differs,
   };
 }

@@ -3,6 +3,9 @@
 /** Frames with an inner 802.1Q tag (RFC 7348 §6.1). */
 export const INNER_VLAN = { drop: 0, strip: 1, pass: 2 } as const;
 
+/** What is flooded: broadcast, multicast and unknown unicast; only the first two; nothing (`flood=`). */
+export const FLOOD = { all: 0, 'no-unknown': 1, none: 2 } as const;
+
 /** The segment floods to no group, or the datagram did not come by one. */
 export const NO_GROUP = -1;
 
@@ -34,6 +37,10 @@ export interface Segment {
   readonly maxMacs: number;
   /** One of INNER_VLAN. */
   readonly innerVlan: number;
+  /** One of FLOOD. */
+  readonly flood: number;
+  /** Frames per second that are flooded in each direction at most; 0: any. */
+  readonly stormPps: number;
 }
 
 /** The control plane's word to the data path; every control plane speaks these. */

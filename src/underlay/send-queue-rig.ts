@@ -4,7 +4,7 @@ import { ReadableCounters } from '../forward/counters-rig.ts';
 import { TX_REASONS } from '../forward/drop-reason.ts';
 import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import { close, setsockopt } from '../sys/libc.ts';
 import { SendArray } from '../sys/mmsg.ts';
 import { Slab } from '../sys/slab.ts';
@@ -36,6 +36,8 @@ export function segment(index: number): Segment {
     learning: true,
     maxMacs: 1,
     innerVlan: INNER_VLAN.drop,
+    flood: FLOOD.all,
+    stormPps: 0,
   };
 }
 

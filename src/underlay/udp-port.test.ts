@@ -6,7 +6,7 @@ import { createFdbMemory } from '../fdb/layout.ts';
 import { Counters } from '../forward/counters.ts';
 import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket, openUnicastSocket } from '../sys/udp-socket.ts';
@@ -149,6 +149,8 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
 
 describe.each([

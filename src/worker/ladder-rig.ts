@@ -5,11 +5,14 @@ import { LOCAL } from '../fdb/remotes.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import { SourceFilter } from '../forward/source-filter.ts';
+import { StormControl } from '../forward/storm-control.ts';
+import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
 import { MemoryTapPort } from '../overlay/memory-tap-port.ts';
 import { TAP_GONE } from '../overlay/tap-port.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import { SegmentMap } from '../segment/segment-map.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
@@ -55,6 +58,8 @@ export const SEGMENT: Segment = {
   learning: true,
   maxMacs: 100,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
 
 /** A dotted address as a big-endian word, signed. */
@@ -101,6 +106,8 @@ class RemovableTapPort extends MemoryTapPort {
 
 export interface RigOptions {
   readonly dropReservedBits?: boolean;
+  /** Whose datagrams are taken; anybody's unless given. */
+  readonly allowedVteps?: readonly IpPrefix[];
   /** Whether received frames are merged; they are not unless given. */
   readonly merging?: OffloadSwitch;
 }
@@ -109,7 +116,7 @@ export type Rig = ReturnType<typeof newRig>;
 
 /** One worker's data plane. */
 export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOptions = {}) {
-  const { dropReservedBits = false, merging } = options;
+  const { dropReservedBits = false, allowedVteps, merging } = options;
   const slab = new Slab(SLAB_BYTES);
   const sums = octetSums(slab);
   const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
@@ -121,6 +128,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   underlay.addSocket(UNICAST_SOCKET, NO_GROUP);
   for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket);
   const headers = newFrameHeaders();
+  const storm = new StormControl(StormControl.createMemory());
   const receivePath = {
     view: slab.view,
     segments: map,
@@ -130,9 +138,13 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     source: { a: 0, b: 0, c: 0, d: 0 },
     isOwnAddress: ({ d }: SourceAddress) => d === OWN,
     dropReservedBits,
+    allowedSources: allowedVteps && new SourceFilter(allowedVteps),
+    storm,
     segment: undefined,
+    isStormControlled: false,
   };
-  const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() };
+  const superFrame = newSuperFrame();
+  const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame, storm, droppedFrames: 1 };
   const heardInGroup: { segment: number; source: number }[] = [];
   const groupWatch = {
     heard: ({ index }: Segment, { d }: SourceAddress) => void heardInGroup.push({ segment: index, source: d }),

@@ -93,7 +93,7 @@ export function forwardFrames(ports: Ports, tap: number, now: number): boolean {
   if (segment === undefined) return true;
   for (let i = 0; i < count; i++) {
     const verdict = send(sendPath, segment, taps.frameAt(i), taps.frameBytes(i), now);
-    if (verdict !== FORWARDED) counters.txDropped(segment.index, verdict);
+    if (verdict !== FORWARDED) counters.txDropped(segment.index, verdict, sendPath.droppedFrames);
   }
   underlay.flush();
   return true;

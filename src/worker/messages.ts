@@ -1,3 +1,4 @@
+import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';
 
 /**
@@ -53,6 +54,10 @@ export interface WorkerSetup {
   /** Destination UDP port. */
   readonly port: number;
   readonly dropReservedBits: boolean;
+  /** The outer sources that are taken; none: any. */
+  readonly allowedVteps: readonly IpPrefix[];
+  /** Storm control's buckets, shared by all workers. */
+  readonly stormMemory: SharedArrayBuffer;
   /** Offloads that the worker may use, until a path refuses them. */
   readonly offload: { readonly [Name in WorkerOffload]: boolean };
 }

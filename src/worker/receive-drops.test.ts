@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS } from '../forward/drop-reason.ts';
+import { STORM_RX } from '../forward/storm-control.ts';
+import type { IpAddress } from '../lib/addresses.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import {
   BROADCAST,
@@ -10,6 +12,7 @@ import {
   frame,
   GROUP_SOCKET,
   type HeaderParts,
+  NOW,
   newRig,
   OTHER_GROUP_SOCKET,
   OTHER_PEER,
@@ -17,6 +20,7 @@ import {
   SEGMENT,
   STATION,
   TAP_MAC,
+  THIRD_PEER,
 } from './ladder-rig.ts';
 
 /** What is wrong with a datagram, its sender or the segment; all but `reason` add to one another. */
@@ -27,6 +31,8 @@ interface Fault {
   readonly segment?: Partial<Segment>;
   readonly where?: { readonly source?: number; readonly socket?: number };
   readonly isPinnedElsewhere?: boolean;
+  /** Storm control has nothing left to give. */
+  readonly isStorm?: boolean;
   /** Octets that are left of the UDP payload. */
   readonly cutTo?: number;
 }
@@ -34,6 +40,7 @@ interface Fault {
 /** In the order of the contract. */
 const FAULTS: readonly Fault[] = [
   { reason: 'short', cutTo: 7 },
+  { reason: 'vtep-not-allowed', where: { source: THIRD_PEER } },
   { reason: 'own-packet', where: { source: OWN } },
   { reason: 'no-i-flag', header: { flags: 0xf7 } },
   { reason: 'reserved-bits', header: { reserved8: 1 } },
@@ -45,17 +52,28 @@ const FAULTS: readonly Fault[] = [
   { reason: 'link-local', inner: { dst: '0180c200000e' } },
   { reason: 'inner-vlan', inner: { tags: '81000005' } },
   { reason: 'static-conflict', isPinnedElsewhere: true },
+  { reason: 'storm', segment: { stormPps: 1 }, isStorm: true },
   { reason: 'tap-down', segment: { tapUp: false } },
 ];
 
-/** Runs one datagram with all these faults through a worker that drops reserved bits. Faults named first win where two exclude each other. */
+/** All senders but THIRD_PEER. */
+const ALLOWED = ['198.18.0.1', '198.18.0.2', '198.18.0.3'].map((address) => ({
+  address: address as IpAddress,
+  bits: 32,
+}));
+
+/** Runs one datagram with all these faults through a worker that drops reserved bits and hears ALLOWED. Faults named first win where two exclude each other. */
 function receiveWith(faults: readonly Fault[]) {
   const merge = <Key extends 'header' | 'inner' | 'segment' | 'where'>(key: Key) =>
     Object.assign({}, ...faults.map((fault) => fault[key]).reverse()) as NonNullable<Fault[Key]>;
-  const worker = newRig([{ ...SEGMENT, ...merge('segment') }], { dropReservedBits: true });
+  const options = { dropReservedBits: true, allowedVteps: ALLOWED };
+  const worker = newRig([{ ...SEGMENT, ...merge('segment') }], options);
   const inner = merge('inner');
   if (faults.some(({ isPinnedElsewhere }) => isPinnedElsewhere)) {
     worker.addStatic(inner?.src ?? STATION, OTHER_PEER);
+  }
+  if (faults.some(({ isStorm }) => isStorm)) {
+    worker.ports.receivePath.storm.take(SEGMENT.index, STORM_RX, 1, 1, NOW);
   }
   const before = worker.fdb.count;
   const whole = datagram(frame(inner), merge('header'));

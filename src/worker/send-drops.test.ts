@@ -1,7 +1,8 @@
 /** Overlay to underlay: what is dropped, for which reason, and which comes first. */
 import { describe, expect, it } from 'vitest';
 import type { TX_REASONS } from '../forward/drop-reason.ts';
-import { NO_GROUP, type Segment } from '../segment/segment.ts';
+import { STORM_TX } from '../forward/storm-control.ts';
+import { FLOOD, NO_GROUP, type Segment } from '../segment/segment.ts';
 import {
   BROADCAST,
   DESTINATION,
@@ -10,6 +11,7 @@ import {
   frame,
   GROUP,
   SEGMENT as LONG_SEGMENT,
+  NOW,
   newRig as newAnyRig,
   PEER,
   STATION,
@@ -26,6 +28,8 @@ interface Fault {
   readonly segment?: Partial<Segment>;
   readonly isSourcePinnedElsewhere?: boolean;
   readonly isDestinationLocal?: boolean;
+  /** Storm control has nothing left to give. */
+  readonly isStorm?: boolean;
   /** Octets that the frame has. */
   readonly cutTo?: number;
 }
@@ -38,6 +42,8 @@ const FAULTS: readonly Fault[] = [
   { reason: 'inner-vlan', inner: { tags: '81000005' } },
   { reason: 'link-local', inner: { dst: '0180c200000e' } },
   { reason: 'local', isDestinationLocal: true },
+  { reason: 'flood-off', segment: { flood: FLOOD.none } },
+  { reason: 'storm', segment: { stormPps: 1 }, isStorm: true },
   { reason: 'no-remote', segment: { group: NO_GROUP, groupAddress: 0 } },
   { reason: 'oversize', inner: { rest: Buffer.alloc(89, 0x88) } },
 ];
@@ -50,6 +56,9 @@ function sendWith(faults: readonly Fault[]) {
     worker.addStatic(inner?.src ?? STATION, PEER);
   }
   if (faults.some(({ isDestinationLocal }) => isDestinationLocal)) worker.addStatic(inner?.dst ?? DESTINATION, 'local');
+  if (faults.some(({ isStorm }) => isStorm)) {
+    worker.ports.sendPath.storm.take(SEGMENT.index, STORM_TX, 1, 1, NOW);
+  }
   const before = worker.fdb.count;
   const whole = frame(inner);
   worker.send(whole.subarray(0, Math.min(whole.length, ...faults.flatMap((fault) => fault.cutTo ?? []))));

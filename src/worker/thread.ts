@@ -1,6 +1,8 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { Counters } from '../forward/counters.ts';
+import { SourceFilter } from '../forward/source-filter.ts';
+import { StormControl } from '../forward/storm-control.ts';
 import { WORKER_WAIT_MS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
@@ -48,6 +50,7 @@ const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
 let ownAddresses: readonly number[] = [];
 
 const headers = newFrameHeaders();
+const storm = new StormControl(setup.stormMemory);
 const source: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
 const receivePath = {
   view: slab.view,
@@ -58,7 +61,10 @@ const receivePath = {
   source,
   isOwnAddress: ({ d }: SourceAddress) => ownAddresses.includes(d),
   dropReservedBits: setup.dropReservedBits,
+  allowedSources: setup.allowedVteps.length === 0 ? undefined : new SourceFilter(setup.allowedVteps),
+  storm,
   segment: undefined,
+  isStormControlled: false,
 };
 const ports = {
   taps,
@@ -67,7 +73,7 @@ const ports = {
   counters,
   groupWatch,
   receivePath,
-  sendPath: { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() },
+  sendPath: { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame(), storm, droppedFrames: 1 },
 };
 
 function run(): void {

@@ -10,8 +10,9 @@ import { beforeAll, expect, test } from 'vitest';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { TX_DROP } from '../../src/forward/drop-reason.ts';
+import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { openTap } from '../../src/sys/tun.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
@@ -41,6 +42,8 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 10,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
 
 describeSystem('the death of a thread', () => {
@@ -63,7 +66,12 @@ describeSystem('the death of a thread', () => {
     const [threads, gone]: [number[], number[]] = [[], []];
     const pool = new compiled.WorkerPool(
       2,
-      { ...setup, offload: { udpGso: true, udpGro: false } },
+      {
+        ...setup,
+        allowedVteps: [],
+        stormMemory: StormControl.createMemory(),
+        offload: { udpGso: true, udpGro: false },
+      },
       {
         firstOwner: 2,
         fdb: new Fdb(fdbMemory, 1),

@@ -12,7 +12,7 @@ import { OffloadSwitch } from '../../src/offload/offload-switch.ts';
 import { KernelTapPort } from '../../src/overlay/kernel-tap-port.ts';
 import { MemoryTapPort } from '../../src/overlay/memory-tap-port.ts';
 import { FRAME_BATCH, FRAME_HEADROOM, TAP_GONE, type TapPort } from '../../src/overlay/tap-port.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { octetSums } from '../../src/sys/simd-sums.ts';
 import { Slab } from '../../src/sys/slab.ts';
@@ -42,6 +42,8 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
 
 /** A port and the world around it. */

@@ -11,8 +11,9 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
+import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/udp-socket.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
@@ -44,6 +45,8 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 10,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
 
 let compiled: typeof import('../../src/worker/worker.ts');
@@ -73,6 +76,8 @@ function start() {
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      allowedVteps: [],
+      stormMemory: StormControl.createMemory(),
       offload: { udpGso: true, udpGro: false },
     },
     {

@@ -12,6 +12,7 @@ import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { Counters } from '../../dist/forward/counters.js';
 import { RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
+import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../../dist/offload/split.js';
 import { KernelTapPort } from '../../dist/overlay/kernel-tap-port.js';
@@ -73,6 +74,7 @@ const shared = { ...segment, floodRemotes: [remote] };
 const receiving = new SegmentMap();
 segments.apply({ kind: 'put', segment: { ...shared, tap: SENDING_TAP } });
 receiving.apply({ kind: 'put', segment: { ...shared, index: segment.index + 1, tap: RECEIVING_TAP } });
+const storm = new StormControl(StormControl.createMemory());
 const receivePath = {
   view: slab.view,
   segments: receiving,
@@ -82,9 +84,13 @@ const receivePath = {
   source: { a: 0, b: 0, c: 0, d: 0 },
   isOwnAddress: ({ d }) => d === 1,
   dropReservedBits: false,
+  allowedSources: undefined,
+  storm,
   segment: undefined,
+  isStormControlled: false,
 };
-const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() };
+const superFrame = newSuperFrame();
+const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame, storm, droppedFrames: 1 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
 const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
 

@@ -7,6 +7,8 @@ import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { Counters } from '../../dist/forward/counters.js';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
+import { SourceFilter } from '../../dist/forward/source-filter.js';
+import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../../dist/offload/split.js';
 import { FrameQueue } from '../../dist/overlay/frame-queue.js';
@@ -17,7 +19,7 @@ import { newFrameHeaders } from '../../dist/wire/ip.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
 
-const { direction, segment, packets, warmUpPackets, buffers, segmentBytes, known, remotes } = JSON.parse(
+const { direction, segment, packets, warmUpPackets, buffers, segmentBytes, known, remotes, allowedVteps } = JSON.parse(
   readFileSync(0, 'utf8'),
 );
 const [SLOT_BYTES, SLOT_HEADROOM, AREA_BYTES, NOW] = [66_048, 40, 262_144, 1_000];
@@ -163,6 +165,7 @@ const ring = new Ring();
 const taps = new CountingTaps(ring);
 const underlay = new CountingUnderlay(ring);
 const headers = newFrameHeaders();
+const storm = new StormControl(StormControl.createMemory());
 const receivePath = {
   view: slab.view,
   segments,
@@ -172,9 +175,13 @@ const receivePath = {
   source: { a: 0, b: 0, c: 0, d: 0 },
   isOwnAddress: ({ d }) => d === 1,
   dropReservedBits: false,
+  allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
+  storm,
   segment: undefined,
+  isStormControlled: false,
 };
-const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame() };
+const superFrame = newSuperFrame();
+const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame, storm, droppedFrames: 1 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
 const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
 const floodRemotes = remotes.map((d) => fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d }));

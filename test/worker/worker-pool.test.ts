@@ -14,6 +14,7 @@ import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
+import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
@@ -63,6 +64,8 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      allowedVteps: [],
+      stormMemory: StormControl.createMemory(),
       offload: { udpGso: true, udpGro: false },
     },
     {

@@ -10,6 +10,7 @@ import type { WorkerSupervisor } from '../../src/daemon/worker-supervisor.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { Counters } from '../../src/forward/counters.ts';
+import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
@@ -50,6 +51,8 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      allowedVteps: [],
+      stormMemory: StormControl.createMemory(),
       offload: { udpGso: true, udpGro: false },
     },
     {

@@ -7,8 +7,10 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { type IpPrefix, parseWrittenPrefix } from '../../src/lib/ip-prefix.ts';
+import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
 import { vxlan } from '../support/frames.ts';
 import { describeSystem } from '../support/lab.ts';
 import { createNamespace, deleteNamespace, ip } from '../support/namespaces.ts';
@@ -39,7 +41,13 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 100,
   innerVlan: INNER_VLAN.drop,
+  flood: FLOOD.all,
+  stormPps: 0,
 };
+
+const ALLOWED = ['10.0.0.0/8', '192.0.2.0/24', 'fd00::/8', '198.18.0.0/15'].map(
+  (text) => parseWrittenPrefix(text) as IpPrefix,
+);
 
 interface Load {
   readonly direction: 'send' | 'receive';
@@ -51,6 +59,9 @@ interface Load {
   /** Whether the destination is known; else frames are flooded to two VTEPs. */
   readonly isKnown?: boolean;
   readonly innerVlan?: number;
+  readonly stormPps?: number;
+  /** Whose datagrams are taken, the sender's among them; else anybody's. */
+  readonly allowedVteps?: readonly IpPrefix[];
 }
 
 const hex = (octets: readonly number[]) => Buffer.from(octets).toString('hex');
@@ -62,7 +73,8 @@ const highFrame = (packet: Packet) => {
   return frame;
 };
 
-function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = true, innerVlan }: Load) {
+function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = true, ...load }: Load) {
+  const { innerVlan = SEGMENT.innerVlan, stormPps = 0, allowedVteps = [] } = load;
   const frames = packets.map(highFrame);
   const sent = frames.map(({ octets, transportAt }, i) => {
     const { version, protocol, checksum } = packets[i] as Packet;
@@ -76,7 +88,8 @@ function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = t
   const received = messages.map((octets) => ({ vnetHeader: '', octets: octets.toString('hex') }));
   return {
     direction,
-    segment: { ...SEGMENT, innerVlan: innerVlan ?? SEGMENT.innerVlan },
+    segment: { ...SEGMENT, innerVlan, stormPps },
+    allowedVteps,
     packets: PACKETS,
     warmUpPackets: gsoBytes > 0 ? WARM_UP.super : WARM_UP.single,
     buffers: direction === 'send' ? sent : received,
@@ -119,6 +132,14 @@ const LOADS: [string, Load][] = [
   ],
   ['sends finished IPv6 frames', { direction: 'send', packets: mixed(32, { version: 6 }) }],
   ['floods frames', { direction: 'send', packets: mixed(32, { protocol: UDP }), isKnown: false }],
+  [
+    'floods frames within their rate',
+    { direction: 'send', packets: mixed(32, { protocol: UDP }), isKnown: false, stormPps: MAX_STORM_PPS },
+  ],
+  [
+    'receives flooded frames within their rate, of VTEPs that are allowed',
+    { direction: 'receive', packets: mixed(32, { protocol: UDP }), stormPps: MAX_STORM_PPS, allowedVteps: ALLOWED },
+  ],
   [
     'sends frames whose tags are taken off',
     { direction: 'send', packets: mixed(32, { tags: [0x81, 0, 0, 5] }), innerVlan: INNER_VLAN.strip },
