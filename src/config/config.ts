@@ -21,6 +21,10 @@ export type InnerVlanMode = (typeof INNER_VLAN_MODES)[number];
 export const FLOOD_MODES = ['all', 'no-unknown', 'none'] as const;
 export type FloodMode = (typeof FLOOD_MODES)[number];
 
+/** When the group is joined: always, or while a local MAC other than the TAP's and its bridge's own is known. */
+export const JOIN_MODES = ['always', 'lazy'] as const;
+export type JoinMode = (typeof JOIN_MODES)[number];
+
 /** An FDB entry that is never aged, evicted or moved. */
 export interface StaticEntry {
   /** Unicast, not zero; once per VNI. */
@@ -53,6 +57,7 @@ export interface VniConfig {
   /** Learned MACs at most, local and remote, 1 to MAX_FDB_ENTRIES. */
   readonly maxMacs: number;
   readonly innerVlan: InnerVlanMode;
+  readonly join: JoinMode;
   readonly flood: FloodMode;
   /** Flooded frames per second in each direction, 1 to MAX_STORM_PPS; undefined: any. */
   readonly stormPps: number | undefined;

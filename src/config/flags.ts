@@ -192,6 +192,13 @@ export const ENTRY_KEYS = [
     meaning: 'Frames with an inner 802.1Q tag (default drop, as RFC 7348 §6.1 says).',
   },
   {
+    name: 'join',
+    value: 'always|lazy',
+    repeatable: false,
+    meaning:
+      "When the group is joined (default always). lazy: while a local MAC is known other than the TAP's and its bridge's own.",
+  },
+  {
     name: 'flood',
     value: 'all|no-unknown|none',
     repeatable: false,

@@ -25,6 +25,7 @@ it('fills in the defaults of the contract', () => {
         learning: true,
         maxMacs: 65_536,
         innerVlan: 'drop',
+        join: 'always',
         flood: 'all',
         stormPps: undefined,
       },

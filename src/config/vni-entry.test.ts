@@ -29,6 +29,7 @@ const PLAIN: VniConfig = {
   learning: true,
   maxMacs: 65_536,
   innerVlan: 'drop',
+  join: 'always',
   flood: 'all',
   stormPps: undefined,
 };
@@ -54,6 +55,8 @@ describe('accepted entries', () => {
     ],
     ['100,learning=off,max-macs=1,inner-vlan=strip', { learning: false, maxMacs: 1, innerVlan: 'strip' }],
     ['100,learning=on,inner-vlan=pass', { innerVlan: 'pass' }],
+    ['100=239.1.1.1,join=lazy', { group: '239.1.1.1', join: 'lazy' }],
+    ['100,join=always,flood=all', {}],
     ['100,flood=no-unknown,storm=1', { flood: 'no-unknown', stormPps: 1 }],
     ['100,flood=none,storm=100000000', { flood: 'none', stormPps: MAX_STORM_PPS }],
   ])('%s', (text, differs) => {
@@ -99,7 +102,7 @@ describe('refusals', () => {
     ...['vlan=5', 'suppress=on', 'constructor=1', '__proto__=1', '=1'].map((item): [string, string] => [
       `100,${item}`,
       `unknown key ${item.split('=')[0] || '""'}: ` +
-        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, flood, storm',
+        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, join, flood, storm',
     ]),
     ['100,tap=a/b', 'tap=a/b is not an interface name: / cannot be in it'],
     ['100,tap=abcdefghijklmnop', 'tap=abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit'],
@@ -130,6 +133,7 @@ describe('refusals', () => {
     ],
     ['100,learning=yes', 'learning=yes is not one of on, off'],
     ['100,inner-vlan=dorp', 'inner-vlan=dorp is not one of drop, strip, pass: did you mean drop?'],
+    ['100,join=never', 'join=never is not one of always, lazy'],
     ['100,flood=no-unkown', 'flood=no-unkown is not one of all, no-unknown, none: did you mean no-unknown?'],
     ['100,flood=none,flood=none', 'flood= is given twice: give it once'],
     ...['0', '-1', '1.5', '1e3', '100000001', 'none'].map((pps): [string, string] => [
@@ -182,6 +186,7 @@ const entries: fc.Arbitrary<VniConfig> = fc
     learning: fc.boolean(),
     maxMacs: fc.oneof(fc.constant(65_536), fc.integer({ min: 1, max: MAX_FDB_ENTRIES })),
     innerVlan: fc.constantFrom('drop', 'strip', 'pass'),
+    join: fc.constantFrom('always', 'lazy'),
     flood: fc.constantFrom('all', 'no-unknown', 'none'),
     stormPps: or(fc.integer({ min: 1, max: MAX_STORM_PPS })),
   })

@@ -11,7 +11,7 @@ import {
   MAX_VNI,
   MIN_MTU_BYTES,
 } from '../lib/limits.ts';
-import { deepFreeze, FLOOD_MODES, INNER_VLAN_MODES, type StaticEntry, type VniConfig } from './config.ts';
+import { deepFreeze, FLOOD_MODES, INNER_VLAN_MODES, JOIN_MODES, type StaticEntry, type VniConfig } from './config.ts';
 import { ENTRY_KEYS, type EntryKeyName } from './flags.ts';
 import { suggestion } from './nearest-name.ts';
 import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './scalars.ts';
@@ -48,6 +48,7 @@ export function parseVniEntry(text: string, { object, maxMacs }: VniEntryContext
     learning: single(keys, 'learning', parseOnOff) ?? true,
     maxMacs: single(keys, 'max-macs', (max) => parseWholeNumber(max, { min: 1, max: MAX_FDB_ENTRIES })) ?? maxMacs,
     innerVlan: single(keys, 'inner-vlan', (mode) => parseChoice(mode, INNER_VLAN_MODES)) ?? 'drop',
+    join: single(keys, 'join', (mode) => parseChoice(mode, JOIN_MODES)) ?? 'always',
     flood: single(keys, 'flood', (mode) => parseChoice(mode, FLOOD_MODES)) ?? 'all',
     stormPps: single(keys, 'storm', (pps) => parseWholeNumber(pps, { min: 1, max: MAX_STORM_PPS })),
   });
@@ -66,6 +67,7 @@ export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryCont
   if (!config.learning) items.push('learning=off');
   if (config.maxMacs !== maxMacs) items.push(`max-macs=${config.maxMacs}`);
   if (config.innerVlan !== 'drop') items.push(`inner-vlan=${config.innerVlan}`);
+  if (config.join !== 'always') items.push(`join=${config.join}`);
   if (config.flood !== 'all') items.push(`flood=${config.flood}`);
   if (config.stormPps !== undefined) items.push(`storm=${config.stormPps}`);
   return items.join(',');

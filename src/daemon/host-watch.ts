@@ -1,3 +1,4 @@
+import type { IpAddress } from '../lib/addresses.ts';
 import type { Logger } from '../observe/log.ts';
 import { changeLink, findLink, hostAddresses, type LinkEvent, linkEvents, listLinks } from '../sys/links.ts';
 import { EVENT_GROUPS, type NetlinkSocket, watchNetlink } from '../sys/netlink-socket.ts';
@@ -24,6 +25,7 @@ export interface HeldOnHost {
 export class HostWatch {
   readonly #held: HeldOnHost;
   readonly #endings: (() => void)[] = [];
+  #linkChanges = 0;
 
   constructor(held: HeldOnHost) {
     this.#held = held;
@@ -32,6 +34,7 @@ export class HostWatch {
   start(): void {
     this.#endings.push(
       watchNetlink(EVENT_GROUPS.link | EVENT_GROUPS.ipv4Address, (messages) => {
+        this.#linkChanges++;
         // Without messages some were lost: look at everything.
         if (messages.length === 0) this.#lookAtAllLinks();
         for (const event of linkEvents(messages)) this.#onLink(event);
@@ -47,6 +50,23 @@ export class HostWatch {
 
   stop(): void {
     for (const end of this.#endings.splice(0)) end();
+  }
+
+  /** A number that changes whenever the host's links may have. */
+  get linkChanges(): number {
+    return this.#linkChanges;
+  }
+
+  /** A VNI with `join=lazy` wants its group joined from now on, or no more. */
+  needGroup(vni: Vni, group: IpAddress, isNeeded: boolean): void {
+    const { underlay } = vni;
+    vni.needsGroup = isNeeded;
+    if (isNeeded) {
+      underlay.membership.need(group);
+      this.#openGroups(underlay.retry());
+    } else {
+      this.#closeGroups(underlay, underlay.membership.release(group));
+    }
   }
 
   /** A worker found a TAP gone; the others may have, and the kernel tells too. */

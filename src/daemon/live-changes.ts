@@ -212,9 +212,9 @@ export class LiveChanges {
     await Promise.all(orders);
   }
 
-  async #leaveGroup({ config, group, underlay }: Vni): Promise<void> {
+  async #leaveGroup({ config, group, needsGroup, underlay }: Vni): Promise<void> {
     const { workers } = this.#vtep;
-    const fd = config.group === undefined ? undefined : underlay.membership.leave(config.group);
+    const fd = config.group === undefined ? undefined : underlay.membership.leave(config.group, needsGroup);
     if (fd === undefined) return;
     // Its worker lets the socket go before it is closed: its number could be another's at once.
     await workers.orderOne(groupWorker(group, workers.size), { kind: 'remove-socket', fd });

@@ -41,18 +41,19 @@ export function setUpVni(ground: VniGround, { config, index, underlay }: VniPlac
   refuseUnderlayAsBridge(netlink, config, underlay);
   const mtuBytes = tapMtu(config, underlay);
   const floodRemotes: number[] = [];
+  const needsGroup = config.group !== undefined && config.join === 'always';
   let group = NO_GROUP;
   try {
     for (const address of config.remotes) {
       if (!ground.isOwnAddress(address)) floodRemotes.push(retainRemote(fdb, address, config));
     }
     addStatics(ground, { config, index, underlay });
-    if (config.group !== undefined) group = underlay.membership.join(config.group).number;
+    if (config.group !== undefined) group = underlay.membership.join(config.group, needsGroup).number;
     const tap = setUpTap(netlink, { vni: config, local: underlay.local, mtuBytes, linkGroup, options: tapOptions });
-    return { config, index, underlay, group, floodRemotes, remotesInGroup: new Set(), tap, link: tap.link };
+    return { config, index, underlay, group, needsGroup, floodRemotes, remotesInGroup: new Set(), tap, link: tap.link };
   } catch (error) {
     if (group !== NO_GROUP && config.group !== undefined) {
-      const fd = underlay.membership.leave(config.group);
+      const fd = underlay.membership.leave(config.group, needsGroup);
       // No worker reads it yet.
       if (fd !== undefined) underlay.membership.close(fd);
     }

@@ -1,7 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
 import { type IpAddress, ipBytes, macWords, parseMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import type { Tap } from './tap.ts';
 import type { Underlay } from './underlay.ts';
@@ -19,6 +19,8 @@ export interface Vni {
   readonly underlay: Underlay;
   /** Number of its group, or NO_GROUP. */
   readonly group: number;
+  /** Whether `join=` asks for that group now. */
+  needsGroup: boolean;
   /** Ids of its flood list, own addresses left out. */
   floodRemotes: readonly number[];
   /** Remotes of the flood list that were heard in the group too, and so get each flood twice. */
@@ -80,11 +82,11 @@ export function tapMtu(config: VniConfig, underlay: Underlay): number {
  *
  * @param bridge name of the bridge that the TAP is a port of now
  */
-export function vniStatus({ config, underlay, group, link }: Vni, bridge: string | undefined): string {
+export function vniStatus({ config, underlay, needsGroup, link }: Vni, bridge: string | undefined): string {
   if (!link) return `${config.tap} is gone`;
   if (!link.up) return `${config.tap} is down`;
   if (config.bridge !== undefined && config.bridge !== bridge) return `${config.tap} is not in ${config.bridge}`;
   if (underlay.status !== 'ok') return underlay.status;
-  if (group !== NO_GROUP && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
+  if (needsGroup && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
   return 'ok';
 }

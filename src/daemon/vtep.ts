@@ -13,6 +13,7 @@ import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { FdbSweep } from './fdb-sweep.ts';
 import { HostWatch } from './host-watch.ts';
+import { LazyJoin } from './lazy-join.ts';
 import { LiveChanges } from './live-changes.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
@@ -47,6 +48,7 @@ export class Vtep {
   readonly #sweep: FdbSweep;
   /** Rows of FDB and counters. */
   readonly #indexes = new NumberPool();
+  readonly #lazyJoin: LazyJoin;
   #socketNumber = 0;
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
@@ -91,6 +93,8 @@ export class Vtep {
       open: (vni, underlay) => this.#addVni(vni, underlay),
       freeIndex: (index) => this.#indexes.give(index),
     });
+    this.#host = new HostWatch({ netlink: this.#netlink, log, underlays, vnis, workers: this.#workers });
+    this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host, links: () => this.links() });
   }
 
   /**
@@ -115,6 +119,7 @@ export class Vtep {
         });
       }
       vtep.#sweep.start();
+      void vtep.#lazyJoin.run();
       return vtep;
     } catch (error) {
       await vtep.stop();
@@ -125,6 +130,7 @@ export class Vtep {
   /** Leaves the groups and removes the TAPs that vtepd made. */
   async stop(): Promise<void> {
     this.#sweep.stop();
+    this.#lazyJoin.stop();
     this.#host.stop();
     await this.#workers.stop();
     await this.changes.close();

@@ -46,7 +46,8 @@ async function newState(workers: number): Promise<(worker: number) => Order[]> {
   const vnis = config.vnis.map((vni, index): Vni => {
     const fds = [1_000, 1_001, 1_002].map((fd) => fd + 10 * index) as [number, ...number[]];
     const tap = { fds, gso: true, mergesUdp: true, isOwn: true, link };
-    return { config: vni, index, underlay, group: NO_GROUP, ...lists(), tap, link: index ? undefined : link };
+    const flooding = { group: NO_GROUP, needsGroup: false, ...lists() };
+    return { config: vni, index, underlay, ...flooding, tap, link: index ? undefined : link };
   });
   return (worker) => workerState(worker, workers, { underlays: [underlay], vnis });
 }

@@ -244,6 +244,7 @@ class Comparison {
       moves: perSegment([]).map((_, i) => fdb.movesOf(i)),
       learned: counts(SEGMENT.learned),
       statics: counts(SEGMENT.statics),
+      locals: perSegment([]).map((_, i) => fdb.localsOf(i)),
       evictions: counts(SEGMENT.evictions),
     }).toEqual({
       all: model.length,
@@ -251,6 +252,7 @@ class Comparison {
       moves: this.#moves,
       learned: perSegment(model.filter(({ isStatic }) => !isStatic)),
       statics: perSegment(model.filter(({ isStatic }) => isStatic)),
+      locals: perSegment(model.filter(({ vtep }) => vtep === 0)),
       evictions: this.#evictions,
     });
     expect(this.#answers()).toEqual(this.#expectedAnswers());

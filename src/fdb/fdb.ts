@@ -1,3 +1,4 @@
+import type { MacWords } from '../lib/addresses.ts';
 import { Fairness } from './fairness.ts';
 import { HEADER, mapFdb, SEGMENT } from './layout.ts';
 import { SharedLock } from './lock.ts';
@@ -127,6 +128,7 @@ export class Fdb {
       const made = this.#table.insert({ segment, high, low, remote, kind: STATIC, now });
       if (made === NO_ENTRY) return LEARNED.full;
       this.remotes.retain(remote);
+      this.#countLocal(segment, remote, 1);
       this.#count(segment, SEGMENT.total, 1);
       this.#count(segment, SEGMENT.statics, 1);
       return LEARNED.added;
@@ -206,6 +208,32 @@ export class Fdb {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.total);
   }
 
+  /** Local entries of a segment, likewise. */
+  localsOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.locals);
+  }
+
+  /** Local entries of a segment, likewise, those of the `stations` left out. */
+  localsBeside(segment: number, stations: readonly MacWords[]): number {
+    return this.#locked(() => {
+      const own = stations.filter(({ high, low }) => {
+        const entry = this.#table.find(segment, high, low);
+        return entry !== NO_ENTRY && this.#table.remoteOf(entry) === LOCAL;
+      });
+      return this.localsOf(segment) - own.length;
+    });
+  }
+
+  /** A number that changes whenever a MAC of any segment becomes local or is so no more. */
+  get localChanges(): number {
+    return Atomics.load(this.#header, HEADER.localChanges);
+  }
+
+  /** Resolves once `localChanges` is not `seen`, or after `patienceMs`. */
+  async localChange(seen: number, patienceMs: number): Promise<void> {
+    await Atomics.waitAsync(this.#header, HEADER.localChanges, seen, patienceMs).value;
+  }
+
   /** Entries of all segments, likewise. */
   get count(): number {
     return this.#table.count;
@@ -232,8 +260,10 @@ export class Fdb {
         this.#segments[at + SEGMENT.learned] = 0;
         this.#segments[at + SEGMENT.total] = 0;
         this.#segments[at + SEGMENT.statics] = 0;
+        this.#segments[at + SEGMENT.locals] = 0;
       }
       for (let entry = 0; entry < this.#table.end; entry++) this.#countAgain(entry);
+      this.#tellLocalChange();
     } finally {
       this.#lock.release();
     }
@@ -246,6 +276,7 @@ export class Fdb {
     const segment = this.#table.segmentOf(entry);
     const remote = this.#table.remoteOf(entry);
     this.remotes.retain(remote);
+    this.#countLocal(segment, remote, 1);
     this.#count(segment, SEGMENT.total, 1);
     if (kind === STATIC) {
       this.#count(segment, SEGMENT.statics, 1);
@@ -278,6 +309,7 @@ export class Fdb {
     }
     this.remotes.retain(remote);
     this.#fairness.add(entry, segment, remote);
+    this.#countLocal(segment, remote, 1);
     this.#count(segment, SEGMENT.total, 1);
     this.#count(segment, SEGMENT.learned, 1);
     return LEARNED.added;
@@ -298,6 +330,10 @@ export class Fdb {
     this.#table.update(entry, { remote, kind: DYNAMIC, moves: isNew ? 0 : this.#table.movesOf(entry) + 1, now });
     this.remotes.retain(remote);
     this.#fairness.add(entry, segment, remote);
+    if (from !== remote) {
+      this.#countLocal(segment, from, -1);
+      this.#countLocal(segment, remote, 1);
+    }
     if (isNew) return LEARNED.added;
     this.#count(segment, SEGMENT.moves, 1);
     return LEARNED.moved;
@@ -322,6 +358,7 @@ export class Fdb {
     }
     this.#table.remove(entry);
     this.remotes.release(remote, now);
+    this.#countLocal(segment, remote, -1);
     this.#count(segment, SEGMENT.total, -1);
   }
 
@@ -360,6 +397,18 @@ export class Fdb {
 
   #learnedIn(segment: number): number {
     return this.#segments[segment * SEGMENT.words + SEGMENT.learned] as number;
+  }
+
+  /** Counts an entry if it is a local one. */
+  #countLocal(segment: number, remote: number, step: number): void {
+    if (remote !== LOCAL) return;
+    this.#count(segment, SEGMENT.locals, step);
+    this.#tellLocalChange();
+  }
+
+  #tellLocalChange(): void {
+    Atomics.add(this.#header, HEADER.localChanges, 1);
+    Atomics.notify(this.#header, HEADER.localChanges);
   }
 
   #count(segment: number, word: number, step: number): void {

@@ -26,6 +26,8 @@ export const HEADER = {
   remotesUsed: 11,
   /** One past the highest segment that ever had an entry. */
   segmentsUsed: 12,
+  /** Counts up whenever a MAC becomes local or is so no more, in whatever segment. */
+  localChanges: 13,
   words: 16,
 } as const;
 
@@ -60,7 +62,9 @@ export const SEGMENT = {
   moves: 4,
   evictions: 5,
   statics: 6,
-  words: 7,
+  /** Entries that say `local`. */
+  locals: 7,
+  words: 8,
 } as const;
 
 /** Words of one remote: IPv6 or IPv4-mapped address, how many entries and flood lists name it, since when none does; flood lists alone. */

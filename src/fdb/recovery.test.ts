@@ -89,6 +89,7 @@ function expectConsistent(table: Table): void {
     entries.length - statics,
     statics,
   ]);
+  expect(fdb.localsOf(0)).toBe(entries.filter(({ remote }) => remote === LOCAL).length);
   for (const { low, remote } of entries) expect(fdb.lookup(0, HIGH, low, NOW)).toBe(remote);
   for (let i = 0; i < 100 * ENTRY.words; i += ENTRY.words) {
     expect((cells.entries[i + ENTRY.version] as number) & 1).toBe(0);

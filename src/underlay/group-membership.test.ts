@@ -168,6 +168,68 @@ describe('a device that goes and comes back (T20)', () => {
   });
 });
 
+describe('a group that is joined by need', () => {
+  it('has a number from the first user on, and a socket from the first need on', () => {
+    const { sockets, membership } = newMembership();
+    expect(membership.join(ONE, false)).toEqual({ number: 100, opened: undefined });
+    expect([sockets.opened, membership.joined, membership.isJoined(ONE)]).toEqual([[], [], false]);
+    membership.need(ONE);
+    expect(membership.resume(ETH0)).toEqual({ joined: [{ group: ONE, number: 100, fd: 50 }], errors: [] });
+    expect(membership.release(ONE)).toEqual([{ group: ONE, number: 100, fd: 50 }]);
+    expect([membership.joined, membership.isJoined(ONE), sockets.closed]).toEqual([[], false, []]);
+    membership.close(50);
+    membership.need(ONE);
+    expect(membership.resume(ETH0).joined).toEqual([{ group: ONE, number: 100, fd: 51 }]);
+  });
+
+  it('is shared: who needs it keeps it, and so its number', () => {
+    const { membership } = newMembership();
+    membership.join(ONE, false);
+    expect(membership.join(ONE)).toEqual({ number: 100, opened: 50 });
+    membership.need(ONE);
+    expect(membership.resume(ETH0).joined).toEqual([]);
+    expect(membership.release(ONE)).toEqual([]);
+    expect(membership.isJoined(ONE)).toBe(true);
+    expect(membership.leave(ONE)).toBe(50);
+    expect(membership.isJoined(ONE)).toBe(false);
+    expect(membership.join(ONE)).toEqual({ number: 100, opened: 51 });
+    expect([membership.leave(ONE, false), membership.isJoined(ONE)]).toEqual([undefined, true]);
+    expect(membership.leave(ONE)).toBe(51);
+    expect(membership.join(ONE).number).toBe(101);
+  });
+
+  it('comes back with its device only while it is needed', () => {
+    const { membership } = newMembership();
+    membership.join(ONE, false);
+    membership.join(TWO, false);
+    membership.need(TWO);
+    membership.resume(ETH0);
+    expect(membership.suspend().map(({ group }) => group)).toEqual([TWO]);
+    membership.need(ONE);
+    expect(membership.release(TWO)).toEqual([]);
+    expect(membership.resume(ETH0_ANEW).joined.map(({ group }) => group)).toEqual([ONE]);
+  });
+
+  it('is tried again after the kernel refused it', () => {
+    const { sockets, membership } = newMembership();
+    membership.join(ONE, false);
+    sockets.refused.add(ONE);
+    membership.need(ONE);
+    expect(membership.resume(ETH0).errors).toHaveLength(1);
+    expect(membership.release(ONE)).toEqual([]);
+    sockets.refused.clear();
+    expect(membership.resume(ETH0)).toEqual({ joined: [], errors: [] });
+    membership.need(ONE);
+    expect(membership.resume(ETH0).joined).toHaveLength(1);
+  });
+
+  it('takes a need of a group that nobody has as nothing', () => {
+    const { membership } = newMembership();
+    membership.need(ONE);
+    expect([membership.release(ONE), membership.resume(ETH0).joined]).toEqual([[], []]);
+  });
+});
+
 describe('the datagrams that the kernel lost', () => {
   it('are those of all sockets, of closed ones too', () => {
     const { sockets, membership } = newMembership();

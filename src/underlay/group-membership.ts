@@ -44,14 +44,22 @@ export interface MembershipOptions {
   readonly nextNumber: () => number;
 }
 
+/** `users` have the group as theirs, `needs` of them want it joined now. */
+interface Member {
+  readonly number: number;
+  fd: number | undefined;
+  users: number;
+  needs: number;
+}
+
 /**
- * The groups joined on one device, one socket each, counted: two VNIs may share a group, and the last one to leave closes the socket,
- * which makes the kernel send the IGMP leave. A socket is closed by `close` alone, so that a worker can let it go first.
+ * The groups of one device, one socket each while joined, counted: two VNIs may share a group, and the last one that needs it closes the
+ * socket, which makes the kernel send the IGMP leave. A socket is closed by `close` alone, so that a worker can let it go first.
  */
 export class GroupMembership {
   readonly #sockets: GroupSockets;
   readonly #port: number;
-  readonly #members = new Map<IpAddress, { number: number; fd: number | undefined; users: number }>();
+  readonly #members = new Map<IpAddress, Member>();
   readonly #nextNumber: () => number;
   /** Sockets not yet closed, those that a worker is still to let go included. */
   readonly #open = new Set<number>();
@@ -71,27 +79,48 @@ export class GroupMembership {
   /**
    * Joins, or counts one user more.
    *
+   * @param isNeeded whether this user wants it joined now; if not, `need` says so later
    * @returns the group's number, and the new socket if one was opened: not for a group that is joined already or a device that is gone
    * @throws VtepError if the kernel refuses; nothing has changed then
    */
-  join(group: IpAddress): { number: number; opened: number | undefined } {
-    const member = this.#members.get(group);
-    if (member) {
-      member.users++;
-      return { number: member.number, opened: undefined };
-    }
-    const opened = this.#device && this.#openSocket(group, this.#device);
-    const number = this.#nextNumber();
-    this.#members.set(group, { number, fd: opened, users: 1 });
-    return { number, opened };
+  join(group: IpAddress, isNeeded = true): { number: number; opened: number | undefined } {
+    const known = this.#members.get(group);
+    const isFirst = isNeeded && (known === undefined || known.needs === 0);
+    const opened = isFirst && this.#device ? this.#openSocket(group, this.#device) : undefined;
+    const member = known ?? { number: this.#nextNumber(), fd: undefined, users: 0, needs: 0 };
+    this.#members.set(group, member);
+    member.users++;
+    if (isNeeded) member.needs++;
+    if (isFirst) member.fd = opened;
+    return { number: member.number, opened };
   }
 
-  /** One user less. The socket to close, if it was the last. */
-  leave(group: IpAddress): number | undefined {
+  /**
+   * One user less. The socket to close, if nobody else needs it.
+   *
+   * @param wasNeeded whether this user wanted it joined
+   */
+  leave(group: IpAddress, wasNeeded = true): number | undefined {
     const member = this.#members.get(group);
-    if (!member || --member.users > 0) return undefined;
-    this.#members.delete(group);
-    return member.fd;
+    if (!member) return undefined;
+    const [left] = wasNeeded ? this.release(group) : [];
+    if (--member.users === 0) this.#members.delete(group);
+    return left?.fd;
+  }
+
+  /** A user that has the group wants it joined from now on; `resume` joins it. */
+  need(group: IpAddress): void {
+    const member = this.#members.get(group);
+    if (member) member.needs++;
+  }
+
+  /** Undoes `need`: the user keeps the group's number. The membership whose socket is to be closed, if nobody else needs it. */
+  release(group: IpAddress): Membership[] {
+    const member = this.#members.get(group);
+    if (!member || --member.needs > 0 || member.fd === undefined) return [];
+    const left = { group, number: member.number, fd: member.fd };
+    member.fd = undefined;
+    return [left];
   }
 
   /** The device is gone and every membership with it: nothing comes back by itself, not even when its name does. What was joined: its sockets are to be closed. */
@@ -103,7 +132,7 @@ export class GroupMembership {
   }
 
   /**
-   * The device is there again, or another of its name: joins all groups that are not joined. Numbers stay.
+   * The device is there again, or another of its name: joins all groups that are needed and not joined. Numbers stay.
    *
    * @returns what was joined, and the errors of what could not be; call it again for those
    */
@@ -112,7 +141,7 @@ export class GroupMembership {
     const joined: Membership[] = [];
     const errors: Error[] = [];
     for (const [group, member] of this.#members) {
-      if (member.fd !== undefined) continue;
+      if (member.fd !== undefined || member.needs === 0) continue;
       try {
         member.fd = this.#openSocket(group, device);
         joined.push({ group, number: member.number, fd: member.fd });

@@ -1,0 +1,98 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Fdb } from '../fdb/fdb.ts';
+import { LockTimeout } from '../fdb/lock.ts';
+import { type MacWords, macWords, parseMac } from '../lib/addresses.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Link } from '../sys/links.ts';
+import type { HostWatch } from './host-watch.ts';
+import type { Vni } from './vni.ts';
+
+/** MACs of a segment that are the host's own at most: the TAP's and its bridge's. */
+const MAX_OWN_MACS = 2;
+
+/** Between two looks: whoever makes up MACs by the thousand keeps nobody busy, and a socket that was left is closed by then. */
+const LOOK_GAP_MS = 100;
+
+/** How long a look may wait for a change of the host's links, which wakes nobody. */
+const PATIENCE_MS = 1_000;
+
+export interface LazyJoinOptions {
+  readonly fdb: Fdb;
+  readonly log: Logger;
+  readonly vnis: readonly Vni[];
+  readonly host: Pick<HostWatch, 'linkChanges' | 'needGroup'>;
+  readonly links: () => Link[];
+}
+
+/**
+ * `join=lazy` (RFC 7348 §4.2, "as needed"): a VNI's group is joined while somebody lives behind its TAP, that is, while the FDB has a local
+ * MAC other than the TAP's own and that of the bridge it is a port of. The FDB counts local MACs and wakes this thread when one comes or
+ * goes.
+ */
+export class LazyJoin {
+  readonly #options: LazyJoinOptions;
+  #isStopped = false;
+
+  constructor(options: LazyJoinOptions) {
+    this.#options = options;
+  }
+
+  /** Looks now, and whenever something has changed, until it is stopped. */
+  async run(): Promise<void> {
+    const { fdb, host } = this.#options;
+    while (!this.#isStopped) {
+      const [locals, links] = [fdb.localChanges, host.linkChanges];
+      const isDone = this.#look();
+      await setTimeout(LOOK_GAP_MS, undefined, { ref: false });
+      while (!this.#isStopped && isDone && fdb.localChanges === locals && host.linkChanges === links) {
+        await fdb.localChange(locals, PATIENCE_MS);
+      }
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Whether everything could be looked at. */
+  #look(): boolean {
+    const { vnis, host, log } = this.#options;
+    let links: Link[] | undefined;
+    const listLinks = () => {
+      links ??= this.#options.links();
+      return links;
+    };
+    try {
+      for (const vni of vnis) {
+        const { group } = vni.config;
+        if (vni.config.join !== 'lazy' || group === undefined) continue;
+        const isNeeded = this.#hasStations(vni, listLinks);
+        if (isNeeded === vni.needsGroup) continue;
+        host.needGroup(vni, group, isNeeded);
+        log.debug({ event: isNeeded ? 'group-needed' : 'group-not-needed', vni: vni.config.vni, group });
+      }
+      return true;
+    } catch (error) {
+      // The owner died with the lock; its end is the next thing the event loop tells, and frees it.
+      if (!(error instanceof LockTimeout)) throw error;
+      log.warn({ event: 'fdb-locked', err: error });
+      return false;
+    }
+  }
+
+  #hasStations({ index, tap }: Vni, listLinks: () => Link[]): boolean {
+    const { fdb } = this.#options;
+    const locals = fdb.localsOf(index);
+    if (locals === 0 || locals > MAX_OWN_MACS) return locals !== 0;
+    const links = listLinks();
+    const link = links.find((each) => each.index === tap.link.index);
+    const bridge = link && links.find((each) => each.index === link.master);
+    return fdb.localsBeside(index, ownMacs([link ?? tap.link, bridge])) > 0;
+  }
+}
+
+/** Distinct. */
+function ownMacs(links: readonly (Link | undefined)[]): MacWords[] {
+  const macs = new Set(links.map((link) => link && parseMac(link.mac)));
+  return [...macs].flatMap((mac) => (mac === undefined ? [] : macWords(mac)));
+}
