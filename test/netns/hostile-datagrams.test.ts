@@ -115,7 +115,7 @@ describeSystem('hostile datagrams', () => {
       );
     });
 
-    test('datagrams of every length from 0 to 21', async () => {
+    test('T12: datagrams of every length from 0 to 21', async () => {
       const whole = vxlan({ vni: 100, inner: good });
       const datagrams = Array.from({ length: 22 }, (_, length) => ({ bytes: whole.subarray(0, length) }));
       await expectDropped(vtep(), datagrams, { rx: { short: 8, 'short-inner': 14 } });
@@ -123,19 +123,19 @@ describeSystem('hostile datagrams', () => {
       await expectDropped(vtep(), toGroup, { rx: { short: 8, 'short-inner': 14 } });
     });
 
-    test('no I flag', async () => {
+    test('T10: no I flag', async () => {
       const datagrams = [0x00, 0xf7, 0x80].map((flags) => ({ bytes: vxlan({ vni: 100, flags, inner: good }) }));
       await expectDropped(vtep(), datagrams, { rx: { 'no-i-flag': 3 } });
     });
 
-    test('an unknown VNI', async () => {
+    test('T14: an unknown VNI', async () => {
       const datagrams = [0, 99, 101, 16777215].map((vni) => ({ bytes: vxlan({ vni, inner: good }) }));
       await expectDropped(vtep(), [...datagrams, ...datagrams.map((d) => ({ ...d, to: GROUP_100 }))], {
         rx: { 'unknown-vni': 8 },
       });
     });
 
-    test('a VNI on the group of another', async () => {
+    test('T18: a VNI on the group of another', async () => {
       const bytes = vxlan({ vni: 200, inner: good });
       await expectDropped(
         vtep(),
@@ -147,7 +147,7 @@ describeSystem('hostile datagrams', () => {
       );
     });
 
-    test('a source MAC that is a group, broadcast or zero', async () => {
+    test('T13: a source MAC that is a group, broadcast or zero', async () => {
       const sources = ['01:00:5e:00:00:01', '33:33:00:00:00:01', BROADCAST, '00:00:00:00:00:00'];
       const datagrams = sources.map((src) => ({
         bytes: vxlan({ vni: 100, inner: probe({ dst: BROADCAST, src, text: 'poison' }) }),
@@ -216,7 +216,7 @@ describeSystem('hostile datagrams', () => {
       await expectDrops(vtep(), before, {});
     });
 
-    test('reserved bits are ignored: each of the 39 alone is delivered', async () => {
+    test('T11: reserved bits are ignored: each of the 39 alone is delivered', async () => {
       const tap = one.packetSocket('vxlan100');
       const sender = two.udpSocket({ address: two.address });
       const before = await vtep().drops();
@@ -321,7 +321,7 @@ describeSystem('hostile datagrams', () => {
   describe('--reserved-bits drop', () => {
     const vtep = useVtep('--reserved-bits', 'drop');
 
-    test('each of the 39 reserved bits alone is dropped', async () => {
+    test('T11: each of the 39 reserved bits alone is dropped', async () => {
       const inner = probe({ dst: BROADCAST, src: SOURCE, text: 'reserved' });
       const datagrams = reservedBits().map((header) => ({ bytes: vxlan({ vni: 100, ...header, inner }) }));
       await expectDropped(vtep(), datagrams, { rx: { 'reserved-bits': 39 } });
