@@ -204,7 +204,7 @@ export class LiveChanges {
     const membership = underlay.membership.joined.find(({ number }) => number === group);
     // Of a group that another VNI has joined, the worker has the socket already.
     const isShared = this.#vtep.vnis.some(
-      (other) => other !== vni && other.underlay === underlay && other.group === group,
+      (other) => other !== vni && other.needsGroup && other.underlay === underlay && other.group === group,
     );
     if (membership && !isShared) {
       orders.push(workers.orderOne(groupWorker(group, workers.size), addGroupSocket(membership)));
