@@ -35,6 +35,12 @@ export function macLow(view: DataView, at: number): number {
   return view.getUint16(at + 4);
 }
 
+/** Writes the MAC whose first four octets and last two are given. */
+export function writeMac(view: DataView, at: number, high: number, low: number): void {
+  view.setUint32(at, high);
+  view.setUint16(at + 4, low);
+}
+
 /** Broadcast or multicast destination. */
 export function isGroupDestination(view: DataView, at: number): boolean {
   return (view.getUint8(at) & 1) !== 0;

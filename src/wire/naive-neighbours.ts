@@ -1,0 +1,107 @@
+/** ARP and neighbour discovery built octet by octet, clear rather than fast: the oracle of their tests, which shares no code with what it checks. */
+
+export const REQUEST = 1;
+export const REPLY = 2;
+export const SOLICITATION = 135;
+export const ADVERTISEMENT = 136;
+export const [ROUTER, SOLICITED, OVERRIDE] = [0x80, 0x40, 0x20] as const;
+
+export const octetsOfHex = (text: string) => [...Buffer.from(text.replaceAll(/[: ]/g, ''), 'hex')];
+export const octetsOfIpv4 = (text: string) => text.split('.').map(Number);
+
+/** RFC 1071 octet by octet, the carry brought round after each; complemented. */
+export function naiveChecksum(octets: readonly number[]): number[] {
+  let sum = 0;
+  for (const [i, octet] of octets.entries()) {
+    sum += i % 2 === 0 ? octet * 256 : octet;
+    if (sum > 0xffff) sum -= 0xffff;
+  }
+  return [(0xffff - sum) >> 8, (0xffff - sum) & 0xff];
+}
+
+export interface ArpParts {
+  readonly dst?: string;
+  readonly src?: string;
+  readonly operation?: number;
+  /** `src` unless given. */
+  readonly senderMac?: string;
+  readonly senderIp?: string;
+  readonly targetMac?: string;
+  readonly targetIp?: string;
+  /** Hardware type, protocol type, lengths. */
+  readonly kind?: string;
+  /** Octets between the MACs and the type. */
+  readonly tags?: string;
+}
+
+export const HERE = '02 00 00 00 00 01';
+export const THERE = '02 00 00 00 00 02';
+export const BROADCAST = 'ff ff ff ff ff ff';
+export const HERE_IP = '192.0.2.1';
+export const THERE_IP = '192.0.2.2';
+
+/** A request from HERE for THERE unless said otherwise. */
+export function naiveArp(parts: ArpParts = {}): number[] {
+  const { dst = BROADCAST, src = HERE, operation = REQUEST, senderMac = src, senderIp = HERE_IP } = parts;
+  const { targetMac = '00 00 00 00 00 00', targetIp = THERE_IP, kind = '0001 0800 06 04', tags = '' } = parts;
+  return [
+    ...octetsOfHex(`${dst} ${src} ${tags} 0806 ${kind}`),
+    operation >> 8,
+    operation & 0xff,
+    ...octetsOfHex(senderMac),
+    ...octetsOfIpv4(senderIp),
+    ...octetsOfHex(targetMac),
+    ...octetsOfIpv4(targetIp),
+  ];
+}
+
+export const HERE_IP6 = '20010db8 00000000 00000000 00000001';
+export const THERE_IP6 = '20010db8 00000000 00000000 00000002';
+export const UNSPECIFIED = '00000000 00000000 00000000 00000000';
+/** The solicited-node group of THERE_IP6 (RFC 4291 §2.7.1), and the MAC that it has (RFC 2464 §7). */
+export const SOLICITED_NODE = 'ff020000 00000000 00000001 ff000002';
+export const SOLICITED_NODE_MAC = '33 33 ff 00 00 02';
+
+export interface NdParts {
+  readonly dst?: string;
+  readonly src?: string;
+  readonly type?: number;
+  readonly code?: number;
+  readonly sender?: string;
+  readonly receiver?: string;
+  readonly target?: string;
+  readonly flags?: number;
+  readonly hopLimit?: number;
+  readonly nextHeader?: number;
+  /** A source option for a solicitation, a target option for an advertisement, with `src` in it, unless given. */
+  readonly options?: string;
+  /** What the checksum is off by. */
+  readonly checksumError?: number;
+  readonly padding?: number;
+  readonly tags?: string;
+}
+
+/** A solicitation from HERE for THERE unless said otherwise. */
+export function naiveNd(parts: NdParts = {}): number[] {
+  const { dst = SOLICITED_NODE_MAC, src = HERE, type = SOLICITATION, code = 0, sender = HERE_IP6 } = parts;
+  const { receiver = SOLICITED_NODE, target = THERE_IP6, flags = 0, hopLimit = 255, nextHeader = 58 } = parts;
+  const {
+    options = `${type === SOLICITATION ? '01' : '02'} 01 ${src}`,
+    checksumError = 0,
+    padding = 0,
+    tags = '',
+  } = parts;
+  const message = [type, code, 0, 0, flags, 0, 0, 0, ...octetsOfHex(target), ...octetsOfHex(options)];
+  const length = [message.length >> 8, message.length & 0xff];
+  const addresses = [...octetsOfHex(sender), ...octetsOfHex(receiver)];
+  const checksum = naiveChecksum([...addresses, 0, 0, ...length, 0, 0, 0, 58, ...message]);
+  message.splice(2, 2, (checksum[0] as number) ^ checksumError, checksum[1] as number);
+  const network = [0x60, 0, 0, 0, ...length, nextHeader, hopLimit, ...addresses];
+  return [...octetsOfHex(`${dst} ${src} ${tags} 86dd`), ...network, ...message, ...Array(padding).fill(0x77)];
+}
+
+/** An advertisement by THERE to everybody unless said otherwise. */
+export function naiveAdvertisement(parts: NdParts = {}): number[] {
+  const all = { dst: '33 33 00 00 00 01', receiver: 'ff020000 00000000 00000000 00000001' };
+  return naiveNd({ ...all, src: THERE, type: ADVERTISEMENT, sender: THERE_IP6, flags: OVERRIDE, ...parts });
+}
