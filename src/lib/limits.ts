@@ -20,6 +20,24 @@ export const MAX_STORM_PPS = 100_000_000;
 
 /** `--allow-vtep` prefixes: each datagram's source is looked for among them. A further one is refused. */
 export const MAX_ALLOWED_PREFIXES = 4_096;
+/**
+ * IP addresses whose MACs are known for ARP and ND suppression, all VNIs together; each stands in one of 4 places. When those are taken, the one
+ * heard longest ago goes, and who asks for it is flooded again.
+ */
+export const MAX_NEIGHBOURS = 65_536;
+
+/** Nobody is answered for a neighbour that was not heard in ARP or ND so long: he may be gone. Hosts ask again about as often. */
+export const NEIGHBOUR_FRESH_SECONDS = 60;
+
+/** VTEPs that a worker knows to be behind a smaller MTU; a power of two. A further one takes the place of another, which costs that one frame. */
+export const MAX_PATH_LIMITS = 1_024;
+
+/** After this long the kernel is asked again whether a path has a smaller MTU. It keeps what ICMP said for ten minutes (ip_rt_mtu_expires). */
+export const PATH_LIMIT_SECONDS = 60;
+
+/** ICMP and ICMPv6 answers to frames that are too large, per segment and worker. Beyond that, frames are dropped without an answer. */
+export const TOO_BIG_ANSWERS_PER_SECOND = 10;
+export const TOO_BIG_ANSWERS_BURST = 10;
 
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;

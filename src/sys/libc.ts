@@ -103,6 +103,11 @@ export const writev = libc.func('long writev(int fd, uintptr_t iovecs, int count
   iovecs: Address,
   count: number,
 ) => number;
+export const recvmsg = libc.func('long recvmsg(int fd, uintptr_t message, int flags)') as (
+  fd: number,
+  message: Address,
+  flags: number,
+) => number;
 export const recvmmsg = libc.func(
   'int recvmmsg(int fd, uintptr_t messages, uint count, int flags, uintptr_t timeout)',
 ) as (fd: number, messages: Address, count: number, flags: number, timeout: Address) => number;

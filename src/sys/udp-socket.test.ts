@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { drainErrorQueue } from './error-queue.ts';
 import { close, errno, getsockname, getsockopt, recv, sendmmsg } from './libc.ts';
 import { findLink } from './links.ts';
 import { SendArray } from './mmsg.ts';
@@ -9,7 +10,6 @@ import { NetlinkSocket } from './netlink-socket.ts';
 import { Slab } from './slab.ts';
 import { check, ERRNO, SysError } from './sys-error.ts';
 import {
-  drainErrorQueue,
   droppedByKernel,
   joinGroup,
   mergeReceived,

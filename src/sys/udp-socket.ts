@@ -1,6 +1,6 @@
 import { type IpAddress, ipBytes } from '../lib/addresses.ts';
 import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
-import { addressOf, bind, close, errno, getsockopt, recv, setsockopt, socket } from './libc.ts';
+import { addressOf, bind, close, errno, getsockopt, setsockopt, socket } from './libc.ts';
 import { check, SysError } from './sys-error.ts';
 
 /** UDP sockets over IPv4 with the options a VTEP needs and node:dgram does not offer. All are non-blocking and close on exec. */
@@ -42,9 +42,6 @@ const IP_PMTUDISC_INTERFACE = 4;
 
 /** The two low bits of the TOS octet (RFC 3168 §5). */
 const ECN_MASK = 0x03;
-
-const MSG_DONTWAIT = 0x40;
-const MSG_ERRQUEUE = 0x2000;
 
 /** A socket that only receives VXLAN sent to `local`, bound without SO_REUSEPORT: a second vtepd must fail, not steal flows. */
 export function openUnicastSocket(local: IpAddress, port: number): number {
@@ -141,19 +138,6 @@ export function setMulticastInterface(fd: number, deviceIndex: number): void {
   const request = Buffer.alloc(12);
   request.writeInt32LE(deviceIndex, 8);
   check(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, request, request.length), `interface ${deviceIndex}`);
-}
-
-const errorDatagram = Buffer.alloc(1);
-
-/**
- * Takes the ICMP errors off a send socket; each would otherwise fail one send to anybody. Bounded, since more may keep coming.
- *
- * @returns whether there were any
- */
-export function drainErrorQueue(fd: number): boolean {
-  let drained = 0;
-  while (drained < 64 && recv(fd, errorDatagram, 1, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0) drained++;
-  return drained > 0;
 }
 
 /** Datagrams the kernel dropped at this socket because its buffer was full, since it was opened. */

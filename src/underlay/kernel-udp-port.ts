@@ -1,5 +1,6 @@
 import type { RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
+import { PathLimits } from '../forward/path-limits.ts';
 import { MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
@@ -22,6 +23,8 @@ const IPV4_WORD = 3;
 
 /** The kernel's UDP sockets: receives by recvmmsg, sends by one sendmmsg per source port and batch. */
 export class KernelUdpPort implements UdpPort {
+  /** What the kernel refused to send whereto. */
+  readonly pathLimits: PathLimits;
   readonly #slab: Slab;
   readonly #remotes: RemoteTable;
   readonly #counters: Counters;
@@ -43,6 +46,7 @@ export class KernelUdpPort implements UdpPort {
   constructor(slab: Slab, remotes: RemoteTable, counters: Counters, port: number, segmentation: OffloadSwitch) {
     this.#slab = slab;
     this.#remotes = remotes;
+    this.pathLimits = new PathLimits(remotes);
     this.#counters = counters;
     this.#port = port;
     this.#segmentation = segmentation;
@@ -67,7 +71,13 @@ export class KernelUdpPort implements UdpPort {
 
   /** The send sockets of an underlay, one for each source port. */
   addPool(underlay: number, fds: readonly number[]): void {
-    const shared = { counters: this.#counters, segmentation: this.#segmentation, singles: this.#singles };
+    const { pathLimits } = this;
+    const shared = {
+      counters: this.#counters,
+      segmentation: this.#segmentation,
+      singles: this.#singles,
+      onPathMtu: pathLimits.learn.bind(pathLimits),
+    };
     this.#pools[underlay] = fds.map((fd) => new SendQueue(this.#slab, fd, this.#port, shared));
   }
 

@@ -97,7 +97,10 @@ export function newQueue(port: number, { isOn = true } = {}) {
   const refusals: number[] = [];
   const segmentation = new OffloadSwitch(isOn, (error) => refusals.push(error));
   const singles = new SendArray(slab, QUEUE_MESSAGES, port);
-  const queue = new SendQueue(slab, fd, port, { counters, segmentation, singles });
+  /** The paths that the kernel said were too narrow: last word of the address, and MTU. */
+  const pathMtus: [address: number, mtuBytes: number][] = [];
+  const onPathMtu = (_a: number, _b: number, _c: number, d: number, mtuBytes: number) => pathMtus.push([d, mtuBytes]);
+  const queue = new SendQueue(slab, fd, port, { counters, segmentation, singles, onPathMtu });
   const push = (text: string, destination: string, of = segment(0)) => {
     const at = slab.allocate(text.length);
     slab.bytes.set(Buffer.from(text, 'latin1'), at);
@@ -119,5 +122,5 @@ export function newQueue(port: number, { isOn = true } = {}) {
   };
   const drops = (index = 0) =>
     Object.fromEntries([...counters.drops(index).tx].flatMap((count, i) => (count ? [[TX_REASONS[i], count]] : [])));
-  return { queue, counters, push, pushLength, pushRun, drops, refuseRuns, segmentation, refusals };
+  return { queue, counters, push, pushLength, pushRun, drops, refuseRuns, segmentation, refusals, pathMtus };
 }

@@ -76,6 +76,19 @@ describe('a datagram that cannot be sent', () => {
     expect(counters.packets()).toBe(3);
   });
 
+  it('tells the MTU that the kernel found, for its destination alone, and again each time', () => {
+    const { queue, push, pushLength, pathMtus } = newQueue(9);
+    push('header--fits', SILENT);
+    queue.flush();
+    expect(pathMtus).toEqual([]);
+    for (let round = 1; round <= 2; round++) {
+      pushLength(TOO_LONG, '127.4.0.2');
+      queue.flush();
+      // Tried in its batch, by itself, and once more by itself; loopback's MTU, as far as a packet has a length.
+      expect(pathMtus).toEqual(Array(3 * round).fill([0x7f04_0002, 65_535]));
+    }
+  });
+
   it('to nowhere counts as send-error, and the ones around it go out', async () => {
     const receiver = await Receiver.open('127.4.0.2');
     const { queue, push, drops } = newQueue(receiver.port);

@@ -3,11 +3,11 @@ import { TX_DROP } from '../forward/drop-reason.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import type { Segment } from '../segment/segment.ts';
+import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
 import { errno, sendmmsg } from '../sys/libc.ts';
 import { SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
 import { ERRNO } from '../sys/sys-error.ts';
-import { drainErrorQueue } from '../sys/udp-socket.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** Messages that one source port holds before it must be flushed: all that one read of a TAP can bring. */
@@ -26,6 +26,7 @@ export class SendQueue {
   readonly #messages: SendArray;
   /** One datagram each, for what the kernel did not take as a run. Shared by all queues of a worker. */
   readonly #singles: SendArray;
+  readonly #onPathMtu: PathMtuListener;
   /** Of each buffer: where and how long. */
   readonly #bufferAt = new Int32Array(QUEUE_MESSAGES);
   readonly #bufferBytes = new Int32Array(QUEUE_MESSAGES);
@@ -46,13 +47,19 @@ export class SendQueue {
     slab: Slab,
     fd: number,
     port: number,
-    { counters, segmentation, singles }: { counters: Counters; segmentation: OffloadSwitch; singles: SendArray },
+    {
+      counters,
+      segmentation,
+      singles,
+      onPathMtu,
+    }: { counters: Counters; segmentation: OffloadSwitch; singles: SendArray; onPathMtu: PathMtuListener },
   ) {
     this.#fd = fd;
     this.#counters = counters;
     this.#segmentation = segmentation;
     this.#messages = new SendArray(slab, QUEUE_MESSAGES, port);
     this.#singles = singles;
+    this.#onPathMtu = onPathMtu;
   }
 
   get isEmpty(): boolean {
@@ -149,10 +156,12 @@ export class SendQueue {
       // The error may be an ICMP answer to an earlier datagram, to whomever that was: take it off and send this one again. Another
       // worker that shares the socket may have taken it off already.
       if (!isRetry) {
-        drainErrorQueue(this.#fd);
+        drainErrorQueue(this.#fd, this.#onPathMtu);
         isRetry = true;
         continue;
       }
+      // The kernel has put the MTU of the path there, which must not be read when it is no longer true.
+      if (reason === ERRNO.EMSGSIZE) drainErrorQueue(this.#fd, this.#onPathMtu);
       this.#counters.txDropped(segment, dropReason(reason));
       dropped++;
       next++;
