@@ -5,6 +5,8 @@
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
 import { FORWARDED } from '../dist/forward/drop-reason.js';
+import { NeighbourTable } from '../dist/forward/neighbours.js';
+import { PathLimits } from '../dist/forward/path-limits.js';
 import { receive } from '../dist/forward/receive.js';
 import { send } from '../dist/forward/send.js';
 import { StormControl } from '../dist/forward/storm-control.js';
@@ -25,6 +27,7 @@ import {
   writePlainHeader,
 } from '../dist/wire/vnet-hdr.js';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../dist/wire/vxlan.js';
+import { newAnswers } from '../dist/worker/answers.js';
 import { setIpv4Source } from '../dist/worker/loop.js';
 import { perOperation } from './micro-timing.mjs';
 
@@ -50,6 +53,7 @@ const SEGMENT = {
   tapMacHigh: 0xfe00_0000,
   tapMacLow: 9,
   maxFrameBytes: 1_464,
+  suppress: false,
   learning: true,
   maxMacs: 65_536,
   innerVlan: INNER_VLAN.drop,
@@ -215,11 +219,14 @@ function newWorker(octets, { source, destination }) {
   segments.apply({ kind: 'put', segment: SEGMENT });
   const storm = new StormControl(StormControl.createMemory());
   const [sink, headers, view] = [new CountingSink(areaAt), newFrameHeaders(), slab.view];
+  const neighboursMemory = NeighbourTable.createMemory(1);
+  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps: sink });
   const receivePath = {
     view,
     segments,
     fdb,
     taps: sink,
+    suppression,
     headers,
     source: { a: 0, b: 0, c: 0, d: 0 },
     isOwnAddress: ({ d }) => d === PEER - 1,
@@ -235,8 +242,19 @@ function newWorker(octets, { source, destination }) {
     const [high, low] = [Number.parseInt(mac.slice(0, 8), 16), Number.parseInt(mac.slice(8), 16)];
     fdb.learn(SEGMENT.index, high, low, sourceOf(PEER), SEGMENT.maxMacs, NOW);
   };
-  const [sums, superFrame] = [octetSums(slab), newSuperFrame()];
-  const sendPath = { view, fdb, underlay: sink, sums, headers, superFrame, storm, droppedFrames: 1 };
+  const sendPath = {
+    view,
+    fdb,
+    underlay: sink,
+    sums: octetSums(slab),
+    suppression,
+    pathLimits: new PathLimits(fdb.remotes),
+    tooBig,
+    headers,
+    superFrame: newSuperFrame(),
+    storm,
+    droppedFrames: 1,
+  };
   return { slab, at, areaAt, fdb, sink, hear, receivePath, sendPath };
 }
 

@@ -61,6 +61,8 @@ export interface VniConfig {
   readonly flood: FloodMode;
   /** Flooded frames per second in each direction, 1 to MAX_STORM_PPS; undefined: any. */
   readonly stormPps: number | undefined;
+  /** Whether questions for known remote neighbours (ARP, ND) are answered here instead of flooded. */
+  readonly suppress: boolean;
 }
 
 /** Everything that `vtepd` was asked for. */

@@ -210,6 +210,12 @@ export const ENTRY_KEYS = [
     repeatable: false,
     meaning: 'Flooded frames per second at most, each direction by itself, burst one second (default any).',
   },
+  {
+    name: 'suppress',
+    value: 'on|off',
+    repeatable: false,
+    meaning: 'Answer ARP and ND questions for known remote neighbours instead of flooding them (default off).',
+  },
 ] as const satisfies readonly EntryKey[];
 
 export type EntryKeyName = (typeof ENTRY_KEYS)[number]['name'];

@@ -28,6 +28,7 @@ it('fills in the defaults of the contract', () => {
         join: 'always',
         flood: 'all',
         stormPps: undefined,
+        suppress: false,
       },
     ],
     dev: undefined,

@@ -51,6 +51,7 @@ export function parseVniEntry(text: string, { object, maxMacs }: VniEntryContext
     join: single(keys, 'join', (mode) => parseChoice(mode, JOIN_MODES)) ?? 'always',
     flood: single(keys, 'flood', (mode) => parseChoice(mode, FLOOD_MODES)) ?? 'all',
     stormPps: single(keys, 'storm', (pps) => parseWholeNumber(pps, { min: 1, max: MAX_STORM_PPS })),
+    suppress: single(keys, 'suppress', parseOnOff) ?? false,
   });
 }
 
@@ -70,6 +71,7 @@ export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryCont
   if (config.join !== 'always') items.push(`join=${config.join}`);
   if (config.flood !== 'all') items.push(`flood=${config.flood}`);
   if (config.stormPps !== undefined) items.push(`storm=${config.stormPps}`);
+  if (config.suppress) items.push('suppress=on');
   return items.join(',');
 }
 

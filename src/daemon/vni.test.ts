@@ -158,6 +158,7 @@ describe('what the data path is told', () => {
       tapMacLow: 0x0405,
       // 1500 less outer IPv4, UDP and VXLAN: the inner Ethernet header is the frame's own.
       maxFrameBytes: 1_464,
+      suppress: false,
       learning: true,
       maxMacs: 77,
       innerVlan: INNER_VLAN.drop,
@@ -183,6 +184,10 @@ describe('what the data path is told', () => {
     ['none', FLOOD.none],
   ])('says flood=%s by its number, and storm= in frames per second', async (name, flood) => {
     expect(toSegment(await newVni(`100,flood=${name},storm=250`))).toMatchObject({ flood, stormPps: 250 });
+  });
+
+  it('says whether neighbours are answered for', async () => {
+    expect(toSegment(await newVni('100,suppress=on'))).toMatchObject({ suppress: true });
   });
 
   it('has the TAP down when it is down or gone, then with what was last known of it', async () => {

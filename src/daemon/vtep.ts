@@ -4,6 +4,7 @@ import type { Status } from '../control/schemas.ts';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import type { Counters } from '../forward/counters.ts';
+import { NeighbourTable } from '../forward/neighbours.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
@@ -64,6 +65,7 @@ export class Vtep {
     const { workers, port, reservedBits, allowedVteps } = config;
     const setup = {
       fdbMemory,
+      neighboursMemory: NeighbourTable.createMemory(randomInt(2 ** 31)),
       epochMs,
       port,
       dropReservedBits: reservedBits === 'drop',

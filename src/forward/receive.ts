@@ -17,16 +17,18 @@ import {
 import type { FrameHeaders } from '../wire/ip.ts';
 import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
 import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
+import type { AnswerSink } from './answer-sink.ts';
 import { FORWARDED, RX_DROP } from './drop-reason.ts';
 import type { SourceFilter } from './source-filter.ts';
 import { STORM_RX, type StormControl } from './storm-control.ts';
+import type { Suppression } from './suppression.ts';
 
 /** From the start of a datagram to the inner frame's type, and beyond it. */
 const TYPE_AT = VXLAN_HEADER_BYTES + ETHERNET_HEADER_BYTES - 2;
 const REPEATED_BYTES = TYPE_AT + 2;
 
 /** Takes frames for the overlay: the TAPs, or their in-memory twin. */
-export interface FrameSink {
+export interface FrameSink extends AnswerSink {
   /**
    * Queues one frame for the segment's TAP. The buffer stays the queue's until it is flushed; what was delivered and what was lost is
    * counted there.
@@ -45,6 +47,7 @@ export interface ReceivePath {
   readonly segments: SegmentMap;
   readonly fdb: Fdb;
   readonly taps: FrameSink;
+  readonly suppression: Suppression;
   /** Scratch, to look into trains of datagrams with. */
   readonly headers: FrameHeaders;
   /** Where the datagram came from, set by the caller. */
@@ -123,6 +126,7 @@ export function receive(
   if (segment.learning && fdb.learn(index, high, low, source, maxMacs, now) === LEARNED.conflict) {
     return RX_DROP['static-conflict'];
   }
+  if (segment.suppress) path.suppression.hear(segment, frameAt, frameBytes, now);
   path.taps.deliver(segment, frameAt, frameBytes, segmentBytes);
   return FORWARDED;
 }
@@ -141,16 +145,18 @@ function isFlooded({ view, fdb }: ReceivePath, segment: Segment, at: number, gro
 
 /**
  * Whether a datagram would take the way of the one before it, which the kernel gave in the same message and which was forwarded: VXLAN
- * header, MACs and type are the same, and the ladder asks for nothing more unless there are tags or storm control counts each frame.
- * Spares a train most of the ladder.
+ * header, MACs and type are the same, and the ladder asks for nothing more unless there are tags, storm control counts each frame, or
+ * announcements are to be heard: a station that takes over many addresses announces them in one train. Spares a train most of the ladder.
  */
 export function repeats(path: ReceivePath, at: number, length: number, previousAt: number): boolean {
   const { view, segment } = path;
   if (path.isStormControlled) return false;
   if (segment === undefined || segment.innerVlan === INNER_VLAN.strip || length < REPEATED_BYTES) return false;
+  if (segment.suppress && isGroupDestination(view, at + VXLAN_HEADER_BYTES)) return false;
   for (let offset = 0; offset < TYPE_AT; offset += 4) {
     if (view.getInt32(at + offset) !== view.getInt32(previousAt + offset)) return false;
   }
   const type = view.getUint16(at + TYPE_AT);
-  return type === view.getUint16(previousAt + TYPE_AT) && type !== ETHERTYPE.vlan && type !== ETHERTYPE.serviceVlan;
+  if (type === ETHERTYPE.vlan || type === ETHERTYPE.serviceVlan || type === ETHERTYPE.arp) return false;
+  return type === view.getUint16(previousAt + TYPE_AT);
 }

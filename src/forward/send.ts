@@ -19,7 +19,13 @@ import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
+import type { PathLimits } from './path-limits.ts';
 import { STORM_TX, type StormControl } from './storm-control.ts';
+import type { Suppression } from './suppression.ts';
+import type { TooBigAnswers } from './too-big.ts';
+
+/** No datagram holds a longer frame: loopback's MTU is larger than that. */
+const MAX_FRAME_BYTES = MAX_UDP_PAYLOAD_BYTES - VXLAN_HEADER_BYTES;
 
 /** Takes datagrams for the underlay: the UDP port, or its in-memory twin. */
 export interface DatagramSink {
@@ -47,6 +53,9 @@ export interface SendPath {
   readonly fdb: Fdb;
   readonly underlay: DatagramSink;
   readonly sums: OctetSums;
+  readonly suppression: Suppression;
+  readonly pathLimits: PathLimits;
+  readonly tooBig: TooBigAnswers;
   readonly headers: FrameHeaders;
   readonly superFrame: SuperFrame;
   readonly storm: StormControl;
@@ -87,6 +96,9 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isLinkLocalDestination(view, frameAt)) return TX_DROP['link-local'];
 
   const isGroup = isGroupDestination(view, frameAt);
+  if (isGroup && segment.suppress && path.suppression.answers(segment, frameAt, frameBytes, now)) {
+    return TX_DROP.suppressed;
+  }
   const remote = isGroup ? UNKNOWN : fdb.lookup(index, macHigh(view, frameAt), macLow(view, frameAt), now);
   if (remote === LOCAL) return TX_DROP.local;
   const isFlooded = remote === UNKNOWN;
@@ -106,13 +118,16 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isFlooded && !hasFloodList) return TX_DROP['no-remote'];
   if (!isWhole) return TX_DROP.oversize;
   const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
-  if (datagramBytes - VXLAN_HEADER_BYTES > segment.maxFrameBytes) return TX_DROP.oversize;
-  // Loopback's MTU is larger than what a datagram can be.
-  if (datagramBytes > MAX_UDP_PAYLOAD_BYTES) return TX_DROP.oversize;
+  const maxFrameBytes = longestFrame(path, segment, remote, now);
+  if (datagramBytes - VXLAN_HEADER_BYTES > maxFrameBytes) {
+    path.tooBig.answer(segment, frameAt, headers, maxFrameBytes, now);
+    return TX_DROP.oversize;
+  }
   if (segment.learning) {
     const learned = fdb.learn(index, sourceHigh, sourceLow, LOCAL_SOURCE, segment.maxMacs, now);
     if (learned === LEARNED.conflict) return TX_DROP['static-conflict'];
   }
+  if (segment.suppress) path.suppression.hear(segment, frameAt, frameBytes, now);
 
   const flow = flowHash(view, frameAt, headers);
   const datagramAt = frameAt - VXLAN_HEADER_BYTES;
@@ -120,6 +135,12 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow);
   else sendTo(path.underlay, segment, remote, datagramAt, datagramBytes, datagramBytes, flow);
   return FORWARDED;
+}
+
+/** What fits the underlay, and the path to a VTEP as far as it is known. Of a flood, the kernel refuses the copies that do not fit. */
+function longestFrame({ pathLimits }: SendPath, segment: Segment, remote: number, now: number): number {
+  const limit = Math.min(segment.maxFrameBytes, MAX_FRAME_BYTES);
+  return remote === UNKNOWN || pathLimits.isEmpty ? limit : Math.min(limit, pathLimits.frameBytes(remote, now));
 }
 
 /** Cuts a super-frame, as many segments at a time as one message holds. */

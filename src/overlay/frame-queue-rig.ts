@@ -118,6 +118,7 @@ export const SEGMENT: Segment = {
   tapMacHigh: 0,
   tapMacLow: 0,
   maxFrameBytes: 1_464,
+  suppress: false,
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,

@@ -9,7 +9,7 @@ import type { Slab } from '../sys/slab.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { IP_PROTOCOL, locateHeaders, newFrameHeaders } from '../wire/ip.ts';
 import type { OctetSums } from '../wire/octet-sums.ts';
-import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+import { VNET_HDR_BYTES, writePlainHeader } from '../wire/vnet-hdr.ts';
 
 /** Flows that are merged at the same time. When a further one comes, all runs are written. */
 const OPEN_RUNS = 16;
@@ -87,6 +87,12 @@ export class FrameQueue implements FrameSink {
     } else {
       this.#count(index, length, 1, this.#writeFrame(tap, vnetAt, at, length));
     }
+  }
+
+  answer({ tap }: Segment, at: number, length: number): void {
+    const vnetAt = this.#vnetAt + OPEN_RUNS * VNET_STRIDE_BYTES;
+    writePlainHeader(this.#view, vnetAt);
+    this.#writeFrame(tap, vnetAt, at, length);
   }
 
   flush(): void {

@@ -56,6 +56,10 @@ export class MemoryTapPort implements TapPort, FrameWriter {
     this.#queue.deliver(segment, at, length, segmentBytes);
   }
 
+  answer(segment: Segment, at: number, length: number): void {
+    this.#queue.answer(segment, at, length);
+  }
+
   flush(): void {
     this.#queue.flush();
   }

@@ -16,6 +16,7 @@ function segment(index: number, differs: Partial<Segment> = {}): Segment {
     tapMacHigh: 0,
     tapMacLow: 0,
     maxFrameBytes: 1_464,
+    suppress: false,
     learning: true,
     maxMacs: 10,
     innerVlan: INNER_VLAN.drop,

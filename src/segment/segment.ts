@@ -33,6 +33,8 @@ export interface Segment {
   readonly tapMacLow: number;
   /** The longest Ethernet frame, without FCS, that fits the underlay's MTU once encapsulated. */
   readonly maxFrameBytes: number;
+  /** Whether ARP requests and neighbour solicitations for known remote neighbours are answered instead of flooded. */
+  readonly suppress: boolean;
   readonly learning: boolean;
   readonly maxMacs: number;
   /** One of INNER_VLAN. */

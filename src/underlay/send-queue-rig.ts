@@ -33,6 +33,7 @@ export function segment(index: number): Segment {
     tapMacHigh: 0,
     tapMacLow: 0,
     maxFrameBytes: 70_000,
+    suppress: false,
     learning: true,
     maxMacs: 1,
     innerVlan: INNER_VLAN.drop,

@@ -5,6 +5,8 @@ import { LOCAL } from '../fdb/remotes.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import { NeighbourTable } from '../forward/neighbours.ts';
+import { PathLimits } from '../forward/path-limits.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
@@ -18,6 +20,7 @@ import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
+import { newAnswers } from './answers.ts';
 import { forwardDatagrams, forwardFrames, setIpv4Source } from './loop.ts';
 
 /** Room for both ports' batches. */
@@ -55,6 +58,7 @@ export const SEGMENT: Segment = {
   tapMacHigh: 0xfe00_0000,
   tapMacLow: 9,
   maxFrameBytes: 1_464,
+  suppress: false,
   learning: true,
   maxMacs: 100,
   innerVlan: INNER_VLAN.drop,
@@ -129,11 +133,14 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket);
   const headers = newFrameHeaders();
   const storm = new StormControl(StormControl.createMemory());
+  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: NeighbourTable.createMemory(1), taps });
+  const pathLimits = new PathLimits(fdb.remotes);
   const receivePath = {
     view: slab.view,
     segments: map,
     fdb,
     taps,
+    suppression,
     headers,
     source: { a: 0, b: 0, c: 0, d: 0 },
     isOwnAddress: ({ d }: SourceAddress) => d === OWN,
@@ -144,7 +151,19 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     isStormControlled: false,
   };
   const superFrame = newSuperFrame();
-  const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame, storm, droppedFrames: 1 };
+  const sendPath = {
+    view: slab.view,
+    fdb,
+    underlay,
+    sums,
+    suppression,
+    pathLimits,
+    tooBig,
+    headers,
+    superFrame,
+    storm,
+    droppedFrames: 1,
+  };
   const heardInGroup: { segment: number; source: number }[] = [];
   const groupWatch = {
     heard: ({ index }: Segment, { d }: SourceAddress) => void heardInGroup.push({ segment: index, source: d }),
@@ -168,6 +187,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     counters,
     /** What the watch over groups was asked about. */
     heardInGroup,
+    pathLimits,
     receive,
     /** A frame comes out of a TAP. Whether the TAP is still there. */
     send(inner: Uint8Array, { tap = SEGMENT.tap, now = NOW, vnetHeader = new Uint8Array(10) } = {}): boolean {

@@ -45,6 +45,8 @@ export interface WorkerSetup {
   readonly owner: number;
   readonly fdbMemory: SharedArrayBuffer;
   readonly countersMemory: SharedArrayBuffer;
+  /** Who was heard in ARP and neighbour discovery, by whichever worker. */
+  readonly neighboursMemory: SharedArrayBuffer;
   /** One cell, not zero once the worker is to stop. */
   readonly stopMemory: SharedArrayBuffer;
   /** Eventfd that says: read your orders, or stop. */

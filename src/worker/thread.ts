@@ -13,6 +13,7 @@ import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
+import { newAnswers } from './answers.ts';
 import { createClock } from './clock.ts';
 import { GroupWatch } from './group-watch.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
@@ -47,6 +48,7 @@ const wakeScratch = slab.address(slab.allocate(8));
 const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
   report({ kind: 'remote-in-group', segment, remote }),
 );
+const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps });
 let ownAddresses: readonly number[] = [];
 
 const headers = newFrameHeaders();
@@ -57,6 +59,7 @@ const receivePath = {
   segments,
   fdb,
   taps,
+  suppression,
   headers,
   source,
   isOwnAddress: ({ d }: SourceAddress) => ownAddresses.includes(d),
@@ -73,7 +76,19 @@ const ports = {
   counters,
   groupWatch,
   receivePath,
-  sendPath: { view: slab.view, fdb, underlay, sums, headers, superFrame: newSuperFrame(), storm, droppedFrames: 1 },
+  sendPath: {
+    view: slab.view,
+    fdb,
+    underlay,
+    sums,
+    suppression,
+    pathLimits: underlay.pathLimits,
+    tooBig,
+    headers,
+    superFrame: newSuperFrame(),
+    storm,
+    droppedFrames: 1,
+  },
 };
 
 function run(): void {

@@ -10,6 +10,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { TX_DROP } from '../../src/forward/drop-reason.ts';
+import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
@@ -39,6 +40,7 @@ const SEGMENT: Segment = {
   tapMacHigh: 0,
   tapMacLow: 0,
   maxFrameBytes: 1_464,
+  suppress: false,
   learning: true,
   maxMacs: 10,
   innerVlan: INNER_VLAN.drop,
@@ -62,7 +64,8 @@ describeSystem('the death of a thread', () => {
       for (const fd of tap.fds) close(fd);
     });
     const fdbMemory = createFdbMemory(1, 300);
-    const setup = { fdbMemory, epochMs: monotonicMs(), port: 4_789, dropReservedBits: false };
+    const neighboursMemory = NeighbourTable.createMemory(1);
+    const setup = { fdbMemory, neighboursMemory, epochMs: monotonicMs(), port: 4_789, dropReservedBits: false };
     const [threads, gone]: [number[], number[]] = [[], []];
     const pool = new compiled.WorkerPool(
       2,

@@ -39,6 +39,7 @@ const SEGMENT: Segment = {
   tapMacHigh: 0,
   tapMacLow: 0,
   maxFrameBytes: 1_514,
+  suppress: false,
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,
@@ -233,6 +234,23 @@ describeSystem.each<[string, () => World]>([
     expect(await world.delivered(frames.length)).toEqual(frames);
     const bytes = frames.reduce((sum, { length }) => sum + length, 0);
     expect(world.counters.passed).toEqual([{ segment: SEGMENT.index, bytes, packets: frames.length }]);
+  });
+
+  test('writes an answer at once, past what is queued, and does not count it', async () => {
+    const world = newWorld();
+    const { slab, port, counters } = world;
+    const [queued, answer] = [nth({ version: 4, protocol: TCP }, 0), nth({ version: 4, protocol: UDP }, 1)];
+    const at = slab.allocate(4_096);
+    slab.bytes.set(queued, at + 8);
+    port.deliver(SEGMENT, at + 8, queued.length, 0);
+    slab.bytes.set(answer, at + 2_048);
+    port.answer(SEGMENT, at + 2_048, answer.length);
+    // The buffer is the caller's again.
+    slab.bytes.fill(0xa5, at + 2_048, at + 4_096);
+    expect(await world.delivered(1)).toEqual([answer]);
+    port.flush();
+    expect(await world.delivered(2)).toEqual([answer, queued]);
+    expect(counters.passed).toEqual([{ segment: SEGMENT.index, bytes: queued.length, packets: 1 }]);
   });
 
   test('delivers flows that came mixed', async () => {

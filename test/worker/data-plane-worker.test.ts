@@ -11,6 +11,7 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
+import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
@@ -42,6 +43,7 @@ const SEGMENT: Segment = {
   tapMacHigh: 0,
   tapMacLow: 0,
   maxFrameBytes: 1_464,
+  suppress: false,
   learning: true,
   maxMacs: 10,
   innerVlan: INNER_VLAN.drop,
@@ -73,6 +75,7 @@ function start() {
       owner: 2,
       fdbMemory: createFdbMemory(1, 300),
       countersMemory,
+      neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,

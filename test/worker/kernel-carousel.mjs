@@ -12,6 +12,7 @@ import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { Counters } from '../../dist/forward/counters.js';
 import { RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
+import { NeighbourTable } from '../../dist/forward/neighbours.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../../dist/offload/split.js';
@@ -25,6 +26,7 @@ import { openTap } from '../../dist/sys/tun.js';
 import { openSendSocket, openUnicastSocket } from '../../dist/sys/udp-socket.js';
 import { KernelUdpPort } from '../../dist/underlay/kernel-udp-port.js';
 import { newFrameHeaders } from '../../dist/wire/ip.js';
+import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
 
@@ -75,11 +77,14 @@ const receiving = new SegmentMap();
 segments.apply({ kind: 'put', segment: { ...shared, tap: SENDING_TAP } });
 receiving.apply({ kind: 'put', segment: { ...shared, index: segment.index + 1, tap: RECEIVING_TAP } });
 const storm = new StormControl(StormControl.createMemory());
+const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: NeighbourTable.createMemory(1), taps });
+const { pathLimits } = underlay;
 const receivePath = {
   view: slab.view,
   segments: receiving,
   fdb,
   taps,
+  suppression,
   headers,
   source: { a: 0, b: 0, c: 0, d: 0 },
   isOwnAddress: ({ d }) => d === 1,
@@ -90,7 +95,19 @@ const receivePath = {
   isStormControlled: false,
 };
 const superFrame = newSuperFrame();
-const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame, storm, droppedFrames: 1 };
+const sendPath = {
+  view: slab.view,
+  fdb,
+  underlay,
+  sums,
+  suppression,
+  pathLimits,
+  tooBig,
+  headers,
+  superFrame,
+  storm,
+  droppedFrames: 1,
+};
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
 const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
 

@@ -7,6 +7,8 @@ import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { Counters } from '../../dist/forward/counters.js';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
+import { NeighbourTable } from '../../dist/forward/neighbours.js';
+import { PathLimits } from '../../dist/forward/path-limits.js';
 import { SourceFilter } from '../../dist/forward/source-filter.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
@@ -16,6 +18,7 @@ import { SegmentMap } from '../../dist/segment/segment-map.js';
 import { octetSums } from '../../dist/sys/simd-sums.js';
 import { Slab } from '../../dist/sys/slab.js';
 import { newFrameHeaders } from '../../dist/wire/ip.js';
+import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
 
@@ -166,11 +169,14 @@ const taps = new CountingTaps(ring);
 const underlay = new CountingUnderlay(ring);
 const headers = newFrameHeaders();
 const storm = new StormControl(StormControl.createMemory());
+const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: NeighbourTable.createMemory(1), taps });
+const pathLimits = new PathLimits(fdb.remotes);
 const receivePath = {
   view: slab.view,
   segments,
   fdb,
   taps,
+  suppression,
   headers,
   source: { a: 0, b: 0, c: 0, d: 0 },
   isOwnAddress: ({ d }) => d === 1,
@@ -181,7 +187,19 @@ const receivePath = {
   isStormControlled: false,
 };
 const superFrame = newSuperFrame();
-const sendPath = { view: slab.view, fdb, underlay, sums, headers, superFrame, storm, droppedFrames: 1 };
+const sendPath = {
+  view: slab.view,
+  fdb,
+  underlay,
+  sums,
+  suppression,
+  pathLimits,
+  tooBig,
+  headers,
+  superFrame,
+  storm,
+  droppedFrames: 1,
+};
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
 const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
 const floodRemotes = remotes.map((d) => fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d }));

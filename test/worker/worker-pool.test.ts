@@ -14,6 +14,7 @@ import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
+import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
 import { createLog } from '../../src/observe/log.ts';
@@ -61,6 +62,7 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
     count,
     {
       fdbMemory,
+      neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,

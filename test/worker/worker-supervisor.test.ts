@@ -10,6 +10,7 @@ import type { WorkerSupervisor } from '../../src/daemon/worker-supervisor.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { Counters } from '../../src/forward/counters.ts';
+import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
@@ -48,6 +49,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
     {
       fdbMemory,
       countersMemory: Counters.createMemory(),
+      neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,

@@ -38,6 +38,7 @@ const SEGMENT: Segment = {
   tapMacHigh: 0,
   tapMacLow: 0,
   maxFrameBytes: 1_464,
+  suppress: true,
   learning: true,
   maxMacs: 100,
   innerVlan: INNER_VLAN.drop,

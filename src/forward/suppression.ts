@@ -1,0 +1,168 @@
+import { type Fdb, UNKNOWN } from '../fdb/fdb.ts';
+import { LOCAL } from '../fdb/remotes.ts';
+import type { Segment } from '../segment/segment.ts';
+import {
+  ARP_FRAME_BYTES,
+  ARP_OPERATION,
+  arpOperation,
+  arpSender,
+  arpTarget,
+  isArp,
+  isStationIpv4,
+  writeArpReply,
+} from '../wire/arp.ts';
+import { ETHERNET_HEADER_BYTES, ETHERTYPE, macHigh, macLow, SOURCE_MAC_AT } from '../wire/ethernet.ts';
+import {
+  ADVERTISEMENT_FRAME_BYTES,
+  hasOwnMac,
+  isFromRouter,
+  isIpv6Multicast,
+  isIpv6Unspecified,
+  isOverride,
+  ND_OPTION,
+  ND_TYPE,
+  ndSenderAt,
+  ndTargetAt,
+  ndType,
+  writeAdvertisement,
+} from '../wire/nd.ts';
+import type { AnswerSink } from './answer-sink.ts';
+import { type NeighbourTable, STATION } from './neighbours.ts';
+
+/** Room in the slab for one answer. */
+export const ANSWER_BYTES = Math.max(ARP_FRAME_BYTES, ADVERTISEMENT_FRAME_BYTES);
+
+/** The third word of an IPv4-mapped address. */
+const IPV4_MAPPED = 0xffff;
+
+/**
+ * ARP and ND suppression of the segments that have it (`suppress=on`): who asks for a neighbour behind a remote VTEP gets his answer here, and
+ * the question is not flooded. As the kernel's bridge does with neigh_suppress (net/bridge/br_arp_nd_proxy.c), except that what is answered
+ * has been heard, not configured.
+ */
+export class Suppression {
+  readonly #view: DataView;
+  readonly #fdb: Fdb;
+  readonly #neighbours: NeighbourTable;
+  readonly #at: number;
+  readonly #taps: AnswerSink;
+
+  /** @param at ANSWER_BYTES of the slab, its own */
+  constructor(view: DataView, fdb: Fdb, neighbours: NeighbourTable, at: number, taps: AnswerSink) {
+    this.#view = view;
+    this.#fdb = fdb;
+    this.#neighbours = neighbours;
+    this.#at = at;
+    this.#taps = taps;
+  }
+
+  /**
+   * Learns what a frame that was not dropped says of its sender: the addresses in ARP, in solicitations, and in advertisements that may
+   * replace others. Each only together with the frame's own source MAC.
+   *
+   * @param at of an untagged frame, or of one to be left alone
+   * @param now tenths of a second
+   */
+  hear(segment: Segment, at: number, length: number, now: number): void {
+    const view = this.#view;
+    const type = view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
+    if (type === ETHERTYPE.arp) {
+      if (!isArp(view, at, length)) return;
+      const sender = arpSender(view, at);
+      if (isStationIpv4(sender)) this.#learn(segment, at, 0, 0, IPV4_MAPPED, sender, STATION.host, now);
+      return;
+    }
+    if (type !== ETHERTYPE.ipv6) return;
+    const message = ndType(view, at, length);
+    if (message === ND_TYPE.solicitation && hasOwnMac(view, at, ND_OPTION.sourceMac)) {
+      const sender = ndSenderAt(at);
+      if (!isIpv6Unspecified(view, sender) && !isIpv6Multicast(view, sender)) {
+        this.#learnIpv6(segment, at, sender, STATION.unknown, now);
+      }
+    }
+    if (message === ND_TYPE.advertisement && isOverride(view, at) && hasOwnMac(view, at, ND_OPTION.targetMac)) {
+      this.#learnIpv6(segment, at, ndTargetAt(at), isFromRouter(view, at) ? STATION.router : STATION.host, now);
+    }
+  }
+
+  /**
+   * Answers the question that a frame to a group may be, into the TAP it came from. Not to who has no address yet or announces his own, nor
+   * for anybody who was not heard lately or whom the FDB does not know behind a remote VTEP: such questions are flooded.
+   *
+   * @param now tenths of a second
+   * @returns whether it was answered
+   */
+  answers(segment: Segment, at: number, length: number, now: number): boolean {
+    const type = this.#view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
+    if (type === ETHERTYPE.arp) return this.#answersArp(segment, at, length, now);
+    return type === ETHERTYPE.ipv6 && this.#answersSolicitation(segment, at, length, now);
+  }
+
+  #answersArp(segment: Segment, at: number, length: number, now: number): boolean {
+    const view = this.#view;
+    if (!isArp(view, at, length) || arpOperation(view, at) !== ARP_OPERATION.request) return false;
+    const sender = arpSender(view, at);
+    const target = arpTarget(view, at);
+    if (!isStationIpv4(sender) || sender === target) return false;
+    if (!this.#isRemote(segment, 0, 0, IPV4_MAPPED, target, now)) return false;
+    const { macHigh: high, macLow: low } = this.#neighbours;
+    writeArpReply(view, this.#at, at, high, low);
+    this.#taps.answer(segment, this.#at, ARP_FRAME_BYTES);
+    return true;
+  }
+
+  #answersSolicitation(segment: Segment, at: number, length: number, now: number): boolean {
+    const view = this.#view;
+    if (ndType(view, at, length) !== ND_TYPE.solicitation || !hasOwnMac(view, at, ND_OPTION.sourceMac)) return false;
+    const sender = ndSenderAt(at);
+    const target = ndTargetAt(at);
+    if (isIpv6Unspecified(view, sender) || isIpv6Multicast(view, sender) || isSameAddress(view, sender, target))
+      return false;
+    const a = view.getInt32(target);
+    const b = view.getInt32(target + 4);
+    const c = view.getInt32(target + 8);
+    const d = view.getInt32(target + 12);
+    if (!this.#isRemote(segment, a, b, c, d, now)) return false;
+    const { macHigh: high, macLow: low, kind } = this.#neighbours;
+    if (kind === STATION.unknown) return false;
+    writeAdvertisement(view, this.#at, at, high, low, kind === STATION.router);
+    this.#taps.answer(segment, this.#at, ADVERTISEMENT_FRAME_BYTES);
+    return true;
+  }
+
+  /** Whether the neighbour is known, and behind a remote VTEP; the table then holds what was found. */
+  #isRemote(segment: Segment, a: number, b: number, c: number, d: number, now: number): boolean {
+    const { index } = segment;
+    const neighbours = this.#neighbours;
+    if (!neighbours.find(index, a, b, c, d, now)) return false;
+    const remote = this.#fdb.lookup(index, neighbours.macHigh, neighbours.macLow, now);
+    return remote !== UNKNOWN && remote !== LOCAL;
+  }
+
+  /** Of the IPv6 address at `addressAt`. */
+  #learnIpv6(segment: Segment, at: number, addressAt: number, kind: number, now: number): void {
+    const view = this.#view;
+    this.#learn(
+      segment,
+      at,
+      view.getInt32(addressAt),
+      view.getInt32(addressAt + 4),
+      view.getInt32(addressAt + 8),
+      view.getInt32(addressAt + 12),
+      kind,
+      now,
+    );
+  }
+
+  #learn(segment: Segment, at: number, a: number, b: number, c: number, d: number, kind: number, now: number): void {
+    const high = macHigh(this.#view, at + SOURCE_MAC_AT);
+    const low = macLow(this.#view, at + SOURCE_MAC_AT);
+    this.#neighbours.learn(segment.index, a, b, c, d, high, low, kind, now);
+  }
+}
+
+function isSameAddress(view: DataView, a: number, b: number): boolean {
+  for (let offset = 0; offset < 16; offset += 4)
+    if (view.getInt32(a + offset) !== view.getInt32(b + offset)) return false;
+  return true;
+}

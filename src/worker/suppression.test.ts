@@ -1,0 +1,304 @@
+/** ARP and ND suppression through the whole of both ladders: who is answered, who is flooded, and what is learned. */
+import { describe, expect, it } from 'vitest';
+import { NEIGHBOUR_FRESH_SECONDS } from '../lib/limits.ts';
+import { INNER_VLAN, type Segment } from '../segment/segment.ts';
+import {
+  type ArpParts,
+  HERE,
+  HERE_IP,
+  HERE_IP6,
+  type NdParts,
+  naiveAdvertisement,
+  naiveArp,
+  naiveNd,
+  OVERRIDE,
+  REPLY,
+  ROUTER,
+  SOLICITED,
+  THERE,
+  THERE_IP,
+  THERE_IP6,
+  UNSPECIFIED,
+} from '../wire/naive-neighbours.ts';
+import {
+  datagram,
+  destinationsOf,
+  GROUP,
+  NOW,
+  newRig as newAnyRig,
+  OTHER_PEER,
+  PEER,
+  SEGMENT as PLAIN_SEGMENT,
+  type Rig,
+  TAP_MAC,
+} from './ladder-rig.ts';
+
+const SEGMENT: Segment = { ...PLAIN_SEGMENT, suppress: true };
+const ANOTHER = '02 00 00 00 00 03';
+const FRESH = NEIGHBOUR_FRESH_SECONDS * 10;
+
+const newRig = (segment: Segment = SEGMENT) => newAnyRig([segment]);
+
+const octets = (frame: readonly number[]) => Uint8Array.from(frame);
+const suppressed = { [`${SEGMENT.index} tx suppressed`]: 1 };
+
+/** THERE says who it is: by a gratuitous ARP request from a VTEP. */
+const announce = (rig: Rig, parts: ArpParts = {}, source = PEER, now = NOW) =>
+  rig.receive(datagram(octets(naiveArp({ src: THERE, senderIp: THERE_IP, targetIp: THERE_IP, ...parts }))), {
+    source,
+    now,
+  });
+
+const advertise = (rig: Rig, parts: NdParts = {}, source = PEER, now = NOW) =>
+  rig.receive(datagram(octets(naiveAdvertisement(parts))), { source, now });
+
+/** Sends a question into the TAP: what comes back there, and whether the question was flooded. */
+function ask(rig: Rig, question: readonly number[], now = NOW) {
+  rig.taps.delivered.length = 0;
+  rig.underlay.sent.length = 0;
+  rig.send(octets(question), { now });
+  const answers = rig.taps.delivered.map(({ frame }) => [...frame]);
+  return { answers, sent: destinationsOf(rig) };
+}
+
+const ARP_ANSWER = naiveArp({
+  dst: HERE,
+  src: THERE,
+  operation: REPLY,
+  senderIp: THERE_IP,
+  targetMac: HERE,
+  targetIp: HERE_IP,
+});
+
+const ndAnswer = (flags: number) =>
+  naiveNd({ dst: HERE, src: THERE, type: 136, sender: THERE_IP6, receiver: HERE_IP6, flags });
+
+const ANSWERED = { answers: [ARP_ANSWER], sent: [] };
+const FLOODED = { answers: [], sent: [GROUP] };
+
+describe('T38: an ARP request for a known remote neighbour', () => {
+  it('is answered into the TAP and not sent', () => {
+    const rig = newRig();
+    announce(rig);
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
+    expect(rig.taps.delivered[0]).toMatchObject({ tap: SEGMENT.tap, vnetHeader: new Uint8Array(10) });
+    expect(rig.drops()).toEqual(suppressed);
+    // The announcement alone came from a VTEP.
+    expect(rig.counters.passed.filter(({ bytes }) => bytes > 0)).toHaveLength(1);
+  });
+
+  it('is flooded where suppression is off', () => {
+    const rig = newRig(PLAIN_SEGMENT);
+    announce(rig);
+    expect(ask(rig, naiveArp())).toEqual(FLOODED);
+  });
+
+  it.each<[string, ArpParts]>([
+    ['a gratuitous request', {}],
+    ['a request for somebody else', { targetIp: '192.0.2.77' }],
+    ['a reply', { operation: REPLY, dst: HERE, targetMac: HERE, targetIp: HERE_IP }],
+    ['a gratuitous reply', { operation: REPLY }],
+  ])('is answered after %s', (_, parts) => {
+    const rig = newRig();
+    announce(rig, parts);
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
+  });
+
+  it.each<[string, ArpParts]>([
+    ['a probe, which has no sender', { senderIp: '0.0.0.0' }],
+    ['one in whose name another station spoke', { senderMac: ANOTHER }],
+    ['one from a group', { senderIp: '224.0.0.9', targetIp: '224.0.0.9' }],
+  ])('is flooded after nothing but %s', (_, parts) => {
+    const rig = newRig();
+    announce(rig, parts);
+    expect(ask(rig, naiveArp({ targetIp: parts.senderIp ?? THERE_IP })).answers).toEqual([]);
+  });
+
+  it.each<[string, ArpParts]>([
+    ['a unicast request', { dst: THERE }],
+    ['a probe (RFC 5227)', { senderIp: '0.0.0.0' }],
+    ['an announcement', { senderIp: THERE_IP }],
+    ['a request in the name of another', { senderMac: ANOTHER }],
+    ['a reply', { operation: REPLY }],
+    ['a request for another', { targetIp: '192.0.2.3' }],
+  ])('is the only one that is: %s goes out', (_, parts) => {
+    const rig = newRig();
+    announce(rig);
+    const { answers, sent } = ask(rig, naiveArp(parts));
+    expect([answers, sent.length]).toEqual([[], 1]);
+    expect(rig.drops()).toEqual({});
+  });
+
+  it('with a tag is left alone', () => {
+    const rig = newRig({ ...SEGMENT, innerVlan: INNER_VLAN.pass });
+    announce(rig);
+    expect(ask(rig, naiveArp({ tags: '8100 0005' }))).toEqual(FLOODED);
+    const other = newRig({ ...SEGMENT, innerVlan: INNER_VLAN.pass });
+    announce(other, { tags: '8100 0005' });
+    expect(ask(other, naiveArp())).toEqual(FLOODED);
+  });
+
+  it(`is flooded once the neighbour was not heard for ${NEIGHBOUR_FRESH_SECONDS} s`, () => {
+    const rig = newRig();
+    announce(rig);
+    // The MAC is heard all the time, the address is not.
+    const alive = (now: number) => rig.hear(THERE.replaceAll(' ', ''), PEER, { now });
+    alive(NOW + FRESH - 1);
+    expect(ask(rig, naiveArp(), NOW + FRESH - 1)).toEqual(ANSWERED);
+    alive(NOW + FRESH);
+    expect(ask(rig, naiveArp(), NOW + FRESH)).toEqual(FLOODED);
+  });
+
+  it('is flooded once the MAC has aged', () => {
+    const rig = newRig();
+    announce(rig);
+    expect(ask(rig, naiveArp(), NOW + 299)).toEqual(ANSWERED);
+    expect(ask(rig, naiveArp(), NOW + 300)).toEqual(FLOODED);
+  });
+
+  it('is flooded once the MAC is behind the own TAP', () => {
+    const rig = newRig();
+    announce(rig);
+    rig.send(octets(naiveArp({ src: THERE, senderIp: THERE_IP, targetIp: THERE_IP })));
+    expect(ask(rig, naiveArp())).toEqual(FLOODED);
+  });
+
+  it('is answered with the new MAC when the address has moved, whoever says so', () => {
+    const rig = newRig();
+    announce(rig);
+    announce(rig, { src: ANOTHER }, OTHER_PEER);
+    expect(ask(rig, naiveArp()).answers[0]?.slice(6, 12)).toEqual([2, 0, 0, 0, 0, 3]);
+    // To this side: then whoever has it answers himself.
+    rig.send(octets(naiveArp({ src: '02 00 00 00 00 04', senderIp: THERE_IP, targetIp: THERE_IP })));
+    expect(ask(rig, naiveArp())).toEqual(FLOODED);
+  });
+
+  it('is still answered when its MAC moves from VTEP to VTEP', () => {
+    const rig = newRig();
+    announce(rig);
+    announce(rig, {}, OTHER_PEER);
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
+  });
+
+  it('in another segment is flooded', () => {
+    const other = { ...SEGMENT, index: 4, vni: SEGMENT.vni + 1, tap: 8 };
+    const rig = newAnyRig([SEGMENT, other]);
+    announce(rig);
+    rig.hear(THERE.replaceAll(' ', ''), PEER, { vni: other.vni });
+    rig.send(octets(naiveArp()), { tap: other.tap });
+    expect(destinationsOf(rig)).toEqual([GROUP]);
+  });
+
+  it('teaches nothing when it is answered, and who it is from when it is flooded', () => {
+    const rig = newRig();
+    announce(rig);
+    const before = rig.fdb.count;
+    ask(rig, naiveArp());
+    expect(rig.fdb.count).toBe(before);
+    ask(rig, naiveArp({ targetIp: '192.0.2.99' }));
+    expect(rig.fdb.count).toBe(before + 1);
+  });
+
+  it('is not answered where the frame is dropped for a reason that comes before', () => {
+    const rig = newRig();
+    announce(rig);
+    for (const parts of [{ dst: '01 80 c2 00 00 0e' }, { tags: '8100 0005' }]) {
+      expect(ask(rig, naiveArp(parts))).toEqual({ answers: [], sent: [] });
+    }
+    expect(rig.drops()).toEqual({ [`${SEGMENT.index} tx link-local`]: 1, [`${SEGMENT.index} tx inner-vlan`]: 1 });
+  });
+
+  it('is answered although nobody could be flooded', () => {
+    const rig = newRig({ ...SEGMENT, group: -1, groupAddress: 0 });
+    announce(rig);
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
+  });
+});
+
+it('a frame that is dropped teaches no neighbour', () => {
+  const rig = newRig();
+  announce(rig, { src: TAP_MAC });
+  expect(rig.drops()).toEqual({ [`${SEGMENT.index} rx own-mac`]: 1 });
+  rig.hear(TAP_MAC, PEER);
+  expect(ask(rig, naiveArp()).sent).toEqual([GROUP]);
+});
+
+it('T38: a station that takes over many addresses in one train of announcements is heard with all of them', () => {
+  const rig = newRig();
+  const addresses = Array.from({ length: 8 }, (_, i) => `192.0.2.${10 + i}`);
+  for (const address of addresses) announce(rig, { src: ANOTHER, senderIp: address, targetIp: address });
+  const train = addresses.map((address) =>
+    datagram(octets(naiveArp({ src: THERE, senderIp: address, targetIp: address }))),
+  );
+  rig.receive(Buffer.concat(train), { segmentBytes: train[0]?.length ?? 0 });
+  for (const address of addresses) {
+    expect(ask(rig, naiveArp({ targetIp: address })).answers[0]?.slice(6, 12)).toEqual([2, 0, 0, 0, 0, 2]);
+  }
+});
+
+describe('T38: a neighbour solicitation for a known remote neighbour', () => {
+  it.each([
+    ['a host', OVERRIDE, SOLICITED | OVERRIDE],
+    ['a router', OVERRIDE | ROUTER, SOLICITED | OVERRIDE | ROUTER],
+  ])('is answered for %s', (_, flags, answered) => {
+    const rig = newRig();
+    advertise(rig, { flags });
+    expect(ask(rig, naiveNd())).toEqual({ answers: [ndAnswer(answered)], sent: [] });
+    expect(rig.drops()).toEqual(suppressed);
+  });
+
+  it('is answered after a solicited advertisement to one station', () => {
+    const rig = newRig();
+    advertise(rig, { dst: HERE, receiver: HERE_IP6, flags: SOLICITED | OVERRIDE });
+    expect(ask(rig, naiveNd())).toEqual({ answers: [ndAnswer(SOLICITED | OVERRIDE)], sent: [] });
+  });
+
+  it.each<[string, NdParts]>([
+    ['of an anycast address or a proxy', { flags: SOLICITED }],
+    ['without a MAC', { options: '' }],
+    ['with the MAC of another', { options: `02 01 ${ANOTHER}` }],
+    ['that a router has forwarded', { hopLimit: 254 }],
+    ['that was damaged', { checksumError: 1 }],
+  ])('is flooded after an advertisement %s', (_, parts) => {
+    const rig = newRig();
+    advertise(rig, parts);
+    expect(ask(rig, naiveNd())).toEqual(FLOODED);
+  });
+
+  it('is flooded until an advertisement has told whether the neighbour is a router', () => {
+    const rig = newRig();
+    const question = { src: THERE, sender: THERE_IP6, target: '20010db8 00000000 00000000 00000055' };
+    rig.receive(datagram(octets(naiveNd(question))));
+    expect(ask(rig, naiveNd())).toEqual(FLOODED);
+    advertise(rig, { flags: OVERRIDE | ROUTER });
+    // From now on its own questions keep it fresh.
+    rig.receive(datagram(octets(naiveNd(question))), { now: NOW + 200 });
+    rig.receive(datagram(octets(naiveNd(question))), { now: NOW + FRESH + 100 });
+    const { answers } = ask(rig, naiveNd(), NOW + FRESH + 150);
+    expect(answers).toEqual([ndAnswer(SOLICITED | OVERRIDE | ROUTER)]);
+  });
+
+  it.each<[string, NdParts]>([
+    ['a probe of reachability (RFC 4861 §7.3)', { dst: THERE, receiver: THERE_IP6 }],
+    ['duplicate address detection (RFC 4862 §5.4)', { sender: UNSPECIFIED, options: '' }],
+    ['a question of who does not say his MAC', { options: '' }],
+    ['a question with the MAC of another', { options: `01 01 ${ANOTHER}` }],
+    ['a question for oneself', { sender: THERE_IP6 }],
+    ['a question for another', { target: '20010db8 00000000 00000000 00000003' }],
+  ])('is the only one that is: %s goes out', (_, parts) => {
+    const rig = newRig();
+    advertise(rig);
+    const { answers, sent } = ask(rig, naiveNd(parts));
+    expect([answers, sent.length]).toEqual([[], 1]);
+  });
+
+  it('is flooded once the neighbour is not fresh, or behind the own TAP', () => {
+    const rig = newRig();
+    advertise(rig);
+    rig.hear(THERE.replaceAll(' ', ''), PEER, { now: NOW + FRESH });
+    expect(ask(rig, naiveNd(), NOW + FRESH)).toEqual(FLOODED);
+    advertise(rig, {}, PEER, NOW + FRESH);
+    rig.send(octets(naiveAdvertisement()), { now: NOW + FRESH });
+    expect(ask(rig, naiveNd(), NOW + FRESH)).toEqual(FLOODED);
+  });
+});
