@@ -4,6 +4,7 @@
  */
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
+import { NO_REMOTE } from '../dist/fdb/remotes.js';
 import { FORWARDED } from '../dist/forward/drop-reason.js';
 import { NeighbourTable } from '../dist/forward/neighbours.js';
 import { PathLimits } from '../dist/forward/path-limits.js';
@@ -13,7 +14,7 @@ import { StormControl } from '../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../dist/offload/split.js';
 import { FrameQueue } from '../dist/overlay/frame-queue.js';
-import { FLOOD, INNER_VLAN, NO_GROUP } from '../dist/segment/segment.js';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY } from '../dist/segment/segment.js';
 import { SegmentMap } from '../dist/segment/segment-map.js';
 import { octetSums } from '../dist/sys/simd-sums.js';
 import { Slab } from '../dist/sys/slab.js';
@@ -28,7 +29,6 @@ import {
 } from '../dist/wire/vnet-hdr.js';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../dist/wire/vxlan.js';
 import { newAnswers } from '../dist/worker/answers.js';
-import { setIpv4Source } from '../dist/worker/loop.js';
 import { perOperation } from './micro-timing.mjs';
 
 const NOW = 1_000;
@@ -43,9 +43,10 @@ const HEADER_BYTES = 14 + 20 + 32;
 const SEGMENT = {
   index: 0,
   vni: VNI,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: NO_GROUP,
-  groupAddress: 0,
+  groupRemote: NO_REMOTE,
   floodRemotes: [],
   tap: 0,
   tapUp: true,
@@ -95,7 +96,7 @@ export function floodTimes(octets, { remotes }) {
 export function receiveTimes(octets) {
   const { slab, at, receivePath, sink } = newWorker(octets, { source: THERE, destination: HERE });
   const datagramAt = at - VXLAN_HEADER_BYTES;
-  setIpv4Source(receivePath.source, PEER);
+  Object.assign(receivePath.source, sourceOf(PEER));
   return perOperation((count) => {
     for (let i = 0; i < count; i++) {
       // The vnet header of the frame before is written over it.
@@ -169,10 +170,6 @@ class CountingSink {
 
   toRemote(_segment, remote, _at, length, _datagramBytes, flow) {
     this.#count += length + remote + (flow & 1);
-  }
-
-  toGroup(_segment, _at, length, _datagramBytes, flow) {
-    this.#count += length + (flow & 1);
   }
 
   reserve(bytes) {
@@ -275,7 +272,5 @@ function tcpFrame(octets, { source, destination }) {
 }
 
 function sourceOf(address) {
-  const source = { a: 0, b: 0, c: 0, d: 0 };
-  setIpv4Source(source, address);
-  return source;
+  return { a: 0, b: 0, c: 0xffff, d: address };
 }

@@ -46,16 +46,17 @@ export const FLAGS = [
     name: 'local',
     kind: 'list',
     value: 'IP',
-    meaning: 'Outer source address. Default: the first global address of the underlay interface.',
+    meaning:
+      'Outer source address, at most one of each family. Default: the first global address of the underlay interface.',
   },
   { name: 'port', kind: 'scalar', value: 'N', standard: '4789', meaning: 'UDP port, sent to and listened on.' },
-  { name: 'ttl', kind: 'scalar', value: 'N', standard: '64', meaning: 'Outer TTL of unicast, 1 to 255.' },
+  { name: 'ttl', kind: 'scalar', value: 'N', standard: '64', meaning: 'Outer TTL or hop limit of unicast, 1 to 255.' },
   {
     name: 'mcast-ttl',
     kind: 'scalar',
     value: 'N',
     standard: '1',
-    meaning: 'Outer TTL of multicast, 1 to 255; more than 1 where routers lie between.',
+    meaning: 'Outer TTL or hop limit of multicast, 1 to 255; more than 1 where routers lie between.',
   },
   {
     name: 'tos',
@@ -169,7 +170,12 @@ export const ENTRY_KEYS = [
     meaning: 'TAP interface, at most 15 characters (default vxlan<VNI>).',
   },
   { name: 'bridge', value: 'NAME', repeatable: false, meaning: 'Existing Linux bridge that the TAP is put into.' },
-  { name: 'mtu', value: 'N', repeatable: false, meaning: "MTU of the TAP in bytes (default: the underlay's less 50)." },
+  {
+    name: 'mtu',
+    value: 'N',
+    repeatable: false,
+    meaning: "MTU of the TAP in bytes (default: the underlay's less 50, or 70 over IPv6).",
+  },
   {
     name: 'mac',
     value: 'MAC',

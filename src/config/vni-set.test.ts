@@ -19,6 +19,11 @@ it.each<[texts: string[], local?: string[], dev?: string]>([
   [['100,bridge=br0', '200,bridge=br0'], [], 'eth0'],
   [['100=239.1.1.1,remote=10.0.0.1'], ['10.0.0.1'], 'eth0'],
   [['100,name=a', '200,name=a']],
+  [
+    ['1=239.1.1.1', '2=ff05::1'],
+    ['10.0.0.1', 'fd00::1'],
+  ],
+  [['1=ff05::1,remote=10.0.0.2,static=02:00:00:00:00:01@fd00::2']],
 ])('takes %j with --local %j and --dev %s', (texts, local, dev) => {
   expect(() => check(texts, local, dev)).not.toThrow();
 });
@@ -78,21 +83,6 @@ describe('refusals', () => {
     ],
   ])('%j with --local %j and --dev %s', (texts, local, dev, message) => {
     expect(() => check(texts, local, dev)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
-  });
-
-  // These rows go together with refuseIpv6Underlay().
-  it.each<[texts: string[], local: string[], object: string]>([
-    [['1=239.1.1.1'], ['10.0.0.1', 'fd00::1'], '--local fd00::1: fd00::1'],
-    [['1=ff05::1'], [], '--vni 1=ff05::1: the group'],
-    [['1,remote=fd00::2'], [], '--vni 1,remote=fd00::2: the remote fd00::2'],
-    [
-      ['1,static=02:00:00:00:00:01@fd00::2'],
-      [],
-      '--vni 1,static=02:00:00:00:00:01@fd00::2: the VTEP of static=02:00:00:00:00:01@fd00::2',
-    ],
-  ])('%j with --local %j: IPv6 is still to come', (texts, local, object) => {
-    const message = `${object} is IPv6: use IPv4 addresses, this release has no IPv6 underlay yet`;
-    expect(() => check(texts, local)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
   });
 
   it('bounds the number of segments', () => {

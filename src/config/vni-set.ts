@@ -3,7 +3,7 @@ import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 import type { VniConfig } from './config.ts';
 import { familyName } from './underlay-addresses.ts';
-import { flagObject, refuse } from './written-value.ts';
+import { refuse } from './written-value.ts';
 
 /** A segment and what a refusal calls it: `--vni 100=239.1.1.1`, or `VNI 100` for one that is running. */
 export interface NamedVni {
@@ -34,7 +34,6 @@ export function checkVniSet(segments: readonly NamedVni[], underlay: UnderlayFla
     }
     checkStatics(segment, underlay.local);
   }
-  refuseIpv6Underlay(segments, underlay.local);
 }
 
 function checkDistinct(segments: readonly NamedVni[], dev: string | undefined): void {
@@ -79,20 +78,4 @@ function checkStatics({ object, config }: NamedVni, local: readonly IpAddress[])
   const own = config.statics.find(({ vtep }) => local.includes(vtep));
   if (own === undefined) return;
   refuse(object, `static=${own.mac}@${own.vtep} is at the own address --local ${own.vtep}`, 'give the remote VTEP');
-}
-
-/**
- * The only place that knows that IPv6 underlays are still to come. Once they work, delete this function, its call and
- * the rows of its tests; all else reads and checks IPv6 already.
- */
-function refuseIpv6Underlay(segments: readonly NamedVni[], local: readonly IpAddress[]): void {
-  const remedy = 'use IPv4 addresses, this release has no IPv6 underlay yet';
-  for (const address of local) {
-    if (ipFamily(address) === 6) refuse(flagObject('local', address), `${address} is IPv6`, remedy);
-  }
-  for (const { object, config } of segments) {
-    for (const [role, address] of underlayAddresses(config)) {
-      if (ipFamily(address) === 6) refuse(object, `${role} is IPv6`, remedy);
-    }
-  }
 }

@@ -33,7 +33,7 @@ export class HostWatch {
 
   start(): void {
     this.#endings.push(
-      watchNetlink(EVENT_GROUPS.link | EVENT_GROUPS.ipv4Address, (messages) => {
+      watchNetlink(EVENT_GROUPS.link | EVENT_GROUPS.ipv4Address | EVENT_GROUPS.ipv6Address, (messages) => {
         this.#linkChanges++;
         // Without messages some were lost: look at everything.
         if (messages.length === 0) this.#lookAtAllLinks();
@@ -102,7 +102,7 @@ export class HostWatch {
   }
 
   #onUnderlayLink(underlay: Underlay, { link, deleted }: LinkEvent): void {
-    const before = { status: underlay.status, mtuBytes: underlay.mtuBytes };
+    const before = { index: underlay.link.index, status: underlay.status, mtuBytes: underlay.mtuBytes };
     if (deleted) {
       this.#closeGroups(underlay, underlay.lose());
       // Another of that name may be there already: its own event was before this one.
@@ -110,6 +110,9 @@ export class HostWatch {
       if (successor) this.#onUnderlayLink(underlay, { link: successor, deleted: false });
     } else {
       const { joined, errors } = underlay.see(link);
+      if (link.index !== before.index) {
+        void this.#held.workers.orderAll({ kind: 'pool-scope', underlay: underlay.number, scope: link.index });
+      }
       this.#openGroups(joined);
       for (const err of errors) this.#held.log.warn({ event: 'group-not-joined', dev: underlay.name, err });
     }
@@ -122,10 +125,10 @@ export class HostWatch {
   /** TAPs without `mtu=` follow the underlay; all learn the new bound. */
   #followMtu(underlay: Underlay): void {
     for (const vni of this.#held.vnis) {
-      if (vni.underlay !== underlay) continue;
+      if (!vni.underlays.includes(underlay)) continue;
       this.#tellSegment(vni);
       if (vni.config.mtuBytes !== undefined || !vni.link) continue;
-      const mtuBytes = mtuLimit(vni.config, underlay);
+      const mtuBytes = mtuLimit(vni.config, vni.underlays);
       try {
         changeLink(this.#held.netlink, vni.link.index, { mtuBytes }, `TAP "${vni.config.tap}"`);
       } catch (err) {

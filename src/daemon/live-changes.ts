@@ -14,7 +14,7 @@ import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
 import { releaseTap } from './tap.ts';
 import type { Underlay } from './underlay.ts';
-import { tapOverrun, type Vni } from './vni.ts';
+import { reachOf, tapOverrun, type Vni } from './vni.ts';
 import { forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -43,10 +43,10 @@ export interface ChangedVtep {
   readonly vnis: Vni[];
   readonly workers: WorkerPool;
   readonly isOwnAddress: (address: IpAddress) => boolean;
-  /** The underlay of a VNI, which it opens if there is none; it is then the last of the list. */
-  readonly underlayFor: (config: VniConfig) => Underlay;
+  /** The underlays of a VNI, of which it opens those that are not open; they are then the last of the list, also if it throws. */
+  readonly underlaysFor: (config: VniConfig) => Vni['underlays'];
   /** Makes a VNI on the host, whole or not at all, and puts it into the list. */
-  readonly open: (config: VniConfig, underlay: Underlay) => Vni;
+  readonly open: (config: VniConfig, underlays: Vni['underlays']) => Vni;
   /** A VNI's number may be given to another. */
   readonly freeIndex: (index: number) => void;
 }
@@ -83,18 +83,16 @@ export class LiveChanges {
       const running = vnis.map((vni) => ({ object: `VNI ${vni.config.vni}`, config: vni.config }));
       checkVniSet([...running, { object, config }], this.#vtep.config);
       const open = underlays.length;
-      const underlay = this.#vtep.underlayFor(config);
-      const isNewUnderlay = underlays.length > open;
       let vni: Vni;
       try {
-        vni = this.#vtep.open(config, underlay);
+        vni = this.#vtep.open(config, this.#vtep.underlaysFor(config));
       } catch (error) {
-        if (isNewUnderlay) underlays.pop()?.close();
+        for (const underlay of underlays.splice(open)) underlay.close();
         throw error;
       }
-      if (isNewUnderlay) await this.#tellUnderlay(underlay);
+      for (const underlay of underlays.slice(open)) await this.#tellUnderlay(underlay);
       await this.#tellVni(vni);
-      log.info({ event: 'vni-added', vni: config.vni, tap: config.tap, dev: underlay.name });
+      log.info({ event: 'vni-added', vni: config.vni, tap: config.tap, dev: vni.underlay.name });
       return vni;
     });
   }
@@ -190,8 +188,16 @@ export class LiveChanges {
     for (let worker = 0; worker < workers.size; worker++) {
       orders.push(workers.orderOne(worker, addUnicastSocket(underlay, worker)));
     }
-    // One list serves all hosts: an address in it may have become the own one.
-    for (const vni of vnis) orders.push(this.#stopFlooding(vni, underlay.local));
+    for (const vni of vnis) {
+      // Those that were on its interface before reach VTEPs of its family now.
+      const { ipv4, ipv6 } = reachOf(underlays, vni.underlay.name);
+      if (ipv4 !== vni.reach.ipv4 || ipv6 !== vni.reach.ipv6) {
+        vni.reach = { ipv4, ipv6 };
+        orders.push(workers.orderAll(putSegment(vni)));
+      }
+      // One list serves all hosts: an address in it may have become the own one.
+      orders.push(this.#stopFlooding(vni, underlay.local));
+    }
     await Promise.all(orders);
   }
 
@@ -232,10 +238,11 @@ export class LiveChanges {
   }
 }
 
-function refuseRemote({ config, underlay }: Vni, address: IpAddress): void {
+function refuseRemote({ config, underlay, underlays }: Vni, address: IpAddress): void {
   const object = `remote ${address} of VNI ${config.vni}`;
-  const family = ipFamily(underlay.local);
-  if (ipFamily(address) !== family) {
+  // A further family may need a smaller MTU than the TAP was made with.
+  if (!underlays.some(({ family }) => family === ipFamily(address))) {
+    const { family } = underlay;
     throw new VtepError('ERR_VTEP_CONFLICT', {
       object,
       cause: `it is IPv${ipFamily(address)}, and the underlay is IPv${family}`,

@@ -27,7 +27,7 @@ export async function runDaemon(config: Config, version: string, complain: (mess
         log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
         notifySystemd(
           'READY=1',
-          `STATUS=${vtep.vnis.length} VNIs on ${vtep.underlays.map(({ name }) => name).join(', ')}`,
+          `STATUS=${vtep.vnis.length} VNIs on ${[...new Set(vtep.underlays.map(({ name }) => name))].join(', ')}`,
         );
         const exitCode = await ending.reached;
         notifySystemd('STOPPING=1');

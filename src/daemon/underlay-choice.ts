@@ -37,16 +37,36 @@ function interfaceByName(netlink: NetlinkSocket, name: string): Link {
   throw new VtepError('ERR_VTEP_INTERFACE', { object: `--dev ${name}`, cause: 'there is no such interface', remedy });
 }
 
-/** The IPv4 address that an interface's VXLAN comes from: `--local`, else its first address of global scope. */
-export function chooseLocal(netlink: NetlinkSocket, config: Config, link: Link): IpAddress {
-  const given = config.local.find((address) => ipFamily(address) === 4);
-  const local = given ?? globalAddresses(netlink, link.index).find((address) => ipFamily(address) === 4);
+/** The address of a family that an interface's VXLAN comes from: `--local`, else its first one of global scope. */
+export function chooseLocal(netlink: NetlinkSocket, config: Config, link: Link, family: 4 | 6): IpAddress {
+  const given = config.local.find((address) => ipFamily(address) === family);
+  const local = given ?? globalAddresses(netlink, link.index).find((address) => ipFamily(address) === family);
   if (local) return local;
+  const user = config.vnis.find((vni) => familiesOf(vni).includes(family));
   throw new VtepError('ERR_VTEP_INTERFACE', {
-    object: `--dev ${link.name}`,
-    cause: 'the interface has no IPv4 address of global scope',
+    object: user ? `--vni ${user.vni}` : `--dev ${link.name}`,
+    cause: `${link.name} has no IPv${family} address of global scope`,
     remedy: `give it one (\`ip address add … dev ${link.name}\`), or name one of this host with --local`,
   });
+}
+
+/** The families of a VNI's group, remotes and static entries, IPv4 first. */
+function familiesOf({ group, remotes, statics }: VniConfig): (4 | 6)[] {
+  const addresses = [...(group === undefined ? [] : [group]), ...remotes, ...statics.map(({ vtep }) => vtep)];
+  return ([4, 6] as const).filter((family) => addresses.some((address) => ipFamily(address) === family));
+}
+
+/**
+ * The families that a VNI is sent by, IPv4 first. One that names no destination takes what `--local` says, else IPv4, or IPv6 on an
+ * interface that has no IPv4.
+ */
+export function chooseFamilies(netlink: NetlinkSocket, config: Config, vni: VniConfig, link: Link): readonly (4 | 6)[] {
+  const families = familiesOf(vni);
+  if (families.length > 0) return families;
+  const locals = config.local.length > 0 ? config.local : globalAddresses(netlink, link.index);
+  const present = ([4, 6] as const).filter((family) => locals.some((address) => ipFamily(address) === family));
+  if (config.local.length > 0) return present;
+  return [present[0] ?? 4];
 }
 
 /**

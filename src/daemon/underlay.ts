@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts';
-import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { type IpAddress, type IpWords, ipFamily, ipWords } from '../lib/addresses.ts';
 import { close } from '../sys/libc.ts';
 import type { Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
@@ -13,8 +13,8 @@ import {
 import { openSourcePorts } from '../underlay/source-ports.ts';
 import { explainClash } from './port-clash.ts';
 
-/** Outer IPv4, UDP and VXLAN headers (RFC 7348 §5): what a frame grows by, beside its own Ethernet header. */
-export const OUTER_BYTES = 20 + 8 + 8;
+/** Outer IP, UDP and VXLAN headers (RFC 7348 §5) of each family: what a frame grows by, beside its own Ethernet header. */
+export const OUTER_BYTES = { 4: 20 + 8 + 8, 6: 40 + 8 + 8 } as const;
 
 export interface UnderlayPlace {
   readonly number: number;
@@ -26,11 +26,12 @@ export interface UnderlayPlace {
   readonly udpGro: boolean;
 }
 
-/** One underlay interface and the sockets on it: a unicast one for each worker, the source ports, one per group. */
+/** One family of an underlay interface and the sockets on it: a unicast one for each worker, the source ports, one per group. */
 export class Underlay {
   readonly number: number;
   readonly name: string;
   readonly local: IpAddress;
+  readonly family: 4 | 6;
   readonly membership: GroupMembership;
   /** Number of the unicast socket, the same for every worker. */
   readonly unicastSocket: number;
@@ -49,18 +50,20 @@ export class Underlay {
     this.number = number;
     this.name = link.name;
     this.local = local;
+    this.family = ipFamily(local);
+    const place = { port, family: this.family };
     this.#link = link;
     this.unicastSocket = nextSocket();
     const sockets: GroupSockets = {
       ...kernelGroupSockets,
       open: (...where) => {
-        const fd = explainClash(netlink, port, () => kernelGroupSockets.open(...where));
+        const fd = explainClash(netlink, place, () => kernelGroupSockets.open(...where));
         if (udpGro) mergeReceived(fd);
         return fd;
       },
     };
     this.membership = new GroupMembership(sockets, { port, device: link, nextNumber: nextSocket });
-    this.unicastFds = explainClash(netlink, port, () => openUnicastSockets(local, port, workers));
+    this.unicastFds = explainClash(netlink, place, () => openUnicastSockets(local, port, workers));
     try {
       if (udpGro) for (const fd of this.unicastFds) mergeReceived(fd);
       const pool = { local, count: config.sourcePorts, range: config.sourcePortRange };
@@ -82,12 +85,11 @@ export class Underlay {
 
   /** The longest Ethernet frame, without FCS, that fits the MTU once encapsulated. */
   get maxFrameBytes(): number {
-    return this.mtuBytes - OUTER_BYTES;
+    return this.mtuBytes - OUTER_BYTES[this.family];
   }
 
-  /** The local address as a big-endian word, signed. */
-  get localWord(): number {
-    return Buffer.from(ipBytes(this.local)).readInt32BE(0);
+  get localWords(): IpWords {
+    return ipWords(this.local);
   }
 
   /** "ok", or what is wrong with the interface. */
@@ -121,7 +123,7 @@ export class Underlay {
     this.#link = link;
     this.#isGone = false;
     try {
-      if (isAnother) for (const fd of this.sendFds) setMulticastInterface(fd, link.index);
+      if (isAnother) for (const fd of this.sendFds) setMulticastInterface(fd, this.family, link.index);
       return this.membership.resume(link);
     } catch (error) {
       // Gone again already; its deletion is the next event.

@@ -8,7 +8,7 @@ import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { formatMac, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { NO_GROUP } from '../segment/segment.ts';
+import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { tapOverrun, type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
@@ -41,13 +41,17 @@ export class VtepView implements DaemonView {
   }
 
   addStatic({ vni, mac, vtep }: StaticFdbEntry): void {
-    const { index, link } = this.#vni(vni);
+    const { index, link, reach, underlay } = this.#vni(vni);
     const object = `${mac} in VNI ${vni}`;
     const conflict = (cause: string, remedy: string) => new VtepError('ERR_VTEP_CONFLICT', { object, cause, remedy });
     if (link?.mac === mac) throw conflict('this is the TAP’s own MAC', 'name the MAC of a station');
     if (vtep !== 'local') {
       if (this.#vtep.isOwnAddress(vtep)) throw conflict(`${vtep} is this host’s own address`, "say 'local' instead");
-      if (ipFamily(vtep) === 6) throw conflict(`${vtep} is IPv6, and the underlay is IPv4`, 'name an IPv4 VTEP');
+      const family = ipFamily(vtep);
+      if ((family === 4 ? reach.ipv4 : reach.ipv6) === NO_UNDERLAY) {
+        const cause = `${vtep} is IPv${family}, and the underlay is IPv${underlay.family}`;
+        throw conflict(cause, `name an IPv${underlay.family} VTEP`);
+      }
     }
     const { high, low } = macWords(mac);
     const result = this.#vtep.fdb.addStatic(index, high, low, sourceOf(vtep), this.#vtep.now());
@@ -129,7 +133,7 @@ export class VtepView implements DaemonView {
       pid: process.pid,
       uptime: Math.floor((performance.now() - this.#startedMs) / 1000),
       local: [...new Set(underlays.map(({ local }) => local))],
-      dev: underlays.map(({ name }) => name),
+      dev: [...new Set(underlays.map(({ name }) => name))],
       port: config.port,
       workers: config.workers,
       offload: this.#vtep.offload,

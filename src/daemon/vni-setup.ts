@@ -1,7 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
 import { type Fdb, LEARNED } from '../fdb/fdb.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
-import { type IpAddress, macWords } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import { findLink } from '../sys/links.ts';
@@ -28,7 +28,8 @@ export interface VniPlace {
   readonly config: VniConfig;
   /** A number that no other VNI has; its rows in FDB and counters are empty. */
   readonly index: number;
-  readonly underlay: Underlay;
+  readonly underlays: Vni['underlays'];
+  readonly reach: Vni['reach'];
 }
 
 /**
@@ -36,41 +37,53 @@ export interface VniPlace {
  *
  * @throws VtepError naming the VNI or its TAP; nothing of it is left then
  */
-export function setUpVni(ground: VniGround, { config, index, underlay }: VniPlace): Vni {
+export function setUpVni(ground: VniGround, { config, index, underlays, reach }: VniPlace): Vni {
   const { netlink, fdb, now, linkGroup, tapOptions } = ground;
+  const { group: address } = config;
+  const underlay = underlays.find(({ family }) => address && family === ipFamily(address)) ?? underlays[0];
   refuseUnderlayAsBridge(netlink, config, underlay);
-  const mtuBytes = tapMtu(config, underlay);
+  const mtuBytes = tapMtu(config, underlays);
   const floodRemotes: number[] = [];
-  const needsGroup = config.group !== undefined && config.join === 'always';
+  const needsGroup = address !== undefined && config.join === 'always';
   let group = NO_GROUP;
+  let groupRemote = NO_REMOTE;
   try {
-    for (const address of config.remotes) {
-      if (!ground.isOwnAddress(address)) floodRemotes.push(retainRemote(fdb, address, config));
+    for (const remote of config.remotes) {
+      if (!ground.isOwnAddress(remote)) floodRemotes.push(retainRemote(fdb, remote, config));
     }
-    addStatics(ground, { config, index, underlay });
-    if (config.group !== undefined) group = underlay.membership.join(config.group, needsGroup).number;
+    addStatics(ground, { config, index, local: underlay.local });
+    if (address !== undefined) {
+      groupRemote = retainRemote(fdb, address, config);
+      group = underlay.membership.join(address, needsGroup).number;
+    }
     const tap = setUpTap(netlink, { vni: config, local: underlay.local, mtuBytes, linkGroup, options: tapOptions });
-    return { config, index, underlay, group, needsGroup, floodRemotes, remotesInGroup: new Set(), tap, link: tap.link };
+    const flooding = { group, groupRemote, needsGroup, floodRemotes, remotesInGroup: new Set<IpAddress>() };
+    return { config, index, underlay, underlays, reach, ...flooding, tap, link: tap.link };
   } catch (error) {
-    if (group !== NO_GROUP && config.group !== undefined) {
-      const fd = underlay.membership.leave(config.group, needsGroup);
+    if (group !== NO_GROUP && address !== undefined) {
+      const fd = underlay.membership.leave(address, needsGroup);
       // No worker reads it yet.
       if (fd !== undefined) underlay.membership.close(fd);
     }
-    forgetVni(fdb, { index, floodRemotes }, now());
+    forgetVni(fdb, { index, groupRemote, floodRemotes }, now());
     throw error;
   }
 }
 
 /** Removes all that the FDB has of a VNI that no worker knows: entries, static ones too, and its hold on remotes. */
-export function forgetVni(fdb: Fdb, { index, floodRemotes }: Pick<Vni, 'index' | 'floodRemotes'>, now: number): void {
+export function forgetVni(
+  fdb: Fdb,
+  { index, groupRemote, floodRemotes }: Pick<Vni, 'index' | 'groupRemote' | 'floodRemotes'>,
+  now: number,
+): void {
   // The search goes through all entries of all VNIs.
   if (fdb.countOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
   fdb.resetSegment(index);
   for (const remote of floodRemotes) fdb.releaseRemote(remote, now);
+  if (groupRemote !== NO_REMOTE) fdb.releaseRemote(groupRemote, now);
 }
 
-/** The id of a remote of a flood list. Give it back with `fdb.releaseRemote`. @throws VtepError ERR_VTEP_LIMIT */
+/** The id of a group or of a remote of a flood list. Give it back with `fdb.releaseRemote`. @throws VtepError ERR_VTEP_LIMIT */
 export function retainRemote(fdb: Fdb, address: IpAddress, config: VniConfig): number {
   const remote = fdb.retainRemote(sourceOf(address));
   if (remote === NO_REMOTE) throw fdbFull(config);
@@ -86,9 +99,12 @@ function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig, under
   });
 }
 
-function addStatics({ fdb, now, isOwnAddress }: VniGround, { config, index, underlay }: VniPlace): void {
+function addStatics(
+  { fdb, now, isOwnAddress }: VniGround,
+  { config, index, local }: Pick<VniPlace, 'config' | 'index'> & { local: IpAddress },
+): void {
   for (const { mac, vtep } of config.statics) {
-    const isOwnMac = mac === (config.mac ?? defaultMac(underlay.local, config.vni));
+    const isOwnMac = mac === (config.mac ?? defaultMac(local, config.vni));
     if (isOwnMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
     if (isOwnAddress(vtep)) throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
     const { high, low } = macWords(mac);

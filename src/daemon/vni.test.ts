@@ -3,8 +3,9 @@ import { createSocket } from 'node:dgram';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { VniConfig } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
-import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP } from '../segment/segment.ts';
+import { NO_REMOTE } from '../fdb/remotes.ts';
+import { type IpAddress, parseIp } from '../lib/addresses.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
@@ -27,6 +28,7 @@ const UNDERLAY_LINK: Link = {
   isTap: false,
   isMultiQueue: false,
   vxlanPort: 0,
+  vxlanFamilies: [],
   txDropped: 0,
 };
 
@@ -82,8 +84,11 @@ async function newVni(written: string, differs: Partial<Vni> = {}): Promise<Vni>
   return {
     config: vniConfig(written),
     index: 6,
+    underlays: [underlay],
+    reach: { ipv4: underlay.number, ipv6: NO_UNDERLAY },
     group: NO_GROUP,
     needsGroup: false,
+    groupRemote: NO_REMOTE,
     floodRemotes: [],
     remotesInGroup: new Set(),
     tap,
@@ -107,7 +112,7 @@ describe('the MTU of a TAP', () => {
     async (mtuBytes, written, expected) => {
       const underlay = await newUnderlay(mtuBytes);
       const config = vniConfig(written);
-      expect([mtuLimit(config, underlay), tapMtu(config, underlay)]).toEqual([expected, expected]);
+      expect([mtuLimit(config, [underlay]), tapMtu(config, [underlay])]).toEqual([expected, expected]);
     },
   );
 
@@ -117,7 +122,7 @@ describe('the MTU of a TAP', () => {
     ['100,mtu=68', 68],
     ['100,mtu=1446,inner-vlan=pass', 1_446],
   ])('is what was asked for, if it fits: --vni %s', async (written, expected) => {
-    expect(tapMtu(vniConfig(written), await newUnderlay())).toBe(expected);
+    expect(tapMtu(vniConfig(written), [await newUnderlay()])).toBe(expected);
   });
 
   it.each([
@@ -131,25 +136,26 @@ describe('the MTU of a TAP', () => {
     ],
   ])('is refused if it does not: --vni %s', async (written, message) => {
     const underlay = await newUnderlay();
-    expect(() => tapMtu(vniConfig(written), underlay)).toThrow(expect.objectContaining({ message, exitCode: 1 }));
+    expect(() => tapMtu(vniConfig(written), [underlay])).toThrow(expect.objectContaining({ message, exitCode: 1 }));
   });
 
   it('follows the underlay as it is now', async () => {
     const underlay = await newUnderlay();
     underlay.see({ ...UNDERLAY_LINK, mtuBytes: 9_000 });
-    expect(mtuLimit(vniConfig('100'), underlay)).toBe(8_950);
+    expect(mtuLimit(vniConfig('100'), [underlay])).toBe(8_950);
   });
 });
 
 describe('what the data path is told', () => {
   it('is all of the VNI', async () => {
-    const vni = await newVni('4660=239.1.2.3,max-macs=77', { group: 9, floodRemotes: [4, 5] });
+    const vni = await newVni('4660=239.1.2.3,max-macs=77', { group: 9, groupRemote: 3, floodRemotes: [4, 5] });
     expect(toSegment(vni)).toEqual({
       index: 6,
       vni: 4_660,
-      underlay: 2,
+      ipv4Underlay: 2,
+      ipv6Underlay: NO_UNDERLAY,
       group: 9,
-      groupAddress: Buffer.from(ipBytes(parseIp('239.1.2.3') as IpAddress)).readInt32BE(0),
+      groupRemote: 3,
       floodRemotes: [4, 5],
       tap: 6,
       tapUp: true,

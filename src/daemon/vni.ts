@@ -1,7 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
-import { type IpAddress, ipBytes, macWords, parseMac } from '../lib/addresses.ts';
+import { type IpAddress, macWords, parseMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { FLOOD, INNER_VLAN, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import type { Tap } from './tap.ts';
 import type { Underlay } from './underlay.ts';
@@ -16,11 +16,21 @@ export interface Vni {
   config: VniConfig;
   /** Row in FDB and counters, and number of the TAP. Given to another VNI when this one is deleted. */
   readonly index: number;
+  /** Where its group is joined, or else what it is sent by first. */
   readonly underlay: Underlay;
+  /** Each family that it is sent by; they bound its MTU. */
+  readonly underlays: readonly [Underlay, ...Underlay[]];
+  /**
+   * Numbers of the underlays on its interface, whether it names destinations of that family or only learns some. Another VNI may bring the
+   * second one while running.
+   */
+  reach: { readonly ipv4: number; readonly ipv6: number };
   /** Number of its group, or NO_GROUP. */
   readonly group: number;
   /** Whether `join=` asks for that group now. */
   needsGroup: boolean;
+  /** The group's id among the remotes; any with NO_GROUP. */
+  readonly groupRemote: number;
   /** Ids of its flood list, own addresses left out. */
   floodRemotes: readonly number[];
   /** Remotes of the flood list that were heard in the group too, and so get each flood twice. */
@@ -31,22 +41,24 @@ export interface Vni {
 }
 
 /** What the data path needs to know. */
-export function toSegment({ config, index, underlay, group, floodRemotes, link, tap }: Vni): Segment {
+export function toSegment(vni: Vni): Segment {
+  const { config, index, underlays, reach, group, groupRemote, floodRemotes, link, tap } = vni;
   const mac = parseMac((link ?? tap.link).mac);
   const { high, low } = mac ? macWords(mac) : { high: 0, low: 0 };
   return {
     index,
     vni: config.vni,
-    underlay: underlay.number,
+    ipv4Underlay: reach.ipv4,
+    ipv6Underlay: reach.ipv6,
     group,
-    groupAddress: config.group === undefined ? 0 : Buffer.from(ipBytes(config.group)).readInt32BE(0),
+    groupRemote,
     floodRemotes,
     tap: index,
     tapUp: link?.up ?? false,
     tapMtuBytes: (link ?? tap.link).mtuBytes,
     tapMacHigh: high,
     tapMacLow: low,
-    maxFrameBytes: underlay.maxFrameBytes,
+    maxFrameBytes: maxFrameBytes(underlays),
     suppress: config.suppress,
     learning: config.learning,
     maxMacs: config.maxMacs,
@@ -61,14 +73,27 @@ export function tapOverrun({ tap }: Vni, now: Link | undefined): number {
   return Math.max(0, (now ?? tap.link).txDropped - tap.link.txDropped);
 }
 
-/** The largest MTU that a VNI's TAP can have on its underlay. */
-export function mtuLimit(config: VniConfig, underlay: Underlay): number {
-  return underlay.maxFrameBytes - ETHERNET_BYTES - (config.innerVlan === 'pass' ? VLAN_TAG_BYTES : 0);
+/** The longest Ethernet frame that fits every family. */
+function maxFrameBytes(underlays: readonly Underlay[]): number {
+  return Math.min(...underlays.map((underlay) => underlay.maxFrameBytes));
 }
 
-/** The MTU of a VNI's TAP. Throws VtepError if more was asked for than the underlay carries. */
-export function tapMtu(config: VniConfig, underlay: Underlay): number {
-  const limit = mtuLimit(config, underlay);
+/** Numbers of the underlays on an interface. */
+export function reachOf(underlays: readonly Underlay[], interfaceName: string): Vni['reach'] {
+  const number = (family: 4 | 6) =>
+    underlays.find((underlay) => underlay.name === interfaceName && underlay.family === family)?.number ?? NO_UNDERLAY;
+  return { ipv4: number(4), ipv6: number(6) };
+}
+
+/** The largest MTU that a VNI's TAP can have on its underlays, the smaller if they are two. */
+export function mtuLimit(config: VniConfig, underlays: readonly Underlay[]): number {
+  return maxFrameBytes(underlays) - ETHERNET_BYTES - (config.innerVlan === 'pass' ? VLAN_TAG_BYTES : 0);
+}
+
+/** The MTU of a VNI's TAP. Throws VtepError if more was asked for than the underlays carry. */
+export function tapMtu(config: VniConfig, underlays: readonly [Underlay, ...Underlay[]]): number {
+  const [underlay] = underlays;
+  const limit = mtuLimit(config, underlays);
   const { mtuBytes = limit } = config;
   if (mtuBytes <= limit) return mtuBytes;
   throw new VtepError('ERR_VTEP_INTERFACE', {
@@ -83,11 +108,12 @@ export function tapMtu(config: VniConfig, underlay: Underlay): number {
  *
  * @param bridge name of the bridge that the TAP is a port of now
  */
-export function vniStatus({ config, underlay, needsGroup, link }: Vni, bridge: string | undefined): string {
+export function vniStatus({ config, underlay, underlays, needsGroup, link }: Vni, bridge: string | undefined): string {
   if (!link) return `${config.tap} is gone`;
   if (!link.up) return `${config.tap} is down`;
   if (config.bridge !== undefined && config.bridge !== bridge) return `${config.tap} is not in ${config.bridge}`;
-  if (underlay.status !== 'ok') return underlay.status;
+  const ailing = underlays.find(({ status }) => status !== 'ok');
+  if (ailing) return ailing.status;
   if (needsGroup && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
   return 'ok';
 }

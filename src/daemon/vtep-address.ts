@@ -1,15 +1,12 @@
 import { type Fdb, LOCAL_SOURCE, type SourceAddress } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
-import { formatIp, type IpAddress, ipBytes } from '../lib/addresses.ts';
-import { setIpv4Source } from '../worker/loop.ts';
+import { formatIp, type IpAddress, ipWords } from '../lib/addresses.ts';
 
 /** VTEP addresses as users write them and as the FDB keeps them. */
 
 export function sourceOf(address: IpAddress | 'local'): SourceAddress {
   if (address === 'local') return LOCAL_SOURCE;
-  const source = { a: 0, b: 0, c: 0, d: 0 };
-  setIpv4Source(source, Buffer.from(ipBytes(address)).readInt32BE(0));
-  return source;
+  return ipWords(address);
 }
 
 /** The address behind a remote id. */

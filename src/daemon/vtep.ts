@@ -20,8 +20,8 @@ import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
 import { releaseTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
-import { chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
-import type { Vni } from './vni.ts';
+import { chooseFamilies, chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
+import { reachOf, type Vni } from './vni.ts';
 import { setUpVni } from './vni-setup.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { workerState } from './worker-state.ts';
@@ -31,6 +31,8 @@ const LOCK_PATIENCE_MS = 100;
 
 /** The main thread's number in the FDB's lock; workers count up from there. */
 const MAIN_OWNER = 1;
+
+type VniUnderlays = Vni['underlays'];
 
 /** The VTEP: everything on the host that the daemon holds, put together. It opens every fd; the workers only borrow them. */
 export class Vtep {
@@ -91,8 +93,8 @@ export class Vtep {
       fdb: this.fdb,
       now: this.now,
       isOwnAddress: (address) => this.isOwnAddress(address),
-      underlayFor: (vni) => this.#underlayFor(vni),
-      open: (vni, underlay) => this.#addVni(vni, underlay),
+      underlaysFor: (vni) => this.#underlaysFor(vni),
+      open: (vni, underlays) => this.#addVni(vni, underlays),
       freeIndex: (index) => this.#indexes.give(index),
     });
     this.#host = new HostWatch({ netlink: this.#netlink, log, underlays, vnis, workers: this.#workers });
@@ -107,9 +109,9 @@ export class Vtep {
   static async start(config: Config, log: Logger, onDeath: (error: Error) => void): Promise<Vtep> {
     const vtep = new Vtep(config, log, onDeath);
     try {
-      for (const [vni, underlay] of vtep.#chooseUnderlays()) {
-        const { link } = vtep.#addVni(vni, underlay).tap;
-        log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: link.mtuBytes, dev: underlay.name });
+      for (const [vni, underlays] of vtep.#chooseUnderlays()) {
+        const { tap, underlay } = vtep.#addVni(vni, underlays);
+        log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: tap.link.mtuBytes, dev: underlay.name });
       }
       vtep.#host.start();
       if (!(await vtep.#workers.start())) {
@@ -177,18 +179,18 @@ export class Vtep {
     return this.#underlays.some(({ local }) => local === address);
   }
 
-  /** Every VNI with its underlay, all of them open: a VNI that names no destination goes where the others go. */
-  #chooseUnderlays(): [VniConfig, Underlay][] {
+  /** Every VNI with its underlays, all of them open: a VNI that names no destination goes where the others go. */
+  #chooseUnderlays(): [VniConfig, VniUnderlays][] {
     const { vnis } = this.config;
     const links = vnis.map((vni) => chooseInterface(this.#netlink, this.config, vni));
     const fallback = links.find((link) => link !== undefined);
     return vnis.map((vni, i) => {
       const link = links[i] ?? fallback;
-      return [vni, this.#underlayOn(link ?? noDestination(vni), vni)];
+      return [vni, this.#underlaysOn(link ?? noDestination(vni), vni)];
     });
   }
 
-  #addVni(config: VniConfig, underlay: Underlay): Vni {
+  #addVni(config: VniConfig, underlays: VniUnderlays): Vni {
     const index = this.#indexes.take();
     try {
       const ground = {
@@ -199,7 +201,8 @@ export class Vtep {
         tapOptions: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
         isOwnAddress: (address: IpAddress) => this.isOwnAddress(address),
       };
-      const vni = setUpVni(ground, { config, index, underlay });
+      const reach = reachOf(this.#underlays, underlays[0].name);
+      const vni = setUpVni(ground, { config, index, underlays, reach });
       this.#vnis.push(vni);
       return vni;
     } catch (error) {
@@ -209,16 +212,20 @@ export class Vtep {
   }
 
   /** Where a VNI that is added while running goes, by the rules of the start. */
-  #underlayFor(config: VniConfig): Underlay {
-    const link = chooseInterface(this.#netlink, this.config, config);
-    if (link) return this.#underlayOn(link, config);
-    return this.#underlays[0] ?? noDestination(config);
+  #underlaysFor(config: VniConfig): VniUnderlays {
+    const link = chooseInterface(this.#netlink, this.config, config) ?? this.#underlays[0]?.link;
+    return this.#underlaysOn(link ?? noDestination(config), config);
   }
 
-  #underlayOn(link: Link, config: VniConfig): Underlay {
-    const known = this.#underlays.find(({ name }) => name === link.name);
+  #underlaysOn(link: Link, config: VniConfig): VniUnderlays {
+    const families = chooseFamilies(this.#netlink, this.config, config, link);
+    return families.map((family) => this.#underlayOn(link, family, config)) as unknown as VniUnderlays;
+  }
+
+  #underlayOn(link: Link, family: 4 | 6, config: VniConfig): Underlay {
+    const known = this.#underlays.find((underlay) => underlay.name === link.name && underlay.family === family);
     if (known) return known;
-    const local = chooseLocal(this.#netlink, this.config, link);
+    const local = chooseLocal(this.#netlink, this.config, link, family);
     refuseSecondUnderlay(this.#underlays, { link, local, config });
     const underlay = new Underlay(this.#netlink, this.config, {
       number: this.#underlays.length,

@@ -2,8 +2,9 @@
 import { createSocket } from 'node:dgram';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/parse.ts';
+import { NO_REMOTE } from '../fdb/remotes.ts';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
-import { NO_GROUP } from '../segment/segment.ts';
+import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import { findLink, type Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Order } from '../worker/messages.ts';
@@ -46,8 +47,9 @@ async function newState(workers: number): Promise<(worker: number) => Order[]> {
   const vnis = config.vnis.map((vni, index): Vni => {
     const fds = [1_000, 1_001, 1_002].map((fd) => fd + 10 * index) as [number, ...number[]];
     const tap = { fds, gso: true, mergesUdp: true, isOwn: true, link };
-    const flooding = { group: NO_GROUP, needsGroup: false, ...lists() };
-    return { config: vni, index, underlay, ...flooding, tap, link: index ? undefined : link };
+    const flooding = { group: NO_GROUP, groupRemote: NO_REMOTE, needsGroup: false, ...lists() };
+    const sending = { underlay, underlays: [underlay] as const, reach: { ipv4: underlay.number, ipv6: NO_UNDERLAY } };
+    return { config: vni, index, ...sending, ...flooding, tap, link: index ? undefined : link };
   });
   return (worker) => workerState(worker, workers, { underlays: [underlay], vnis });
 }
@@ -95,6 +97,8 @@ describe('what a worker is told', () => {
       for (const other of others) expect(other).toEqual(first);
     }
     expect(ofKind(state(0), 'segment')).toHaveLength(2);
-    expect(ofKind(state(0), 'add-pool')).toEqual([{ kind: 'add-pool', underlay: 0, fds: underlay.sendFds }]);
+    expect(ofKind(state(0), 'add-pool')).toEqual([
+      { kind: 'add-pool', underlay: 0, family: 4, scope: underlay.link.index, fds: underlay.sendFds },
+    ]);
   });
 });

@@ -29,11 +29,11 @@ export function workerState(
 }
 
 export function ownAddresses(underlays: readonly Underlay[]): Order {
-  return { kind: 'own-addresses', addresses: underlays.map(({ localWord }) => localWord) };
+  return { kind: 'own-addresses', addresses: underlays.map(({ localWords }) => localWords) };
 }
 
-export function addPool({ number, sendFds }: Underlay): Order {
-  return { kind: 'add-pool', underlay: number, fds: sendFds };
+export function addPool({ number, family, link, sendFds }: Underlay): Order {
+  return { kind: 'add-pool', underlay: number, family, scope: link.index, fds: sendFds };
 }
 
 /** The worker's own unicast socket. */

@@ -11,7 +11,8 @@ export const NO_REMOTE = -1;
 const IDLE_TENTHS = 100;
 
 /**
- * Remote VTEPs, interned: an address gets a small id for as long as an entry or a flood list names it. Addresses are four words,
+ * Remote VTEPs, interned: an address gets a small id for as long as an entry or a flood list names it, and so does a group that a segment
+ * floods to, so that whatever is sent to has an id. Addresses are four words,
  * IPv4 as ::ffff:a.b.c.d. `find` and the readers take no lock; everything else is called with the FDB's lock held.
  */
 export class RemoteTable {
@@ -55,10 +56,16 @@ export class RemoteTable {
     return this.#remotes[id * REMOTE.words + index] as number;
   }
 
-  /** Remotes that an entry or a flood list names. Walks the table. */
+  /** Whether a remote's address is IPv4. */
+  isIpv4(id: number): boolean {
+    const at = id * REMOTE.words;
+    return this.#remotes[at + 2] === 0xffff && this.#remotes[at + 1] === 0 && this.#remotes[at] === 0;
+  }
+
+  /** VTEPs that an entry or a flood list names; groups are none. Walks the table. */
   get count(): number {
     let count = 0;
-    for (let id = LOCAL + 1; id < this.#pool.end; id++) if (this.#references(id) > 0) count++;
+    for (let id = LOCAL + 1; id < this.#pool.end; id++) if (this.#references(id) > 0 && !this.#isGroup(id)) count++;
     return count;
   }
 
@@ -135,6 +142,11 @@ export class RemoteTable {
   /** One past the highest id ever given. */
   get end(): number {
     return this.#pool.end;
+  }
+
+  /** 224.0.0.0/4 or ff00::/8. */
+  #isGroup(id: number): boolean {
+    return this.isIpv4(id) ? this.word(id, 3) >>> 28 === 0xe : this.word(id, 0) >>> 24 === 0xff;
   }
 
   #references(id: number): number {

@@ -30,7 +30,7 @@ const MAX_FRAME_BYTES = MAX_UDP_PAYLOAD_BYTES - VXLAN_HEADER_BYTES;
 /** Takes datagrams for the underlay: the UDP port, or its in-memory twin. */
 export interface DatagramSink {
   /**
-   * Queues VXLAN datagrams to a remote: one, or several that stand one behind the other. The buffer stays the queue's until it is flushed;
+   * Queues VXLAN datagrams to a remote or a group: one, or several that stand one behind the other. The buffer stays the queue's until it is flushed;
    * what was sent and what was lost is counted there.
    *
    * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
@@ -38,8 +38,6 @@ export interface DatagramSink {
    * @param flow the inner flow's hash, which picks the source port
    */
   toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void;
-  /** Likewise, to the segment's group. */
-  toGroup(segment: Segment, at: number, length: number, datagramBytes: number, flow: number): void;
   /** Room for at most MAX_UDP_PAYLOAD_BYTES octets of datagrams that are not where they were read; flushes if none is left. */
   reserve(bytes: number): number;
   /** Sends all that is queued; all buffers are then the caller's again. */
@@ -169,7 +167,7 @@ function sendTo(
     underlay.toRemote(segment, remote, at, length, datagramBytes, flow);
     return;
   }
-  if (segment.group !== NO_GROUP) underlay.toGroup(segment, at, length, datagramBytes, flow);
+  if (segment.group !== NO_GROUP) underlay.toRemote(segment, segment.groupRemote, at, length, datagramBytes, flow);
   for (let i = 0; i < segment.floodRemotes.length; i++) {
     underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow);
   }

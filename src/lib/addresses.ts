@@ -61,6 +61,20 @@ export function ipBytes(address: IpAddress): Uint8Array {
   return (address.includes(':') ? parseIpv6(address) : parseIpv4(address)) as Uint8Array;
 }
 
+/** An address as four signed words in network order, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2). */
+export interface IpWords {
+  a: number;
+  b: number;
+  c: number;
+  d: number;
+}
+
+export function ipWords(address: IpAddress): IpWords {
+  const octets = new DataView(ipBytes(address).buffer);
+  if (octets.byteLength === 4) return { a: 0, b: 0, c: 0xffff, d: octets.getInt32(0) };
+  return { a: octets.getInt32(0), b: octets.getInt32(4), c: octets.getInt32(8), d: octets.getInt32(12) };
+}
+
 /** 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291). */
 export function isMulticastIp(address: IpAddress): boolean {
   const first = ipBytes(address)[0] as number;

@@ -6,7 +6,7 @@ export const MAX_VNI = 0xff_ffff;
 /** Segments one daemon carries. Sizes the shared counters; a further `--vni` is refused. */
 export const MAX_SEGMENTS = 16_384;
 
-/** Remote VTEPs known at once (ids are 16 bit, 0 is `local`). When full, frames are delivered but their MACs not learned. */
+/** Remote VTEPs and groups known at once (ids are 16 bit, 0 is `local`). When full, frames are delivered but their MACs not learned. */
 export const MAX_REMOTES = 65_535;
 
 /** MAC entries of all VNIs together, static ones included. When full, learning evicts fairly; a static entry is refused. */
@@ -48,7 +48,7 @@ export const MAX_WORKERS = 16;
 /** `--source-ports`: one send socket each, and each a batch of headers in the slab. */
 export const MAX_SOURCE_PORTS = 256;
 
-/** Underlay interfaces of one daemon: each has a source-port pool, and its batches of headers in the slab. A further one is refused. */
+/** Underlay interfaces of one daemon, counted once for each family: each has a source-port pool, and its batches of headers in the slab. A further one is refused. */
 export const MAX_UNDERLAYS = 8;
 
 /** Interface names, IFNAMSIZ - 1 (linux/if.h). The kernel would cut a longer one silently. */

@@ -4,7 +4,7 @@ import { ReadableCounters } from '../forward/counters-rig.ts';
 import { FORWARDED, RX_DROP, RX_REASONS } from '../forward/drop-reason.ts';
 import { type Frame, naiveSegments, TCP, UDP } from '../offload/naive-frames.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
 import { Slab } from '../sys/slab.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import { FrameQueue, type FrameWriter } from './frame-queue.ts';
@@ -108,9 +108,10 @@ export function newQueueRig({ isOn = true, takesUdpRuns = true, verdict = () => 
 export const SEGMENT: Segment = {
   index: 3,
   vni: 100,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: NO_GROUP,
-  groupAddress: 0,
+  groupRemote: 0,
   floodRemotes: [],
   tap: 7,
   tapUp: true,

@@ -1,14 +1,15 @@
 import { expect, it } from 'vitest';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from './segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from './segment.ts';
 import { SegmentMap } from './segment-map.ts';
 
 function segment(index: number, differs: Partial<Segment> = {}): Segment {
   return {
     index,
     vni: 100 + index,
-    underlay: 0,
+    ipv4Underlay: 0,
+    ipv6Underlay: NO_UNDERLAY,
     group: NO_GROUP,
-    groupAddress: 0,
+    groupRemote: 0,
     floodRemotes: [],
     tap: 10 + index,
     tapUp: true,

@@ -9,17 +9,21 @@ export const FLOOD = { all: 0, 'no-unknown': 1, none: 2 } as const;
 /** The segment floods to no group, or the datagram did not come by one. */
 export const NO_GROUP = -1;
 
+/** The segment has no source address of that family. */
+export const NO_UNDERLAY = -1;
+
 export interface Segment {
   /** Small dense number: the segment's row in the FDB and in the counters. */
   readonly index: number;
   /** 0–16777215. */
   readonly vni: number;
-  /** Number of the underlay port that its datagrams leave by. */
-  readonly underlay: number;
-  /** Number of its multicast group on that underlay, or NO_GROUP. */
+  /** Numbers of the underlays that its datagrams leave by, to destinations of each family, or NO_UNDERLAY. */
+  readonly ipv4Underlay: number;
+  readonly ipv6Underlay: number;
+  /** Number of its multicast group, or NO_GROUP. */
   readonly group: number;
-  /** The group's address as the last word of an IPv4-mapped address, signed; 0 with NO_GROUP. */
-  readonly groupAddress: number;
+  /** The group's id among the remotes; any with NO_GROUP. */
+  readonly groupRemote: number;
   /** Remote ids of the unicast flood list, distinct, own addresses left out. */
   readonly floodRemotes: readonly number[];
   /** Number of its TAP. */

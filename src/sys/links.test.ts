@@ -283,6 +283,7 @@ describe('linkEvents', () => {
         isTap: true,
         isMultiQueue: true,
         vxlanPort: 0,
+        vxlanFamilies: [],
         txDropped: 123,
       },
     });
@@ -295,7 +296,17 @@ describe('linkEvents', () => {
 
   it('reads the port of a kernel vxlan device in network order', () => {
     const event = only(RTM_NEWLINK, ifinfomsg(1, IFF_UP), linkInfo('vxlan', attribute(15, Buffer.from('12b5', 'hex'))));
-    expect(event?.link).toMatchObject({ kind: 'vxlan', vxlanPort: 4789, isTap: false });
+    expect(event?.link).toMatchObject({ kind: 'vxlan', vxlanPort: 4789, vxlanFamilies: [4], isTap: false });
+  });
+
+  it.each([
+    ['a local IPv4 address', attribute(4, Buffer.alloc(4, 1)), [4]],
+    ['an IPv6 group', attribute(16, Buffer.alloc(16, 1)), [6]],
+    ['a local IPv6 address', attribute(17, Buffer.alloc(16, 1)), [6]],
+    ['metadata of the flow', attribute(25, Buffer.from([1])), [4, 6]],
+  ])('tells by %s in which families a vxlan device has its port', (_name, given, vxlanFamilies) => {
+    const event = only(RTM_NEWLINK, ifinfomsg(1, IFF_UP), linkInfo('vxlan', given));
+    expect(event?.link).toMatchObject({ vxlanFamilies });
   });
 
   it('takes no port from an attribute of another kind of device', () => {
@@ -321,6 +332,7 @@ describe('linkEvents', () => {
       isTap: false,
       isMultiQueue: false,
       vxlanPort: 0,
+      vxlanFamilies: [],
       txDropped: 0,
     });
   });

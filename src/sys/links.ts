@@ -24,6 +24,9 @@ const IFLA_CARRIER = 33;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_VXLAN_PORT = 15;
+const IFLA_VXLAN_GROUP6 = 16;
+const IFLA_VXLAN_LOCAL6 = 17;
+const IFLA_VXLAN_COLLECT_METADATA = 25;
 const IFLA_TUN_TYPE = 3;
 const IFLA_TUN_MULTI_QUEUE = 7;
 const IFF_TAP = 2;
@@ -70,6 +73,8 @@ export interface Link {
   readonly isMultiQueue: boolean;
   /** UDP port of a kernel vxlan device, or 0. */
   readonly vxlanPort: number;
+  /** Families that a kernel vxlan device holds its port in; empty for other devices. */
+  readonly vxlanFamilies: readonly (4 | 6)[];
   /** Packets that the host sent into the device and it lost, e.g. a TAP's full ring. */
   readonly txDropped: number;
 }
@@ -186,8 +191,15 @@ function readLink(payload: Buffer): Link {
     isTap: kind === 'tun' && data.get(IFLA_TUN_TYPE)?.[0] === IFF_TAP,
     isMultiQueue: kind === 'tun' && data.get(IFLA_TUN_MULTI_QUEUE)?.[0] === 1,
     vxlanPort: (kind === 'vxlan' && data.get(IFLA_VXLAN_PORT)?.readUInt16BE(0)) || 0,
+    vxlanFamilies: kind === 'vxlan' ? vxlanFamilies(data) : [],
     txDropped: Number(attributes.get(IFLA_STATS64)?.readBigUInt64LE(TX_DROPPED_AT) ?? 0n),
   };
+}
+
+/** As vxlan_sock_add() of the kernel: IPv6 where an address of it was given, IPv4 else; both where flows name the addresses. */
+function vxlanFamilies(data: ReadonlyMap<number, Buffer>): (4 | 6)[] {
+  if (data.get(IFLA_VXLAN_COLLECT_METADATA)?.[0] === 1) return [4, 6];
+  return data.has(IFLA_VXLAN_GROUP6) || data.has(IFLA_VXLAN_LOCAL6) ? [6] : [4];
 }
 
 function listAddresses(netlink: NetlinkSocket): Buffer[] {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { type IpAddress, type IpWords, ipWords } from '../lib/addresses.ts';
 import { MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import { close, errno, getsockname, recvmmsg, sendmmsg, setsockopt, writev } from './libc.ts';
 import { findLink } from './links.ts';
@@ -22,8 +22,18 @@ const SENDER = '127.83.0.2' as IpAddress;
 const SLOTS = 64;
 const SLOT_BYTES = 1_536;
 
-function word(address: IpAddress): number {
-  return Buffer.from(ipBytes(address)).readInt32BE(0);
+/** Where a message's sender is. */
+function sourceOf(messages: ReceiveArray, i: number): IpWords {
+  const source = { a: 1, b: 1, c: 1, d: 1 };
+  messages.readSource(i, source);
+  return source;
+}
+
+/** Addresses message `i` and makes it of `count` buffers from `first` on. */
+function setMessage(messages: SendArray, i: number, to: IpAddress, first: number, count: number): void {
+  const { a, b, c, d } = ipWords(to);
+  messages.setDestination(i, a, b, c, d);
+  messages.setMessage(i, first, count);
 }
 
 function portOf(fd: number): number {
@@ -64,7 +74,7 @@ function pair({ bufferBytes = SLOT_BYTES } = {}) {
   const out = new SendArray(slab, SLOTS, portOf(receiver));
   const into = new ReceiveArray(slab, SLOTS, { buffersAt: inAt, bufferBytes, strideBytes: SLOT_BYTES });
   let receivedCount = 0;
-  for (let i = 0; i < SLOTS; i++) out.setMessage(i, word(RECEIVER), i, 1);
+  for (let i = 0; i < SLOTS; i++) setMessage(out, i, RECEIVER, i, 1);
   return {
     slab,
     receiver,
@@ -117,7 +127,7 @@ describe('ReceiveArray and SendArray', () => {
       expect(io.into.length(i)).toBe(datagram.length);
       expect(io.received(i)).toEqual(datagram);
       expect(io.behind(i).every((octet) => octet === 0xa5)).toBe(true);
-      expect(io.into.source(i)).toBe(word(SENDER));
+      expect(sourceOf(io.into, i)).toEqual(ipWords(SENDER));
       expect(io.into.segmentBytes(i)).toBe(datagram.length);
       expect(io.into.isTruncated(i)).toBe(false);
     });
@@ -152,13 +162,13 @@ describe('ReceiveArray and SendArray', () => {
     io.out.setBuffer(0, io.slab.allocate(4), 4);
     for (const source of sources) expect(sendmmsg(openSender(source), io.out.headers.at(0), 1, 0)).toBe(1);
     expect(io.receive()).toBe(sources.length);
-    expect(sources.map((_, i) => io.into.source(i))).toEqual(sources.map(word));
+    expect(sources.map((_, i) => sourceOf(io.into, i))).toEqual(sources.map(ipWords));
   });
 
   it('sends each message to its own destination', () => {
     const io = pair();
     const elsewhere = closedAfterwards(openUnicastSocket('127.83.0.9' as IpAddress, portOf(io.receiver)));
-    io.out.setMessage(1, word('127.83.0.9' as IpAddress), 1, 1);
+    setMessage(io.out, 1, '127.83.0.9' as IpAddress, 1, 1);
     expect(io.send([Buffer.from('here'), Buffer.from('there'), Buffer.from('here again')])).toBe(3);
     expect(io.receive()).toBe(2);
     expect([0, 1].map((i) => Buffer.from(io.received(i)).toString())).toEqual(['here', 'here again']);
@@ -171,8 +181,9 @@ describe('ReceiveArray and SendArray', () => {
     const [group, lo] = ['239.83.2.1' as IpAddress, { name: 'lo', index: loopbackIndex() }];
     const member = closedAfterwards(openGroupSocket(group, portOf(io.receiver), lo));
     joinGroup(member, group, lo);
-    io.out.setMessage(0, word(group), 0, 1);
-    io.out.setMessage(1, word(group) >>> 0, 1, 1);
+    const { a, b, c, d } = ipWords(group);
+    io.out.setDestination(0, a, b, c, d);
+    io.out.setDestination(1, a, b, c, d >>> 0);
     expect(io.send([Buffer.from('signed'), Buffer.from('unsigned')])).toBe(2);
     expect(io.receiveFrom(member)).toBe(2);
     expect([0, 1].map((i) => Buffer.from(io.received(i)).toString())).toEqual(['signed', 'unsigned']);
@@ -203,7 +214,7 @@ describe('ReceiveArray and SendArray', () => {
     for (const [i, [offset, length]] of Object.entries([[3, 2] as const, [20, 6] as const, [0, 1] as const])) {
       io.out.setBuffer(10 + Number(i), at + offset, length);
     }
-    io.out.setMessage(0, word(RECEIVER), 10, 3);
+    setMessage(io.out, 0, RECEIVER, 10, 3);
     expect(sendmmsg(io.sender, io.out.headers.at(0), 1, 0)).toBe(1);
     expect(io.receive()).toBe(1);
     expect(Buffer.from(io.received(0)).toString()).toBe('deuvwxyza');
@@ -218,7 +229,7 @@ describe('ReceiveArray and SendArray', () => {
     const into = new ReceiveArray(slab, 1, { buffersAt: inAt, bufferBytes: 65_536, strideBytes: 0 });
     for (let i = 0; i < MAX_UDP_PAYLOAD_BYTES; i++) slab.bytes[outAt + i] = (i * 7) >> 3;
     out.setBuffer(0, outAt, MAX_UDP_PAYLOAD_BYTES);
-    out.setMessage(0, word(RECEIVER), 0, 1);
+    setMessage(out, 0, RECEIVER, 0, 1);
     expect(sendmmsg(sender, out.headers.at(0), 1, 0)).toBe(1);
     expect(recvmmsg(receiver, into.headers.at(0), 1, MSG_DONTWAIT, 0)).toBe(1);
     expect([into.length(0), into.isTruncated(0)]).toEqual([MAX_UDP_PAYLOAD_BYTES, false]);
@@ -238,7 +249,7 @@ describe('segmentation offload', () => {
     const at = io.slab.allocate(octets.length);
     io.slab.bytes.set(octets, at);
     io.out.setBuffer(0, at, octets.length);
-    io.out.setMessage(0, word(RECEIVER), 0, 1);
+    setMessage(io.out, 0, RECEIVER, 0, 1);
     io.out.setSegments(0, lengths[0] as number);
     expect(sendmmsg(io.sender, io.out.headers.at(0), 1, 0)).toBe(1);
     const count = io.receive();

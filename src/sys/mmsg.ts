@@ -1,3 +1,4 @@
+import type { IpWords } from '../lib/addresses.ts';
 import type { Address } from './libc.ts';
 import type { AddressTable, Slab } from './slab.ts';
 
@@ -22,7 +23,14 @@ const IOVEC_BYTES = 16;
 /** sizeof(struct sockaddr_in6), rounded up to keep names aligned. */
 const NAME_BYTES = 32;
 const SOCKADDR_IN_BYTES = 16;
+const SOCKADDR_IN6_BYTES = 28;
 const AF_INET = 2;
+const AF_INET6 = 10;
+
+/** From a name's start to its address: sin_addr, sin6_addr; and to sin6_scope_id. */
+const IPV4_AT = 4;
+const IPV6_AT = 8;
+const SCOPE_AT = 24;
 
 /** struct cmsghdr with one small value: length(8) level(4) type(4) value, padded to 8. */
 const CMSG_BYTES = 24;
@@ -39,7 +47,7 @@ const UDP_GRO_LENGTH = CMSG_VALUE_AT + 4;
 /** MSG_TRUNC: the datagram was longer than the buffer. */
 const MSG_TRUNC = 0x20;
 
-/** `count` messages to receive, each with room for an IPv4 name, one buffer, and the size of what UDP_GRO put together. */
+/** `count` messages to receive, each with room for a name, one buffer, and the size of what UDP_GRO put together. */
 export class ReceiveArray {
   /** Addresses of the headers: give the kernel `headers.at(0)`. */
   readonly headers: AddressTable;
@@ -75,14 +83,26 @@ export class ReceiveArray {
   rearm(count: number): void {
     for (let i = 0; i < count; i++) {
       const header = this.#headersAt + i * HEADER_BYTES;
-      this.#view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN_BYTES, true);
+      this.#view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN6_BYTES, true);
       this.#view.setUint32(header + CONTROL_LENGTH_AT, CMSG_BYTES, true);
     }
   }
 
-  /** The sender's IPv4 address as a big-endian word, signed. */
-  source(i: number): number {
-    return this.#view.getInt32(this.#namesAt + i * NAME_BYTES + 4);
+  /** Writes the sender's address into `source`. */
+  readSource(i: number, source: IpWords): void {
+    const view = this.#view;
+    const name = this.#namesAt + i * NAME_BYTES;
+    if (view.getUint16(name, true) === AF_INET) {
+      source.a = 0;
+      source.b = 0;
+      source.c = 0xffff;
+      source.d = view.getInt32(name + IPV4_AT);
+    } else {
+      source.a = view.getInt32(name + IPV6_AT);
+      source.b = view.getInt32(name + IPV6_AT + 4);
+      source.c = view.getInt32(name + IPV6_AT + 8);
+      source.d = view.getInt32(name + IPV6_AT + 12);
+    }
   }
 
   /** Octets received. */
@@ -108,21 +128,25 @@ export class ReceiveArray {
 }
 
 /**
- * `count` messages to send, each with an IPv4 name and a span of a common array of `count` buffers. What is gathered in a message leaves
+ * `count` messages to send, each with a name of one family and a span of a common array of `count` buffers. What is gathered in a message leaves
  * as datagrams of one size that the kernel cuts (UDP_SEGMENT), so that the way through the stack is gone once for all of them.
  */
 export class SendArray {
   /** Addresses of the headers: give the kernel `headers.at(first)`. */
   readonly headers: AddressTable;
   readonly #slab: Slab;
+  readonly #count: number;
+  readonly #isIpv4: boolean;
   readonly #headersAt: number;
   readonly #namesAt: number;
   readonly #controlsAt: number;
   readonly #buffers: Gather;
 
   /** @param port UDP port written into every name */
-  constructor(slab: Slab, count: number, port: number) {
+  constructor(slab: Slab, count: number, port: number, family: 4 | 6 = 4) {
     this.#slab = slab;
+    this.#count = count;
+    this.#isIpv4 = family === 4;
     this.#headersAt = slab.allocate(count * HEADER_BYTES);
     this.#namesAt = slab.allocate(count * NAME_BYTES);
     this.#controlsAt = slab.allocate(count * CMSG_BYTES);
@@ -135,8 +159,8 @@ export class SendArray {
       const control = this.#controlsAt + i * CMSG_BYTES;
       slab.setAddress(header, name);
       slab.setAddress(header + CONTROL_AT, control);
-      view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN_BYTES, true);
-      view.setUint16(name, AF_INET, true);
+      view.setUint32(header + NAME_LENGTH_AT, this.#isIpv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES, true);
+      view.setUint16(name, this.#isIpv4 ? AF_INET : AF_INET6, true);
       view.setUint16(name + 2, port);
       view.setUint32(control, UDP_SEGMENT_LENGTH, true);
       view.setUint32(control + CMSG_LEVEL_AT, SOL_UDP, true);
@@ -149,11 +173,32 @@ export class SendArray {
     this.#buffers.set(i, at, length);
   }
 
-  /** Makes message `i` of `count` buffers from `first` on. @param destination IPv4 address as a big-endian word, signed or not */
-  setMessage(i: number, destination: number, first: number, count: number): void {
+  /** Addresses message `i`. Of an IPv4-mapped address only the last word is used. */
+  setDestination(i: number, a: number, b: number, c: number, d: number): void {
+    const { view } = this.#slab;
+    const name = this.#namesAt + i * NAME_BYTES;
+    if (this.#isIpv4) {
+      view.setInt32(name + IPV4_AT, d);
+    } else {
+      view.setInt32(name + IPV6_AT, a);
+      view.setInt32(name + IPV6_AT + 4, b);
+      view.setInt32(name + IPV6_AT + 8, c);
+      view.setInt32(name + IPV6_AT + 12, d);
+    }
+  }
+
+  /** Says which link the link-local addresses among IPv6 destinations are on: an interface index. Others are routed, whatever it is. */
+  setScope(scope: number): void {
+    if (this.#isIpv4) return;
+    for (let i = 0; i < this.#count; i++) {
+      this.#slab.view.setUint32(this.#namesAt + i * NAME_BYTES + SCOPE_AT, scope, true);
+    }
+  }
+
+  /** Makes message `i` of `count` buffers from `first` on. */
+  setMessage(i: number, first: number, count: number): void {
     const { view } = this.#slab;
     const header = this.#headersAt + i * HEADER_BYTES;
-    view.setInt32(this.#namesAt + i * NAME_BYTES + 4, destination);
     this.#slab.setAddress(header + IOVEC_AT, this.#buffers.at + first * IOVEC_BYTES);
     view.setUint32(header + IOVEC_COUNT_AT, count, true);
   }

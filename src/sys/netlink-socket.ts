@@ -89,7 +89,7 @@ export class NetlinkSocket {
 }
 
 /** Multicast groups of NETLINK_ROUTE (linux/rtnetlink.h), as a mask. */
-export const EVENT_GROUPS = { link: 0x1, ipv4Address: 0x10 } as const;
+export const EVENT_GROUPS = { link: 0x1, ipv4Address: 0x10, ipv6Address: 0x100 } as const;
 
 /**
  * Calls `onEvents` on the event loop with each batch of events, or with none where events were lost (then everything must be looked up

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { type IpAddress, ipBytes, ipFamily, ipWords } from '../lib/addresses.ts';
 import { drainErrorQueue } from './error-queue.ts';
 import { close, errno, getsockname, getsockopt, recv, sendmmsg } from './libc.ts';
 import { findLink } from './links.ts';
@@ -74,9 +74,11 @@ function closedPort(): number {
 /** Sends a datagram of `length` octets, `count` times. 0, or the errno of the first that failed. */
 function send(fd: number, address: IpAddress, port: number, { length = 1, count = 1 } = {}): number {
   const slab = new Slab(131_072);
-  const messages = new SendArray(slab, 1, port);
+  const messages = new SendArray(slab, 1, port, ipFamily(address));
   messages.setBuffer(0, slab.allocate(length), length);
-  messages.setMessage(0, Buffer.from(ipBytes(address)).readInt32BE(0), 0, 1);
+  const { a, b, c, d } = ipWords(address);
+  messages.setDestination(0, a, b, c, d);
+  messages.setMessage(0, 0, 1);
   for (let i = 0; i < count; i++) if (sendmmsg(fd, messages.headers.at(0), 1, 0) < 0) return errno();
   return 0;
 }
@@ -245,7 +247,7 @@ describe('setMulticastInterface', () => {
     const fd = sender();
     const receiver = group();
     joinGroup(receiver, GROUP, lo);
-    expect(() => setMulticastInterface(fd, NO_INDEX)).toThrow(SysError);
+    expect(() => setMulticastInterface(fd, 4, NO_INDEX)).toThrow(SysError);
     expect(send(fd, GROUP, portOf(receiver))).toBe(0);
     expect(waiting(receiver)).toBe(1);
   });

@@ -1,13 +1,15 @@
-import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
 import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
 import { addressOf, bind, close, errno, getsockopt, setsockopt, socket } from './libc.ts';
 import { check, SysError } from './sys-error.ts';
 
-/** UDP sockets over IPv4 with the options a VTEP needs and node:dgram does not offer. All are non-blocking and close on exec. */
+/** UDP sockets over IPv4 and IPv6 with the options a VTEP needs and node:dgram does not offer. All are non-blocking and close on exec. */
 
 const AF_INET = 2;
+const AF_INET6 = 10;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000;
 const SOCKADDR_IN_BYTES = 16;
+const SOCKADDR_IN6_BYTES = 28;
 
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
@@ -32,20 +34,36 @@ const IP_MULTICAST_LOOP = 34;
 const IP_ADD_MEMBERSHIP = 35;
 const IP_MULTICAST_ALL = 49;
 
+const IPPROTO_IPV6 = 41;
+const IPV6_UNICAST_HOPS = 16;
+const IPV6_MULTICAST_IF = 17;
+const IPV6_MULTICAST_HOPS = 18;
+const IPV6_MULTICAST_LOOP = 19;
+const IPV6_JOIN_GROUP = 20;
+const IPV6_MTU_DISCOVER = 23;
+const IPV6_RECVERR = 25;
+const IPV6_V6ONLY = 26;
+const IPV6_MULTICAST_ALL = 29;
+const IPV6_TCLASS = 67;
+
 const IPPROTO_UDP = 17;
+const UDP_NO_CHECK6_RX = 102;
 const UDP_GRO = 104;
 
-/** Sets DF and never fragments here: RFC 7348 §4.3. */
-const IP_PMTUDISC_DO = 2;
-/** Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE. */
-const IP_PMTUDISC_INTERFACE = 4;
+/** Sets DF and never fragments here: RFC 7348 §4.3. IPv6 has the same value. */
+const PMTUDISC_DO = 2;
+/**
+ * Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE. In IPv6, which has no DF, it
+ * makes a difference to path MTUs alone: they are not believed.
+ */
+const PMTUDISC_INTERFACE = 4;
 
 /** The two low bits of the TOS octet (RFC 3168 §5). */
 const ECN_MASK = 0x03;
 
 /** A socket that only receives VXLAN sent to `local`, bound without SO_REUSEPORT: a second vtepd must fail, not steal flows. */
 export function openUnicastSocket(local: IpAddress, port: number): number {
-  return openBound(local, port, (fd) => growReceiveBuffer(fd));
+  return openBound(local, port, (fd) => prepareReceiver(fd, local));
 }
 
 /**
@@ -60,7 +78,7 @@ export function openUnicastSockets(local: IpAddress, port: number, count: number
     while (fds.length < count) {
       const fd = openBound(local, port, (unbound) => {
         share(unbound);
-        growReceiveBuffer(unbound);
+        prepareReceiver(unbound, local);
       });
       fds.push(fd);
     }
@@ -79,17 +97,21 @@ export function openGroupSocket(group: IpAddress, port: number, device: { name: 
   return openBound(group, port, (fd, object) => {
     const name = Buffer.from(`${device.name}\0`);
     check(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), `${object} on ${device.name}`);
-    setInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
-    growReceiveBuffer(fd);
+    if (ipFamily(group) === 4) setInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+    else setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
+    prepareReceiver(fd, group);
   });
 }
 
-/** Joins `group` on an interface (IGMP). Undone by closing the socket. */
+/** Joins `group` on an interface (IGMP, MLD). Undone by closing the socket. */
 export function joinGroup(fd: number, group: IpAddress, device: { name: string; index: number }): void {
-  const request = Buffer.alloc(12);
+  // struct ip_mreqn: group, local address, interface; struct ipv6_mreq: group, interface.
+  const isIpv4 = ipFamily(group) === 4;
+  const request = Buffer.alloc(isIpv4 ? 12 : 20);
   request.set(ipBytes(group), 0);
-  request.writeInt32LE(device.index, 8);
-  check(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, request, request.length), `group ${group} on ${device.name}`);
+  request.writeInt32LE(device.index, isIpv4 ? 8 : 16);
+  const [level, name] = isIpv4 ? [IPPROTO_IP, IP_ADD_MEMBERSHIP] : [IPPROTO_IPV6, IPV6_JOIN_GROUP];
+  check(setsockopt(fd, level, name, request, request.length), `group ${group} on ${device.name}`);
 }
 
 /** Why this kernel does not merge received datagrams: an errno, or 0 if it does (UDP_GRO, Linux 5.0). */
@@ -119,25 +141,42 @@ export interface SendOptions {
 export function openSendSocket(local: IpAddress, port: number, options: SendOptions): number {
   return openBound(local, port, (fd) => {
     dropAllReceived(fd);
-    setInt(fd, IPPROTO_IP, IP_TTL, options.ttl);
-    // Not-ECT: a sender that does not copy the inner ECN field must not claim to (RFC 6040 §4.1, compatibility mode).
-    setInt(fd, IPPROTO_IP, IP_TOS, options.tos & ~ECN_MASK);
-    setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, options.df === 'set' ? IP_PMTUDISC_DO : IP_PMTUDISC_INTERFACE);
-    setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, options.mcastTtl);
-    // Own floods would come back otherwise.
-    setInt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
-    // Without it the kernel hides what a queue in the way has dropped.
-    setInt(fd, IPPROTO_IP, IP_RECVERR, 1);
-    setMulticastInterface(fd, options.deviceIndex);
+    if (ipFamily(local) === 4) prepareIpv4Sender(fd, options);
+    else prepareIpv6Sender(fd, options);
+    setMulticastInterface(fd, ipFamily(local), options.deviceIndex);
     growBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
   });
 }
 
+function prepareIpv4Sender(fd: number, options: SendOptions): void {
+  setInt(fd, IPPROTO_IP, IP_TTL, options.ttl);
+  // Not-ECT: a sender that does not copy the inner ECN field must not claim to (RFC 6040 §4.1, compatibility mode).
+  setInt(fd, IPPROTO_IP, IP_TOS, options.tos & ~ECN_MASK);
+  setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, options.df === 'set' ? PMTUDISC_DO : PMTUDISC_INTERFACE);
+  setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, options.mcastTtl);
+  // Own floods would come back otherwise.
+  setInt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
+  // Without it the kernel hides what a queue in the way has dropped.
+  setInt(fd, IPPROTO_IP, IP_RECVERR, 1);
+}
+
+/** As for IPv4. UDP checksums stay on: without them the kernel neither cuts runs nor merges them at the far end. */
+function prepareIpv6Sender(fd: number, options: SendOptions): void {
+  setInt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, options.ttl);
+  setInt(fd, IPPROTO_IPV6, IPV6_TCLASS, options.tos & ~ECN_MASK);
+  setInt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, options.df === 'set' ? PMTUDISC_DO : PMTUDISC_INTERFACE);
+  setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, options.mcastTtl);
+  setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0);
+  setInt(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+}
+
 /** Set again when the interface has been deleted and made anew. */
-export function setMulticastInterface(fd: number, deviceIndex: number): void {
-  const request = Buffer.alloc(12);
-  request.writeInt32LE(deviceIndex, 8);
-  check(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, request, request.length), `interface ${deviceIndex}`);
+export function setMulticastInterface(fd: number, family: 4 | 6, deviceIndex: number): void {
+  // struct ip_mreqn, of which the interface is the last word; in IPv6 it is the whole value.
+  const request = Buffer.alloc(family === 4 ? 12 : 4);
+  request.writeInt32LE(deviceIndex, request.length - 4);
+  const [level, name] = family === 4 ? [IPPROTO_IP, IP_MULTICAST_IF] : [IPPROTO_IPV6, IPV6_MULTICAST_IF];
+  check(setsockopt(fd, level, name, request, request.length), `interface ${deviceIndex}`);
 }
 
 /** Datagrams the kernel dropped at this socket because its buffer was full, since it was opened. */
@@ -150,14 +189,16 @@ export function droppedByKernel(fd: number): number {
 }
 
 function openBound(address: IpAddress, port: number, prepare: (fd: number, object: string) => void): number {
-  const object = `UDP ${address}:${port}`;
-  const fd = check(socket(AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), object);
+  const isIpv4 = ipFamily(address) === 4;
+  const object = isIpv4 ? `UDP ${address}:${port}` : `UDP [${address}]:${port}`;
+  const fd = check(socket(isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), object);
   try {
+    if (!isIpv4) setInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     prepare(fd, object);
-    const name = Buffer.alloc(SOCKADDR_IN_BYTES);
-    name.writeUInt16LE(AF_INET, 0);
+    const name = Buffer.alloc(isIpv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES);
+    name.writeUInt16LE(isIpv4 ? AF_INET : AF_INET6, 0);
     name.writeUInt16BE(port, 2);
-    name.set(ipBytes(address), 4);
+    name.set(ipBytes(address), isIpv4 ? 4 : 8);
     check(bind(fd, name, name.length), object);
     return fd;
   } catch (error) {
@@ -186,7 +227,10 @@ function share(fd: number): void {
   setInt(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
-function growReceiveBuffer(fd: number): void {
+/** What unicast and group sockets have in common. */
+function prepareReceiver(fd: number, address: IpAddress): void {
+  // RFC 7348 §5: a zero checksum is accepted. In IPv6 the kernel has to be told.
+  if (ipFamily(address) === 6) setInt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
   growBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 }
 

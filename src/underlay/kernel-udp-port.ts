@@ -1,5 +1,7 @@
+import type { SourceAddress } from '../fdb/fdb.ts';
 import type { RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
+import { TX_DROP } from '../forward/drop-reason.ts';
 import { PathLimits } from '../forward/path-limits.ts';
 import { MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
@@ -18,8 +20,11 @@ const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 
 const MSG_DONTWAIT = 0x40;
 
-/** The fourth word of an IPv4-mapped address: the IPv4 address. */
-const IPV4_WORD = 3;
+/** The send sockets of an underlay, one for each source port, and what they have in common. */
+interface Pool {
+  readonly queues: readonly SendQueue[];
+  readonly singles: SendArray;
+}
 
 /** The kernel's UDP sockets: receives by recvmmsg, sends by one sendmmsg per source port and batch. */
 export class KernelUdpPort implements UdpPort {
@@ -33,8 +38,7 @@ export class KernelUdpPort implements UdpPort {
   readonly #slotsAt: number;
   readonly #sockets = new Map<number, { fd: number; group: number }>();
   readonly #segmentation: OffloadSwitch;
-  readonly #singles: SendArray;
-  readonly #pools: SendQueue[][] = [];
+  readonly #pools: Pool[] = [];
   readonly #areaAt: number;
   #areaUsed = 0;
   #receivedCount = 0;
@@ -50,7 +54,6 @@ export class KernelUdpPort implements UdpPort {
     this.#counters = counters;
     this.#port = port;
     this.#segmentation = segmentation;
-    this.#singles = new SendArray(slab, QUEUE_MESSAGES, port);
     this.#slotsAt = slab.allocate(DATAGRAM_BATCH * SLOT_BYTES);
     this.#areaAt = slab.allocate(SEGMENT_AREA_BYTES);
     this.#received = new ReceiveArray(slab, DATAGRAM_BATCH, {
@@ -69,16 +72,27 @@ export class KernelUdpPort implements UdpPort {
     for (const [socket, entry] of this.#sockets) if (entry.fd === fd) this.#sockets.delete(socket);
   }
 
-  /** The send sockets of an underlay, one for each source port. */
-  addPool(underlay: number, fds: readonly number[]): void {
+  /** The send sockets of an underlay, one for each source port. @param scope index of its interface */
+  addPool(underlay: number, family: 4 | 6, scope: number, fds: readonly number[]): void {
+    const newArray = () => new SendArray(this.#slab, QUEUE_MESSAGES, this.#port, family);
+    const singles = newArray();
     const { pathLimits } = this;
     const shared = {
+      remotes: this.#remotes,
       counters: this.#counters,
       segmentation: this.#segmentation,
-      singles: this.#singles,
+      singles,
       onPathMtu: pathLimits.learn.bind(pathLimits),
     };
-    this.#pools[underlay] = fds.map((fd) => new SendQueue(this.#slab, fd, this.#port, shared));
+    this.#pools[underlay] = { queues: fds.map((fd) => new SendQueue(fd, newArray(), shared)), singles };
+    this.setScope(underlay, scope);
+  }
+
+  /** The interface of an underlay has a new index: link-local addresses are there now. */
+  setScope(underlay: number, scope: number): void {
+    const pool = this.#pools[underlay];
+    pool?.singles.setScope(scope);
+    for (const queue of pool?.queues ?? []) queue.setScope(scope);
   }
 
   receive(socket: number): number {
@@ -103,8 +117,8 @@ export class KernelUdpPort implements UdpPort {
     return this.#received.segmentBytes(i);
   }
 
-  source(i: number): number {
-    return this.#received.source(i);
+  readSource(i: number, source: SourceAddress): void {
+    this.#received.readSource(i, source);
   }
 
   groupOf(socket: number): number {
@@ -112,11 +126,16 @@ export class KernelUdpPort implements UdpPort {
   }
 
   toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void {
-    this.#queue(segment, flow)?.push(segment, this.#remotes.word(remote, IPV4_WORD), at, length, datagramBytes);
-  }
-
-  toGroup(segment: Segment, at: number, length: number, datagramBytes: number, flow: number): void {
-    this.#queue(segment, flow)?.push(segment, segment.groupAddress, at, length, datagramBytes);
+    const pool = this.#pools[this.#remotes.isIpv4(remote) ? segment.ipv4Underlay : segment.ipv6Underlay];
+    if (pool === undefined) {
+      // A VTEP was learned of a family that this one has no address of.
+      for (let left = length; left > 0; left -= datagramBytes) {
+        this.#counters.txDropped(segment.index, TX_DROP['send-error']);
+      }
+      return;
+    }
+    const { queues } = pool;
+    (queues[flow % queues.length] as SendQueue).push(segment, remote, at, length, datagramBytes);
   }
 
   reserve(bytes: number): number {
@@ -129,16 +148,11 @@ export class KernelUdpPort implements UdpPort {
   flush(): void {
     this.#areaUsed = 0;
     for (let underlay = 0; underlay < this.#pools.length; underlay++) {
-      const pool = this.#pools[underlay] as SendQueue[];
-      for (let i = 0; i < pool.length; i++) {
-        const queue = pool[i] as SendQueue;
+      const { queues } = this.#pools[underlay] as Pool;
+      for (let i = 0; i < queues.length; i++) {
+        const queue = queues[i] as SendQueue;
         if (!queue.isEmpty) queue.flush();
       }
     }
-  }
-
-  #queue(segment: Segment, flow: number): SendQueue | undefined {
-    const pool = this.#pools[segment.underlay];
-    return pool?.[flow % pool.length];
   }
 }

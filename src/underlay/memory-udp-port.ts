@@ -1,3 +1,4 @@
+import type { SourceAddress } from '../fdb/fdb.ts';
 import type { RemoteTable } from '../fdb/remotes.ts';
 import { MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
@@ -11,7 +12,7 @@ const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 
 interface SentDatagram {
   readonly vni: number;
-  /** IPv4 address as a big-endian word, signed. */
+  /** IPv4 address, or the last word of an IPv6 address, signed. */
   readonly destination: number;
   readonly flow: number;
   readonly payload: Uint8Array;
@@ -74,8 +75,11 @@ export class MemoryUdpPort implements UdpPort {
     return this.#received[i]?.segmentBytes ?? 0;
   }
 
-  source(i: number): number {
-    return this.#received[i]?.source ?? 0;
+  readSource(i: number, source: SourceAddress): void {
+    source.a = 0;
+    source.b = 0;
+    source.c = 0xffff;
+    source.d = this.#received[i]?.source ?? 0;
   }
 
   groupOf(socket: number): number {
@@ -85,10 +89,6 @@ export class MemoryUdpPort implements UdpPort {
   toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void {
     const to = { vni: segment.vni, destination: this.#remotes.word(remote, 3), flow };
     this.#queue(to, at, length, datagramBytes);
-  }
-
-  toGroup(segment: Segment, at: number, length: number, datagramBytes: number, flow: number): void {
-    this.#queue({ vni: segment.vni, destination: segment.groupAddress, flow }, at, length, datagramBytes);
   }
 
   #queue(to: Omit<SentDatagram, 'payload'>, at: number, length: number, datagramBytes: number): void {

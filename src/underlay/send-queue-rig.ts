@@ -1,10 +1,12 @@
 /** The queue of one source port between real sockets of loopback. Whatever is opened here is closed by `closeAll`. */
 import { createSocket, type Socket } from 'node:dgram';
+import { Fdb } from '../fdb/fdb.ts';
+import { createFdbMemory } from '../fdb/layout.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
 import { TX_REASONS } from '../forward/drop-reason.ts';
-import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
+import { type IpAddress, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
 import { close, setsockopt } from '../sys/libc.ts';
 import { SendArray } from '../sys/mmsg.ts';
 import { Slab } from '../sys/slab.ts';
@@ -23,9 +25,10 @@ export function segment(index: number): Segment {
   return {
     index,
     vni: index,
-    underlay: 0,
+    ipv4Underlay: 0,
+    ipv6Underlay: NO_UNDERLAY,
     group: NO_GROUP,
-    groupAddress: 0,
+    groupRemote: 0,
     floodRemotes: [],
     tap: 0,
     tapUp: true,
@@ -40,10 +43,6 @@ export function segment(index: number): Segment {
     flood: FLOOD.all,
     stormPps: 0,
   };
-}
-
-function word(address: string): number {
-  return Buffer.from(ipBytes(parseIp(address) as IpAddress)).readInt32BE(0);
 }
 
 /** A receiver on an address of loopback; its port is the kernel's choice unless given. */
@@ -97,24 +96,27 @@ export function newQueue(port: number, { isOn = true } = {}) {
   const counters = new ReadableCounters();
   const refusals: number[] = [];
   const segmentation = new OffloadSwitch(isOn, (error) => refusals.push(error));
-  const singles = new SendArray(slab, QUEUE_MESSAGES, port);
   /** The paths that the kernel said were too narrow: last word of the address, and MTU. */
   const pathMtus: [address: number, mtuBytes: number][] = [];
   const onPathMtu = (_a: number, _b: number, _c: number, d: number, mtuBytes: number) => pathMtus.push([d, mtuBytes]);
-  const queue = new SendQueue(slab, fd, port, { counters, segmentation, singles, onPathMtu });
+  const fdb = new Fdb(createFdbMemory(1, 0), 1);
+  const remote = (address: string) => fdb.retainRemote(ipWords(parseIp(address) as IpAddress));
+  const newArray = () => new SendArray(slab, QUEUE_MESSAGES, port);
+  const shared = { remotes: fdb.remotes, counters, segmentation, singles: newArray(), onPathMtu };
+  const queue = new SendQueue(fd, newArray(), shared);
   const push = (text: string, destination: string, of = segment(0)) => {
     const at = slab.allocate(text.length);
     slab.bytes.set(Buffer.from(text, 'latin1'), at);
-    queue.push(of, word(destination), at, text.length, text.length);
+    queue.push(of, remote(destination), at, text.length, text.length);
   };
   const pushLength = (length: number, destination: string, of = segment(0)) =>
-    queue.push(of, word(destination), slab.allocate(length), length, length);
+    queue.push(of, remote(destination), slab.allocate(length), length, length);
   /** Datagrams that stand one behind the other. */
   const pushRun = (texts: readonly string[], destination: string, of = segment(0)) => {
     const all = texts.join('');
     const at = slab.allocate(all.length);
     slab.bytes.set(Buffer.from(all, 'latin1'), at);
-    queue.push(of, word(destination), at, all.length, texts[0]?.length ?? 0);
+    queue.push(of, remote(destination), at, all.length, texts[0]?.length ?? 0);
   };
   /** UDP_SEGMENT without outer checksums is refused with EINVAL (net/ipv4/udp.c); single datagrams are not. */
   const refuseRuns = () => {

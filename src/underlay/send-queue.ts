@@ -1,3 +1,4 @@
+import type { RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
@@ -5,8 +6,7 @@ import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import type { Segment } from '../segment/segment.ts';
 import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
 import { errno, sendmmsg } from '../sys/libc.ts';
-import { SendArray } from '../sys/mmsg.ts';
-import type { Slab } from '../sys/slab.ts';
+import type { SendArray } from '../sys/mmsg.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
@@ -15,22 +15,33 @@ export const QUEUE_MESSAGES = 64;
 
 const MSG_DONTWAIT = 0x40;
 
+/** What the queues of one underlay have in common. */
+export interface QueueShared {
+  readonly remotes: RemoteTable;
+  readonly counters: Counters;
+  readonly segmentation: OffloadSwitch;
+  /** QUEUE_MESSAGES messages for the same port and family as those of each queue. */
+  readonly singles: SendArray;
+  readonly onPathMtu: PathMtuListener;
+}
+
 /**
  * The queue of one source port, sent by one sendmmsg. Consecutive datagrams of equal length to one destination, the last of them perhaps
  * shorter, make one message that the kernel cuts (UDP_SEGMENT).
  */
 export class SendQueue {
   readonly #fd: number;
+  readonly #remotes: RemoteTable;
   readonly #counters: Counters;
   readonly #segmentation: OffloadSwitch;
   readonly #messages: SendArray;
-  /** One datagram each, for what the kernel did not take as a run. Shared by all queues of a worker. */
+  /** One datagram each, for what the kernel did not take as a run. Shared by all queues of an underlay. */
   readonly #singles: SendArray;
   readonly #onPathMtu: PathMtuListener;
   /** Of each buffer: where and how long. */
   readonly #bufferAt = new Int32Array(QUEUE_MESSAGES);
   readonly #bufferBytes = new Int32Array(QUEUE_MESSAGES);
-  /** Of each message: its buffers, segment index, destination, octets, and the size of its datagrams. */
+  /** Of each message: its buffers, segment index, remote id of its destination, octets, and the size of its datagrams. */
   readonly #firsts = new Int32Array(QUEUE_MESSAGES + 1);
   readonly #segments = new Int32Array(QUEUE_MESSAGES);
   readonly #destinations = new Int32Array(QUEUE_MESSAGES);
@@ -39,27 +50,19 @@ export class SendQueue {
   #messageCount = 0;
   #bufferCount = 0;
 
-  /**
-   * @param port destination UDP port
-   * @param singles QUEUE_MESSAGES messages for the same port
-   */
-  constructor(
-    slab: Slab,
-    fd: number,
-    port: number,
-    {
-      counters,
-      segmentation,
-      singles,
-      onPathMtu,
-    }: { counters: Counters; segmentation: OffloadSwitch; singles: SendArray; onPathMtu: PathMtuListener },
-  ) {
+  constructor(fd: number, messages: SendArray, shared: QueueShared) {
     this.#fd = fd;
-    this.#counters = counters;
-    this.#segmentation = segmentation;
-    this.#messages = new SendArray(slab, QUEUE_MESSAGES, port);
-    this.#singles = singles;
-    this.#onPathMtu = onPathMtu;
+    this.#messages = messages;
+    this.#remotes = shared.remotes;
+    this.#counters = shared.counters;
+    this.#segmentation = shared.segmentation;
+    this.#singles = shared.singles;
+    this.#onPathMtu = shared.onPathMtu;
+  }
+
+  /** The link of link-local destinations, by its interface index. */
+  setScope(scope: number): void {
+    this.#messages.setScope(scope);
   }
 
   get isEmpty(): boolean {
@@ -69,7 +72,7 @@ export class SendQueue {
   /**
    * Queues datagrams that stand one behind the other.
    *
-   * @param destination IPv4 address as a big-endian word
+   * @param destination remote id, of the family of the queue's messages
    * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
    * @param datagramBytes of each but the last, which may be shorter; MAX_UDP_SEGMENTS of them at most
    */
@@ -88,7 +91,8 @@ export class SendQueue {
     const count = this.#messageCount;
     for (let i = 0; i < count; i++) {
       const first = this.#firsts[i] as number;
-      this.#messages.setMessage(i, this.#destinations[i] as number, first, (this.#firsts[i + 1] as number) - first);
+      this.#messages.setMessage(i, first, (this.#firsts[i + 1] as number) - first);
+      this.#address(this.#messages, i, this.#destinations[i] as number);
       const isRun = (this.#bytes[i] as number) > (this.#datagramBytes[i] as number);
       this.#messages.setSegments(i, isRun ? (this.#datagramBytes[i] as number) : 0);
     }
@@ -180,11 +184,23 @@ export class SendQueue {
       const length = this.#bufferBytes[buffer] as number;
       for (let offset = 0; offset < length; offset += size) {
         this.#singles.setBuffer(count, at + offset, Math.min(size, length - offset));
-        this.#singles.setMessage(count, this.#destinations[i] as number, count, 1);
+        this.#singles.setMessage(count, count, 1);
+        this.#address(this.#singles, count, this.#destinations[i] as number);
         this.#singles.setSegments(count++, 0);
       }
     }
     return count;
+  }
+
+  #address(messages: SendArray, i: number, remote: number): void {
+    const remotes = this.#remotes;
+    messages.setDestination(
+      i,
+      remotes.word(remote, 0),
+      remotes.word(remote, 1),
+      remotes.word(remote, 2),
+      remotes.word(remote, 3),
+    );
   }
 
   #countSent(i: number): void {

@@ -4,9 +4,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { Counters } from '../forward/counters.ts';
-import { type IpAddress, ipBytes, parseIp } from '../lib/addresses.ts';
+import { type IpAddress, ipBytes, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket, openUnicastSocket } from '../sys/udp-socket.ts';
@@ -48,6 +48,13 @@ const dotted = (address: number) => {
   bytes.writeInt32BE(address);
   return bytes.join('.');
 };
+
+function sourceOf(port: UdpPort, i: number): string {
+  const source = { a: 1, b: 1, c: 1, d: 1 };
+  port.readSource(i, source);
+  expect({ ...source, d: 0 }).toEqual({ a: 0, b: 0, c: 0xffff, d: 0 });
+  return dotted(source.d);
+}
 
 function newKernelPort(slab: Slab, fdb: Fdb, destinationPort: number): KernelUdpPort {
   const segmentation = new OffloadSwitch(true, () => {});
@@ -109,7 +116,7 @@ async function newKernelWorld(): Promise<World> {
   port.addSocket(BY_GROUP, fds.get(BY_GROUP) as number, BY_GROUP);
   const options = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: 1 } as const;
   const pool = [openSendSocket(ip(LOCAL), 0, options), openSendSocket(ip(LOCAL), 0, options)];
-  port.addPool(0, pool);
+  port.addPool(0, 4, 1, pool);
   endings.push(() => {
     for (const fd of [...fds.values(), ...pool]) close(fd);
   });
@@ -136,9 +143,10 @@ async function newKernelWorld(): Promise<World> {
 const SEGMENT: Segment = {
   index: 0,
   vni: 100,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: BY_GROUP,
-  groupAddress: word(GROUP),
+  groupRemote: 1,
   floodRemotes: [],
   tap: 0,
   tapUp: true,
@@ -166,7 +174,7 @@ describe.each([
     for (const text of ['first', 'the second', '']) await world.inject(UNICAST, text);
     expect(world.port.receive(UNICAST)).toBe(3);
     expect([0, 1, 2].map((i) => textOf(world, i))).toEqual(['first', 'the second', '']);
-    expect([0, 1, 2].map((i) => dotted(world.port.source(i)))).toEqual([SENDER, SENDER, SENDER]);
+    expect([0, 1, 2].map((i) => sourceOf(world.port, i))).toEqual([SENDER, SENDER, SENDER]);
     expect(world.port.receive(UNICAST)).toBe(0);
   });
 
@@ -215,7 +223,8 @@ describe.each([
       return [at, text.length, text.length] as const;
     };
     port.toRemote(SEGMENT, remote, ...queue('header--to the remote'), 12_345);
-    port.toGroup(SEGMENT, ...queue('header--to the group'), 12_345);
+    const group = fdb.retainRemote(ipWords(ip(GROUP)));
+    port.toRemote(SEGMENT, group, ...queue('header--to the group'), 12_345);
     port.toRemote(SEGMENT, remote, ...queue('header--by another port'), 2 ** 32 - 2);
     port.flush();
     port.flush();
@@ -245,7 +254,7 @@ describe('the kernel’s underlay port', () => {
     endings.push(() => {
       for (const fd of pool) close(fd);
     });
-    port.addPool(0, pool);
+    port.addPool(0, 4, 1, pool);
     const remote = fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d: word(REMOTE) });
     for (const flow of [0, 1, 2, 3, 4, 5, 2 ** 32 - 1]) {
       port.toRemote(SEGMENT, remote, slab.allocate(8), 8, 8, flow);

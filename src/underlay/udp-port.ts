@@ -1,3 +1,4 @@
+import type { SourceAddress } from '../fdb/fdb.ts';
 import type { DatagramSink } from '../forward/send.ts';
 
 /** Messages that one `receive` brings at most. */
@@ -16,8 +17,8 @@ export interface UdpPort extends DatagramSink {
   datagramBytes(i: number): number;
   /** Size of the datagrams that UDP_GRO put together in message `i`, as it says; the last may be shorter. */
   segmentBytes(i: number): number;
-  /** Outer source address of datagram `i`: IPv4 as a big-endian word, signed. */
-  source(i: number): number;
+  /** Writes the outer source address of datagram `i` into `source`. */
+  readSource(i: number, source: SourceAddress): void;
   /** Number of the group whose socket this is, or NO_GROUP. */
   groupOf(socket: number): number;
 }

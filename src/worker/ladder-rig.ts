@@ -14,14 +14,14 @@ import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
 import { MemoryTapPort } from '../overlay/memory-tap-port.ts';
 import { TAP_GONE } from '../overlay/tap-port.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
 import { SegmentMap } from '../segment/segment-map.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { newAnswers } from './answers.ts';
-import { forwardDatagrams, forwardFrames, setIpv4Source } from './loop.ts';
+import { forwardDatagrams, forwardFrames } from './loop.ts';
 
 /** Room for both ports' batches. */
 const SLAB_BYTES = 8_388_608;
@@ -34,6 +34,9 @@ export const PEER = ipWord('198.18.0.2');
 export const OTHER_PEER = ipWord('198.18.0.3');
 export const THIRD_PEER = ipWord('198.18.0.4');
 export const GROUP = ipWord('239.1.1.1');
+
+/** Id of GROUP, the first that a rig interns. */
+const GROUP_REMOTE = 1;
 
 export const UNICAST_SOCKET = 0;
 export const GROUP_SOCKET = 5;
@@ -48,9 +51,10 @@ export const PAYLOAD = Buffer.from('88b566726f6d20616661722e2e', 'hex');
 export const SEGMENT: Segment = {
   index: 3,
   vni: 0x00_1234,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: GROUP_SOCKET,
-  groupAddress: GROUP,
+  groupRemote: GROUP_REMOTE,
   floodRemotes: [],
   tap: 7,
   tapUp: true,
@@ -124,6 +128,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const slab = new Slab(SLAB_BYTES);
   const sums = octetSums(slab);
   const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
+  if (fdb.retainRemote(sourceOf(GROUP)) !== GROUP_REMOTE) throw new Error('the first remote has another id');
   const counters = new ReadableCounters();
   const taps = new RemovableTapPort(slab, sums, { counters, ...(merging && { merging }) });
   const underlay = new MemoryUdpPort(slab, fdb.remotes);
@@ -238,7 +243,5 @@ export function macWords(mac: string): [high: number, low: number] {
 }
 
 function sourceOf(address: number): SourceAddress {
-  const source = { a: 0, b: 0, c: 0, d: 0 };
-  setIpv4Source(source, address);
-  return source;
+  return { a: 0, b: 0, c: 0xffff, d: address };
 }

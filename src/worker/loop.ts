@@ -1,4 +1,3 @@
-import type { SourceAddress } from '../fdb/fdb.ts';
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
 import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
@@ -31,7 +30,7 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): voi
     const at = underlay.datagramAt(i);
     const length = underlay.datagramBytes(i);
     const segmentBytes = underlay.segmentBytes(i);
-    setIpv4Source(receivePath.source, underlay.source(i));
+    underlay.readSource(i, receivePath.source);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
     else forwardTrain(ports, at, length, segmentBytes, group, now);
   }
@@ -97,12 +96,4 @@ export function forwardFrames(ports: Ports, tap: number, now: number): boolean {
   }
   underlay.flush();
   return true;
-}
-
-/** IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), as the remote table keeps it. */
-export function setIpv4Source(source: SourceAddress, address: number): void {
-  source.a = 0;
-  source.b = 0;
-  source.c = 0xffff;
-  source.d = address;
 }

@@ -1,3 +1,4 @@
+import type { IpWords } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';
 
@@ -15,10 +16,18 @@ export type Order =
   /** A socket to receive from: `group` is the number of the group it is bound to, or NO_GROUP. */
   | { readonly kind: 'add-socket'; readonly socket: number; readonly fd: number; readonly group: number }
   | { readonly kind: 'remove-socket'; readonly fd: number }
-  /** The send sockets of an underlay. */
-  | { readonly kind: 'add-pool'; readonly underlay: number; readonly fds: readonly number[] }
-  /** The addresses that are this VTEP's own: IPv4 as big-endian words, signed. */
-  | { readonly kind: 'own-addresses'; readonly addresses: readonly number[] };
+  /** The send sockets of an underlay. `scope`: index of its interface, where its link-local addresses are. */
+  | {
+      readonly kind: 'add-pool';
+      readonly underlay: number;
+      readonly family: 4 | 6;
+      readonly scope: number;
+      readonly fds: readonly number[];
+    }
+  /** The interface of an underlay was made anew. */
+  | { readonly kind: 'pool-scope'; readonly underlay: number; readonly scope: number }
+  /** The addresses that are this VTEP's own. */
+  | { readonly kind: 'own-addresses'; readonly addresses: readonly IpWords[] };
 
 /** An order as it travels; it is answered by `done` with its number once it is in force. */
 export interface NumberedOrder {

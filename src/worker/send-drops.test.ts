@@ -44,7 +44,7 @@ const FAULTS: readonly Fault[] = [
   { reason: 'local', isDestinationLocal: true },
   { reason: 'flood-off', segment: { flood: FLOOD.none } },
   { reason: 'storm', segment: { stormPps: 1 }, isStorm: true },
-  { reason: 'no-remote', segment: { group: NO_GROUP, groupAddress: 0 } },
+  { reason: 'no-remote', segment: { group: NO_GROUP } },
   { reason: 'oversize', inner: { rest: Buffer.alloc(89, 0x88) } },
 ];
 
@@ -115,7 +115,7 @@ describe('a drop', () => {
   });
 
   it('is for no-remote only of what must be flooded: a known destination needs no flood list', () => {
-    const worker = newRig([{ ...SEGMENT, group: NO_GROUP, groupAddress: 0 }]);
+    const worker = newRig([{ ...SEGMENT, group: NO_GROUP }]);
     worker.hear(DESTINATION, PEER);
     worker.send(frame());
     worker.send(frame({ dst: BROADCAST }));

@@ -73,7 +73,7 @@ describe('a frame of the TAP', () => {
   });
 
   it('goes to the remotes alone where there is no group', () => {
-    const worker = newFloodingRig([PEER, OTHER_PEER], { ...SEGMENT, group: NO_GROUP, groupAddress: 0 });
+    const worker = newFloodingRig([PEER, OTHER_PEER], { ...SEGMENT, group: NO_GROUP });
     worker.send(frame());
     expect(destinationsOf(worker)).toEqual([PEER, OTHER_PEER]);
   });

@@ -209,7 +209,7 @@ describe('T38: an ARP request for a known remote neighbour', () => {
   });
 
   it('is answered although nobody could be flooded', () => {
-    const rig = newRig({ ...SEGMENT, group: -1, groupAddress: 0 });
+    const rig = newRig({ ...SEGMENT, group: -1 });
     announce(rig);
     expect(ask(rig, naiveArp())).toEqual(ANSWERED);
   });

@@ -3,6 +3,7 @@ import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { Counters } from '../forward/counters.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
+import type { IpWords } from '../lib/addresses.ts';
 import { WORKER_WAIT_MS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
@@ -49,7 +50,7 @@ const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
   report({ kind: 'remote-in-group', segment, remote }),
 );
 const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps });
-let ownAddresses: readonly number[] = [];
+let ownAddresses: readonly IpWords[] = [];
 
 const headers = newFrameHeaders();
 const storm = new StormControl(setup.stormMemory);
@@ -62,7 +63,7 @@ const receivePath = {
   suppression,
   headers,
   source,
-  isOwnAddress: ({ d }: SourceAddress) => ownAddresses.includes(d),
+  isOwnAddress,
   dropReservedBits: setup.dropReservedBits,
   allowedSources: setup.allowedVteps.length === 0 ? undefined : new SourceFilter(setup.allowedVteps),
   storm,
@@ -145,12 +146,23 @@ function obey(order: Order): void {
       epoll.remove(order.fd);
       break;
     case 'add-pool':
-      underlay.addPool(order.underlay, order.fds);
+      underlay.addPool(order.underlay, order.family, order.scope, order.fds);
+      break;
+    case 'pool-scope':
+      underlay.setScope(order.underlay, order.scope);
       break;
     case 'own-addresses':
       ownAddresses = order.addresses;
       break;
   }
+}
+
+function isOwnAddress({ a, b, c, d }: SourceAddress): boolean {
+  for (let i = 0; i < ownAddresses.length; i++) {
+    const own = ownAddresses[i] as IpWords;
+    if (own.d === d && own.c === c && own.b === b && own.a === a) return true;
+  }
+  return false;
 }
 
 /** Whether it was there. */

@@ -13,7 +13,7 @@ import { TX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { openTap } from '../../src/sys/tun.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
@@ -30,9 +30,10 @@ const FLOWS = 64;
 const SEGMENT: Segment = {
   index: 0,
   vni: 100,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: NO_GROUP,
-  groupAddress: 0,
+  groupRemote: 0,
   floodRemotes: [],
   tap: 0,
   tapUp: true,

@@ -12,7 +12,7 @@ import { OffloadSwitch } from '../../src/offload/offload-switch.ts';
 import { KernelTapPort } from '../../src/overlay/kernel-tap-port.ts';
 import { MemoryTapPort } from '../../src/overlay/memory-tap-port.ts';
 import { FRAME_BATCH, FRAME_HEADROOM, TAP_GONE, type TapPort } from '../../src/overlay/tap-port.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { octetSums } from '../../src/sys/simd-sums.ts';
 import { Slab } from '../../src/sys/slab.ts';
@@ -29,9 +29,10 @@ const EINVAL = 22;
 const SEGMENT: Segment = {
   index: 3,
   vni: 100,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: NO_GROUP,
-  groupAddress: 0,
+  groupRemote: 0,
   floodRemotes: [],
   tap: TAP,
   tapUp: true,

@@ -13,6 +13,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe } from 'vitest';
+import { ip6Text } from './ipv6.ts';
 import { AF_INET, close, ioctl, memoryAddress, SOCK_DGRAM, socket } from './libc.ts';
 import {
   command,
@@ -36,6 +37,8 @@ export interface LabOptions {
   /** Underlay MTU. Default 1500. */
   readonly mtu?: number;
   readonly wire?: Wire;
+  /** Gives every host fd00:18::N/64 on the underlay, beside IPv4. Default false. */
+  readonly ipv6?: boolean;
 }
 
 const UNDERLAY_BRIDGE = 'under';
@@ -110,6 +113,16 @@ export class Namespace {
     return readJoinedGroups(this.read('/proc/thread-self/net/igmp'));
   }
 
+  /** IPv6 groups joined on an interface, eight words each, without those that every interface has. */
+  joinedGroups6(interfaceName: string): string[] {
+    const rows = this.read('/proc/thread-self/net/igmp6').trim().split('\n');
+    return rows
+      .map((row) => row.trim().split(/\s+/))
+      .filter(([, name, group = '']) => name === interfaceName && !/^ff0[12]0{27}[12]$|^ff02.*ff/.test(group))
+      .map(([, , group = '']) => ip6Text(Buffer.from(group, 'hex')))
+      .sort();
+  }
+
   /** UDP sockets bound over IPv4, `address:port`. */
   udpSockets(): string[] {
     const rows = this.read('/proc/thread-self/net/udp').trim().split('\n').slice(1);
@@ -165,11 +178,13 @@ export class Namespace {
 export class Host extends Namespace {
   readonly number: number;
   readonly address: string;
+  readonly address6: string;
 
   constructor(lab: Lab, number: number) {
     super(lab, `${lab.prefix}host${number}`);
     this.number = number;
     this.address = `198.18.0.${number}`;
+    this.address6 = `fd00:18::${number}`;
   }
 
   /** Everything on the underlay cable of this host: `outgoing` frames go to the host, the others come from it. */
@@ -198,6 +213,7 @@ export class Host extends Namespace {
     this.ip('link', 'set', 'eth0', 'up');
     this.addAddress(this.address);
     this.ip('route', 'add', '224.0.0.0/4', 'dev', 'eth0');
+    if (this.lab.ipv6) this.addIpv6('eth0', `${this.address6}/64`);
   }
 
   /** Deletes the cable: `eth0` is gone, with its address and memberships. */
@@ -212,16 +228,18 @@ export class Lab {
   readonly prefix: string;
   readonly mtu: number;
   readonly offloading: boolean;
+  readonly ipv6: boolean;
   readonly hosts: readonly Host[];
   readonly wire: Namespace;
   #folder: string | undefined;
   #scopes: Scope[] = [new Scope()];
 
-  constructor({ hosts, mtu = 1500, wire = 'offloading' }: LabOptions) {
+  constructor({ hosts, mtu = 1500, wire = 'offloading', ipv6 = false }: LabOptions) {
     labCount += 1;
     this.prefix = `${RUN_PREFIX}${labCount}-`;
     this.mtu = mtu;
     this.offloading = wire === 'offloading';
+    this.ipv6 = ipv6;
     this.hosts = Array.from({ length: hosts }, (_, index) => new Host(this, index + 1));
     this.wire = new Namespace(this, `${this.prefix}wire`);
   }

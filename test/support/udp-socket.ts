@@ -30,6 +30,9 @@ const SO_NO_CHECK = 11;
 const SO_RCVBUFFORCE = 33;
 const RECEIVE_BUFFER_BYTES = 16 * 1024 * 1024;
 const IPPROTO_UDP = 17;
+const UDP_NO_CHECK6_TX = 101;
+const IPPROTO_IPV6 = 41;
+const IPV6_TCLASS = 67;
 const UDP_SEGMENT = 103;
 /** What the kernel cuts of one message at most, and a UDP payload's greatest length. */
 const MAX_TRAIN_DATAGRAMS = 64;
@@ -71,12 +74,14 @@ export class UdpSocket {
         setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_IF, ipBytes(address));
         setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_LOOP, loop ? 1 : 0);
       }
-      if (zeroChecksum) setSocketOption(fd, SOL_SOCKET, SO_NO_CHECK, 1);
+      if (zeroChecksum && isIpv6) setSocketOption(fd, IPPROTO_UDP, UDP_NO_CHECK6_TX, 1);
+      else if (zeroChecksum) setSocketOption(fd, SOL_SOCKET, SO_NO_CHECK, 1);
       if (ttl !== undefined) {
         setSocketOption(fd, IPPROTO_IP, IP_TTL, ttl);
         setSocketOption(fd, IPPROTO_IP, IP_MULTICAST_TTL, ttl);
       }
-      if (tos !== undefined) setSocketOption(fd, IPPROTO_IP, IP_TOS, tos);
+      if (tos !== undefined && isIpv6) setSocketOption(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
+      else if (tos !== undefined) setSocketOption(fd, IPPROTO_IP, IP_TOS, tos);
       bind(fd, socketAddress(address, port));
       return fd;
     });

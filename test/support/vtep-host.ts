@@ -131,7 +131,9 @@ function addVxlanDevice(host: Host, segment: SegmentOptions & { ageingSeconds?: 
   const { vni, group, remotes = [], statics = {}, learning = true, maxMacs, keys = [], ageingSeconds } = segment;
   if (keys.length > 0) throw new Error(`the kernel's vxlan device has no keys ${keys.join(' ')}`);
   const device = tapName(vni);
-  const words = ['type', 'vxlan', 'id', `${vni}`, 'dev', 'eth0', 'local', host.address, 'dstport', '4789'];
+  const isIpv6 = (group ?? remotes[0] ?? '').includes(':');
+  const local = isIpv6 ? host.address6 : host.address;
+  const words = ['type', 'vxlan', 'id', `${vni}`, 'dev', 'eth0', 'local', local, 'dstport', '4789'];
   words.push('srcport', '49152', '65535', 'udpcsum', learning ? 'learning' : 'nolearning');
   if (group !== undefined) words.push('group', group);
   if (maxMacs !== undefined) words.push('maxaddress', `${maxMacs}`);
@@ -140,8 +142,7 @@ function addVxlanDevice(host: Host, segment: SegmentOptions & { ageingSeconds?: 
   if (segment.bridge !== undefined) host.ip('link', 'set', device, 'master', segment.bridge);
   host.ip('link', 'set', device, 'up');
   for (const remote of remotes) {
-    if (remote !== host.address)
-      runBridge(host, 'append', '00:00:00:00:00:00', device, 'dst', remote, 'self', 'permanent');
+    if (remote !== local) runBridge(host, 'append', '00:00:00:00:00:00', device, 'dst', remote, 'self', 'permanent');
   }
   for (const [mac, vtep] of Object.entries(statics)) {
     runBridge(host, 'add', mac, device, 'dst', vtep, 'self', 'permanent');

@@ -13,8 +13,8 @@ import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
-import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { type IpAddress, ipWords, parseIp } from '../../src/lib/addresses.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/udp-socket.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
@@ -33,9 +33,10 @@ const STOP_MS = 300;
 const SEGMENT: Segment = {
   index: 3,
   vni: VNI,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: NO_GROUP,
-  groupAddress: 0,
+  groupRemote: 0,
   floodRemotes: [],
   tap: 3,
   tapUp: false,
@@ -138,7 +139,7 @@ describe('orders', () => {
     await sendTo(port, FRAME);
     await waitUntil('the VNI is unknown', () => counters.drops(NO_SEGMENT).rx[RX_DROP['unknown-vni']] === 1);
 
-    await worker.order({ kind: 'own-addresses', addresses: [Buffer.from([127, 7, 0, 2]).readInt32BE(0)] });
+    await worker.order({ kind: 'own-addresses', addresses: [ipWords('127.7.0.2' as IpAddress)] });
     await sendTo(port, FRAME);
     await waitUntil('its sender is ourselves', () => counters.drops(NO_SEGMENT).rx[RX_DROP['own-packet']] === 1);
   });

@@ -61,6 +61,8 @@ underlay.addSocket(SOCKET, receiver, -1);
 const options = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: 1 };
 underlay.addPool(
   0,
+  4,
+  1,
   [0, 0, 0, 0].map((port) => openSendSocket(SENDER, port, options)),
 );
 for (const [i, { fds, mergesUdp }] of opened.entries()) taps.attach(i + 1, fds[0], mergesUdp);

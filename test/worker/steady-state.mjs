@@ -136,8 +136,11 @@ class CountingUnderlay {
     return segmentBytes === 0 ? this.ring.lengths[i] : segmentBytes;
   }
 
-  source() {
-    return 0x0a00_0002;
+  readSource(_i, source) {
+    source.a = 0;
+    source.b = 0;
+    source.c = 0xffff;
+    source.d = 0x0a00_0002;
   }
 
   groupOf() {
@@ -145,10 +148,6 @@ class CountingUnderlay {
   }
 
   toRemote(of, _remote, _at, length, datagramBytes) {
-    counters.sent(of.index, length, Math.ceil(length / datagramBytes));
-  }
-
-  toGroup(of, _at, length, datagramBytes) {
     counters.sent(of.index, length, Math.ceil(length / datagramBytes));
   }
 

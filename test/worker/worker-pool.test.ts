@@ -16,7 +16,7 @@ import { NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
-import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
+import { type IpAddress, ipWords, parseIp } from '../../src/lib/addresses.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
@@ -175,8 +175,7 @@ test('the death of one thread leaves to the others what they hold of the FDB', a
 
 test('an order to all is in force everywhere when it is answered, also while one of them dies', async () => {
   const { pool, port, counts, total } = await newReceivers(2);
-  const source = Buffer.from(SENDER.split('.').map(Number)).readInt32BE(0);
-  await pool.orderAll({ kind: 'own-addresses', addresses: [source] });
+  await pool.orderAll({ kind: 'own-addresses', addresses: [ipWords(SENDER as IpAddress)] });
   await sendFlows(port);
   const own = () => pool.counters.map((counters) => counters.drops(NO_SEGMENT).rx[RX_DROP['own-packet']] as number);
   await waitUntil('all datagrams', () => own().reduce((sum, each) => sum + each) === FLOWS);

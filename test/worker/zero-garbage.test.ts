@@ -10,7 +10,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type IpPrefix, parseWrittenPrefix } from '../../src/lib/ip-prefix.ts';
 import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
 import { vxlan } from '../support/frames.ts';
 import { describeSystem } from '../support/lab.ts';
 import { createNamespace, deleteNamespace, ip } from '../support/namespaces.ts';
@@ -28,9 +28,10 @@ const MAX_BYTES_A_PACKET = 0.1;
 const SEGMENT: Segment = {
   index: 3,
   vni: 100,
-  underlay: 0,
+  ipv4Underlay: 0,
+  ipv6Underlay: NO_UNDERLAY,
   group: NO_GROUP,
-  groupAddress: 0,
+  groupRemote: 0,
   floodRemotes: [],
   tap: 7,
   tapUp: true,
