@@ -227,6 +227,7 @@ function newWorker(octets, { source, destination }) {
     headers,
     source: { a: 0, b: 0, c: 0, d: 0 },
     isOwnAddress: ({ d }) => d === PEER - 1,
+    tos: 0,
     dropReservedBits: false,
     allowedSources: undefined,
     storm,
@@ -250,6 +251,7 @@ function newWorker(octets, { source, destination }) {
     headers,
     superFrame: newSuperFrame(),
     storm,
+    tos: 0,
     droppedFrames: 1,
   };
   return { slab, at, areaAt, fdb, sink, hear, receivePath, sendPath };

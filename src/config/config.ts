@@ -79,8 +79,8 @@ export interface Config {
   readonly ttl: number;
   /** Outer TTL or hop limit of multicast, 1 to 255. */
   readonly mcastTtl: number;
-  /** Outer TOS byte, 0 to 255. Its two ECN bits are sent as zero (RFC 6040 §4.1, compatibility mode). */
-  readonly tos: number;
+  /** Outer TOS byte, 0 to 255, whose two ECN bits the inner packet's replace (RFC 6040); `inherit`: the inner packet's, 0 if that is not IP. */
+  readonly tos: number | 'inherit';
   /** Outer DF bit; vtepd fragments in neither mode (RFC 7348 §4.3). */
   readonly df: 'set' | 'unset';
   /** Seconds after which a MAC that was not heard expires, 1 to MAX_AGEING_SECONDS; 0: never. */

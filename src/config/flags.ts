@@ -61,10 +61,10 @@ export const FLAGS = [
   {
     name: 'tos',
     kind: 'scalar',
-    value: 'N',
+    value: 'N|inherit',
     standard: '0',
     meaning:
-      'Outer TOS byte, 0 to 255 or 0x0 to 0xff. Its two ECN bits are sent as zero (RFC 6040 compatibility mode).',
+      "Outer TOS byte, 0 to 255 or 0x0 to 0xff, or the inner packet's, 0 if that is not IP. Its two ECN bits are always the inner packet's (RFC 6040).",
   },
   {
     name: 'df',

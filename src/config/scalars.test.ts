@@ -65,10 +65,10 @@ describe('refusals', () => {
       return [byte, text, `--x ${quoted}: ${quoted} is not a whole number from 1 to 255`];
     }),
     [byte, '007', '--x 007: 007 is not a whole number from 1 to 255: leave out the leading zeros'],
-    [parseTos, '256', '--x 256: 256 is not a number from 0 to 255 (or 0x0 to 0xff)'],
-    [parseTos, '0x100', '--x 0x100: 0x100 is not a number from 0 to 255 (or 0x0 to 0xff)'],
-    [parseTos, '0x', '--x 0x: 0x is not a number from 0 to 255 (or 0x0 to 0xff)'],
-    [parseTos, 'inherit', '--x inherit: inherit is not a number from 0 to 255 (or 0x0 to 0xff)'],
+    [parseTos, '256', '--x 256: 256 is neither inherit nor a number from 0 to 255 (or 0x0 to 0xff)'],
+    [parseTos, '0x100', '--x 0x100: 0x100 is neither inherit nor a number from 0 to 255 (or 0x0 to 0xff)'],
+    [parseTos, '0x', '--x 0x: 0x is neither inherit nor a number from 0 to 255 (or 0x0 to 0xff)'],
+    [parseTos, 'Inherit', '--x Inherit: Inherit is neither inherit nor a number from 0 to 255 (or 0x0 to 0xff)'],
     ...['5', '0-5', '6-5', '1-65536', '1-2-3', '-', '1-', '-1', 'a-b', '1 - 2', '01-2'].map(
       (text): [typeof parsePortRange, string, string] => [
         parsePortRange,

@@ -19,11 +19,12 @@ export function parseWholeNumber(written: WrittenValue, bounds: { min: number; m
   refuse(written.object, `${written.label} is not a whole number from ${bounds.min} to ${bounds.max}`, remedy);
 }
 
-/** The TOS byte as `ip link` takes it, decimal or 0x and one or two hexadecimal digits: 0 to 255. */
-export function parseTos(written: WrittenValue): number {
+/** The TOS byte as `ip link` takes it, decimal or 0x and one or two hexadecimal digits: 0 to 255; or `inherit`. */
+export function parseTos(written: WrittenValue): number | 'inherit' {
+  if (written.text === 'inherit') return 'inherit';
   if (/^0x[0-9a-f]{1,2}$/i.test(written.text)) return Number.parseInt(written.text, 16);
   if (DECIMAL.test(written.text) && Number(written.text) <= 255) return Number(written.text);
-  refuse(written.object, `${written.label} is not a number from 0 to 255 (or 0x0 to 0xff)`);
+  refuse(written.object, `${written.label} is neither inherit nor a number from 0 to 255 (or 0x0 to 0xff)`);
 }
 
 /** `A-B` with 1 <= A <= B <= 65535. */

@@ -67,7 +67,11 @@ export class Underlay {
     try {
       if (udpGro) for (const fd of this.unicastFds) mergeReceived(fd);
       const pool = { local, count: config.sourcePorts, range: config.sourcePortRange };
-      this.sendFds = openSourcePorts(pool, { ...config, deviceIndex: link.index });
+      this.sendFds = openSourcePorts(pool, {
+        ...config,
+        tos: config.tos === 'inherit' ? 0 : config.tos,
+        deviceIndex: link.index,
+      });
     } catch (error) {
       for (const fd of this.unicastFds) close(fd);
       throw error;

@@ -64,10 +64,16 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function newUnderlay(mtuBytes = 1_500): Promise<Underlay> {
+async function newUnderlay(mtuBytes = 1_500, address: string = LOCAL): Promise<Underlay> {
   const scalars = { port: String(await freePort()), 'source-ports': '1' };
   const config = parseConfig({ vni: ['100'], local: [], check: false, scalars });
-  const place = { number: 2, link: { ...UNDERLAY_LINK, mtuBytes }, local: LOCAL, nextSocket: () => 17, udpGro: false };
+  const place = {
+    number: 2,
+    link: { ...UNDERLAY_LINK, mtuBytes },
+    local: address as IpAddress,
+    nextSocket: () => 17,
+    udpGro: false,
+  };
   const underlay = new Underlay(netlink, config, place);
   underlays.push(underlay);
   return underlay;
@@ -115,6 +121,19 @@ describe('the MTU of a TAP', () => {
       expect([mtuLimit(config, [underlay]), tapMtu(config, [underlay])]).toEqual([expected, expected]);
     },
   );
+
+  it.each([
+    [1_500, '100', 1_430],
+    [9_000, '100', 8_930],
+    [9_000, '100,inner-vlan=pass', 8_926],
+  ])('is, over IPv6 or both, on an underlay of %i and with --vni %s, %i (T27)', async (mtuBytes, written, expected) => {
+    const [ipv4, ipv6] = [await newUnderlay(mtuBytes), await newUnderlay(mtuBytes, '::1')];
+    const config = vniConfig(written);
+    expect([mtuLimit(config, [ipv6]), tapMtu(config, [ipv4, ipv6])]).toEqual([expected, expected]);
+    expect(() => tapMtu(vniConfig(`${written},mtu=${expected + 1}`), [ipv4, ipv6])).toThrow(
+      `at most ${expected} inside`,
+    );
+  });
 
   it.each([
     ['100,mtu=1450', 1_450],

@@ -11,6 +11,7 @@ import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { deleteLinkGroup, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { INHERIT_TOS } from '../wire/ecn.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { FdbSweep } from './fdb-sweep.ts';
 import { HostWatch } from './host-watch.ts';
@@ -71,6 +72,7 @@ export class Vtep {
       epochMs,
       port,
       dropReservedBits: reservedBits === 'drop',
+      tos: tosNumber(config),
       allowedVteps,
       stormMemory: StormControl.createMemory(),
       offload: this.#offload,
@@ -239,6 +241,11 @@ export class Vtep {
       this.#log.warn({ event: 'underlay-changed', dev: link.name, status: underlay.status });
     return underlay;
   }
+}
+
+/** `--tos` as the data path takes it. */
+function tosNumber({ tos }: Config): number {
+  return tos === 'inherit' ? INHERIT_TOS : tos;
 }
 
 /** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */

@@ -3,6 +3,7 @@ import { LOCAL } from '../fdb/remotes.ts';
 import { segmentCount } from '../offload/segment-count.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
+import { decapsulateEcn, hasEcnEffect } from '../wire/ecn.ts';
 import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE,
@@ -14,7 +15,7 @@ import {
   macLow,
   SOURCE_MAC_AT,
 } from '../wire/ethernet.ts';
-import type { FrameHeaders } from '../wire/ip.ts';
+import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
 import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
 import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
 import type { AnswerSink } from './answer-sink.ts';
@@ -48,10 +49,12 @@ export interface ReceivePath {
   readonly fdb: Fdb;
   readonly taps: FrameSink;
   readonly suppression: Suppression;
-  /** Scratch, to look into trains of datagrams with. */
+  /** Scratch, to look into trains of datagrams and inner IP headers with. */
   readonly headers: FrameHeaders;
   /** Where the datagram came from, set by the caller. */
   readonly source: SourceAddress;
+  /** Its outer TOS octet or traffic class, likewise. */
+  tos: number;
   /** Whether an address is one of this VTEP's own. */
   readonly isOwnAddress: (source: SourceAddress) => boolean;
   readonly dropReservedBits: boolean;
@@ -98,6 +101,7 @@ export function receive(
 
   let frameAt = at + VXLAN_HEADER_BYTES;
   let frameBytes = length - VXLAN_HEADER_BYTES;
+  if (hasEcnEffect(path.tos) && !takesEcn(path, frameAt, frameBytes)) return RX_DROP.ecn;
   if (!hasEthernetHeader(frameBytes)) return RX_DROP['short-inner'];
   if (!hasValidSource(view, frameAt)) return RX_DROP['bad-source-mac'];
   const high = macHigh(view, frameAt + SOURCE_MAC_AT);
@@ -131,6 +135,12 @@ export function receive(
   return FORWARDED;
 }
 
+/** Carries the outer ECN field inside (RFC 6040 §4.2); false: it cannot be. */
+function takesEcn({ view, headers, tos }: ReceivePath, frameAt: number, frameBytes: number): boolean {
+  locateHeaders(view, frameAt, frameBytes, headers);
+  return decapsulateEcn(view, headers, tos & 3);
+}
+
 /**
  * Whether somebody flooded the frame: its destination is a group, or one that is not known to be behind our TAP. Where nothing is learned
  * only the group tells.
@@ -145,12 +155,13 @@ function isFlooded({ view, fdb }: ReceivePath, segment: Segment, at: number, gro
 
 /**
  * Whether a datagram would take the way of the one before it, which the kernel gave in the same message and which was forwarded: VXLAN
- * header, MACs and type are the same, and the ladder asks for nothing more unless there are tags, storm control counts each frame, or
- * announcements are to be heard: a station that takes over many addresses announces them in one train. Spares a train most of the ladder.
+ * header, MACs and type are the same, and the ladder asks for nothing more unless there are tags, an ECN field is to be carried inside,
+ * storm control counts each frame, or announcements are to be heard: a station that takes over many addresses announces them in one train.
+ * Spares a train most of the ladder.
  */
 export function repeats(path: ReceivePath, at: number, length: number, previousAt: number): boolean {
   const { view, segment } = path;
-  if (path.isStormControlled) return false;
+  if (path.isStormControlled || hasEcnEffect(path.tos)) return false;
   if (segment === undefined || segment.innerVlan === INNER_VLAN.strip || length < REPEATED_BYTES) return false;
   if (segment.suppress && isGroupDestination(view, at + VXLAN_HEADER_BYTES)) return false;
   for (let offset = 0; offset < TYPE_AT; offset += 4) {

@@ -3,6 +3,7 @@ import { LOCAL } from '../fdb/remotes.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import { readSuperFrame, type SuperFrame, segmentFrameBytes, writeSegments } from '../offload/split.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { outerTos } from '../wire/ecn.ts';
 import {
   hasEthernetHeader,
   hasValidSource,
@@ -36,8 +37,17 @@ export interface DatagramSink {
    * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
    * @param datagramBytes of each but the last, which may be shorter; MAX_UDP_SEGMENTS of them at most
    * @param flow the inner flow's hash, which picks the source port
+   * @param tos outer TOS octet or traffic class
    */
-  toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void;
+  toRemote(
+    segment: Segment,
+    remote: number,
+    at: number,
+    length: number,
+    datagramBytes: number,
+    flow: number,
+    tos: number,
+  ): void;
   /** Room for at most MAX_UDP_PAYLOAD_BYTES octets of datagrams that are not where they were read; flushes if none is left. */
   reserve(bytes: number): number;
   /** Sends all that is queued; all buffers are then the caller's again. */
@@ -57,6 +67,8 @@ export interface SendPath {
   readonly headers: FrameHeaders;
   readonly superFrame: SuperFrame;
   readonly storm: StormControl;
+  /** Outer TOS octet, of which the ECN bits do not count, or INHERIT_TOS. */
+  readonly tos: number;
   /** Out: how many frames a dropped one counts for. */
   droppedFrames: number;
 }
@@ -128,10 +140,11 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (segment.suppress) path.suppression.hear(segment, frameAt, frameBytes, now);
 
   const flow = flowHash(view, frameAt, headers);
+  const tos = outerTos(view, headers, path.tos);
   const datagramAt = frameAt - VXLAN_HEADER_BYTES;
   writeVxlanHeader(view, datagramAt, segment.vni);
-  if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow);
-  else sendTo(path.underlay, segment, remote, datagramAt, datagramBytes, datagramBytes, flow);
+  if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow, tos);
+  else sendTo(path.underlay, segment, remote, datagramAt, datagramBytes, datagramBytes, flow, tos);
   return FORWARDED;
 }
 
@@ -142,14 +155,21 @@ function longestFrame({ pathLimits }: SendPath, segment: Segment, remote: number
 }
 
 /** Cuts a super-frame, as many segments at a time as one message holds. */
-function sendSegments(path: SendPath, segment: Segment, remote: number, datagramBytes: number, flow: number): void {
+function sendSegments(
+  path: SendPath,
+  segment: Segment,
+  remote: number,
+  datagramBytes: number,
+  flow: number,
+  tos: number,
+): void {
   const { view, sums, superFrame, underlay } = path;
   const most = Math.min(MAX_UDP_SEGMENTS, Math.floor(MAX_UDP_PAYLOAD_BYTES / datagramBytes));
   for (let first = 0; first < superFrame.segments; first += most) {
     const count = Math.min(most, superFrame.segments - first);
     const at = underlay.reserve(count * datagramBytes);
     const length = writeSegments(view, sums, superFrame, first, count, at);
-    sendTo(underlay, segment, remote, at, length, datagramBytes, flow);
+    sendTo(underlay, segment, remote, at, length, datagramBytes, flow, tos);
   }
 }
 
@@ -162,14 +182,15 @@ function sendTo(
   length: number,
   datagramBytes: number,
   flow: number,
+  tos: number,
 ): void {
   if (remote !== UNKNOWN) {
-    underlay.toRemote(segment, remote, at, length, datagramBytes, flow);
+    underlay.toRemote(segment, remote, at, length, datagramBytes, flow, tos);
     return;
   }
-  if (segment.group !== NO_GROUP) underlay.toRemote(segment, segment.groupRemote, at, length, datagramBytes, flow);
+  if (segment.group !== NO_GROUP) underlay.toRemote(segment, segment.groupRemote, at, length, datagramBytes, flow, tos);
   for (let i = 0; i < segment.floodRemotes.length; i++) {
-    underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow);
+    underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow, tos);
   }
 }
 

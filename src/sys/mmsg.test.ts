@@ -7,7 +7,7 @@ import { type IpAddress, type IpWords, ipWords } from '../lib/addresses.ts';
 import { MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import { close, errno, getsockname, recvmmsg, sendmmsg, setsockopt, writev } from './libc.ts';
 import { findLink } from './links.ts';
-import { Gather, ReceiveArray, SendArray } from './mmsg.ts';
+import { Gather, ReceiveArray, SendArray, SOCKET_TOS } from './mmsg.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import { Slab } from './slab.ts';
 import { check, ERRNO } from './sys-error.ts';
@@ -250,7 +250,7 @@ describe('segmentation offload', () => {
     io.slab.bytes.set(octets, at);
     io.out.setBuffer(0, at, octets.length);
     setMessage(io.out, 0, RECEIVER, 0, 1);
-    io.out.setSegments(0, lengths[0] as number);
+    io.out.setControls(0, lengths[0] as number, SOCKET_TOS);
     expect(sendmmsg(io.sender, io.out.headers.at(0), 1, 0)).toBe(1);
     const count = io.receive();
     const messages = Array.from({ length: count }, (_, i) => [io.into.length(i), io.into.segmentBytes(i)]);
@@ -276,7 +276,7 @@ describe('segmentation offload', () => {
 
   it('is told of one message and not of the next in the same place, in both directions', () => {
     const { io } = sendRun([100, 100], { isMerged: true });
-    io.out.setSegments(0, 0);
+    io.out.setControls(0, 0, SOCKET_TOS);
     expect(io.send([Buffer.alloc(300)])).toBe(1);
     expect(io.receive()).toBe(1);
     expect([io.into.length(0), io.into.segmentBytes(0)]).toEqual([300, 300]);

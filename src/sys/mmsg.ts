@@ -32,8 +32,9 @@ const IPV4_AT = 4;
 const IPV6_AT = 8;
 const SCOPE_AT = 24;
 
-/** struct cmsghdr with one small value: length(8) level(4) type(4) value, padded to 8. */
+/** struct cmsghdr with one small value: length(8) level(4) type(4) value, padded to 8. A message has room for two: segments and TOS. */
 const CMSG_BYTES = 24;
+const CMSGS_BYTES = 2 * CMSG_BYTES;
 const CMSG_LEVEL_AT = 8;
 const CMSG_TYPE_AT = 12;
 const CMSG_VALUE_AT = 16;
@@ -42,12 +43,19 @@ const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 const UDP_SEGMENT_LENGTH = CMSG_VALUE_AT + 2;
 const UDP_GRO = 104;
-const UDP_GRO_LENGTH = CMSG_VALUE_AT + 4;
+const SOL_IP = 0;
+const IP_TOS = 1;
+const SOL_IPV6 = 41;
+const IPV6_TCLASS = 67;
+const INT_LENGTH = CMSG_VALUE_AT + 4;
+
+/** Instead of a TOS octet: what the socket was given. */
+export const SOCKET_TOS = -1;
 
 /** MSG_TRUNC: the datagram was longer than the buffer. */
 const MSG_TRUNC = 0x20;
 
-/** `count` messages to receive, each with room for a name, one buffer, and the size of what UDP_GRO put together. */
+/** `count` messages to receive, each with room for a name, one buffer, the size of what UDP_GRO put together, and the outer TOS. */
 export class ReceiveArray {
   /** Addresses of the headers: give the kernel `headers.at(0)`. */
   readonly headers: AddressTable;
@@ -65,7 +73,7 @@ export class ReceiveArray {
     this.#view = slab.view;
     this.#headersAt = slab.allocate(count * HEADER_BYTES);
     this.#namesAt = slab.allocate(count * NAME_BYTES);
-    this.#controlsAt = slab.allocate(count * CMSG_BYTES);
+    this.#controlsAt = slab.allocate(count * CMSGS_BYTES);
     this.headers = slab.addresses(this.#headersAt, HEADER_BYTES, count);
     const iovecs = new Gather(slab, count);
     for (let i = 0; i < count; i++) {
@@ -73,7 +81,7 @@ export class ReceiveArray {
       iovecs.set(i, buffersAt + i * strideBytes, bufferBytes);
       slab.setAddress(header, this.#namesAt + i * NAME_BYTES);
       slab.setAddress(header + IOVEC_AT, iovecs.at + i * IOVEC_BYTES);
-      slab.setAddress(header + CONTROL_AT, this.#controlsAt + i * CMSG_BYTES);
+      slab.setAddress(header + CONTROL_AT, this.#controlsAt + i * CMSGS_BYTES);
       this.#view.setUint32(header + IOVEC_COUNT_AT, 1, true);
     }
     this.rearm(count);
@@ -84,7 +92,7 @@ export class ReceiveArray {
     for (let i = 0; i < count; i++) {
       const header = this.#headersAt + i * HEADER_BYTES;
       this.#view.setUint32(header + NAME_LENGTH_AT, SOCKADDR_IN6_BYTES, true);
-      this.#view.setUint32(header + CONTROL_LENGTH_AT, CMSG_BYTES, true);
+      this.#view.setUint32(header + CONTROL_LENGTH_AT, CMSGS_BYTES, true);
     }
   }
 
@@ -112,14 +120,30 @@ export class ReceiveArray {
 
   /** Size of the pieces that UDP_GRO put together, the last of which may be shorter; the whole length if it did not. */
   segmentBytes(i: number): number {
-    const controlLength = this.#view.getUint32(this.#headersAt + i * HEADER_BYTES + CONTROL_LENGTH_AT, true);
-    const control = this.#controlsAt + i * CMSG_BYTES;
-    const isGro =
-      controlLength >= UDP_GRO_LENGTH &&
-      this.#view.getUint32(control + CMSG_LEVEL_AT, true) === SOL_UDP &&
-      this.#view.getUint32(control + CMSG_TYPE_AT, true) === UDP_GRO;
-    const bytes = isGro ? this.#view.getUint32(control + CMSG_VALUE_AT, true) : 0;
+    const at = this.#control(i, SOL_UDP, UDP_GRO);
+    const bytes = at < 0 ? 0 : this.#view.getUint32(at, true);
     return bytes === 0 ? this.length(i) : bytes;
+  }
+
+  /** Outer TOS octet or traffic class, if the socket was told to bring it; else 0. Datagrams that were put together have the same. */
+  tos(i: number): number {
+    // The first octet of either: IPv4 brings one, IPv6 a little-endian word.
+    const ipv4 = this.#control(i, SOL_IP, IP_TOS);
+    const at = ipv4 < 0 ? this.#control(i, SOL_IPV6, IPV6_TCLASS) : ipv4;
+    return at < 0 ? 0 : this.#view.getUint8(at);
+  }
+
+  /** Where the value of message `i`'s control message stands, or -1 if there is none of that kind. */
+  #control(i: number, level: number, type: number): number {
+    const view = this.#view;
+    let at = this.#controlsAt + i * CMSGS_BYTES;
+    const end = at + view.getUint32(this.#headersAt + i * HEADER_BYTES + CONTROL_LENGTH_AT, true);
+    for (; at + CMSG_VALUE_AT < end; at += CMSG_BYTES) {
+      const isIt =
+        view.getUint32(at + CMSG_LEVEL_AT, true) === level && view.getUint32(at + CMSG_TYPE_AT, true) === type;
+      if (isIt) return at + CMSG_VALUE_AT;
+    }
+    return -1;
   }
 
   isTruncated(i: number): boolean {
@@ -149,14 +173,15 @@ export class SendArray {
     this.#isIpv4 = family === 4;
     this.#headersAt = slab.allocate(count * HEADER_BYTES);
     this.#namesAt = slab.allocate(count * NAME_BYTES);
-    this.#controlsAt = slab.allocate(count * CMSG_BYTES);
+    this.#controlsAt = slab.allocate(count * CMSGS_BYTES);
     this.#buffers = new Gather(slab, count);
     this.headers = slab.addresses(this.#headersAt, HEADER_BYTES, count);
     const { view } = slab;
     for (let i = 0; i < count; i++) {
       const header = this.#headersAt + i * HEADER_BYTES;
       const name = this.#namesAt + i * NAME_BYTES;
-      const control = this.#controlsAt + i * CMSG_BYTES;
+      const control = this.#controlsAt + i * CMSGS_BYTES;
+      const tos = control + CMSG_BYTES;
       slab.setAddress(header, name);
       slab.setAddress(header + CONTROL_AT, control);
       view.setUint32(header + NAME_LENGTH_AT, this.#isIpv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES, true);
@@ -165,6 +190,9 @@ export class SendArray {
       view.setUint32(control, UDP_SEGMENT_LENGTH, true);
       view.setUint32(control + CMSG_LEVEL_AT, SOL_UDP, true);
       view.setUint32(control + CMSG_TYPE_AT, UDP_SEGMENT, true);
+      view.setUint32(tos, INT_LENGTH, true);
+      view.setUint32(tos + CMSG_LEVEL_AT, this.#isIpv4 ? SOL_IP : SOL_IPV6, true);
+      view.setUint32(tos + CMSG_TYPE_AT, this.#isIpv4 ? IP_TOS : IPV6_TCLASS, true);
     }
   }
 
@@ -203,11 +231,20 @@ export class SendArray {
     view.setUint32(header + IOVEC_COUNT_AT, count, true);
   }
 
-  /** Has the kernel cut message `i` into datagrams of `segmentBytes`, the last at most; 0: it is one datagram. */
-  setSegments(i: number, segmentBytes: number): void {
+  /**
+   * Says how message `i` leaves.
+   *
+   * @param segmentBytes the kernel cuts it into datagrams of so many octets, the last at most; 0: it is one datagram
+   * @param tos outer TOS octet or traffic class; SOCKET_TOS: the socket's own
+   */
+  setControls(i: number, segmentBytes: number, tos: number): void {
     const { view } = this.#slab;
-    view.setUint32(this.#headersAt + i * HEADER_BYTES + CONTROL_LENGTH_AT, segmentBytes === 0 ? 0 : CMSG_BYTES, true);
-    view.setUint16(this.#controlsAt + i * CMSG_BYTES + CMSG_VALUE_AT, segmentBytes, true);
+    const control = this.#controlsAt + i * CMSGS_BYTES;
+    // A segment size of 0 asks for nothing: so the TOS needs no place of its own in front.
+    const length = tos !== SOCKET_TOS ? CMSGS_BYTES : segmentBytes === 0 ? 0 : CMSG_BYTES;
+    view.setUint32(this.#headersAt + i * HEADER_BYTES + CONTROL_LENGTH_AT, length, true);
+    view.setUint16(control + CMSG_VALUE_AT, segmentBytes, true);
+    view.setInt32(control + CMSG_BYTES + CMSG_VALUE_AT, tos, true);
   }
 }
 

@@ -236,9 +236,52 @@ describe('openSendSocket', () => {
     expect(option(sender(changed), 0, name)).toBe(value);
   });
 
+  it.each([
+    ['the hop limit', 16, { ttl: 17 }, 17],
+    ['the traffic class without its ECN bits', 67, { tos: 0xff }, 0xfc],
+    ['no fragments', 23, { df: 'set' }, 2],
+    ['no fragments, and no belief in path MTUs', 23, { df: 'unset' }, 4],
+    ['the hop limit of multicast', 18, { mcastTtl: 9 }, 9],
+    ['no copies of own multicast', 19, {}, 0],
+    ['errors of queues in the way', 25, {}, 1],
+    ['the interface of multicast', 17, {}, lo.index],
+    ['IPv6 alone', 26, {}, 1],
+  ] as const)('sets %s (IPv6 option %i)', (_what, name, changed, value) => {
+    const fd = closedAfterwards(openSendSocket('::1' as IpAddress, 0, { ...options, ...changed }));
+    expect(option(fd, 41, name)).toBe(value);
+  });
+
   it('refuses an interface that does not exist, naming it, and leaves no fd open', () => {
     const error = refusal(() => openSendSocket(LOCAL, 0, { ...options, deviceIndex: NO_INDEX }));
     expect(error.message).toMatch(new RegExp(`^interface ${NO_INDEX}: E`));
+  });
+});
+
+describe('receiving sockets of IPv6', () => {
+  const LOOPBACK = '::1' as IpAddress;
+  const LINK_GROUP = 'ff02::8372' as IpAddress;
+
+  it('take zero checksums and tell the traffic class, unicast and group alike', () => {
+    for (const fd of [unicast(LOOPBACK), closedAfterwards(openGroupSocket(LINK_GROUP, 0, lo))]) {
+      expect([option(fd, 17, 102), option(fd, 41, 66), option(fd, 41, 26)]).toEqual([1, 1, 1]);
+    }
+  });
+
+  it('join a group of the link, and are deaf to what others joined', () => {
+    const fd = closedAfterwards(openGroupSocket(LINK_GROUP, 0, lo));
+    expect(option(fd, 41, 29)).toBe(0);
+    const isJoined = () =>
+      readFileSync('/proc/self/net/igmp6', 'utf8').includes(`lo${' '.repeat(14)}ff02${'0'.repeat(24)}8372`);
+    expect(isJoined()).toBe(false);
+    joinGroup(fd, LINK_GROUP, lo);
+    expect(isJoined()).toBe(true);
+  });
+
+  it('share an address as those of IPv4 do, and keep it from others', () => {
+    const fds = openUnicastSockets(LOOPBACK, 0, 1);
+    for (const fd of fds) closedAfterwards(fd);
+    const error = refusal(() => openUnicastSocket(LOOPBACK, portOf(fds[0] as number)));
+    expect([error.errno, error.message.startsWith('UDP [::1]:')]).toEqual([ERRNO.EADDRINUSE, true]);
   });
 });
 

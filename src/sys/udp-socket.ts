@@ -28,6 +28,7 @@ const IP_TOS = 1;
 const IP_TTL = 2;
 const IP_MTU_DISCOVER = 10;
 const IP_RECVERR = 11;
+const IP_RECVTOS = 13;
 const IP_MULTICAST_IF = 32;
 const IP_MULTICAST_TTL = 33;
 const IP_MULTICAST_LOOP = 34;
@@ -44,6 +45,7 @@ const IPV6_MTU_DISCOVER = 23;
 const IPV6_RECVERR = 25;
 const IPV6_V6ONLY = 26;
 const IPV6_MULTICAST_ALL = 29;
+const IPV6_RECVTCLASS = 66;
 const IPV6_TCLASS = 67;
 
 const IPPROTO_UDP = 17;
@@ -130,7 +132,7 @@ export function mergeReceived(fd: number): void {
 export interface SendOptions {
   readonly ttl: number;
   readonly mcastTtl: number;
-  /** Outer TOS octet. */
+  /** Outer TOS octet of what does not bring its own; its ECN bits are sent as Not-ECT. */
   readonly tos: number;
   readonly df: 'set' | 'unset';
   /** Index of the interface that multicast leaves by. */
@@ -150,7 +152,6 @@ export function openSendSocket(local: IpAddress, port: number, options: SendOpti
 
 function prepareIpv4Sender(fd: number, options: SendOptions): void {
   setInt(fd, IPPROTO_IP, IP_TTL, options.ttl);
-  // Not-ECT: a sender that does not copy the inner ECN field must not claim to (RFC 6040 §4.1, compatibility mode).
   setInt(fd, IPPROTO_IP, IP_TOS, options.tos & ~ECN_MASK);
   setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, options.df === 'set' ? PMTUDISC_DO : PMTUDISC_INTERFACE);
   setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, options.mcastTtl);
@@ -229,8 +230,14 @@ function share(fd: number): void {
 
 /** What unicast and group sockets have in common. */
 function prepareReceiver(fd: number, address: IpAddress): void {
-  // RFC 7348 §5: a zero checksum is accepted. In IPv6 the kernel has to be told.
-  if (ipFamily(address) === 6) setInt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+  // RFC 6040 §4.2: the outer ECN field has to be looked at.
+  if (ipFamily(address) === 4) {
+    setInt(fd, IPPROTO_IP, IP_RECVTOS, 1);
+  } else {
+    setInt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    // RFC 7348 §5: a zero checksum is accepted. In IPv6 the kernel has to be told.
+    setInt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+  }
   growBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 }
 

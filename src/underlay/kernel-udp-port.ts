@@ -38,6 +38,7 @@ export class KernelUdpPort implements UdpPort {
   readonly #slotsAt: number;
   readonly #sockets = new Map<number, { fd: number; group: number }>();
   readonly #segmentation: OffloadSwitch;
+  readonly #socketTos: number;
   readonly #pools: Pool[] = [];
   readonly #areaAt: number;
   #areaUsed = 0;
@@ -46,14 +47,23 @@ export class KernelUdpPort implements UdpPort {
   /**
    * @param port destination UDP port of everything sent
    * @param segmentation whether the kernel cuts runs into datagrams; without it they leave one by one
+   * @param socketTos TOS octet that the sockets of the pools send by themselves
    */
-  constructor(slab: Slab, remotes: RemoteTable, counters: Counters, port: number, segmentation: OffloadSwitch) {
+  constructor(
+    slab: Slab,
+    remotes: RemoteTable,
+    counters: Counters,
+    port: number,
+    segmentation: OffloadSwitch,
+    socketTos = 0,
+  ) {
     this.#slab = slab;
     this.#remotes = remotes;
     this.pathLimits = new PathLimits(remotes);
     this.#counters = counters;
     this.#port = port;
     this.#segmentation = segmentation;
+    this.#socketTos = socketTos;
     this.#slotsAt = slab.allocate(DATAGRAM_BATCH * SLOT_BYTES);
     this.#areaAt = slab.allocate(SEGMENT_AREA_BYTES);
     this.#received = new ReceiveArray(slab, DATAGRAM_BATCH, {
@@ -81,6 +91,7 @@ export class KernelUdpPort implements UdpPort {
       remotes: this.#remotes,
       counters: this.#counters,
       segmentation: this.#segmentation,
+      socketTos: this.#socketTos,
       singles,
       onPathMtu: pathLimits.learn.bind(pathLimits),
     };
@@ -121,11 +132,23 @@ export class KernelUdpPort implements UdpPort {
     this.#received.readSource(i, source);
   }
 
+  tos(i: number): number {
+    return this.#received.tos(i);
+  }
+
   groupOf(socket: number): number {
     return this.#sockets.get(socket)?.group ?? NO_GROUP;
   }
 
-  toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void {
+  toRemote(
+    segment: Segment,
+    remote: number,
+    at: number,
+    length: number,
+    datagramBytes: number,
+    flow: number,
+    tos: number,
+  ): void {
     const pool = this.#pools[this.#remotes.isIpv4(remote) ? segment.ipv4Underlay : segment.ipv6Underlay];
     if (pool === undefined) {
       // A VTEP was learned of a family that this one has no address of.
@@ -135,7 +158,7 @@ export class KernelUdpPort implements UdpPort {
       return;
     }
     const { queues } = pool;
-    (queues[flow % queues.length] as SendQueue).push(segment, remote, at, length, datagramBytes);
+    (queues[flow % queues.length] as SendQueue).push(segment, remote, at, length, datagramBytes, tos);
   }
 
   reserve(bytes: number): number {

@@ -15,6 +15,8 @@ interface SentDatagram {
   /** IPv4 address, or the last word of an IPv6 address, signed. */
   readonly destination: number;
   readonly flow: number;
+  /** Outer TOS octet. */
+  readonly tos: number;
   readonly payload: Uint8Array;
 }
 
@@ -22,6 +24,7 @@ interface Arrival {
   readonly source: number;
   readonly payload: Uint8Array;
   readonly segmentBytes: number;
+  readonly tos: number;
 }
 
 /** An underlay in memory: what `inject` puts in is received, what is sent is kept in `sent` once flushed. */
@@ -52,9 +55,10 @@ export class MemoryUdpPort implements UdpPort {
    * A datagram that arrives at a socket from an IPv4 address.
    *
    * @param segmentBytes what UDP_GRO would say of it
+   * @param tos its outer TOS octet
    */
-  inject(socket: number, source: number, payload: Uint8Array, segmentBytes = payload.length): void {
-    this.#waiting.set(socket, [...(this.#waiting.get(socket) ?? []), { source, payload, segmentBytes }]);
+  inject(socket: number, source: number, payload: Uint8Array, segmentBytes = payload.length, tos = 0): void {
+    this.#waiting.set(socket, [...(this.#waiting.get(socket) ?? []), { source, payload, segmentBytes, tos }]);
   }
 
   receive(socket: number): number {
@@ -82,12 +86,24 @@ export class MemoryUdpPort implements UdpPort {
     source.d = this.#received[i]?.source ?? 0;
   }
 
+  tos(i: number): number {
+    return this.#received[i]?.tos ?? 0;
+  }
+
   groupOf(socket: number): number {
     return this.#groups.get(socket) ?? NO_GROUP;
   }
 
-  toRemote(segment: Segment, remote: number, at: number, length: number, datagramBytes: number, flow: number): void {
-    const to = { vni: segment.vni, destination: this.#remotes.word(remote, 3), flow };
+  toRemote(
+    segment: Segment,
+    remote: number,
+    at: number,
+    length: number,
+    datagramBytes: number,
+    flow: number,
+    tos: number,
+  ): void {
+    const to = { vni: segment.vni, destination: this.#remotes.word(remote, 3), flow, tos };
     this.#queue(to, at, length, datagramBytes);
   }
 

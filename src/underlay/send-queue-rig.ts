@@ -102,21 +102,21 @@ export function newQueue(port: number, { isOn = true } = {}) {
   const fdb = new Fdb(createFdbMemory(1, 0), 1);
   const remote = (address: string) => fdb.retainRemote(ipWords(parseIp(address) as IpAddress));
   const newArray = () => new SendArray(slab, QUEUE_MESSAGES, port);
-  const shared = { remotes: fdb.remotes, counters, segmentation, singles: newArray(), onPathMtu };
+  const shared = { remotes: fdb.remotes, counters, segmentation, socketTos: 0, singles: newArray(), onPathMtu };
   const queue = new SendQueue(fd, newArray(), shared);
-  const push = (text: string, destination: string, of = segment(0)) => {
+  const push = (text: string, destination: string, of = segment(0), tos = 0) => {
     const at = slab.allocate(text.length);
     slab.bytes.set(Buffer.from(text, 'latin1'), at);
-    queue.push(of, remote(destination), at, text.length, text.length);
+    queue.push(of, remote(destination), at, text.length, text.length, tos);
   };
   const pushLength = (length: number, destination: string, of = segment(0)) =>
-    queue.push(of, remote(destination), slab.allocate(length), length, length);
+    queue.push(of, remote(destination), slab.allocate(length), length, length, 0);
   /** Datagrams that stand one behind the other. */
   const pushRun = (texts: readonly string[], destination: string, of = segment(0)) => {
     const all = texts.join('');
     const at = slab.allocate(all.length);
     slab.bytes.set(Buffer.from(all, 'latin1'), at);
-    queue.push(of, remote(destination), at, all.length, texts[0]?.length ?? 0);
+    queue.push(of, remote(destination), at, all.length, texts[0]?.length ?? 0, 0);
   };
   /** UDP_SEGMENT without outer checksums is refused with EINVAL (net/ipv4/udp.c); single datagrams are not. */
   const refuseRuns = () => {

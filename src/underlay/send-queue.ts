@@ -6,7 +6,7 @@ import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import type { Segment } from '../segment/segment.ts';
 import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
 import { errno, sendmmsg } from '../sys/libc.ts';
-import type { SendArray } from '../sys/mmsg.ts';
+import { type SendArray, SOCKET_TOS } from '../sys/mmsg.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
@@ -20,13 +20,15 @@ export interface QueueShared {
   readonly remotes: RemoteTable;
   readonly counters: Counters;
   readonly segmentation: OffloadSwitch;
+  /** The TOS octet that the sockets send by themselves. */
+  readonly socketTos: number;
   /** QUEUE_MESSAGES messages for the same port and family as those of each queue. */
   readonly singles: SendArray;
   readonly onPathMtu: PathMtuListener;
 }
 
 /**
- * The queue of one source port, sent by one sendmmsg. Consecutive datagrams of equal length to one destination, the last of them perhaps
+ * The queue of one source port, sent by one sendmmsg. Consecutive datagrams of equal length and TOS to one destination, the last of them perhaps
  * shorter, make one message that the kernel cuts (UDP_SEGMENT).
  */
 export class SendQueue {
@@ -38,6 +40,7 @@ export class SendQueue {
   /** One datagram each, for what the kernel did not take as a run. Shared by all queues of an underlay. */
   readonly #singles: SendArray;
   readonly #onPathMtu: PathMtuListener;
+  readonly #socketTos: number;
   /** Of each buffer: where and how long. */
   readonly #bufferAt = new Int32Array(QUEUE_MESSAGES);
   readonly #bufferBytes = new Int32Array(QUEUE_MESSAGES);
@@ -47,6 +50,8 @@ export class SendQueue {
   readonly #destinations = new Int32Array(QUEUE_MESSAGES);
   readonly #bytes = new Int32Array(QUEUE_MESSAGES);
   readonly #datagramBytes = new Int32Array(QUEUE_MESSAGES);
+  /** Of each message: the outer TOS octet, or SOCKET_TOS. */
+  readonly #tos = new Int32Array(QUEUE_MESSAGES);
   #messageCount = 0;
   #bufferCount = 0;
 
@@ -56,6 +61,7 @@ export class SendQueue {
     this.#remotes = shared.remotes;
     this.#counters = shared.counters;
     this.#segmentation = shared.segmentation;
+    this.#socketTos = shared.socketTos;
     this.#singles = shared.singles;
     this.#onPathMtu = shared.onPathMtu;
   }
@@ -75,15 +81,17 @@ export class SendQueue {
    * @param destination remote id, of the family of the queue's messages
    * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
    * @param datagramBytes of each but the last, which may be shorter; MAX_UDP_SEGMENTS of them at most
+   * @param tos outer TOS octet
    */
-  push(segment: Segment, destination: number, at: number, length: number, datagramBytes: number): void {
+  push(segment: Segment, destination: number, at: number, length: number, datagramBytes: number, tos: number): void {
+    const ownTos = tos === this.#socketTos ? SOCKET_TOS : tos;
     if (this.#segmentation.isOn) {
-      this.#add(segment.index, destination, at, length, datagramBytes);
+      this.#add(segment.index, destination, at, length, datagramBytes, ownTos);
       return;
     }
     for (let offset = 0; offset < length; offset += datagramBytes) {
       const bytes = Math.min(datagramBytes, length - offset);
-      this.#add(segment.index, destination, at + offset, bytes, bytes);
+      this.#add(segment.index, destination, at + offset, bytes, bytes, ownTos);
     }
   }
 
@@ -94,7 +102,7 @@ export class SendQueue {
       this.#messages.setMessage(i, first, (this.#firsts[i + 1] as number) - first);
       this.#address(this.#messages, i, this.#destinations[i] as number);
       const isRun = (this.#bytes[i] as number) > (this.#datagramBytes[i] as number);
-      this.#messages.setSegments(i, isRun ? (this.#datagramBytes[i] as number) : 0);
+      this.#messages.setControls(i, isRun ? (this.#datagramBytes[i] as number) : 0, this.#tos[i] as number);
     }
     for (let next = 0; next < count; ) {
       const sent = sendmmsg(this.#fd, this.#messages.headers.at(next), count - next, MSG_DONTWAIT);
@@ -106,14 +114,14 @@ export class SendQueue {
     this.#bufferCount = 0;
   }
 
-  #add(segment: number, destination: number, at: number, length: number, datagramBytes: number): void {
+  #add(segment: number, destination: number, at: number, length: number, datagramBytes: number, tos: number): void {
     if (this.#bufferCount === QUEUE_MESSAGES) this.flush();
     const buffer = this.#bufferCount++;
     this.#bufferAt[buffer] = at;
     this.#bufferBytes[buffer] = length;
     this.#messages.setBuffer(buffer, at, length);
     const last = this.#messageCount - 1;
-    if (last >= 0 && this.#continues(last, segment, destination, length, datagramBytes)) {
+    if (last >= 0 && this.#continues(last, segment, destination, length, datagramBytes, tos)) {
       this.#bytes[last] = (this.#bytes[last] as number) + length;
     } else {
       const i = this.#messageCount++;
@@ -122,18 +130,27 @@ export class SendQueue {
       this.#destinations[i] = destination;
       this.#bytes[i] = length;
       this.#datagramBytes[i] = datagramBytes;
+      this.#tos[i] = tos;
     }
     this.#firsts[this.#messageCount] = buffer + 1;
   }
 
   /** Whether datagrams can leave with message `i`: of its size, or a single shorter one, with which it is complete. */
-  #continues(i: number, segment: number, destination: number, length: number, datagramBytes: number): boolean {
+  #continues(
+    i: number,
+    segment: number,
+    destination: number,
+    length: number,
+    datagramBytes: number,
+    tos: number,
+  ): boolean {
     const size = this.#datagramBytes[i] as number;
     const bytes = (this.#bytes[i] as number) + length;
     return (
       this.#segmentation.isOn &&
       this.#destinations[i] === destination &&
       this.#segments[i] === segment &&
+      this.#tos[i] === tos &&
       (datagramBytes === size || (length < size && length <= datagramBytes)) &&
       (this.#bytes[i] as number) % size === 0 &&
       bytes <= MAX_UDP_PAYLOAD_BYTES &&
@@ -186,7 +203,7 @@ export class SendQueue {
         this.#singles.setBuffer(count, at + offset, Math.min(size, length - offset));
         this.#singles.setMessage(count, count, 1);
         this.#address(this.#singles, count, this.#destinations[i] as number);
-        this.#singles.setSegments(count++, 0);
+        this.#singles.setControls(count++, 0, this.#tos[i] as number);
       }
     }
     return count;

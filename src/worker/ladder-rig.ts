@@ -118,13 +118,15 @@ export interface RigOptions {
   readonly allowedVteps?: readonly IpPrefix[];
   /** Whether received frames are merged; they are not unless given. */
   readonly merging?: OffloadSwitch;
+  /** As `--tos`, INHERIT_TOS included. */
+  readonly tos?: number;
 }
 
 export type Rig = ReturnType<typeof newRig>;
 
 /** One worker's data plane. */
 export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOptions = {}) {
-  const { dropReservedBits = false, allowedVteps, merging } = options;
+  const { dropReservedBits = false, allowedVteps, merging, tos = 0 } = options;
   const slab = new Slab(SLAB_BYTES);
   const sums = octetSums(slab);
   const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
@@ -148,6 +150,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     suppression,
     headers,
     source: { a: 0, b: 0, c: 0, d: 0 },
+    tos: 0,
     isOwnAddress: ({ d }: SourceAddress) => d === OWN,
     dropReservedBits,
     allowedSources: allowedVteps && new SourceFilter(allowedVteps),
@@ -167,6 +170,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     headers,
     superFrame,
     storm,
+    tos,
     droppedFrames: 1,
   };
   const heardInGroup: { segment: number; source: number }[] = [];
@@ -178,9 +182,9 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   /** A datagram arrives, or what UDP_GRO made of several. */
   function receive(
     payload: Uint8Array,
-    { source = PEER, socket = UNICAST_SOCKET, now = NOW, segmentBytes = payload.length } = {},
+    { source = PEER, socket = UNICAST_SOCKET, now = NOW, segmentBytes = payload.length, tos: outerTos = 0 } = {},
   ): void {
-    underlay.inject(socket, source, payload, segmentBytes);
+    underlay.inject(socket, source, payload, segmentBytes, outerTos);
     forwardDatagrams(ports, socket, now);
   }
 

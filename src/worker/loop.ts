@@ -31,6 +31,7 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): voi
     const length = underlay.datagramBytes(i);
     const segmentBytes = underlay.segmentBytes(i);
     underlay.readSource(i, receivePath.source);
+    receivePath.tos = underlay.tos(i);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
     else forwardTrain(ports, at, length, segmentBytes, group, now);
   }

@@ -65,6 +65,8 @@ export interface WorkerSetup {
   /** Destination UDP port. */
   readonly port: number;
   readonly dropReservedBits: boolean;
+  /** Outer TOS octet, or INHERIT_TOS. */
+  readonly tos: number;
   /** The outer sources that are taken; none: any. */
   readonly allowedVteps: readonly IpPrefix[];
   /** Storm control's buckets, shared by all workers. */

@@ -13,6 +13,7 @@ import { clearEventFd, Epoll } from '../sys/epoll.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
+import { socketTos } from '../wire/ecn.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { newAnswers } from './answers.ts';
 import { createClock } from './clock.ts';
@@ -41,7 +42,14 @@ const counters = new Counters(setup.countersMemory);
 const segments = new SegmentMap();
 const sums = octetSums(slab);
 const taps = new KernelTapPort(slab, sums, { counters, merging: offloadSwitch('udpGro') });
-const underlay = new KernelUdpPort(slab, fdb.remotes, counters, setup.port, offloadSwitch('udpGso'));
+const underlay = new KernelUdpPort(
+  slab,
+  fdb.remotes,
+  counters,
+  setup.port,
+  offloadSwitch('udpGso'),
+  socketTos(setup.tos),
+);
 const epoll = new Epoll(slab, EVENT_BATCH);
 const clock = createClock(setup.epochMs);
 const stop = new Int32Array(setup.stopMemory);
@@ -63,6 +71,7 @@ const receivePath = {
   suppression,
   headers,
   source,
+  tos: 0,
   isOwnAddress,
   dropReservedBits: setup.dropReservedBits,
   allowedSources: setup.allowedVteps.length === 0 ? undefined : new SourceFilter(setup.allowedVteps),
@@ -88,6 +97,7 @@ const ports = {
     headers,
     superFrame: newSuperFrame(),
     storm,
+    tos: setup.tos,
     droppedFrames: 1,
   },
 };

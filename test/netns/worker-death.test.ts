@@ -66,7 +66,7 @@ describeSystem('the death of a thread', () => {
     });
     const fdbMemory = createFdbMemory(1, 300);
     const neighboursMemory = NeighbourTable.createMemory(1);
-    const setup = { fdbMemory, neighboursMemory, epochMs: monotonicMs(), port: 4_789, dropReservedBits: false };
+    const setup = { fdbMemory, neighboursMemory, epochMs: monotonicMs(), port: 4_789, dropReservedBits: false, tos: 0 };
     const [threads, gone]: [number[], number[]] = [[], []];
     const pool = new compiled.WorkerPool(
       2,

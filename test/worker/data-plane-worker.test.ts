@@ -80,6 +80,7 @@ function start() {
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      tos: 0,
       allowedVteps: [],
       stormMemory: StormControl.createMemory(),
       offload: { udpGso: true, udpGro: false },

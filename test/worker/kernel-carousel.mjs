@@ -91,6 +91,7 @@ const receivePath = {
   source: { a: 0, b: 0, c: 0, d: 0 },
   isOwnAddress: ({ d }) => d === 1,
   dropReservedBits: false,
+  tos: 0,
   allowedSources: undefined,
   storm,
   segment: undefined,
@@ -108,6 +109,7 @@ const sendPath = {
   headers,
   superFrame,
   storm,
+  tos: 0,
   droppedFrames: 1,
 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});

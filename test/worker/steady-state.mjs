@@ -143,6 +143,10 @@ class CountingUnderlay {
     source.d = 0x0a00_0002;
   }
 
+  tos() {
+    return 0;
+  }
+
   groupOf() {
     return -1;
   }
@@ -180,6 +184,7 @@ const receivePath = {
   source: { a: 0, b: 0, c: 0, d: 0 },
   isOwnAddress: ({ d }) => d === 1,
   dropReservedBits: false,
+  tos: 0,
   allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
   storm,
   segment: undefined,
@@ -197,6 +202,7 @@ const sendPath = {
   headers,
   superFrame,
   storm,
+  tos: 0,
   droppedFrames: 1,
 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});

@@ -66,6 +66,7 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      tos: 0,
       allowedVteps: [],
       stormMemory: StormControl.createMemory(),
       offload: { udpGso: true, udpGro: false },

@@ -53,6 +53,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       epochMs: monotonicMs(),
       port: 4_789,
       dropReservedBits: false,
+      tos: 0,
       allowedVteps: [],
       stormMemory: StormControl.createMemory(),
       offload: { udpGso: true, udpGro: false },
