@@ -14,7 +14,7 @@ import { StormControl } from '../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../dist/offload/split.js';
 import { FrameQueue } from '../dist/overlay/frame-queue.js';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY } from '../dist/segment/segment.js';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN } from '../dist/segment/segment.js';
 import { SegmentMap } from '../dist/segment/segment-map.js';
 import { octetSums } from '../dist/sys/simd-sums.js';
 import { Slab } from '../dist/sys/slab.js';
@@ -49,6 +49,7 @@ const SEGMENT = {
   groupRemote: NO_REMOTE,
   floodRemotes: [],
   tap: 0,
+  vlan: NO_VLAN,
   tapUp: true,
   tapMtuBytes: 1_450,
   tapMacHigh: 0xfe00_0000,

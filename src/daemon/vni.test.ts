@@ -5,7 +5,7 @@ import type { VniConfig } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
@@ -177,6 +177,7 @@ describe('what the data path is told', () => {
       groupRemote: 3,
       floodRemotes: [4, 5],
       tap: 6,
+      vlan: NO_VLAN,
       tapUp: true,
       tapMtuBytes: 1_450,
       tapMacHigh: 0xfe01_0203,

@@ -1,7 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
 import { type IpAddress, macWords, parseMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { FLOOD, INNER_VLAN, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import type { Tap } from './tap.ts';
 import type { Underlay } from './underlay.ts';
@@ -54,6 +54,7 @@ export function toSegment(vni: Vni): Segment {
     groupRemote,
     floodRemotes,
     tap: index,
+    vlan: NO_VLAN,
     tapUp: link?.up ?? false,
     tapMtuBytes: (link ?? tap.link).mtuBytes,
     tapMacHigh: high,

@@ -1,7 +1,7 @@
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
 import { segmentCount } from '../offload/segment-count.ts';
-import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { INNER_VLAN, NO_GROUP, type Segment, UNTAGGED } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import { decapsulateEcn, hasEcnEffect } from '../wire/ecn.ts';
 import {
@@ -16,7 +16,7 @@ import {
   SOURCE_MAC_AT,
 } from '../wire/ethernet.ts';
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
-import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
+import { hasVlan, stripVlanTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
 import type { AnswerSink } from './answer-sink.ts';
 import { FORWARDED, RX_DROP } from './drop-reason.ts';
@@ -24,15 +24,17 @@ import type { SourceFilter } from './source-filter.ts';
 import { STORM_RX, type StormControl } from './storm-control.ts';
 import type { Suppression } from './suppression.ts';
 
-/** From the start of a datagram to the inner frame's type, and beyond it. */
-const TYPE_AT = VXLAN_HEADER_BYTES + ETHERNET_HEADER_BYTES - 2;
+/** From the start of a datagram to its VNI and to the inner frame's type, and beyond it. */
+const VNI_AT = 4;
+const MACS_BYTES = ETHERNET_HEADER_BYTES - 2;
+const TYPE_AT = VXLAN_HEADER_BYTES + MACS_BYTES;
 const REPEATED_BYTES = TYPE_AT + 2;
 
 /** Takes frames for the overlay: the TAPs, or their in-memory twin. */
 export interface FrameSink extends AnswerSink {
   /**
    * Queues one frame for the segment's TAP. The buffer stays the queue's until it is flushed; what was delivered and what was lost is
-   * counted there.
+   * counted there. If the TAP is a trunk, the frame gets its tag here: VLAN_TAG_BYTES octets in front of it are the queue's too.
    *
    * @param segmentBytes payload of each segment if it is a super-frame and its sender told, else 0
    */
@@ -164,8 +166,13 @@ export function repeats(path: ReceivePath, at: number, length: number, previousA
   if (path.isStormControlled || hasEcnEffect(path.tos)) return false;
   if (segment === undefined || segment.innerVlan === INNER_VLAN.strip || length < REPEATED_BYTES) return false;
   if (segment.suppress && isGroupDestination(view, at + VXLAN_HEADER_BYTES)) return false;
-  for (let offset = 0; offset < TYPE_AT; offset += 4) {
-    if (view.getInt32(at + offset) !== view.getInt32(previousAt + offset)) return false;
+  if (view.getInt32(at) !== view.getInt32(previousAt)) return false;
+  // For its tag, the MACs of the one before were moved over its VNI.
+  const isTagged = segment.vlan > UNTAGGED;
+  if (view.getInt32(at + VNI_AT) !== (isTagged ? segment.vni << 8 : view.getInt32(previousAt + VNI_AT))) return false;
+  const macsAt = isTagged ? previousAt + VXLAN_HEADER_BYTES - VLAN_TAG_BYTES : previousAt + VXLAN_HEADER_BYTES;
+  for (let offset = 0; offset < MACS_BYTES; offset += 4) {
+    if (view.getInt32(at + VXLAN_HEADER_BYTES + offset) !== view.getInt32(macsAt + offset)) return false;
   }
   const type = view.getUint16(at + TYPE_AT);
   if (type === ETHERTYPE.vlan || type === ETHERTYPE.serviceVlan || type === ETHERTYPE.arp) return false;

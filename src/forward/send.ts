@@ -2,7 +2,7 @@ import { type Fdb, LEARNED, LOCAL_SOURCE, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import { readSuperFrame, type SuperFrame, segmentFrameBytes, writeSegments } from '../offload/split.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { outerTos } from '../wire/ecn.ts';
 import {
   hasEthernetHeader,
@@ -16,7 +16,7 @@ import {
 import { flowHash } from '../wire/flow-hash.ts';
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
 import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
-import { hasVlan, stripVlanTags } from '../wire/vlan.ts';
+import { hasVlan, popTrunkTag, stripVlanTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
@@ -76,6 +76,7 @@ export interface SendPath {
 /**
  * Overlay to underlay: one frame that a TAP gave, perhaps a super-frame of many segments. A known destination goes to its VTEP alone; broadcast, multicast and unknown
  * destinations go to the group and to each remote of the flood list (RFC 7348 §4.1, §4.2). The VXLAN header is written over the vnet header.
+ * From a trunk, it is a frame of the segment's VLAN; the tag does not cross the underlay (§6.1).
  *
  * @param at first octet of the frame in the slab; the frame is changed in place
  * @param length of the frame alone
@@ -97,6 +98,12 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   const vnetAt = at - VNET_HDR_BYTES;
   const isSuper = gsoType(view, vnetAt) !== GSO_TYPE.none;
   if (!isSuper && needsChecksum(view, vnetAt)) finishChecksum(path, at, length);
+  if (segment.vlan !== NO_VLAN) {
+    // What chose the segment is the trunk's, not the tenant's. A second tag is an inner one.
+    const popped = popTrunkTag(view, at, length);
+    frameAt += popped;
+    frameBytes -= popped;
+  }
   if (segment.innerVlan === INNER_VLAN.drop && hasVlan(view, frameAt, frameBytes)) return TX_DROP['inner-vlan'];
   if (segment.innerVlan === INNER_VLAN.strip) {
     const stripped = stripVlanTags(view, frameAt, frameBytes);
@@ -152,6 +159,12 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
 function longestFrame({ pathLimits }: SendPath, segment: Segment, remote: number, now: number): number {
   const limit = Math.min(segment.maxFrameBytes, MAX_FRAME_BYTES);
   return remote === UNKNOWN || pathLimits.isEmpty ? limit : Math.min(limit, pathLimits.frameBytes(remote, now));
+}
+
+/** Why a frame of a trunk goes nowhere whose VLAN no segment has. The TX_DROP reason. */
+export function strayReason(view: DataView, at: number, length: number): number {
+  if (!hasEthernetHeader(length)) return TX_DROP.short;
+  return hasValidSource(view, at) ? TX_DROP['unknown-vlan'] : TX_DROP['bad-source-mac'];
 }
 
 /** Cuts a super-frame, as many segments at a time as one message holds. */

@@ -51,7 +51,8 @@ describe('mergeablePayload', () => {
     ['an extension header', { ...tcp6, extensionUnits: 1 }, 0],
     ['more fragments', { ...udp4, fragment: 0x2000 }, 0],
     ['padding', { ...udp4, padding: 1 }, 0],
-    ['three tags', { ...udp4, tags: [0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3] }, 0],
+    ['three tags', { ...udp4, tags: [0x81, 0, 0, 1, 0x88, 0xa8, 0, 2, 0x81, 0, 0, 3] }, 50],
+    ['four tags', { ...udp4, tags: [1, 2, 3, 4].flatMap((vlan) => [0x81, 0, 0, vlan]) }, 0],
   ])('%s', (_what, packet, payloadBytes) => {
     expect(payloadOf(naiveFrame(packet).octets)).toBe(payloadBytes);
   });

@@ -57,8 +57,8 @@ export function mergeablePayload(view: DataView, at: number, length: number, hea
   return bytes - UDP_HEADER_BYTES;
 }
 
-/** Octets in front of the payload at most: Ethernet, two tags, IPv6, TCP with all its options. A frame with more is not merged. */
-export const MAX_HEADER_BYTES = 14 + 8 + 40 + 60;
+/** Octets in front of the payload at most: Ethernet, three tags, IPv6, TCP with all its options. A frame with more is not merged. */
+export const MAX_HEADER_BYTES = 14 + 12 + 40 + 60;
 
 /** Frames of one flow that are to be written as one. They stay where they are; the first one's headers are the run's. */
 export class MergeRun {

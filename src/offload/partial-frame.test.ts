@@ -314,8 +314,8 @@ it.each([0x2000, 0x2010, 0x0010])(
   },
 );
 
-it('a frame behind three VLAN tags and one that is not IP get plain headers', () => {
-  expect(described(partial({ version: 4, protocol: TCP, payload: bytes(9), tags: 3 }).octets)).toEqual(PLAIN);
+it('a frame behind four VLAN tags and one that is not IP get plain headers', () => {
+  expect(described(partial({ version: 4, protocol: TCP, payload: bytes(9), tags: 4 }).octets)).toEqual(PLAIN);
   expect(described(Uint8Array.from([...Array(12).fill(2), 8, 6, ...Array(46).fill(0)]))).toEqual(PLAIN);
 });
 

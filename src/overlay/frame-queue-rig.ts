@@ -4,7 +4,7 @@ import { ReadableCounters } from '../forward/counters-rig.ts';
 import { FORWARDED, RX_DROP, RX_REASONS } from '../forward/drop-reason.ts';
 import { type Frame, naiveSegments, TCP, UDP } from '../offload/naive-frames.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment, UNTAGGED } from '../segment/segment.ts';
 import { Slab } from '../sys/slab.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import { FrameQueue, type FrameWriter } from './frame-queue.ts';
@@ -87,8 +87,9 @@ export function newQueueRig({ isOn = true, takesUdpRuns = true, verdict = () => 
         const at = next + HEADER_BYTES;
         slab.bytes.set(octets, at);
         before.set(octets.slice(payloadAt), at + payloadAt - areaAt);
-        // The headers are the queue's to change.
-        before.fill(0, at - areaAt, at + payloadAt - areaAt);
+        // The headers are the queue's to change, and room for a trunk's tag in front of them.
+        const tagBytes = of.vlan > UNTAGGED ? 4 : 0;
+        before.fill(0, at - tagBytes - areaAt, at + payloadAt - areaAt);
         next = at + octets.length;
         queue.deliver(of, at, octets.length, segmentBytes);
       }
@@ -114,6 +115,7 @@ export const SEGMENT: Segment = {
   groupRemote: 0,
   floodRemotes: [],
   tap: 7,
+  vlan: NO_VLAN,
   tapUp: true,
   tapMtuBytes: 1_450,
   tapMacHigh: 0,

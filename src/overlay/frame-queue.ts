@@ -4,11 +4,12 @@ import type { FrameSink } from '../forward/receive.ts';
 import { MAX_HEADER_BYTES, MAX_RUN_FRAMES, MergeRun, mergeablePayload } from '../offload/merge.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { describeFrame } from '../offload/partial-frame.ts';
-import type { Segment } from '../segment/segment.ts';
+import { type Segment, UNTAGGED } from '../segment/segment.ts';
 import type { Slab } from '../sys/slab.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { IP_PROTOCOL, locateHeaders, newFrameHeaders } from '../wire/ip.ts';
 import type { OctetSums } from '../wire/octet-sums.ts';
+import { pushTrunkTag, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { VNET_HDR_BYTES, writePlainHeader } from '../wire/vnet-hdr.ts';
 
 /** Flows that are merged at the same time. When a further one comes, all runs are written. */
@@ -38,6 +39,8 @@ export class FrameQueue implements FrameSink {
   readonly #counters: Counters;
   readonly #merging: OffloadSwitch;
   readonly #runs: readonly MergeRun[];
+  /** Of the trunk's tag in each frame of a run. */
+  readonly #tagBytes = new Uint8Array(OPEN_RUNS);
   /** vnet headers: one of each run, one for frames that are written at once. */
   readonly #vnetAt: number;
   readonly #headers = newFrameHeaders();
@@ -62,6 +65,16 @@ export class FrameQueue implements FrameSink {
   }
 
   deliver(segment: Segment, at: number, length: number, segmentBytes: number): void {
+    if (segment.vlan <= UNTAGGED) {
+      this.#deliver(segment, at, length, segmentBytes, 0);
+    } else {
+      pushTrunkTag(this.#view, at, segment.vlan);
+      this.#deliver(segment, at - VLAN_TAG_BYTES, length + VLAN_TAG_BYTES, segmentBytes, VLAN_TAG_BYTES);
+    }
+  }
+
+  /** @param tagBytes of the trunk's tag, which are no octets of the inner frame and so not counted */
+  #deliver(segment: Segment, at: number, length: number, segmentBytes: number, tagBytes: number): void {
     const { tap, index, tapMtuBytes } = segment;
     // Frames of a flow come together: the run that took the last one is asked first.
     if (this.#append(this.#last, tap, at, length)) return;
@@ -83,9 +96,10 @@ export class FrameQueue implements FrameSink {
     const isFinished = describeFrame(this.#view, vnetAt, at, headers, tapMtuBytes, takesUdpRuns ? segmentBytes : 0);
     if (isFinished && slot !== OPEN_RUNS) {
       (this.#runs[slot] as MergeRun).open(index, tap, at, payloadBytes, headers);
+      this.#tagBytes[slot] = tagBytes;
       this.#last = slot;
     } else {
-      this.#count(index, length, 1, this.#writeFrame(tap, vnetAt, at, length));
+      this.#count(index, length - tagBytes, 1, this.#writeFrame(tap, vnetAt, at, length));
     }
   }
 
@@ -127,13 +141,14 @@ export class FrameQueue implements FrameSink {
       this.#writer.setPiece(piece + 1, run.pieceAt[piece] as number, run.pieceBytes[piece] as number);
     }
     const error = this.#writer.write(tap, 1 + count);
-    if (error !== FORWARDED && count > 1) this.#writeSingly(run, vnetAt, error);
-    else this.#count(segmentIndex, count * run.headerBytes + run.payloadBytes, count, error);
+    const tagBytes = this.#tagBytes[i] as number;
+    if (error !== FORWARDED && count > 1) this.#writeSingly(run, vnetAt, tagBytes, error);
+    else this.#count(segmentIndex, count * (run.headerBytes - tagBytes) + run.payloadBytes, count, error);
     run.count = 0;
   }
 
   /** Writes the frames of a run each by itself, and does without merging if that succeeds. @param error why not together */
-  #writeSingly(run: MergeRun, vnetAt: number, error: number): void {
+  #writeSingly(run: MergeRun, vnetAt: number, tagBytes: number, error: number): void {
     run.unfinish(vnetAt);
     let written = 0;
     for (let piece = 0; piece < run.count; piece++) {
@@ -142,7 +157,7 @@ export class FrameQueue implements FrameSink {
       const length = (run.pieceBytes[piece] as number) + headerBytes;
       const result = this.#writeFrame(run.tap, vnetAt, at, length);
       if (result === FORWARDED) written++;
-      this.#count(run.segmentIndex, length, 1, result);
+      this.#count(run.segmentIndex, length - tagBytes, 1, result);
     }
     const isRefusal = error === ERRNO.EINVAL || error === ERRNO.EIO;
     if (isRefusal && written === run.count) this.#merging.switchOff(error);

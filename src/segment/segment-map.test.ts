@@ -1,5 +1,5 @@
-import { expect, it } from 'vitest';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from './segment.ts';
+import { describe, expect, it } from 'vitest';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment, UNTAGGED } from './segment.ts';
 import { SegmentMap } from './segment-map.ts';
 
 function segment(index: number, differs: Partial<Segment> = {}): Segment {
@@ -12,6 +12,7 @@ function segment(index: number, differs: Partial<Segment> = {}): Segment {
     groupRemote: 0,
     floodRemotes: [],
     tap: 10 + index,
+    vlan: NO_VLAN,
     tapUp: true,
     tapMtuBytes: 1_450,
     tapMacHigh: 0,
@@ -60,4 +61,32 @@ it('removes a segment, leaves the others, and takes the same removal twice', () 
   map.apply({ kind: 'remove', index: 0 });
   expect([map.byVni(100), map.byTap(10)]).toEqual([undefined, undefined]);
   expect([map.byVni(101)?.index, map.byTap(11)?.index]).toEqual([1, 1]);
+});
+
+describe('a trunk', () => {
+  const vlan = (index: number, id: number) => segment(index, { tap: 99, vlan: id });
+
+  it('has its segments by VLAN, and no TAP but it has them', () => {
+    const [ten, untagged, own] = [vlan(0, 10), vlan(1, UNTAGGED), segment(2)];
+    const map = mapOf(ten, untagged, own);
+    const trunk = map.trunkOf(99);
+    expect([10, 0, 11, 4_095].map((id) => trunk?.byVlan(id))).toEqual([ten, untagged, undefined, undefined]);
+    expect([map.byTap(99), map.trunkOf(own.tap), map.byTap(own.tap)]).toEqual([undefined, undefined, own]);
+    expect([map.byVni(100), map.byVni(101)]).toEqual([ten, untagged]);
+  });
+
+  it('forgets a VLAN with its segment, and stays a trunk without any', () => {
+    const map = mapOf(vlan(0, 10), vlan(1, 20));
+    map.apply({ kind: 'remove', index: 0 });
+    expect([map.trunkOf(99)?.byVlan(10), map.trunkOf(99)?.byVlan(20)?.index]).toEqual([undefined, 1]);
+    map.apply({ kind: 'remove', index: 1 });
+    expect([map.trunkOf(99)?.byVlan(20), map.trunkOf(99)]).toEqual([undefined, expect.anything()]);
+  });
+
+  it('may give one VLAN from segment to segment, the new one first', () => {
+    const map = mapOf(vlan(0, 10));
+    map.apply({ kind: 'put', segment: vlan(1, 10) });
+    map.apply({ kind: 'put', segment: vlan(0, 20) });
+    expect([10, 20].map((id) => map.trunkOf(99)?.byVlan(id)?.index)).toEqual([1, 0]);
+  });
 });

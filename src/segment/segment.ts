@@ -12,6 +12,10 @@ export const NO_GROUP = -1;
 /** The segment has no source address of that family. */
 export const NO_UNDERLAY = -1;
 
+/** VLAN of a segment that has a TAP of its own, and of the one whose frames have no tag on a trunk. All others are above. */
+export const NO_VLAN = -1;
+export const UNTAGGED = 0;
+
 export interface Segment {
   /** Small dense number: the segment's row in the FDB and in the counters. */
   readonly index: number;
@@ -26,8 +30,10 @@ export interface Segment {
   readonly groupRemote: number;
   /** Remote ids of the unicast flood list, distinct, own addresses left out. */
   readonly floodRemotes: readonly number[];
-  /** Number of its TAP. */
+  /** Number of its TAP; segments of one trunk share it. */
   readonly tap: number;
+  /** Its VLAN on the TAP if that is a trunk: 1–4094 or UNTAGGED; else NO_VLAN. */
+  readonly vlan: number;
   /** Whether the TAP takes frames. */
   readonly tapUp: boolean;
   /** The TAP's MTU in octets. */

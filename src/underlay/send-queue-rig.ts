@@ -6,7 +6,7 @@ import { ReadableCounters } from '../forward/counters-rig.ts';
 import { TX_REASONS } from '../forward/drop-reason.ts';
 import { type IpAddress, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { close, setsockopt } from '../sys/libc.ts';
 import { SendArray } from '../sys/mmsg.ts';
 import { Slab } from '../sys/slab.ts';
@@ -31,6 +31,7 @@ export function segment(index: number): Segment {
     groupRemote: 0,
     floodRemotes: [],
     tap: 0,
+    vlan: NO_VLAN,
     tapUp: true,
     tapMtuBytes: 1_450,
     tapMacHigh: 0,

@@ -6,7 +6,7 @@ import { createFdbMemory } from '../fdb/layout.ts';
 import { Counters } from '../forward/counters.ts';
 import { type IpAddress, ipBytes, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket, openUnicastSocket } from '../sys/udp-socket.ts';
@@ -149,6 +149,7 @@ const SEGMENT: Segment = {
   groupRemote: 1,
   floodRemotes: [],
   tap: 0,
+  vlan: NO_VLAN,
   tapUp: true,
   tapMtuBytes: 1_450,
   tapMacHigh: 0,

@@ -42,7 +42,7 @@ function naive(frame: readonly number[]): Located {
   const u16 = (octets: readonly number[], i: number) => (octets[i] ?? Number.NaN) * 256 + (octets[i + 1] ?? Number.NaN);
   let rest = frame.slice(12);
   for (let tags = 0; [0x8100, 0x88a8].includes(u16(rest, 0)); tags++) {
-    if (tags === 2) return NOT_IP;
+    if (tags === 3) return NOT_IP;
     rest = rest.slice(4);
   }
   const type = u16(rest, 0);
@@ -117,7 +117,12 @@ describe('locateHeaders by hand', () => {
     ['IPv6 TCP', v6({ protocol: TCP, body: tcp(5, 20) }), { ...found(6, 14, 74), transport: TCP, transportAt: 54 }],
     ['IPv4 behind a tag', v4(udp, [0x8100]), { ...found(4, 18, 46), transport: UDP, transportAt: 38 }],
     ['IPv6 behind two tags', v6(udp, [0x88a8, 0x8100]), { ...found(6, 22, 70), transport: UDP, transportAt: 62 }],
-    ['IPv4 behind three tags', v4(udp, [0x88a8, 0x8100, 0x8100]), NOT_IP],
+    [
+      'IPv4 behind three tags',
+      v4(udp, [0x8100, 0x88a8, 0x8100]),
+      { ...found(4, 26, 54), transport: UDP, transportAt: 46 },
+    ],
+    ['IPv4 behind four tags', v4(udp, [0x8100, 0x88a8, 0x8100, 0x8100]), NOT_IP],
     ['padding', [...v4(udp), ...zeros(18)], { ...found(4, 14, 42), transport: UDP, transportAt: 34 }],
     [
       'IPv4 options',

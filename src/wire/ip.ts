@@ -18,7 +18,8 @@ export const UDP_HEADER_BYTES = 8;
 
 export const IPV4_MIN_HEADER_BYTES = 20;
 export const IPV6_HEADER_BYTES = 40;
-const MAX_VLAN_TAGS = 2;
+/** A service and a customer tag (802.1ad), behind that of a trunk. */
+const MAX_VLAN_TAGS = 3;
 
 /** Filled by `locateHeaders`; owned and reused by the caller. Offsets are from the start of the buffer. */
 export interface FrameHeaders {
@@ -36,7 +37,7 @@ export function newFrameHeaders(): FrameHeaders {
   return { ipVersion: 0, networkAt: 0, networkEnd: 0, transport: 0, transportAt: 0 };
 }
 
-/** Describes the frame of `length` octets at `at` in `headers`; looks through up to two VLAN tags. Never throws on any octets. */
+/** Describes the frame of `length` octets at `at` in `headers`; looks through up to three VLAN tags. Never throws on any octets. */
 export function locateHeaders(view: DataView, at: number, length: number, headers: FrameHeaders): void {
   headers.ipVersion = 0;
   headers.transport = 0;

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hasVlan, isVlanTagged, stripVlanTags, VLAN_TAG_BYTES, vlanId } from './vlan.ts';
+import {
+  hasVlan,
+  isVlanTagged,
+  popTrunkTag,
+  pushTrunkTag,
+  stripVlanTags,
+  trunkVlan,
+  VLAN_TAG_BYTES,
+  vlanId,
+} from './vlan.ts';
 
 const AT = 5;
 const MACS = [0x02, 1, 2, 3, 4, 5, 0x06, 7, 8, 9, 10, 11];
@@ -174,4 +183,59 @@ it('a frame of nothing but tags is walked to its end and no further', () => {
   // The last tag has no type behind it.
   expect(stripVlanTags(view, AT, octets.length)).toBe(299 * VLAN_TAG_BYTES);
   expect(octetsOf(view).slice(-16)).toEqual([...MACS, ...word(C_TAG), 0, 0]);
+});
+
+describe('the tag of a trunk', () => {
+  it.each<[tags: [number, number][], vlan: number, popped: number]>([
+    [[], 0, 0],
+    [[[C_TAG, 10]], 10, 4],
+    [[[C_TAG, 0xefff]], 4_095, 4],
+    [[[C_TAG, 0xe000]], 0, 4],
+    [[[S_TAG, 10]], 0, 0],
+    [
+      [
+        [C_TAG, 10],
+        [C_TAG, 20],
+      ],
+      10,
+      4,
+    ],
+    [
+      [
+        [C_TAG, 0],
+        [C_TAG, 20],
+      ],
+      0,
+      4,
+    ],
+  ])('of %j is VLAN %i, and popping takes %i octets', (given, vlan, popped) => {
+    const octets = frame(given);
+    const view = placed(octets);
+    expect(trunkVlan(view, AT, octets.length)).toBe(vlan);
+    expect(popTrunkTag(view, AT, octets.length)).toBe(popped);
+    expect(octetsOf(view).slice(AT + popped)).toEqual(frame(popped === 0 ? given : given.slice(1)));
+  });
+
+  it('is none where the frame ends inside of it', () => {
+    const whole = frame([[C_TAG, 10]]);
+    for (let length = 0; length <= whole.length; length++) {
+      expect(trunkVlan(placed(whole), AT, length)).toBe(length >= 18 ? 10 : 0);
+      expect(popTrunkTag(placed(whole), AT, length)).toBe(length >= 18 ? 4 : 0);
+    }
+  });
+
+  it('is pushed into the four octets in front of the frame, and popped again', () => {
+    fc.assert(
+      fc.property(frames, fc.integer({ min: 1, max: 4_094 }), (octets, vlan) => {
+        fc.pre(octets.length >= 14);
+        const view = placed(octets);
+        pushTrunkTag(view, AT, vlan);
+        const tagged = [...octets.slice(0, 12), ...word(C_TAG), ...word(vlan), ...octets.slice(12)];
+        expect(octetsOf(view)).toEqual([0xa5, ...tagged]);
+        expect(trunkVlan(view, AT - 4, octets.length + 4)).toBe(vlan);
+        expect(popTrunkTag(view, AT - 4, octets.length + 4)).toBe(4);
+        expect(octetsOf(view).slice(AT)).toEqual(octets);
+      }),
+    );
+  });
 });

@@ -29,6 +29,31 @@ export function vlanId(view: DataView, at: number): number {
   return view.getUint16(at + TCI_AT) & 0x0fff;
 }
 
+/**
+ * The VLAN that a frame on a trunk is in, 1–4095: that of its outer 802.1Q tag. 0: it is untagged, or its tag gives a priority alone. A
+ * service tag (802.1ad) is none of the trunk's and counts as payload.
+ */
+export function trunkVlan(view: DataView, at: number, length: number): number {
+  return isTrunkTagged(view, at, length) ? vlanId(view, at) : 0;
+}
+
+/** Takes a trunk's tag off by moving the MACs towards the payload. Returns how many octets later the frame now begins. */
+export function popTrunkTag(view: DataView, at: number, length: number): number {
+  if (!isTrunkTagged(view, at, length)) return 0;
+  moveMacsBehindTag(view, at);
+  return VLAN_TAG_BYTES;
+}
+
+/** Puts a tag of priority 0 on. The frame then begins VLAN_TAG_BYTES earlier: the MACs move into that room. */
+export function pushTrunkTag(view: DataView, at: number, vlan: number): void {
+  // Front to back: each word is read before it is written over.
+  view.setInt32(at - 4, view.getInt32(at));
+  view.setInt32(at, view.getInt32(at + 4));
+  view.setInt32(at + 4, view.getInt32(at + 8));
+  view.setUint16(at + 8, ETHERTYPE.vlan);
+  view.setUint16(at + 10, vlan);
+}
+
 /** Whether any of the frame's outer tags names a VLAN. VID 0 does not: it gives a priority alone (802.1Q §9.6). */
 export function hasVlan(view: DataView, at: number, length: number): boolean {
   // A frame seen from VLAN_TAG_BYTES on has its next tag where the first one was.
@@ -42,10 +67,19 @@ export function hasVlan(view: DataView, at: number, length: number): boolean {
 export function stripVlanTags(view: DataView, at: number, length: number): number {
   let skip = 0;
   for (; isVlanTagged(view, at + skip, length - skip); skip += VLAN_TAG_BYTES) {
-    // Back to front: each word is read before it is written over.
-    view.setUint32(at + skip + 12, view.getUint32(at + skip + 8));
-    view.setUint32(at + skip + 8, view.getUint32(at + skip + 4));
-    view.setUint32(at + skip + 4, view.getUint32(at + skip));
+    moveMacsBehindTag(view, at + skip);
   }
   return skip;
+}
+
+function isTrunkTagged(view: DataView, at: number, length: number): boolean {
+  return length >= TAGGED_HEADER_BYTES && view.getUint16(at + TPID_AT) === ETHERTYPE.vlan;
+}
+
+/** Over the tag; the frame then begins VLAN_TAG_BYTES later. */
+function moveMacsBehindTag(view: DataView, at: number): void {
+  // Back to front: each word is read before it is written over.
+  view.setInt32(at + 12, view.getInt32(at + 8));
+  view.setInt32(at + 8, view.getInt32(at + 4));
+  view.setInt32(at + 4, view.getInt32(at));
 }

@@ -14,7 +14,7 @@ import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
 import { MemoryTapPort } from '../overlay/memory-tap-port.ts';
 import { TAP_GONE } from '../overlay/tap-port.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { SegmentMap } from '../segment/segment-map.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
@@ -57,6 +57,7 @@ export const SEGMENT: Segment = {
   groupRemote: GROUP_REMOTE,
   floodRemotes: [],
   tap: 7,
+  vlan: NO_VLAN,
   tapUp: true,
   tapMtuBytes: 1_450,
   tapMacHigh: 0xfe00_0000,

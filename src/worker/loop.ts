@@ -1,12 +1,14 @@
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
 import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
-import { type SendPath, send } from '../forward/send.ts';
+import { type SendPath, send, strayReason } from '../forward/send.ts';
 import { classifyTrain, TRAIN } from '../offload/train.ts';
 import { TAP_GONE, type TapPort } from '../overlay/tap-port.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
+import type { Trunk } from '../segment/trunk.ts';
 import type { UdpPort } from '../underlay/udp-port.ts';
+import { trunkVlan } from '../wire/vlan.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import type { GroupWatch } from './group-watch.ts';
 
@@ -85,16 +87,31 @@ function forwardDatagram(
 
 /** Forwards one batch of a TAP's frames to the underlay. Whether the TAP is still there. @param now tenths of a second */
 export function forwardFrames(ports: Ports, tap: number, now: number): boolean {
-  const { taps, underlay, counters, sendPath } = ports;
+  const { taps, underlay, segments } = ports;
   const count = taps.read(tap);
   if (count === TAP_GONE) return false;
-  const segment = ports.segments.byTap(tap);
-  // A TAP whose VNI is being removed: its frames go nowhere.
-  if (segment === undefined) return true;
+  const segment = segments.byTap(tap);
+  const trunk = segments.trunkOf(tap);
   for (let i = 0; i < count; i++) {
-    const verdict = send(sendPath, segment, taps.frameAt(i), taps.frameBytes(i), now);
-    if (verdict !== FORWARDED) counters.txDropped(segment.index, verdict, sendPath.droppedFrames);
+    const at = taps.frameAt(i);
+    const length = taps.frameBytes(i);
+    if (segment !== undefined) forwardFrame(ports, segment, at, length, now);
+    else if (trunk !== undefined) forwardTrunkFrame(ports, trunk, at, length, now);
+    // Else its VNI is being removed: its frames go nowhere.
   }
   underlay.flush();
   return true;
+}
+
+/** The outer tag says whose frame it is. */
+function forwardTrunkFrame(ports: Ports, trunk: Trunk, at: number, length: number, now: number): void {
+  const { view } = ports.sendPath;
+  const segment = trunk.byVlan(trunkVlan(view, at, length));
+  if (segment !== undefined) forwardFrame(ports, segment, at, length, now);
+  else ports.counters.txDropped(NO_SEGMENT, strayReason(view, at, length));
+}
+
+function forwardFrame({ sendPath, counters }: Ports, segment: Segment, at: number, length: number, now: number): void {
+  const verdict = send(sendPath, segment, at, length, now);
+  if (verdict !== FORWARDED) counters.txDropped(segment.index, verdict, sendPath.droppedFrames);
 }

@@ -13,7 +13,7 @@ import { TX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { openTap } from '../../src/sys/tun.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
@@ -36,6 +36,7 @@ const SEGMENT: Segment = {
   groupRemote: 0,
   floodRemotes: [],
   tap: 0,
+  vlan: NO_VLAN,
   tapUp: true,
   tapMtuBytes: 1_450,
   tapMacHigh: 0,

@@ -12,7 +12,7 @@ import { OffloadSwitch } from '../../src/offload/offload-switch.ts';
 import { KernelTapPort } from '../../src/overlay/kernel-tap-port.ts';
 import { MemoryTapPort } from '../../src/overlay/memory-tap-port.ts';
 import { FRAME_BATCH, FRAME_HEADROOM, TAP_GONE, type TapPort } from '../../src/overlay/tap-port.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { octetSums } from '../../src/sys/simd-sums.ts';
 import { Slab } from '../../src/sys/slab.ts';
@@ -35,6 +35,7 @@ const SEGMENT: Segment = {
   groupRemote: 0,
   floodRemotes: [],
   tap: TAP,
+  vlan: NO_VLAN,
   tapUp: true,
   tapMtuBytes: 1_500,
   tapMacHigh: 0,

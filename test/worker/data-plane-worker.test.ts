@@ -14,7 +14,7 @@ import { RX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, ipWords, parseIp } from '../../src/lib/addresses.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/udp-socket.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
@@ -39,6 +39,7 @@ const SEGMENT: Segment = {
   groupRemote: 0,
   floodRemotes: [],
   tap: 3,
+  vlan: NO_VLAN,
   tapUp: false,
   tapMtuBytes: 1_450,
   tapMacHigh: 0,

@@ -10,7 +10,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type IpPrefix, parseWrittenPrefix } from '../../src/lib/ip-prefix.ts';
 import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, type Segment } from '../../src/segment/segment.ts';
+import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { vxlan } from '../support/frames.ts';
 import { describeSystem } from '../support/lab.ts';
 import { createNamespace, deleteNamespace, ip } from '../support/namespaces.ts';
@@ -34,6 +34,7 @@ const SEGMENT: Segment = {
   groupRemote: 0,
   floodRemotes: [],
   tap: 7,
+  vlan: NO_VLAN,
   tapUp: true,
   tapMtuBytes: 1_450,
   tapMacHigh: 0,
