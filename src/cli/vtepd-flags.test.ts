@@ -105,7 +105,7 @@ describe('refusals', () => {
     [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
     [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
     [[...V, '--=5'], `--: ${UNKNOWN}`],
-    ...['trunk', 'config', 'querier', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
+    ...['config', 'querier', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
       [...V, `--${name}`, 'x'],
       `--${name}: ${UNKNOWN}`,
     ]),

@@ -41,8 +41,13 @@ export interface VniConfig {
   readonly group: IpAddress | undefined;
   /** 1 to 64 printable characters, shown beside the VNI; need not be unique. */
   readonly name: string | undefined;
-  /** TAP interface, `vxlan<VNI>` unless given; at most MAX_INTERFACE_NAME bytes, unique in the configuration. */
+  /**
+   * TAP interface, `vxlan<VNI>` unless given; at most MAX_INTERFACE_NAME bytes, unique in the configuration. With `vlan` the trunk, which
+   * those VNIs share.
+   */
   readonly tap: string;
+  /** VLAN of the trunk that this segment is, 1 to MAX_VLAN, or 0 for what is untagged there; unique. undefined: it has a TAP of its own. */
+  readonly vlan: number | undefined;
   /** Linux bridge that the TAP is put into. */
   readonly bridge: string | undefined;
   /** MTU of the TAP in bytes, MIN_MTU_BYTES to MAX_MTU_BYTES; undefined: it follows the underlay. */
@@ -95,6 +100,8 @@ export interface Config {
   readonly allowedVteps: readonly IpPrefix[];
   /** VXLAN headers with reserved bits set: RFC 7348 §5 says ignore, the Linux kernel drops. */
   readonly reservedBits: 'ignore' | 'drop';
+  /** The TAP of all VNIs that have a `vlan`; undefined: none has. */
+  readonly trunk: string | undefined;
   /** Data-plane threads, 1 to MAX_WORKERS. */
   readonly workers: number;
   readonly offload: OffloadMode;

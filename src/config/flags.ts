@@ -2,7 +2,14 @@
  * The flags of `vtepd` and the keys of `--vni`, once: the parser takes names and defaults from here, `--help` the rest.
  * What does not work yet is not listed, and therefore refused as unknown.
  */
-import { DEFAULT_MAX_MACS, MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
+import {
+  DEFAULT_MAX_MACS,
+  MAX_AGEING_SECONDS,
+  MAX_FDB_ENTRIES,
+  MAX_SOURCE_PORTS,
+  MAX_VLAN,
+  MAX_WORKERS,
+} from '../lib/limits.ts';
 import { LOG_LEVELS } from './config.ts';
 
 interface Flag {
@@ -115,6 +122,13 @@ export const FLAGS = [
     meaning: 'Received VXLAN headers with reserved bits set: RFC 7348 says ignore, the Linux kernel drops.',
   },
   {
+    name: 'trunk',
+    kind: 'scalar',
+    value: 'NAME',
+    meaning:
+      'TAP that carries all VNIs having vlan=, 802.1Q tagged; to be put into a VLAN-aware bridge. Made when it is not there.',
+  },
+  {
     name: 'workers',
     kind: 'scalar',
     value: 'N',
@@ -221,6 +235,12 @@ export const ENTRY_KEYS = [
     value: 'on|off',
     repeatable: false,
     meaning: 'Answer ARP and ND questions for known remote neighbours instead of flooding them (default off).',
+  },
+  {
+    name: 'vlan',
+    value: 'N',
+    repeatable: false,
+    meaning: `VLAN of the --trunk that this VNI is, 1 to ${MAX_VLAN}, or 0 for untagged frames, instead of a TAP of its own. Excludes tap, bridge, mac and mtu.`,
   },
 ] as const satisfies readonly EntryKey[];
 

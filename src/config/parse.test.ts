@@ -17,6 +17,7 @@ it('fills in the defaults of the contract', () => {
         group: '239.1.1.1',
         name: undefined,
         tap: 'vxlan100',
+        vlan: undefined,
         bridge: undefined,
         mtuBytes: undefined,
         mac: undefined,

@@ -48,6 +48,7 @@ export function parseConfig(raw: RawFlags): Config {
   const port = number('port', 1, 65535);
   const sourcePorts = number('source-ports', 1, MAX_SOURCE_PORTS);
   const maxMacs = number('max-macs', 1, MAX_FDB_ENTRIES);
+  const trunk = optional('trunk', parseInterfaceName);
   return deepFreeze({
     dev,
     local,
@@ -64,26 +65,27 @@ export function parseConfig(raw: RawFlags): Config {
       besidePort(scalar('source-port-range', parsePortRange), port),
     allowedVteps: parseAllowedVteps(raw.allowVtep ?? []),
     reservedBits: scalar('reserved-bits', (written) => parseChoice(written, ['ignore', 'drop'])),
+    trunk,
     workers: number('workers', 1, MAX_WORKERS),
     offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),
     socketPath: scalar('socket', parseSocketPath),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),
     logFormat: optional('log-format', (written) => parseChoice(written, ['json', 'pretty'])) ?? 'auto',
     check: raw.check,
-    vnis: parseVnis(raw.vni, { maxMacs, local, dev }),
+    vnis: parseVnis(raw.vni, { maxMacs, local, dev, trunk }),
   });
 }
 
 function parseVnis(
   texts: readonly string[],
-  { maxMacs, local, dev }: Pick<Config, 'maxMacs' | 'local' | 'dev'>,
+  { maxMacs, local, dev, trunk }: Pick<Config, 'maxMacs' | 'local' | 'dev' | 'trunk'>,
 ): Config['vnis'] {
   if (texts.length === 0) refuse('--vni', 'no segment is given', 'give at least one, like --vni 100=239.1.1.1');
   const segments = texts.map((text) => {
     const { object } = flagValue('vni', text);
-    return { object, config: parseVniEntry(text, { object, maxMacs }) };
+    return { object, config: parseVniEntry(text, { object, maxMacs, trunk }) };
   });
-  checkVniSet(segments, { local, dev });
+  checkVniSet(segments, { local, dev, trunk });
   return segments.map(({ config }) => config);
 }
 

@@ -7,6 +7,7 @@ import {
   MAX_FLOOD_REMOTES,
   MAX_MTU_BYTES,
   MAX_STORM_PPS,
+  MAX_VLAN,
   MAX_VNI,
   MIN_MTU_BYTES,
 } from '../lib/limits.ts';
@@ -14,13 +15,17 @@ import type { VniConfig } from './config.ts';
 import { formatVniEntry, parseVniEntry } from './vni-entry.ts';
 import { flagObject } from './written-value.ts';
 
-const parse = (text: string, maxMacs = 65_536) => parseVniEntry(text, { object: flagObject('vni', text), maxMacs });
+const parse = (text: string, maxMacs = 65_536, trunk?: string) =>
+  parseVniEntry(text, { object: flagObject('vni', text), maxMacs, trunk });
+
+const TRUNK = 'trunk0';
 
 const PLAIN: VniConfig = {
   vni: 100,
   group: undefined,
   name: undefined,
   tap: 'vxlan100',
+  vlan: undefined,
   bridge: undefined,
   mtuBytes: undefined,
   mac: undefined,
@@ -102,10 +107,10 @@ describe('refusals', () => {
     ['100,remot=10.0.0.1', 'unknown key remot: did you mean remote?'],
     ['100,Tap=x', 'unknown key Tap: did you mean tap?'],
     ['100, tap=x', 'unknown key " tap": did you mean tap?'],
-    ...['vlan=5', 'constructor=1', '__proto__=1', '=1'].map((item): [string, string] => [
+    ...['constructor=1', '__proto__=1', '=1'].map((item): [string, string] => [
       `100,${item}`,
       `unknown key ${item.split('=')[0] || '""'}: ` +
-        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, join, flood, storm, suppress',
+        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, join, flood, storm, suppress, vlan',
     ]),
     ['100,tap=a/b', 'tap=a/b is not an interface name: / cannot be in it'],
     ['100,tap=abcdefghijklmnop', 'tap=abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit'],
@@ -181,6 +186,7 @@ const entries: fc.Arbitrary<VniConfig> = fc
     group: or(groups),
     name: or(fc.stringMatching(/^[!-+.-~é]([ -+.-~é]{0,62}[!-+.-~é])?$/)),
     tap: or(interfaces),
+    vlan: or(fc.integer({ min: 1, max: MAX_VLAN })),
     bridge: or(interfaces),
     mtuBytes: or(fc.integer({ min: MIN_MTU_BYTES, max: MAX_MTU_BYTES })),
     mac: or(macs),
@@ -194,13 +200,17 @@ const entries: fc.Arbitrary<VniConfig> = fc
     stormPps: or(fc.integer({ min: 1, max: MAX_STORM_PPS })),
     suppress: fc.boolean(),
   })
-  .map((entry) => ({ ...entry, tap: entry.tap ?? `vxlan${entry.vni}` }));
+  .map((entry) =>
+    entry.vlan === undefined
+      ? { ...entry, tap: entry.tap ?? `vxlan${entry.vni}` }
+      : { ...entry, tap: TRUNK, bridge: undefined, mtuBytes: undefined, mac: undefined },
+  );
 
 describe('properties', () => {
   it('a printed entry parses back', () => {
     fc.assert(
       fc.property(entries, fc.constantFrom(1, 65_536), (entry, maxMacs) => {
-        expect(parse(formatVniEntry(entry, { maxMacs }), maxMacs)).toEqual(entry);
+        expect(parse(formatVniEntry(entry, { maxMacs }), maxMacs, TRUNK)).toEqual(entry);
       }),
     );
   });

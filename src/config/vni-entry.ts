@@ -16,6 +16,7 @@ import { ENTRY_KEYS, type EntryKeyName } from './flags.ts';
 import { suggestion } from './nearest-name.ts';
 import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './scalars.ts';
 import { parseGroup, parseStationMac, parseVtepAddress } from './underlay-addresses.ts';
+import { checkVlan, parseVlan } from './vlan-key.ts';
 import { keyValue, refuse, shown, type WrittenValue } from './written-value.ts';
 
 /** What an entry is read with. */
@@ -24,6 +25,8 @@ export interface VniEntryContext {
   readonly object: string;
   /** `max-macs` of an entry that does not say, 1 to MAX_FDB_ENTRIES: the flag's. */
   readonly maxMacs: number;
+  /** The `--trunk`, which the VNIs with `vlan=` are VLANs of. */
+  readonly trunk?: string | undefined;
 }
 
 type WrittenKeys = ReadonlyMap<EntryKeyName, readonly WrittenValue[]>;
@@ -31,15 +34,18 @@ type WrittenKeys = ReadonlyMap<EntryKeyName, readonly WrittenValue[]>;
 const KEY_NAMES = ENTRY_KEYS.map((key) => key.name);
 
 /** Reads one entry. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE that names `object` */
-export function parseVniEntry(text: string, { object, maxMacs }: VniEntryContext): VniConfig {
+export function parseVniEntry(text: string, { object, maxMacs, trunk }: VniEntryContext): VniConfig {
   const [head = '', ...items] = text.split(',');
   const { vni, group } = parseHead(head, object);
   const keys = collectKeys(items, object);
+  const vlan = single(keys, 'vlan', parseVlan);
+  if (vlan !== undefined) checkVlan(keys, { object, vlan, trunk });
   return deepFreeze({
     vni,
     group,
     name: single(keys, 'name', parseSegmentName),
-    tap: single(keys, 'tap', parseInterfaceName) ?? defaultTap(vni),
+    tap: (vlan === undefined ? single(keys, 'tap', parseInterfaceName) : trunk) ?? defaultTap(vni),
+    vlan,
     bridge: single(keys, 'bridge', parseInterfaceName),
     mtuBytes: single(keys, 'mtu', (mtu) => parseWholeNumber(mtu, { min: MIN_MTU_BYTES, max: MAX_MTU_BYTES })),
     mac: single(keys, 'mac', parseStationMac),
@@ -59,7 +65,8 @@ export function parseVniEntry(text: string, { object, maxMacs }: VniEntryContext
 export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryContext, 'maxMacs'>): string {
   const items = [config.group === undefined ? `${config.vni}` : `${config.vni}=${config.group}`];
   if (config.name !== undefined) items.push(`name=${config.name}`);
-  if (config.tap !== defaultTap(config.vni)) items.push(`tap=${config.tap}`);
+  if (config.vlan !== undefined) items.push(`vlan=${config.vlan}`);
+  else if (config.tap !== defaultTap(config.vni)) items.push(`tap=${config.tap}`);
   if (config.bridge !== undefined) items.push(`bridge=${config.bridge}`);
   if (config.mtuBytes !== undefined) items.push(`mtu=${config.mtuBytes}`);
   if (config.mac !== undefined) items.push(`mac=${config.mac}`);

@@ -3,7 +3,7 @@ import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 import type { VniConfig } from './config.ts';
 import { familyName } from './underlay-addresses.ts';
-import { refuse } from './written-value.ts';
+import { flagObject, refuse } from './written-value.ts';
 
 /** A segment and what a refusal calls it: `--vni 100=239.1.1.1`, or `VNI 100` for one that is running. */
 export interface NamedVni {
@@ -15,6 +15,7 @@ export interface NamedVni {
 export interface UnderlayFlags {
   readonly local: readonly IpAddress[];
   readonly dev: string | undefined;
+  readonly trunk?: string | undefined;
 }
 
 /**
@@ -27,7 +28,8 @@ export function checkVniSet(segments: readonly NamedVni[], underlay: UnderlayFla
   if (excess !== undefined) {
     refuse(excess.object, `one daemon carries at most ${MAX_SEGMENTS} VNIs`, 'run a second one for the rest');
   }
-  checkDistinct(segments, underlay.dev);
+  checkDistinct(segments, underlay);
+  checkTrunk(segments, underlay);
   for (const segment of segments) {
     for (const [role, address] of underlayAddresses(segment.config)) {
       checkFamily(segment.object, { role, address, local: underlay.local });
@@ -36,13 +38,15 @@ export function checkVniSet(segments: readonly NamedVni[], underlay: UnderlayFla
   }
 }
 
-function checkDistinct(segments: readonly NamedVni[], dev: string | undefined): void {
+function checkDistinct(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags): void {
   const byVni = new Map<number, string>();
   const byTap = new Map<string, string>();
   for (const { object, config } of segments) {
     const sameVni = byVni.get(config.vni);
     if (sameVni !== undefined) refuse(object, `VNI ${config.vni} is already given by ${sameVni}`, 'give each VNI once');
     byVni.set(config.vni, object);
+    if (config.vlan !== undefined) continue;
+    if (config.tap === trunk) refuse(object, `TAP ${config.tap} is also the --trunk`, 'give another tap=');
     const sameTap = byTap.get(config.tap);
     if (sameTap !== undefined) refuse(object, `TAP ${config.tap} is already that of ${sameTap}`, 'give another tap=');
     byTap.set(config.tap, object);
@@ -55,6 +59,20 @@ function checkDistinct(segments: readonly NamedVni[], dev: string | undefined): 
     const tapOf = config.bridge === undefined ? undefined : byTap.get(config.bridge);
     if (tapOf !== undefined)
       refuse(object, `bridge ${config.bridge} is also the TAP of ${tapOf}`, 'rename one of them');
+  }
+}
+
+/** VLANs are one VNI's each, and the trunk is nothing else besides. */
+function checkTrunk(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags): void {
+  if (trunk === undefined) return;
+  if (trunk === dev) refuse(flagObject('trunk', trunk), 'it is also the underlay --dev', 'name another TAP');
+  const byVlan = new Map<number, string>();
+  for (const { object, config } of segments) {
+    if (config.bridge === trunk) refuse(object, `bridge ${trunk} is also the --trunk`, 'name another bridge');
+    if (config.vlan === undefined) continue;
+    const other = byVlan.get(config.vlan);
+    if (other !== undefined) refuse(object, `VLAN ${config.vlan} is already that of ${other}`, 'give each VNI another');
+    byVlan.set(config.vlan, object);
   }
 }
 

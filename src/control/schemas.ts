@@ -9,7 +9,7 @@
 import { type Static, type TProperties, Type } from 'typebox';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { ErrorCode } from '../lib/errors.ts';
-import { MAX_VNI } from '../lib/limits.ts';
+import { MAX_VLAN, MAX_VNI } from '../lib/limits.ts';
 
 /** What a request's property is, is also what its refusal says: `query vni="x": not a VNI, 0 to 16777215`. */
 const Vni = Type.Integer({ minimum: 0, maximum: MAX_VNI, description: `a VNI, 0 to ${MAX_VNI}` });
@@ -44,10 +44,10 @@ export const VniStatusSchema = Type.Object({
   name: orNull(Type.String()),
   group: orNull(Ip),
   remotes: Type.Array(Ip),
-  tap: Type.Union([Type.String(), Type.Null()], { description: 'null for a VLAN of the trunk' }),
+  tap: Type.Union([Type.String(), Type.Null()], { description: 'the trunk, for a VLAN of it' }),
   mtu: Type.Integer({ minimum: 0, description: 'bytes' }),
   bridge: orNull(Type.String()),
-  vlan: orNull(Type.Integer({ minimum: 0, maximum: 4094 })),
+  vlan: orNull(Type.Integer({ minimum: 0, maximum: MAX_VLAN })),
   learning: Type.Boolean(),
   macs: Count,
   joined: Type.Boolean({ description: 'a member of the group now; false where there is none' }),

@@ -5,7 +5,7 @@ import { EVENT_GROUPS, type NetlinkSocket, watchNetlink } from '../sys/netlink-s
 import type { Membership } from '../underlay/group-membership.ts';
 import type { Order } from '../worker/messages.ts';
 import type { Underlay } from './underlay.ts';
-import { mtuLimit, type Vni } from './vni.ts';
+import { mtuLimit, tapNumber, trunkMtuLimit, type Vni } from './vni.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import { addGroupSocket, groupWorker, putSegment } from './worker-state.ts';
 
@@ -71,8 +71,8 @@ export class HostWatch {
 
   /** A worker found a TAP gone; the others may have, and the kernel tells too. */
   tapGone(tap: number): void {
-    const vni = this.#held.vnis.find(({ index }) => index === tap);
-    if (vni?.link) this.#onTapLink(vni, { link: vni.link, deleted: true });
+    const vni = this.#held.vnis.find((each) => tapNumber(each) === tap);
+    if (vni?.link) this.#onTapLink({ link: vni.link, deleted: true });
   }
 
   #lookAtAllLinks(): void {
@@ -86,8 +86,7 @@ export class HostWatch {
 
   #onLink(event: LinkEvent): void {
     for (const underlay of this.#held.underlays) if (underlay.isOn(event.link)) this.#onUnderlayLink(underlay, event);
-    const vni = this.#held.vnis.find(({ tap }) => tap.link.index === event.link.index);
-    if (vni) this.#onTapLink(vni, event);
+    this.#onTapLink(event);
   }
 
   /** An address may go without its interface changing: then every send fails, and nothing else tells. */
@@ -124,29 +123,41 @@ export class HostWatch {
 
   /** TAPs without `mtu=` follow the underlay; all learn the new bound. */
   #followMtu(underlay: Underlay): void {
-    for (const vni of this.#held.vnis) {
-      if (!vni.underlays.includes(underlay)) continue;
+    const vnis = this.#held.vnis.filter((vni) => vni.underlays.includes(underlay));
+    for (const vni of vnis) {
       this.#tellSegment(vni);
-      if (vni.config.mtuBytes !== undefined || !vni.link) continue;
-      const mtuBytes = mtuLimit(vni.config, vni.underlays);
-      try {
-        changeLink(this.#held.netlink, vni.link.index, { mtuBytes }, `TAP "${vni.config.tap}"`);
-      } catch (err) {
-        this.#held.log.warn({ event: 'mtu-not-followed', tap: vni.config.tap, mtu: mtuBytes, err });
-      }
+      const { mtuBytes, vlan } = vni.config;
+      if (mtuBytes === undefined && vlan === undefined) this.#setMtu(vni, mtuLimit(vni.config, vni.underlays));
+    }
+    const onTrunk = vnis.find(({ config }) => config.vlan !== undefined);
+    if (onTrunk) this.#setMtu(onTrunk, trunkMtuLimit(this.#held.vnis));
+  }
+
+  #setMtu({ config, link }: Vni, mtuBytes: number): void {
+    if (!link) return;
+    try {
+      changeLink(this.#held.netlink, link.index, { mtuBytes }, `TAP "${config.tap}"`);
+    } catch (err) {
+      this.#held.log.warn({ event: 'mtu-not-followed', tap: config.tap, mtu: mtuBytes, err });
     }
   }
 
-  #onTapLink(vni: Vni, { link, deleted }: LinkEvent): void {
-    const before = vni.link;
-    if (!before) return;
-    vni.link = deleted ? undefined : link;
+  /** A trunk is the TAP of several VNIs. */
+  #onTapLink({ link, deleted }: LinkEvent): void {
+    const vnis = this.#held.vnis.filter((vni) => vni.link && vni.tap.link.index === link.index);
+    const [first] = vnis;
+    if (!first) return;
     if (deleted) {
-      this.#held.log.error({ event: 'tap-gone', tap: vni.config.tap, vni: vni.config.vni });
-      void this.#held.workers.orderAll({ kind: 'remove-tap', tap: vni.index });
+      const { tap, vni, vlan } = first.config;
+      this.#held.log.error({ event: 'tap-gone', tap, ...(vlan === undefined && { vni }) });
+      void this.#held.workers.orderAll({ kind: 'remove-tap', tap: tapNumber(first) });
     }
-    const isSame = link.up === before.up && link.mtuBytes === before.mtuBytes && link.mac === before.mac;
-    if (deleted || !isSame) this.#tellSegment(vni);
+    for (const vni of vnis) {
+      const before = vni.link;
+      vni.link = deleted ? undefined : link;
+      const isSame = link.up === before?.up && link.mtuBytes === before.mtuBytes && link.mac === before.mac;
+      if (deleted || !isSame) this.#tellSegment(vni);
+    }
   }
 
   #tellSegment(vni: Vni): void {

@@ -112,7 +112,7 @@ export class LiveChanges {
       ]);
       await this.#leaveGroup(vni);
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
-      this.removedDrops.tapOverrun += tapOverrun(vni, link && findLink(netlink, link.index));
+      this.removedDrops.tapOverrun += tapOverrun(tap, link && findLink(netlink, link.index));
       this.removedDrops.take(workers.counters, index);
       this.leaving.delete(vni);
       releaseTap(tap);

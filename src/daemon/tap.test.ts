@@ -12,7 +12,8 @@ describe('the MAC of a TAP that nobody named one for', () => {
     ['198.18.0.1', 100, 'fe:7e:9c:dd:90:bf'],
     ['198.18.0.2', 100, 'fe:d7:e7:84:6d:78'],
     ['198.18.0.1', 0, 'fe:95:2e:b8:69:87'],
-  ])('is stable from release to release: %s, VNI %i', (local, vni, mac) => {
+    ['198.18.0.1', 'trunk', 'fe:b8:c4:c1:9e:d2'],
+  ] as const)('is stable from release to release: %s, %s', (local, vni, mac) => {
     expect(defaultMac(ip(local), vni)).toBe(mac);
   });
 

@@ -25,8 +25,8 @@ export interface Tap extends OpenTap {
 }
 
 /**
- * Makes a VNI's TAP, or adopts one that is there without carrier, with its addresses, MAC and bridge; then sets MTU and bridge and brings
- * it up. A TAP that was adopted keeps that state when it is released.
+ * Makes a VNI's TAP or the trunk, or adopts one that is there without carrier, with its addresses, MAC and bridge; then sets MTU and
+ * bridge and brings it up. A TAP that was adopted keeps that state when it is released.
  *
  * @throws VtepError naming the TAP; one that vtepd made is gone then
  */
@@ -35,7 +35,7 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
   const object = `TAP "${vni.tap}"`;
   const bridge = vni.bridge === undefined ? undefined : findBridge(netlink, vni);
   const existing = findLink(netlink, vni.tap);
-  if (existing) refuseUnfit(existing, { object, isMultiQueue: options.queues > 1 });
+  if (existing) refuseUnfit(existing, { object, isMultiQueue: options.queues > 1, isTrunk: vni.vlan !== undefined });
   const tap = openTap(vni.tap, existing ? 'attach' : 'create', options);
   try {
     const { index } = needLink(netlink, vni.tap, object);
@@ -44,7 +44,7 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
       index,
       {
         mtuBytes,
-        mac: vni.mac ?? (existing ? undefined : defaultMac(plan.local, vni.vni)),
+        mac: vni.mac ?? (existing ? undefined : defaultTapMac(plan.local, vni)),
         group: existing ? undefined : linkGroup,
         master: bridge?.index,
         up: true,
@@ -64,12 +64,17 @@ export function releaseTap({ fds }: OpenTap): void {
   for (const queue of fds) close(queue);
 }
 
+/** The MAC of a VNI's TAP that nobody named one for; one for all VLANs of the trunk. */
+export function defaultTapMac(local: IpAddress, { vni, vlan }: VniConfig): MacAddress {
+  return defaultMac(local, vlan === undefined ? vni : 'trunk');
+}
+
 /**
- * The MAC of a TAP that nobody named one for: stable over restarts, different between VTEPs and VNIs, locally administered, and so high
- * that a bridge never takes it for its own.
+ * A MAC that is stable over restarts, different between VTEPs and VNIs, locally administered, and so high that a bridge never takes it for
+ * its own.
  */
-export function defaultMac(local: IpAddress, vni: number): MacAddress {
-  const digest = createHash('sha256').update(`${local} ${vni}`).digest('hex');
+export function defaultMac(local: IpAddress, of: number | 'trunk'): MacAddress {
+  const digest = createHash('sha256').update(`${local} ${of}`).digest('hex');
   return `fe:${(digest.slice(0, 10).match(/../g) as string[]).join(':')}` as MacAddress;
 }
 
@@ -95,8 +100,11 @@ function findBridge(netlink: NetlinkSocket, { vni, bridge = '' }: VniConfig): Li
   });
 }
 
-function refuseUnfit(link: Link, { object, isMultiQueue }: { object: string; isMultiQueue: boolean }): void {
-  const another = 'or name another TAP with tap=';
+function refuseUnfit(
+  link: Link,
+  { object, isMultiQueue, isTrunk }: { object: string; isMultiQueue: boolean; isTrunk: boolean },
+): void {
+  const another = `or name another TAP with ${isTrunk ? '--trunk' : 'tap='}`;
   const refusal = (cause: string, remedy: string) => new VtepError('ERR_VTEP_TAP', { object, cause, remedy });
   if (!link.isTap) {
     throw refusal(

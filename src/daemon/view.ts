@@ -10,7 +10,7 @@ import { formatMac, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
-import { tapOverrun, type Vni, vniStatus } from './vni.ts';
+import { distinctTaps, tapOverrun, type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 
@@ -112,14 +112,15 @@ export class VtepView implements DaemonView {
       counts.reduce((total, row) => total + (row[reason] as number), 0);
     const rx = rows.map((row) => row.rx);
     const tx = rows.map((row) => row.tx);
-    // What the kernel lost at a socket is nobody's VNI in particular: it was never read.
+    // What the kernel lost at a socket is nobody's VNI in particular: it was never read. Nor is what it lost at the trunk.
+    const taps = vni === undefined ? distinctTaps(chosen) : chosen.filter(({ config }) => config.vlan === undefined);
     const overrun = vni === undefined ? underlays.reduce((total, { dropped }) => total + dropped, 0) : 0;
     return {
       rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
       tx: {
         ...byName(TX_REASONS, (reason) => sum(tx, reason)),
-        'tap-overrun': chosen.reduce(
-          (total, each) => total + tapOverrun(each, links.get(each.tap.link.index)),
+        'tap-overrun': taps.reduce(
+          (total, { tap }) => total + tapOverrun(tap, links.get(tap.link.index)),
           vni === undefined ? changes.removedDrops.tapOverrun : 0,
         ),
       },
@@ -182,7 +183,7 @@ export class VtepView implements DaemonView {
       tap: config.tap,
       mtu: (link ?? tap.link).mtuBytes,
       bridge: bridge ?? null,
-      vlan: null,
+      vlan: config.vlan ?? null,
       learning: config.learning,
       macs: this.#vtep.fdb.countOf(index),
       joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),

@@ -7,7 +7,8 @@ import { NO_GROUP } from '../segment/segment.ts';
 import { findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { TapOptions } from '../sys/tun.ts';
-import { defaultMac, setUpTap } from './tap.ts';
+import { defaultTapMac, setUpTap } from './tap.ts';
+import { joinTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
 import { tapMtu, type Vni } from './vni.ts';
 import { sourceOf } from './vtep-address.ts';
@@ -22,6 +23,8 @@ export interface VniGround {
   readonly linkGroup: number;
   readonly tapOptions: TapOptions;
   readonly isOwnAddress: (address: IpAddress) => boolean;
+  /** Those that there are; one with `vlan=` has the trunk. */
+  readonly vnis: readonly Vni[];
 }
 
 export interface VniPlace {
@@ -30,6 +33,8 @@ export interface VniPlace {
   readonly index: number;
   readonly underlays: Vni['underlays'];
   readonly reach: Vni['reach'];
+  /** MTU that the trunk gets at most, if the VNI is its first. */
+  readonly trunkMtuBytes: number;
 }
 
 /**
@@ -37,12 +42,14 @@ export interface VniPlace {
  *
  * @throws VtepError naming the VNI or its TAP; nothing of it is left then
  */
-export function setUpVni(ground: VniGround, { config, index, underlays, reach }: VniPlace): Vni {
+export function setUpVni(ground: VniGround, place: VniPlace): Vni {
+  const { config, index, underlays, reach, trunkMtuBytes } = place;
   const { netlink, fdb, now, linkGroup, tapOptions } = ground;
   const { group: address } = config;
   const underlay = underlays.find(({ family }) => address && family === ipFamily(address)) ?? underlays[0];
   refuseUnderlayAsBridge(netlink, config, underlay);
-  const mtuBytes = tapMtu(config, underlays);
+  const ownMtuBytes = tapMtu(config, underlays);
+  const mtuBytes = config.vlan === undefined ? ownMtuBytes : Math.min(ownMtuBytes, trunkMtuBytes);
   const floodRemotes: number[] = [];
   const needsGroup = address !== undefined && config.join === 'always';
   let group = NO_GROUP;
@@ -56,9 +63,11 @@ export function setUpVni(ground: VniGround, { config, index, underlays, reach }:
       groupRemote = retainRemote(fdb, address, config);
       group = underlay.membership.join(address, needsGroup).number;
     }
-    const tap = setUpTap(netlink, { vni: config, local: underlay.local, mtuBytes, linkGroup, options: tapOptions });
+    const trunk = joinTrunk(netlink, ground.vnis, place);
+    const tap =
+      trunk?.tap ?? setUpTap(netlink, { vni: config, local: underlay.local, mtuBytes, linkGroup, options: tapOptions });
     const flooding = { group, groupRemote, needsGroup, floodRemotes, remotesInGroup: new Set<IpAddress>() };
-    return { config, index, underlay, underlays, reach, ...flooding, tap, link: tap.link };
+    return { config, index, underlay, underlays, reach, ...flooding, tap, link: trunk?.link ?? tap.link };
   } catch (error) {
     if (group !== NO_GROUP && address !== undefined) {
       const fd = underlay.membership.leave(address, needsGroup);
@@ -104,7 +113,7 @@ function addStatics(
   { config, index, local }: Pick<VniPlace, 'config' | 'index'> & { local: IpAddress },
 ): void {
   for (const { mac, vtep } of config.statics) {
-    const isOwnMac = mac === (config.mac ?? defaultMac(local, config.vni));
+    const isOwnMac = mac === (config.mac ?? defaultTapMac(local, config));
     if (isOwnMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
     if (isOwnAddress(vtep)) throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
     const { high, low } = macWords(mac);

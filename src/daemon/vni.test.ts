@@ -5,12 +5,13 @@ import type { VniConfig } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
+import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
 import { Underlay } from './underlay.ts';
-import { mtuLimit, tapMtu, tapOverrun, toSegment, type Vni, vniStatus } from './vni.ts';
+import { mtuLimit, tapMtu, tapNumber, tapOverrun, toSegment, trunkMtuLimit, type Vni, vniStatus } from './vni.ts';
 
 const LOCAL = parseIp('127.6.0.1') as IpAddress;
 
@@ -80,7 +81,7 @@ async function newUnderlay(mtuBytes = 1_500, address: string = LOCAL): Promise<U
 }
 
 function vniConfig(written: string): VniConfig {
-  const [vni] = parseConfig({ vni: [written], local: [], check: false, scalars: {} }).vnis;
+  const [vni] = parseConfig({ vni: [written], local: [], check: false, scalars: { trunk: 'trunk0' } }).vnis;
   return vni as VniConfig;
 }
 
@@ -165,7 +166,33 @@ describe('the MTU of a TAP', () => {
   });
 });
 
+describe('the MTU of a trunk', () => {
+  it('is what all of its VNIs can carry: the tag stays behind, one inside does not', async () => {
+    const [narrow, wide] = [await newUnderlay(1_500), await newUnderlay(9_000)];
+    const vnis = (...all: [string, Underlay][]) =>
+      all.map(([written, underlay]) => ({ config: vniConfig(written), underlays: [underlay] as const }));
+    expect(trunkMtuLimit(vnis(['1,vlan=1', narrow], ['2,vlan=2', narrow]))).toBe(1_450);
+    expect(trunkMtuLimit(vnis(['1,vlan=1', narrow], ['2,vlan=2,inner-vlan=pass', narrow]))).toBe(1_446);
+    expect(trunkMtuLimit(vnis(['1,vlan=1', wide], ['2,vlan=2', narrow]))).toBe(1_450);
+    // What has a TAP of its own does not count.
+    expect(trunkMtuLimit(vnis(['1,vlan=0', wide], ['2', narrow]))).toBe(8_950);
+  });
+});
+
 describe('what the data path is told', () => {
+  it('is the VLAN of a VNI on the trunk, and one number of its TAP for all of them', async () => {
+    const underlay = await newUnderlay();
+    const [ten, untagged, own] = [
+      await newVni('1010,vlan=10', { underlay, index: 0 }),
+      await newVni('1000,vlan=0', { underlay, index: 1 }),
+      await newVni('100', { underlay, index: 2 }),
+    ];
+    expect([ten, untagged, own].map((vni) => toSegment(vni).vlan)).toEqual([10, 0, NO_VLAN]);
+    expect(tapNumber(ten)).toBe(tapNumber(untagged));
+    expect([toSegment(ten).tap, toSegment(own).tap]).toEqual([tapNumber(ten), 2]);
+    expect(tapNumber(ten)).toBeGreaterThanOrEqual(MAX_SEGMENTS);
+  });
+
   it('is all of the VNI', async () => {
     const vni = await newVni('4660=239.1.2.3,max-macs=77', { group: 9, groupRemote: 3, floodRemotes: [4, 5] });
     expect(toSegment(vni)).toEqual({
@@ -227,9 +254,9 @@ describe('what the data path is told', () => {
 it('counts what a TAP lost since vtepd has it, and nothing that came before', async () => {
   const vni = await newVni('100');
   const adopted = { ...vni, tap: { ...vni.tap, link: { ...TAP_LINK, txDropped: 7 } } };
-  expect(tapOverrun(adopted, { ...TAP_LINK, txDropped: 7 })).toBe(0);
-  expect(tapOverrun(adopted, { ...TAP_LINK, txDropped: 12 })).toBe(5);
-  expect(tapOverrun(adopted, undefined)).toBe(0);
+  expect(tapOverrun(adopted.tap, { ...TAP_LINK, txDropped: 7 })).toBe(0);
+  expect(tapOverrun(adopted.tap, { ...TAP_LINK, txDropped: 12 })).toBe(5);
+  expect(tapOverrun(adopted.tap, undefined)).toBe(0);
 });
 
 describe('the status of a VNI', () => {

@@ -1,6 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
 import { type IpAddress, macWords, parseMac } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
+import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import type { Tap } from './tap.ts';
@@ -14,7 +15,7 @@ const VLAN_TAG_BYTES = 4;
 export interface Vni {
   /** As asked for; changes of the flood list while running are in it. */
   config: VniConfig;
-  /** Row in FDB and counters, and number of the TAP. Given to another VNI when this one is deleted. */
+  /** Row in FDB and counters, and number of the TAP unless that is the trunk. Given to another VNI when this one is deleted. */
   readonly index: number;
   /** Where its group is joined, or else what it is sent by first. */
   readonly underlay: Underlay;
@@ -35,9 +36,23 @@ export interface Vni {
   floodRemotes: readonly number[];
   /** Remotes of the flood list that were heard in the group too, and so get each flood twice. */
   readonly remotesInGroup: Set<IpAddress>;
+  /** Its own, or the trunk, which all VNIs with `vlan=` share. */
   readonly tap: Tap;
   /** The TAP as last seen; undefined once it is deleted. */
   link: Link | undefined;
+}
+
+/** Number of the trunk among the TAPs: above those of the VNIs' own. */
+const TRUNK_TAP = MAX_SEGMENTS;
+
+/** Number of a VNI's TAP. */
+export function tapNumber({ config, index }: Vni): number {
+  return config.vlan === undefined ? index : TRUNK_TAP;
+}
+
+/** One VNI of each TAP: the trunk is many VNIs' TAP. */
+export function distinctTaps(vnis: readonly Vni[]): Vni[] {
+  return [...new Map(vnis.map((vni) => [vni.tap, vni])).values()];
 }
 
 /** What the data path needs to know. */
@@ -53,8 +68,8 @@ export function toSegment(vni: Vni): Segment {
     group,
     groupRemote,
     floodRemotes,
-    tap: index,
-    vlan: NO_VLAN,
+    tap: tapNumber(vni),
+    vlan: config.vlan ?? NO_VLAN,
     tapUp: link?.up ?? false,
     tapMtuBytes: (link ?? tap.link).mtuBytes,
     tapMacHigh: high,
@@ -69,8 +84,8 @@ export function toSegment(vni: Vni): Segment {
   };
 }
 
-/** What the host sent into a VNI's TAP and it lost since vtepd has it. @param now the TAP as it is now; undefined: it is gone */
-export function tapOverrun({ tap }: Vni, now: Link | undefined): number {
+/** What the host sent into a TAP and it lost since vtepd has it. @param now the TAP as it is now; undefined: it is gone */
+export function tapOverrun(tap: Tap, now: Link | undefined): number {
   return Math.max(0, (now ?? tap.link).txDropped - tap.link.txDropped);
 }
 
@@ -89,6 +104,14 @@ export function reachOf(underlays: readonly Underlay[], interfaceName: string): 
 /** The largest MTU that a VNI's TAP can have on its underlays, the smaller if they are two. */
 export function mtuLimit(config: VniConfig, underlays: readonly Underlay[]): number {
   return maxFrameBytes(underlays) - ETHERNET_BYTES - (config.innerVlan === 'pass' ? VLAN_TAG_BYTES : 0);
+}
+
+/** The largest MTU that a trunk can have: what all of its VNIs can carry, without the trunk's tag, which stays behind. */
+export function trunkMtuLimit(vnis: readonly Pick<Vni, 'config' | 'underlays'>[]): number {
+  const limits = vnis.map(({ config, underlays }) =>
+    config.vlan === undefined ? Infinity : mtuLimit(config, underlays),
+  );
+  return Math.min(...limits);
 }
 
 /** The MTU of a VNI's TAP. Throws VtepError if more was asked for than the underlays carry. */

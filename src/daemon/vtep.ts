@@ -22,7 +22,7 @@ import { possibleOffload } from './offload.ts';
 import { releaseTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { chooseFamilies, chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
-import { reachOf, type Vni } from './vni.ts';
+import { distinctTaps, reachOf, trunkMtuLimit, type Vni } from './vni.ts';
 import { setUpVni } from './vni-setup.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { workerState } from './worker-state.ts';
@@ -34,6 +34,7 @@ const LOCK_PATIENCE_MS = 100;
 const MAIN_OWNER = 1;
 
 type VniUnderlays = Vni['underlays'];
+type PlacedVni = Pick<Vni, 'config' | 'underlays'>;
 
 /** The VTEP: everything on the host that the daemon holds, put together. It opens every fd; the workers only borrow them. */
 export class Vtep {
@@ -111,8 +112,10 @@ export class Vtep {
   static async start(config: Config, log: Logger, onDeath: (error: Error) => void): Promise<Vtep> {
     const vtep = new Vtep(config, log, onDeath);
     try {
-      for (const [vni, underlays] of vtep.#chooseUnderlays()) {
-        const { tap, underlay } = vtep.#addVni(vni, underlays);
+      const placed = vtep.#chooseUnderlays();
+      const trunkMtuBytes = trunkMtuLimit(placed);
+      for (const { config: vni, underlays } of placed) {
+        const { tap, underlay } = vtep.#addVni(vni, underlays, trunkMtuBytes);
         log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: tap.link.mtuBytes, dev: underlay.name });
       }
       vtep.#host.start();
@@ -141,8 +144,8 @@ export class Vtep {
     await this.#workers.stop();
     await this.changes.close();
     for (const underlay of this.#underlays.splice(0)) underlay.close();
-    const own = this.#vnis.filter(({ tap, link }) => tap.isOwn && link);
-    if (own.length > 0) {
+    const vnis = this.#vnis.splice(0);
+    if (vnis.some(({ tap, link }) => tap.isOwn && link)) {
       try {
         deleteLinkGroup(this.#netlink, this.#linkGroup);
       } catch (error) {
@@ -150,7 +153,7 @@ export class Vtep {
         this.#log.warn({ event: 'taps-not-deleted', err: error });
       }
     }
-    for (const { tap } of this.#vnis.splice(0)) releaseTap(tap);
+    for (const { tap } of distinctTaps(vnis)) releaseTap(tap);
     this.#netlink.close();
   }
 
@@ -182,17 +185,18 @@ export class Vtep {
   }
 
   /** Every VNI with its underlays, all of them open: a VNI that names no destination goes where the others go. */
-  #chooseUnderlays(): [VniConfig, VniUnderlays][] {
+  #chooseUnderlays(): PlacedVni[] {
     const { vnis } = this.config;
     const links = vnis.map((vni) => chooseInterface(this.#netlink, this.config, vni));
     const fallback = links.find((link) => link !== undefined);
     return vnis.map((vni, i) => {
       const link = links[i] ?? fallback;
-      return [vni, this.#underlaysOn(link ?? noDestination(vni), vni)];
+      return { config: vni, underlays: this.#underlaysOn(link ?? noDestination(vni), vni) };
     });
   }
 
-  #addVni(config: VniConfig, underlays: VniUnderlays): Vni {
+  /** @param trunkMtuBytes of the trunk, if the VNI is its first */
+  #addVni(config: VniConfig, underlays: VniUnderlays, trunkMtuBytes = Infinity): Vni {
     const index = this.#indexes.take();
     try {
       const ground = {
@@ -202,9 +206,10 @@ export class Vtep {
         linkGroup: this.#linkGroup,
         tapOptions: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
         isOwnAddress: (address: IpAddress) => this.isOwnAddress(address),
+        vnis: this.#vnis,
       };
       const reach = reachOf(this.#underlays, underlays[0].name);
-      const vni = setUpVni(ground, { config, index, underlays, reach });
+      const vni = setUpVni(ground, { config, index, underlays, reach, trunkMtuBytes });
       this.#vnis.push(vni);
       return vni;
     } catch (error) {

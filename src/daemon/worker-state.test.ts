@@ -36,9 +36,9 @@ async function freePort(): Promise<number> {
 }
 
 /** An underlay that has joined GROUPS, numbered 1, 2, 3, and two VNIs, the TAP of the second deleted. */
-async function newState(workers: number): Promise<(worker: number) => Order[]> {
-  const scalars = { port: `${await freePort()}`, 'source-ports': '2', workers: `${workers}` };
-  const config = parseConfig({ vni: ['100', '200'], local: [], check: false, scalars });
+async function newState(workers: number, vni = ['100', '200']): Promise<(worker: number) => Order[]> {
+  const scalars = { port: `${await freePort()}`, 'source-ports': '2', workers: `${workers}`, trunk: 'trunk0' };
+  const config = parseConfig({ vni, local: [], check: false, scalars });
   const link = findLink(netlink, 'lo') as Link;
   let number = 0;
   const place = { number: 0, link, local: LOCAL, nextSocket: () => number++, udpGro: true };
@@ -87,6 +87,12 @@ describe('what a worker is told', () => {
     expect(new Set(underlay.unicastFds).size).toBe(2);
     const queues = [0, 1].map((worker) => ofKind(state(worker), 'add-tap').map(({ tap, fd }) => [tap, fd]));
     expect(queues).toEqual([[[0, 1_000]], [[0, 1_001]]]);
+  });
+
+  it('is the trunk once, however many VNIs it carries', async () => {
+    const orders = (await newState(2, ['300,vlan=10', '100']))(1);
+    const trunk = ofKind(orders, 'segment').flatMap(({ update }) => (update.kind === 'put' ? [update.segment] : []))[0];
+    expect(ofKind(orders, 'add-tap')).toEqual([{ kind: 'add-tap', tap: trunk?.tap, fd: 1_001, mergesUdp: true }]);
   });
 
   it('is the same to all of what they share: VNIs, source ports and own addresses', async () => {

@@ -2,7 +2,7 @@ import { NO_GROUP } from '../segment/segment.ts';
 import type { Membership } from '../underlay/group-membership.ts';
 import type { Order } from '../worker/messages.ts';
 import type { Underlay } from './underlay.ts';
-import { toSegment, type Vni } from './vni.ts';
+import { distinctTaps, tapNumber, toSegment, type Vni } from './vni.ts';
 
 /** Which worker has what, and what a worker is told of it. */
 
@@ -19,7 +19,7 @@ export function workerState(
 ): Order[] {
   const orders: Order[] = [ownAddresses(underlays), ...underlays.map(addPool)];
   for (const vni of vnis) orders.push(putSegment(vni));
-  for (const vni of vnis) if (vni.link) orders.push(addTap(vni, worker));
+  for (const vni of distinctTaps(vnis)) if (vni.link) orders.push(addTap(vni, worker));
   for (const underlay of underlays) {
     orders.push(addUnicastSocket(underlay, worker));
     const own = underlay.membership.joined.filter(({ number }) => groupWorker(number, workers) === worker);
@@ -42,8 +42,9 @@ export function addUnicastSocket({ unicastSocket, unicastFds }: Underlay, worker
 }
 
 /** The worker's own queue of a VNI's TAP. */
-export function addTap({ index, tap }: Vni, worker: number): Order {
-  return { kind: 'add-tap', tap: index, fd: tap.fds[worker] as number, mergesUdp: tap.mergesUdp };
+export function addTap(vni: Vni, worker: number): Order {
+  const { tap } = vni;
+  return { kind: 'add-tap', tap: tapNumber(vni), fd: tap.fds[worker] as number, mergesUdp: tap.mergesUdp };
 }
 
 export function putSegment(vni: Vni): Order {

@@ -3,6 +3,9 @@
 /** VXLAN network identifiers are 24 bits (RFC 7348 §5). */
 export const MAX_VNI = 0xff_ffff;
 
+/** The highest VLAN id that a VLAN can have: 4095 is kept (IEEE 802.1Q §9.6). A higher `vlan=` is refused. */
+export const MAX_VLAN = 4_094;
+
 /** Segments one daemon carries. Sizes the shared counters; a further `--vni` is refused. */
 export const MAX_SEGMENTS = 16_384;
 

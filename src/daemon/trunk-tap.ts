@@ -1,0 +1,40 @@
+import type { VniConfig } from '../config/config.ts';
+import { VtepError } from '../lib/errors.ts';
+import { changeLink, findLink, type Link } from '../sys/links.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Tap } from './tap.ts';
+import { mtuLimit, type Vni } from './vni.ts';
+
+interface Placed {
+  readonly config: VniConfig;
+  readonly underlays: Vni['underlays'];
+}
+
+/**
+ * The trunk that other VNIs have already, with an MTU that the new one can carry too. undefined: the VNI needs a TAP made, for itself or as
+ * the trunk's first.
+ *
+ * @throws VtepError if the trunk was deleted meanwhile
+ */
+export function joinTrunk(
+  netlink: NetlinkSocket,
+  vnis: readonly Vni[],
+  added: Placed,
+): { tap: Tap; link: Link } | undefined {
+  if (added.config.vlan === undefined) return undefined;
+  const member = vnis.find(({ config }) => config.vlan !== undefined);
+  if (!member) return undefined;
+  const object = `TAP "${member.config.tap}"`;
+  const link = member.link && findLink(netlink, member.link.index);
+  if (!link) {
+    throw new VtepError('ERR_VTEP_TAP', {
+      object,
+      cause: 'the trunk was deleted, and is of no use to a further VNI',
+      remedy: 'delete all VNIs that have a vlan=, and add them again',
+    });
+  }
+  const mtuBytes = mtuLimit(added.config, added.underlays);
+  if (mtuBytes >= link.mtuBytes) return { tap: member.tap, link };
+  changeLink(netlink, link.index, { mtuBytes }, object);
+  return { tap: member.tap, link: { ...link, mtuBytes } };
+}
