@@ -7,11 +7,12 @@
  *                        host 2  198.18.0.2 ───┘   a plain UDP socket on 4789
  */
 import { beforeAll, expect, test } from 'vitest';
-import { BROADCAST, internetChecksum, probe, readProbe, readVxlan, VXLAN_PORT } from '../support/frames.ts';
+import { BROADCAST, probe, readProbe, readVxlan, VXLAN_PORT } from '../support/frames.ts';
 import { cut, type Link, type Packet, type TcpSegment, tcpFrame, udpFrame } from '../support/inner-frames.ts';
 import { describeSystem, useLab } from '../support/lab.ts';
 import { OFFLOAD_MODES, offloadFlags } from '../support/offload-modes.ts';
 import type { CapturedFrame } from '../support/packet-socket.ts';
+import { GSO, withVnetHeader } from '../support/super-frames.ts';
 import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -25,7 +26,6 @@ const IPV4: Link = { ...MACS, src: '192.0.2.77', dst: '192.0.2.66' };
 const IPV6: Link = { ...MACS, src: 'fd00:2::77', dst: 'fd00:2::66' };
 const PORTS = { sourcePort: 40_000, destinationPort: 7 };
 const [ACK, PSH, FIN, ECE, CWR] = [0x10, 0x08, 0x01, 0x40, 0x80];
-const GSO = { tcp4: 1, tcp6: 4, udp: 5, ecn: 0x80 };
 
 /** A payload in which no place looks like another. */
 function counted(bytes: number): Buffer {
@@ -127,24 +127,3 @@ describeSystem.each(LABS)('cutting: offload $offload, $wire wire', ({ offload, w
     expect(await vtep?.daemon.get('/v1/drops')).toEqual(before);
   });
 });
-
-/** The frame behind its struct virtio_net_hdr, its checksum unfinished: the field holds the sum of the pseudo-header. */
-function withVnetHeader(finished: Buffer, type: number, segmentBytes: number): Buffer {
-  const bytes = Buffer.from(finished);
-  let network = 14;
-  while ([0x8100, 0x88a8].includes(bytes.readUInt16BE(network - 2))) network += 4;
-  const isIpv6 = bytes.readUInt8(network) >> 4 === 6;
-  const transport = network + (isIpv6 ? 40 : (bytes.readUInt8(network) & 15) * 4);
-  const isUdp = type === GSO.udp;
-  const addresses = bytes.subarray(network + (isIpv6 ? 8 : 12), network + (isIpv6 ? 40 : 20));
-  const length = Buffer.from([0, isUdp ? 17 : 6, (bytes.length - transport) >> 8, (bytes.length - transport) & 0xff]);
-  bytes.writeUInt16BE(~internetChecksum(addresses, length) & 0xffff, transport + (isUdp ? 6 : 16));
-  const header = Buffer.alloc(10);
-  header.writeUInt8(1, 0);
-  header.writeUInt8(type, 1);
-  header.writeUInt16LE(transport + (isUdp ? 8 : (bytes.readUInt8(transport + 12) >> 4) * 4), 2);
-  header.writeUInt16LE(segmentBytes, 4);
-  header.writeUInt16LE(transport, 6);
-  header.writeUInt16LE(isUdp ? 6 : 16, 8);
-  return Buffer.concat([header, bytes]);
-}
