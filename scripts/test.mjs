@@ -7,7 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBuilt, ensureNodeModules, ensureSystemPackages, isRoot, run } from './setup.mjs';
 
-if (isRoot) ensureSystemPackages({ ip: 'iproute2', ping: 'iputils-ping' });
+const PACKAGES = { ip: 'iproute2', ping: 'iputils-ping', 'ovs-vswitchd': 'openvswitch-switch' };
+
+if (isRoot) ensureSystemPackages(PACKAGES);
 else console.log('not root: the tests that need network namespaces are skipped');
 ensureNodeModules();
 ensureBuilt();
