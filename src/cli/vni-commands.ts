@@ -28,8 +28,9 @@ const vniAdd: Command<string, VniStatus> = {
   flags: {},
   parse: (args) => {
     const entry = requiredOperand(args, 'ENTRY');
-    // Only looked at: what the entry leaves out is the daemon's to fill in.
-    parseVniEntry(entry, { object: `vni add ${shown(entry)}`, maxMacs: DEFAULT_MAX_MACS });
+    // Only looked at: what the entry leaves out, and the name of its trunk if it has one, is the daemon's to fill in.
+    const object = `vni add ${shown(entry)}`;
+    parseVniEntry(entry, { object, maxMacs: DEFAULT_MAX_MACS, trunk: 'trunk' });
     return entry;
   },
   call: (client, entry) => client.addVni(entry),

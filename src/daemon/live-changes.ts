@@ -13,8 +13,9 @@ import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
 import { releaseTap } from './tap.ts';
+import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
-import { reachOf, tapOverrun, type Vni } from './vni.ts';
+import { reachOf, tapNumber, tapOverrun, type Vni } from './vni.ts';
 import { forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -106,16 +107,18 @@ export class LiveChanges {
       vnis.splice(vnis.indexOf(vni), 1);
       this.leaving.add(vni);
       const { index, tap, link } = vni;
-      await Promise.all([
-        workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } }),
-        workers.orderAll({ kind: 'remove-tap', tap: index }),
-      ]);
+      // The trunk goes with the last of its VNIs.
+      const isTapShared = vnis.some((other) => other.tap === tap);
+      const orders = [workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } })];
+      if (!isTapShared) orders.push(workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) }));
+      await Promise.all(orders);
       await this.#leaveGroup(vni);
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
-      this.removedDrops.tapOverrun += tapOverrun(tap, link && findLink(netlink, link.index));
+      if (!isTapShared) this.removedDrops.tapOverrun += tapOverrun(tap, link && findLink(netlink, link.index));
       this.removedDrops.take(workers.counters, index);
       this.leaving.delete(vni);
-      releaseTap(tap);
+      if (isTapShared) this.#raiseTrunkMtu(vni);
+      else releaseTap(tap);
       this.#vtep.freeIndex(index);
       log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
     });
@@ -206,7 +209,11 @@ export class LiveChanges {
     const { workers } = this.#vtep;
     const { underlay, group } = vni;
     const orders = [workers.orderAll(putSegment(vni))];
-    for (let worker = 0; worker < workers.size; worker++) orders.push(workers.orderOne(worker, addTap(vni, worker)));
+    // The trunk that other VNIs have is read already.
+    const isTapShared = this.#vtep.vnis.some((other) => other !== vni && other.tap === vni.tap);
+    for (let worker = 0; !isTapShared && worker < workers.size; worker++) {
+      orders.push(workers.orderOne(worker, addTap(vni, worker)));
+    }
     const membership = underlay.membership.joined.find(({ number }) => number === group);
     // Of a group that another VNI has joined, the worker has the socket already.
     const isShared = this.#vtep.vnis.some(
@@ -216,6 +223,16 @@ export class LiveChanges {
       orders.push(workers.orderOne(groupWorker(group, workers.size), addGroupSocket(membership)));
     }
     await Promise.all(orders);
+  }
+
+  #raiseTrunkMtu(left: Vni): void {
+    const { netlink, vnis, log } = this.#vtep;
+    try {
+      leaveTrunk(netlink, vnis, left);
+    } catch (err) {
+      // Smaller than it need be, or deleted by now: it serves as it did.
+      log.warn({ event: 'mtu-not-followed', tap: left.config.tap, err });
+    }
   }
 
   async #leaveGroup({ config, group, needsGroup, underlay }: Vni): Promise<void> {

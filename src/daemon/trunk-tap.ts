@@ -3,7 +3,7 @@ import { VtepError } from '../lib/errors.ts';
 import { changeLink, findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
-import { mtuLimit, type Vni } from './vni.ts';
+import { mtuLimit, trunkMtuLimit, type Vni } from './vni.ts';
 
 interface Placed {
   readonly config: VniConfig;
@@ -37,4 +37,12 @@ export function joinTrunk(
   if (mtuBytes >= link.mtuBytes) return { tap: member.tap, link };
   changeLink(netlink, link.index, { mtuBytes }, object);
   return { tap: member.tap, link: { ...link, mtuBytes } };
+}
+
+/** Gives the trunk the MTU that its other VNIs can carry, if it had a lower one for the sake of one that left. @throws VtepError */
+export function leaveTrunk(netlink: NetlinkSocket, vnis: readonly Vni[], left: Vni): void {
+  const mtuBytes = trunkMtuLimit(vnis);
+  if (left.link && mtuLimit(left.config, left.underlays) < mtuBytes) {
+    changeLink(netlink, left.link.index, { mtuBytes }, `TAP "${left.config.tap}"`);
+  }
 }

@@ -86,7 +86,10 @@ export class VtepView implements DaemonView {
   async addVni(entry: string): Promise<VniStatus> {
     const { config, changes } = this.#vtep;
     const object = `vni add ${shown(entry)}`;
-    const vni = await changes.addVni(parseVniEntry(entry, { object, maxMacs: config.maxMacs }), object);
+    const vni = await changes.addVni(
+      parseVniEntry(entry, { object, maxMacs: config.maxMacs, trunk: config.trunk }),
+      object,
+    );
     return this.#describeVni(vni, this.#vtep.links());
   }
 

@@ -103,10 +103,15 @@ export class FrameQueue implements FrameSink {
     }
   }
 
-  answer({ tap }: Segment, at: number, length: number): void {
+  answer({ tap, vlan }: Segment, at: number, length: number): void {
     const vnetAt = this.#vnetAt + OPEN_RUNS * VNET_STRIDE_BYTES;
     writePlainHeader(this.#view, vnetAt);
-    this.#writeFrame(tap, vnetAt, at, length);
+    if (vlan <= UNTAGGED) {
+      this.#writeFrame(tap, vnetAt, at, length);
+    } else {
+      pushTrunkTag(this.#view, at, vlan);
+      this.#writeFrame(tap, vnetAt, at - VLAN_TAG_BYTES, length + VLAN_TAG_BYTES);
+    }
   }
 
   flush(): void {

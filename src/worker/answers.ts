@@ -5,8 +5,9 @@ import { ANSWER_BYTES, Suppression } from '../forward/suppression.ts';
 import { TooBigAnswers } from '../forward/too-big.ts';
 import type { Slab } from '../sys/slab.ts';
 import { MAX_TOO_BIG_BYTES } from '../wire/icmp.ts';
+import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
 
-/** What a worker answers by itself, each kind with room in the slab for one answer. */
+/** What a worker answers by itself, each kind with room in the slab for one answer and a trunk's tag in front of it. */
 export interface Answers {
   readonly suppression: Suppression;
   readonly tooBig: TooBigAnswers;
@@ -20,7 +21,13 @@ export function newAnswers(
 ): Answers {
   const neighbours = new NeighbourTable(neighboursMemory);
   return {
-    suppression: new Suppression(slab.view, fdb, neighbours, slab.allocate(ANSWER_BYTES), taps),
-    tooBig: new TooBigAnswers(slab.view, slab.allocate(MAX_TOO_BIG_BYTES), taps),
+    suppression: new Suppression(
+      slab.view,
+      fdb,
+      neighbours,
+      slab.allocate(VLAN_TAG_BYTES + ANSWER_BYTES) + VLAN_TAG_BYTES,
+      taps,
+    ),
+    tooBig: new TooBigAnswers(slab.view, slab.allocate(VLAN_TAG_BYTES + MAX_TOO_BIG_BYTES) + VLAN_TAG_BYTES, taps),
   };
 }

@@ -7,6 +7,7 @@ import { NO_SEGMENT } from '../forward/counters.ts';
 import { naiveFrame, naiveSegments, type Packet, scrambled, TCP, UDP, vnetHeader } from '../offload/naive-frames.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { INNER_VLAN, type Segment, UNTAGGED } from '../segment/segment.ts';
+import { naiveArp, THERE, THERE_IP } from '../wire/naive-neighbours.ts';
 import { datagram, frame, newRig, PEER, SEGMENT, STATION, TAP_MAC } from './ladder-rig.ts';
 
 const TRUNK = 16_384;
@@ -252,4 +253,41 @@ it('beside a trunk, a TAP of its own keeps what tags it is given', () => {
   expect(sentBy(rig)).toEqual([new Uint8Array(datagram(frame({ tags: tag(10) })))]);
   expect(rig.taps.delivered).toMatchObject([{ tap: SEGMENT.tap }]);
   expect(delivered(rig)).toEqual([hex(frame({ tags: tag(20) }))]);
+});
+
+describe('what the VTEP itself says on the trunk', () => {
+  it('too large: the answer is in the VLAN that it came from', () => {
+    const rig = newTrunk();
+    const { octets } = naiveFrame({ version: 4, protocol: TCP, payload: scrambled(1_600) });
+    const tagged = [...octets.slice(0, 12), ...tagOctets(20), ...octets.slice(12)];
+    rig.send(Uint8Array.from(tagged), { tap: TRUNK });
+    const [answer] = rig.taps.delivered;
+    expect([rig.taps.delivered.length, answer?.tap]).toEqual([1, TRUNK]);
+    expect([...(answer?.frame ?? [])].slice(0, 18)).toEqual([
+      ...octets.slice(6, 12),
+      ...octets.slice(0, 6),
+      ...tagOctets(20),
+      ...[0x08, 0x00],
+    ]);
+    rig.send(Uint8Array.from(octets), { tap: TRUNK });
+    expect([...(rig.taps.delivered[1]?.frame ?? [])].slice(12, 14)).toEqual([0x08, 0x00]);
+  });
+
+  it('for a neighbour: the answer is in the VLAN of the question, and a neighbour of that VLAN', () => {
+    const rig = newTrunk(VLANS.map((each) => ({ ...each, suppress: true })));
+    const announcement = naiveArp({ src: THERE, senderIp: THERE_IP, targetIp: THERE_IP });
+    rig.receive(datagram(Uint8Array.from(announcement), { vni: TEN.vni }), { source: PEER });
+    rig.taps.delivered.length = 0;
+    const question = naiveArp({});
+    const ask = (vlan: number) =>
+      rig.send(Uint8Array.from([...question.slice(0, 12), ...tagOctets(vlan), ...question.slice(12)]), { tap: TRUNK });
+    ask(20);
+    expect(rig.taps.delivered).toEqual([]);
+    for (let round = 0; round < 2; round++) ask(10);
+    expect(rig.taps.delivered.length).toBe(2);
+    for (const { tap, frame: answer } of rig.taps.delivered) {
+      expect([tap, [...answer].slice(12, 18)]).toEqual([TRUNK, [...tagOctets(10), 0x08, 0x06]]);
+    }
+    expect(rig.drops()).toEqual({ [`${TEN.index} tx suppressed`]: 2 });
+  });
 });
