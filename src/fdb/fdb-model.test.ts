@@ -4,17 +4,22 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { MAX_FDB_EVENTS } from '../lib/limits.ts';
+import { EVENT_KIND, HAS_FROM, STATIC_EVENT } from './event-ring.ts';
 import { type EntryView, Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from './fdb.ts';
-import { createFdbMemory, mapFdb, SEGMENT } from './layout.ts';
+import { createFdbMemory, EVENT, HEADER, mapFdb, SEGMENT } from './layout.ts';
 import { LOCAL, NO_REMOTE } from './remotes.ts';
 
-const AGEING = 100;
 const IDLE = 100;
 const SEGMENTS = 3;
 const MACS = 12;
+/** Of segment 0. */
+const VNI = 1_000;
 /** VTEP 0 is the local side. */
 const VTEPS = 6;
 const HIGH = 0x0200_0000;
+/** RFC 7432 §15.1, in tenths of a second. */
+const [MOVES, WINDOW, HOLD] = [5, 1_800, 300];
 
 const SOURCES: readonly SourceAddress[] = Array.from({ length: VTEPS }, (_, vtep) =>
   vtep === 0 ? LOCAL_SOURCE : { a: 0, b: 0, c: 0xffff, d: (198 << 24) | vtep },
@@ -63,11 +68,42 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('unpin') }) },
 );
 
+/** A few MACs that move about, refreshed often enough to live, over times in which windows and holds end. */
+const migration: fc.Arbitrary<Operation> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      kind: fc.constant('learn'),
+      segment: fc.constant(0),
+      mac: fc.nat(1),
+      vtep: fc.nat(2),
+      maxMacs: fc.constant(7),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('wait'), tenths: fc.constantFrom(1, 7, 150, 299, 300, 1_799) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('delete'), segment: fc.constant(0), mac: fc.nat(1) }) },
+);
+
+/** What a MAC did lately. */
+interface Flap {
+  /** When it moved, since the window was opened. */
+  times: number[];
+  heldUntil: number;
+}
+
 /** Runs operations on both, side by side. */
 class Comparison {
-  readonly #memory = createFdbMemory(4_711, AGEING / 10);
-  readonly #fdb = new Fdb(this.#memory, 1);
-  readonly #cells = mapFdb(this.#memory).segments;
+  readonly #ageing: number;
+  readonly #fdb: Fdb;
+  readonly #cells: Int32Array;
+  readonly #flaps = new Map<string, Flap>();
+  /** What has happened since events were last read, and the number of the first of them. */
+  readonly #happened: string[] = [];
+  readonly #events = new Int32Array(1_000 * EVENT.words);
+  #read: number;
   readonly #entries = new Map<string, Entry>();
   readonly #moves = new Array<number>(SEGMENTS).fill(0);
   readonly #evictions = new Array<number>(SEGMENTS).fill(0);
@@ -80,6 +116,19 @@ class Comparison {
   readonly #asked = new Set<number>();
   #now = 1_000;
   #sweptTo = 0;
+
+  /** @param ageing tenths of a second */
+  constructor(ageing: number) {
+    this.#ageing = ageing;
+    const memory = createFdbMemory(4_711, ageing / 10);
+    this.#fdb = new Fdb(memory, 1);
+    const { segments, header } = mapFdb(memory);
+    this.#cells = segments;
+    for (let segment = 0; segment < SEGMENTS; segment++) this.#fdb.nameSegment(segment, VNI + segment);
+    // The numbers of events wrap, and the ring does.
+    header[HEADER.events] = -MAX_FDB_EVENTS - 3;
+    this.#read = this.#fdb.nextEvent;
+  }
 
   run(step: Operation): void {
     const fdb = this.#fdb;
@@ -95,7 +144,7 @@ class Comparison {
         const entry = this.#entries.get(keyOf(step));
         const wasAlive = entry !== undefined && !this.#isExpired(entry);
         expect(fdb.delete(step.segment, HIGH, step.mac, now)).toBe(wasAlive);
-        this.#entries.delete(keyOf(step));
+        if (entry) this.#forget(entry);
         break;
       }
       case 'flush':
@@ -132,23 +181,62 @@ class Comparison {
       expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.conflict);
     } else if (known && this.#isExpired(known)) {
       expect(result).toBe(LEARNED.added);
-      this.#entries.set(key, fresh);
+      this.#forget(known);
+      this.#add(fresh);
     } else if (known?.vtep === vtep) {
       expect(result).toBe(LEARNED.refreshed);
       known.heard = this.#now;
+    } else if (known && !this.#mayMove(known, vtep)) {
+      expect(result).toBe(LEARNED.held);
+      this.#asked.add(vtep);
     } else if (known) {
       expect(result).toBe(LEARNED.moved);
       this.#entries.set(key, { ...fresh, moves: known.moves + 1 });
+      this.#happens('moved', fresh, known.vtep);
       this.#moves[segment] = (this.#moves[segment] as number) + 1;
     } else if (this.#learnedIn(segment).length < maxMacs) {
       expect(result).toBe(LEARNED.added);
-      this.#entries.set(key, fresh);
+      this.#add(fresh);
     } else {
       const losers = this.#losers(segment, vtep);
       expect(result).toBe(losers.length > 0 ? LEARNED.added : LEARNED.full);
       if (result === LEARNED.full) this.#asked.add(vtep);
       else this.#followEviction(segment, losers, fresh);
     }
+  }
+
+  /** Whether a MAC that was heard elsewhere goes there, by RFC 7432 §15.1. */
+  #mayMove(entry: Entry, vtep: number): boolean {
+    const flap = this.#flaps.get(keyOf(entry)) ?? { times: [], heldUntil: 0 };
+    this.#flaps.set(keyOf(entry), flap);
+    if (this.#now < flap.heldUntil) return false;
+    if (this.#now - (flap.times[0] ?? this.#now) >= WINDOW) flap.times = [];
+    if (flap.times.length < MOVES) {
+      flap.times.push(this.#now);
+      return true;
+    }
+    this.#flaps.set(keyOf(entry), { times: [], heldUntil: this.#now + HOLD });
+    this.#happens('held', entry, vtep);
+    return false;
+  }
+
+  #add(entry: Entry, from?: number): void {
+    this.#entries.set(keyOf(entry), entry);
+    this.#happens('added', entry, from);
+  }
+
+  #forget(entry: Entry): void {
+    this.#happens(this.#isExpired(entry) ? 'aged' : 'deleted', entry);
+    this.#entries.delete(keyOf(entry));
+    this.#flaps.delete(keyOf(entry));
+  }
+
+  #happens(
+    event: keyof typeof EVENT_KIND,
+    { segment, mac, vtep, isStatic }: Entry,
+    from: number | 'nowhere' = 'nowhere',
+  ) {
+    this.#happened.push(describeEvent({ event, vni: VNI + segment, mac, at: vtep, from, isStatic, time: this.#now }));
   }
 
   /** The VTEPs of which one loses an entry to a new one of `learner`: contract §1, --max-macs. */
@@ -168,8 +256,8 @@ class Comparison {
     const [victim] = lost as [Entry];
     expect(victim).toMatchObject({ segment, isStatic: false });
     expect(losers).toContain(victim.vtep);
-    this.#entries.delete(keyOf(victim));
-    this.#entries.set(keyOf(fresh), fresh);
+    this.#forget(victim);
+    this.#add(fresh);
     this.#evictions[segment] = (this.#evictions[segment] as number) + 1;
   }
 
@@ -183,7 +271,10 @@ class Comparison {
       return;
     }
     expect(result).toBe(LEARNED.added);
-    this.#entries.set(key, { segment, mac, vtep, isStatic: true, heard: this.#now, moves: 0 });
+    const isReplaced = known !== undefined && !this.#isExpired(known);
+    if (known && !isReplaced) this.#forget(known);
+    this.#flaps.delete(key);
+    this.#add({ segment, mac, vtep, isStatic: true, heard: this.#now, moves: 0 }, isReplaced ? known.vtep : undefined);
   }
 
   #flush({ segment, vtep, statics }: Operation & { kind: 'flush' }): void {
@@ -196,7 +287,7 @@ class Comparison {
     const alive = doomed.filter((entry) => !this.#isExpired(entry));
     const matches = (view: EntryView) => isMeant({ ...view, vtep: this.#vtepOf(view.remote) });
     expect(this.#fdb.flush(matches, this.#now)).toBe(alive.length);
-    for (const entry of doomed) this.#entries.delete(keyOf(entry));
+    for (const entry of doomed) this.#forget(entry);
   }
 
   #sweep(budget: number): void {
@@ -205,7 +296,7 @@ class Comparison {
     const taken = [...this.#entries.values()].filter((entry) => !left.has(keyOf(entry)));
     expect(taken.every((entry) => this.#isExpired(entry))).toBe(true);
     expect(taken.length).toBeLessThanOrEqual(budget);
-    for (const entry of taken) this.#entries.delete(keyOf(entry));
+    for (const entry of taken) this.#forget(entry);
     this.#countReferences();
     if (this.#sweptTo !== 0) return;
     for (const [vtep, since] of this.#idleSince) if (this.#now - since >= IDLE) this.#idleSince.delete(vtep);
@@ -226,6 +317,8 @@ class Comparison {
 
   #compare(): void {
     const fdb = this.#fdb;
+    // A sweep or a flush goes by records, which the model does not know.
+    expect(this.#readEvents().sort()).toEqual(this.#happened.splice(0).sort());
     const model = [...this.#entries.values()];
     const alive = model.filter((entry) => !this.#isExpired(entry));
     expect(this.#dump().sort(byKey)).toEqual(model.sort(byKey));
@@ -263,6 +356,29 @@ class Comparison {
       named.map((isNamed, vtep) => isNamed || this.#asked.has(vtep) || this.#idleSince.has(vtep)).slice(1),
     );
     expect(fdb.remotes.count).toBe(named.filter(Boolean).length);
+  }
+
+  #readEvents(): string[] {
+    const { lost, count } = this.#fdb.copyEvents(this.#read, this.#events);
+    expect(lost).toBe(0);
+    this.#read = (this.#read + count) | 0;
+    expect(this.#fdb.nextEvent).toBe(this.#read);
+    const names = new Map(Object.entries(EVENT_KIND).map(([name, kind]) => [kind as number, name]));
+    return Array.from({ length: count }, (_, i) => {
+      const word = (number: number) => this.#events[i * EVENT.words + number] as number;
+      const vtepAt = (at: number) => (word(at + 3) === 0 ? 0 : SOURCES.findIndex(({ d }) => d === word(at + 3)));
+      const kind = word(EVENT.macLowAndKind);
+      expect(word(EVENT.macHigh)).toBe(HIGH);
+      return describeEvent({
+        event: names.get(kind & 0xff) ?? '',
+        vni: word(EVENT.vni),
+        mac: kind >>> 16,
+        at: vtepAt(EVENT.at),
+        from: (kind & HAS_FROM) === 0 ? 'nowhere' : vtepAt(EVENT.from),
+        isStatic: (kind & STATIC_EVENT) !== 0,
+        time: word(EVENT.time),
+      });
+    });
   }
 
   /** For each MAC of each segment: the VTEP that lookup says, then whether it conflicts at each VTEP. */
@@ -312,8 +428,22 @@ class Comparison {
   }
 
   #isExpired({ isStatic, heard }: Entry): boolean {
-    return !isStatic && this.#now - heard >= AGEING;
+    return !isStatic && this.#now - heard >= this.#ageing;
   }
+}
+
+interface Described {
+  readonly event: string;
+  readonly vni: number;
+  readonly mac: number;
+  readonly at: number;
+  readonly from: number | 'nowhere';
+  readonly isStatic: boolean;
+  readonly time: number;
+}
+
+function describeEvent({ event, vni, mac, at, from, isStatic, time }: Described): string {
+  return `${time} ${event} ${vni} ${mac} at ${at} from ${from}${isStatic ? ' static' : ''}`;
 }
 
 function eachMac<Result>(ask: (where: { segment: number; mac: number }) => Result): Result[] {
@@ -334,13 +464,24 @@ function byKey(a: Entry, b: Entry): number {
   return a.segment - b.segment || a.mac - b.mac;
 }
 
-it('answers as a Map does after every one of any operations: learn, move, static, delete, flush, wait, sweep, flood lists', () => {
+it('answers as a Map does, and tells of each change once, after every one of any operations: learn, move, static, delete, flush, wait, sweep, flood lists', () => {
   const steps = fc.array(operation, { minLength: 1, maxLength: 150, size: 'max' });
   fc.assert(
     fc.property(steps, (sequence) => {
-      const comparison = new Comparison();
+      const comparison = new Comparison(100);
       for (const step of sequence) comparison.run(step);
     }),
     { numRuns: 40 },
+  );
+}, 60_000);
+
+it('lets a MAC move as often as RFC 7432 §15.1 says, then holds it, then counts anew, at any times', () => {
+  const steps = fc.array(migration, { minLength: 1, maxLength: 150, size: 'max' });
+  fc.assert(
+    fc.property(steps, (sequence) => {
+      const comparison = new Comparison(4_000);
+      for (const step of sequence) comparison.run(step);
+    }),
+    { numRuns: 60 },
   );
 }, 60_000);

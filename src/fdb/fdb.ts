@@ -1,5 +1,7 @@
 import type { MacWords } from '../lib/addresses.ts';
+import { EVENT_KIND, EventRing, STATIC_EVENT } from './event-ring.ts';
 import { Fairness } from './fairness.ts';
+import { Flapping, MOVE } from './flapping.ts';
 import { HEADER, mapFdb, SEGMENT } from './layout.ts';
 import { SharedLock } from './lock.ts';
 import { LOCAL, NO_REMOTE, RemoteTable } from './remotes.ts';
@@ -18,6 +20,8 @@ export const LEARNED = {
   conflict: 3,
   /** No room, and nobody may be evicted for it. The frame is forwarded all the same. */
   full: 4,
+  /** It moved too often, and for a while stays where it was. The frame is forwarded all the same. */
+  held: 5,
 } as const;
 
 /** The outer source address of a frame as four signed words, IPv4 as ::ffff:a.b.c.d; LOCAL_SOURCE for frames of the TAP. */
@@ -51,6 +55,8 @@ export class Fdb {
   readonly remotes: RemoteTable;
   readonly #table: EntryTable;
   readonly #fairness: Fairness;
+  readonly #flapping: Flapping;
+  readonly #events: EventRing;
   readonly #lock: SharedLock;
   readonly #segments: Int32Array;
   readonly #header: Int32Array;
@@ -65,6 +71,8 @@ export class Fdb {
     this.remotes = new RemoteTable(regions);
     this.#table = new EntryTable(regions);
     this.#fairness = new Fairness(regions);
+    this.#flapping = new Flapping(regions);
+    this.#events = new EventRing(regions, this.remotes);
     this.#lock = new SharedLock(regions.header, HEADER.lock, owner, patienceMs);
     this.#segments = regions.segments;
     this.#header = regions.header;
@@ -101,9 +109,12 @@ export class Fdb {
       if (value !== TORN) {
         const isSame = this.#isAt(value & 0xffff, source);
         if ((value & STATIC) !== 0) return isSame ? LEARNED.refreshed : LEARNED.conflict;
-        if (isSame && !this.#table.isExpired(entry, now)) {
-          this.#table.touch(entry, now);
-          return LEARNED.refreshed;
+        if (!this.#table.isExpired(entry, now)) {
+          if (isSame) {
+            this.#table.touch(entry, now);
+            return LEARNED.refreshed;
+          }
+          if (this.#isHeld(entry, now)) return LEARNED.held;
         }
       }
     }
@@ -124,13 +135,19 @@ export class Fdb {
       if (entry !== NO_ENTRY && this.#table.kindOf(entry) === STATIC) {
         return this.#table.remoteOf(entry) === remote ? LEARNED.refreshed : LEARNED.conflict;
       }
-      if (entry !== NO_ENTRY) this.#remove(entry, now);
+      let replaced = NO_REMOTE;
+      if (entry !== NO_ENTRY) {
+        if (this.#table.isExpired(entry, now)) this.#tell(entry, EVENT_KIND.aged, NO_REMOTE, now);
+        else replaced = this.#table.remoteOf(entry);
+        this.#remove(entry, now);
+      }
       const made = this.#table.insert({ segment, high, low, remote, kind: STATIC, now });
       if (made === NO_ENTRY) return LEARNED.full;
       this.remotes.retain(remote);
       this.#countLocal(segment, remote, 1);
       this.#count(segment, SEGMENT.total, 1);
       this.#count(segment, SEGMENT.statics, 1);
+      this.#tell(made, EVENT_KIND.added, replaced, now);
       return LEARNED.added;
     });
   }
@@ -140,21 +157,32 @@ export class Fdb {
     return this.#locked(() => {
       const entry = this.#table.find(segment, high, low);
       if (entry === NO_ENTRY) return false;
-      const wasAlive = this.#table.kindOf(entry) === STATIC || !this.#table.isExpired(entry, now);
-      this.#remove(entry, now);
+      const wasAlive = this.#isAlive(entry, now);
+      this.#drop(entry, now);
       return wasAlive;
     });
   }
 
   /** Removes all entries that `matches` says; the lock is let go between them. How many were removed, expired ones not counted. */
   flush(matches: (entry: EntryView) => boolean, now: number): number {
+    return this.flushSlice(0, this.#table.end, matches, now).removed;
+  }
+
+  /** `flush` among `budget` records from record `from` on, and where to go on, 0 after the last record. */
+  flushSlice(
+    from: number,
+    budget: number,
+    matches: (entry: EntryView) => boolean,
+    now: number,
+  ): { readonly removed: number; readonly next: number } {
+    const end = Math.min(this.#table.end, from + budget);
     let removed = 0;
-    for (let entry = 0; entry < this.#table.end; entry++) {
+    for (let entry = from; entry < end; entry++) {
       const view = this.#view(entry);
       if (!view || !matches(view)) continue;
       if (this.delete(view.segment, view.high, view.low, now)) removed++;
     }
-    return removed;
+    return { removed, next: end < this.#table.end ? end : 0 };
   }
 
   /** Calls `visit` for every entry that has not expired, in no order. */
@@ -176,7 +204,7 @@ export class Fdb {
       if (this.#table.kindOf(entry) !== DYNAMIC || !this.#table.isExpired(entry, now)) continue;
       this.#locked(() => {
         // It may have been heard, or become another MAC's, since.
-        if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#remove(entry, now);
+        if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#drop(entry, now);
       });
       if (--left === 0 && entry + 1 < this.#table.end) return entry + 1;
     }
@@ -249,6 +277,21 @@ export class Fdb {
     this.#segments.fill(0, segment * SEGMENT.words, (segment + 1) * SEGMENT.words);
   }
 
+  /** The VNI that a segment's events say, from the next one on. */
+  nameSegment(segment: number, vni: number): void {
+    this.#segments[segment * SEGMENT.words + SEGMENT.vni] = vni;
+  }
+
+  /** Number of the next event, 32 bits that wrap: where a reader starts who wants to know what happens from now on. Takes no lock. */
+  get nextEvent(): number {
+    return this.#events.next;
+  }
+
+  /** The oldest events from number `from` on, as many as fit, each as EVENT says; and how many before them are lost. */
+  copyEvents(from: number, into: Int32Array): { readonly lost: number; readonly count: number } {
+    return this.#locked(() => this.#events.copy(from, into));
+  }
+
   /** Frees what a dead thread held, and repairs what it left half-written. Whether there was anything to repair. */
   recover(deadOwner: number): boolean {
     if (!this.#lock.seize(deadOwner)) return false;
@@ -264,6 +307,7 @@ export class Fdb {
       }
       for (let entry = 0; entry < this.#table.end; entry++) this.#countAgain(entry);
       this.#tellLocalChange();
+      this.#events.append(EVENT_KIND.repaired, 0, 0, 0, LOCAL, NO_REMOTE, 0);
     } finally {
       this.#lock.release();
     }
@@ -284,6 +328,7 @@ export class Fdb {
     }
     this.#count(segment, SEGMENT.learned, 1);
     this.#fairness.add(entry, segment, remote);
+    this.#flapping.forget(entry, this.#table.movesOf(entry));
   }
 
   #learnLocked(
@@ -299,7 +344,7 @@ export class Fdb {
     }
     const remote = this.#intern(source);
     if (remote === NO_REMOTE) return LEARNED.full;
-    if (known !== NO_ENTRY) return this.#move(known, remote, now);
+    if (known !== NO_ENTRY) return this.#learnKnown(known, remote, now);
 
     if (this.#learnedIn(segment) >= maxMacs && !this.#evict(segment, remote, now)) return LEARNED.full;
     let entry = this.#table.insert({ segment, high, low, remote, kind: DYNAMIC, now });
@@ -312,39 +357,61 @@ export class Fdb {
     this.#countLocal(segment, remote, 1);
     this.#count(segment, SEGMENT.total, 1);
     this.#count(segment, SEGMENT.learned, 1);
+    this.#tell(entry, EVENT_KIND.added, NO_REMOTE, now);
     return LEARNED.added;
   }
 
   /** Of an entry that is known, perhaps only since the lock was asked for. */
-  #move(entry: number, remote: number, now: number): number {
-    const from = this.#table.remoteOf(entry);
+  #learnKnown(entry: number, remote: number, now: number): number {
     // An expired entry is as good as gone: what is heard now is a new one, neither a refresh nor a move.
-    const isNew = this.#table.isExpired(entry, now);
-    if (from === remote && !isNew) {
+    if (this.#table.isExpired(entry, now)) {
+      this.#tell(entry, EVENT_KIND.aged, NO_REMOTE, now);
+      this.#place(entry, remote, 0, now);
+      this.#tell(entry, EVENT_KIND.added, NO_REMOTE, now);
+      return LEARNED.added;
+    }
+    const from = this.#table.remoteOf(entry);
+    if (from === remote) {
       this.#table.touch(entry, now);
       return LEARNED.refreshed;
     }
-    const segment = this.#table.segmentOf(entry);
+    if (this.#isHeld(entry, now)) return LEARNED.held;
+    const moves = this.#table.movesOf(entry);
+    if (this.#flapping.judge(entry, moves, now) === MOVE.refused) {
+      this.#tell(entry, EVENT_KIND.held, remote, now);
+      return LEARNED.held;
+    }
+    this.#place(entry, remote, moves + 1, now);
+    this.#count(this.#table.segmentOf(entry), SEGMENT.moves, 1);
+    this.#tell(entry, EVENT_KIND.moved, from, now);
+    return LEARNED.moved;
+  }
+
+  /** Makes a learned entry say another remote. */
+  #place(entry: number, remote: number, moves: number, now: number): void {
+    const [segment, from] = [this.#table.segmentOf(entry), this.#table.remoteOf(entry)];
     this.#fairness.remove(entry);
     this.remotes.release(from, now);
-    this.#table.update(entry, { remote, kind: DYNAMIC, moves: isNew ? 0 : this.#table.movesOf(entry) + 1, now });
+    this.#table.update(entry, { remote, kind: DYNAMIC, moves, now });
     this.remotes.retain(remote);
     this.#fairness.add(entry, segment, remote);
-    if (from !== remote) {
-      this.#countLocal(segment, from, -1);
-      this.#countLocal(segment, remote, 1);
-    }
-    if (isNew) return LEARNED.added;
-    this.#count(segment, SEGMENT.moves, 1);
-    return LEARNED.moved;
+    if (from === remote) return;
+    this.#countLocal(segment, from, -1);
+    this.#countLocal(segment, remote, 1);
   }
 
   #evict(segment: number, remote: number, now: number): boolean {
     const entry = this.#fairness.victim(segment, remote, this.#heard);
     if (entry < 0) return false;
-    this.#remove(entry, now);
+    this.#drop(entry, now);
     this.#count(segment, SEGMENT.evictions, 1);
     return true;
+  }
+
+  /** Removes an entry and tells of it: one that had expired has aged, whatever found it. */
+  #drop(entry: number, now: number): void {
+    this.#tell(entry, this.#isAlive(entry, now) ? EVENT_KIND.deleted : EVENT_KIND.aged, NO_REMOTE, now);
+    this.#remove(entry, now);
   }
 
   #remove(entry: number, now: number): void {
@@ -378,6 +445,29 @@ export class Fdb {
     const value = table.consistentValue(entry, segment, high, low);
     if (value === TORN) return undefined;
     return { segment, high, low, remote: value & 0xffff, isStatic: (value & STATIC) !== 0, heard, moves };
+  }
+
+  #tell(entry: number, kind: number, from: number, now: number): void {
+    const table = this.#table;
+    const event = table.kindOf(entry) === STATIC ? kind | STATIC_EVENT : kind;
+    const segment = table.segmentOf(entry);
+    this.#events.append(
+      event,
+      segment,
+      table.macHighOf(entry),
+      table.macLowOf(entry),
+      table.remoteOf(entry),
+      from,
+      now,
+    );
+  }
+
+  #isHeld(entry: number, now: number): boolean {
+    return this.#flapping.isHeld(entry, this.#table.movesOf(entry), now);
+  }
+
+  #isAlive(entry: number, now: number): boolean {
+    return this.#table.kindOf(entry) === STATIC || !this.#table.isExpired(entry, now);
   }
 
   #isAt(remote: number, source: SourceAddress): boolean {

@@ -1,10 +1,10 @@
-import { MAX_FDB_ENTRIES, MAX_REMOTES, MAX_SEGMENTS } from '../lib/limits.ts';
+import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS, MAX_REMOTES, MAX_SEGMENTS } from '../lib/limits.ts';
 
 /**
  * The shared memory of the forwarding database: one SharedArrayBuffer of fixed size, mapped but not touched until used
  * (a growable one is 3 to 5 times slower to read). Every thread makes its own typed arrays over it with `mapFdb`.
  *
- *     header | entry index | entries | entry links | group index | groups | buckets | segments | remote index | remotes
+ *     header | entry index | entries | entry links | group index | groups | buckets | segments | remote index | remotes | flaps | events
  *
  * Indexes are open-addressing hash tables of record numbers + 1, at most half full, so that records stay dense: ten thousand
  * MACs touch kilobytes, not a page each.
@@ -28,6 +28,8 @@ export const HEADER = {
   segmentsUsed: 12,
   /** Counts up whenever a MAC becomes local or is so no more, in whatever segment. */
   localChanges: 13,
+  /** Events ever told, modulo 2^32. */
+  events: 14,
   words: 16,
 } as const;
 
@@ -64,11 +66,18 @@ export const SEGMENT = {
   statics: 6,
   /** Entries that say `local`. */
   locals: 7,
-  words: 8,
+  vni: 8,
+  words: 9,
 } as const;
 
 /** Words of one remote: IPv6 or IPv4-mapped address, how many entries and flood lists name it, since when none does; flood lists alone. */
 export const REMOTE = { address: 0, references: 4, idleSince: 5, pins: 6, words: 7 } as const;
+
+/** Words of one entry's moves: until when, in tenths of a second, they are counted or the entry is held; how many there were. */
+export const FLAP = { until: 0, moves: 1, words: 2 } as const;
+
+/** Words of one event: what happened, when, and to which MAC; where that is now, and where it was. */
+export const EVENT = { macLowAndKind: 0, macHigh: 1, vni: 2, time: 3, at: 4, from: 8, words: 12 } as const;
 
 const ENTRY_INDEX_SLOTS = 2 * MAX_FDB_ENTRIES;
 const REMOTE_INDEX_SLOTS = 2 * (MAX_REMOTES + 1);
@@ -84,6 +93,8 @@ export interface FdbMemory {
   readonly segments: Int32Array;
   readonly remoteIndex: Int32Array;
   readonly remotes: Int32Array;
+  readonly flaps: Int32Array;
+  readonly events: Int32Array;
 }
 
 /** Words of each region, in order. Record 0 of groups, buckets and remotes means none (remote 0: local). */
@@ -98,6 +109,8 @@ const REGIONS = {
   segments: MAX_SEGMENTS * SEGMENT.words,
   remoteIndex: REMOTE_INDEX_SLOTS,
   remotes: (MAX_REMOTES + 1) * REMOTE.words,
+  flaps: MAX_FDB_ENTRIES * FLAP.words,
+  events: MAX_FDB_EVENTS * EVENT.words,
 } as const satisfies Record<keyof FdbMemory, number>;
 
 /**

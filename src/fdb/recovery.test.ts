@@ -256,6 +256,23 @@ describe('recovery', () => {
     expectConsistent(table);
   });
 
+  it('counts the moves of a MAC anew, at whichever write the thread died that would have held it', () => {
+    let deaths = 0;
+    for (let n = 1; ; n++) {
+      const table = newTable();
+      const { fdb, dying } = table;
+      const move = (writer: Fdb, i: number) => writer.learn(0, HIGH, 3, vtep(i % 2 ? 2 : 1), UNLIMITED, NOW);
+      for (let i = 0; i < 5; i++) expect(move(fdb, i)).toBe(LEARNED.moved);
+      if (!dieAtWrite(n, () => move(dying, 5))) break;
+      deaths++;
+      expect(fdb.recover(DEAD)).toBe(true);
+      expectConsistent(table);
+      for (let i = 5; i < 10; i++) expect(move(fdb, i)).toBe(LEARNED.moved);
+      expect(move(fdb, 10)).toBe(LEARNED.held);
+    }
+    expect(deaths).toBeGreaterThanOrEqual(1);
+  });
+
   it('makes the fairness lists anew from the entries', () => {
     const table = newTable();
     const { fdb, cells } = table;

@@ -41,6 +41,16 @@ export const PATH_LIMIT_SECONDS = 60;
 /** ICMP and ICMPv6 answers to frames that are too large, per segment and worker. Beyond that, frames are dropped without an answer. */
 export const TOO_BIG_ANSWERS_PER_SECOND = 10;
 export const TOO_BIG_ANSWERS_BURST = 10;
+/** Moves of one MAC within the window (RFC 7432 §15.1: N and M). A further one begins a hold, in which the MAC stays where it is. */
+export const MAX_MAC_MOVES = 5;
+export const MAC_MOVE_WINDOW_SECONDS = 180;
+export const MAC_HOLD_SECONDS = 30;
+
+/** Changes of the FDB that wait to be told (48 octets each; a power of two). When full, the oldest are lost, and listeners are told how many. */
+export const MAX_FDB_EVENTS = 65_536;
+
+/** Log lines a second on MACs that flap: whoever invents sources could else fill the disk. The others are counted in one line. */
+export const MAX_FLAP_LINES_PER_SECOND = 10;
 
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;
@@ -78,6 +88,12 @@ export const MAX_API_BODY_BYTES = 1_048_576;
 
 /** API connections at once. Each holds an fd and a parser; monitors stay open. A further one is closed unread. */
 export const MAX_API_CONNECTIONS = 64;
+
+/** Clients of `/v1/events` at once, so that monitors leave connections to others. A further one is refused. */
+export const MAX_EVENT_STREAMS = 16;
+
+/** Bytes that wait for one such client to read. Beyond, events are lost to that client, which is told how many. */
+export const MAX_EVENT_BACKLOG_BYTES = 1_048_576;
 
 /** Bytes of an API request's head: method, path, query and headers. vtepctl sends under 300. A larger one is answered 431. */
 export const MAX_API_HEADER_BYTES = 8_192;
