@@ -1,12 +1,14 @@
 /** `vtepctl fdb …`: the forwarding table. */
 
 import type { EntryKey, FdbFilter, StaticFdbEntry } from '../control/daemon-view.ts';
-import type { FdbEntry, Flushed } from '../control/schemas.ts';
+import type { FdbEntry, FdbEvent, Flushed } from '../control/schemas.ts';
 import { type Style, table } from './table.ts';
 import {
+  type AnyCommand,
   type Arguments,
   type Command,
   type Flag,
+  type FollowingCommand,
   readMac,
   readVni,
   readVtep,
@@ -71,7 +73,23 @@ const fdbFlush: Command<Omit<FdbFilter, 'type'> & { all: boolean }, Flushed> = {
   render: ({ removed }) => `${removed} ${removed === 1 ? 'entry' : 'entries'} removed\n`,
 };
 
-export const FDB_COMMANDS: readonly Command[] = [fdbShow, fdbAdd, fdbDel, fdbFlush];
+const fdbMonitor: FollowingCommand<void, FdbEvent> = {
+  words: 'fdb monitor',
+  summary: 'Print each change of the forwarding table as it happens, until interrupted',
+  flags: {},
+  parse: () => {},
+  follow: (client, _request, signal) => client.events(signal),
+  renderItem: renderEvent,
+};
+
+export const FDB_COMMANDS: readonly AnyCommand[] = [fdbShow, fdbAdd, fdbDel, fdbFlush, fdbMonitor];
+
+/** A line of `fdb monitor`: `2026-01-02T03:04:05.600Z move    100  02:00:00:00:00:01  198.18.0.3  dynamic  from 198.18.0.2`. */
+function renderEvent({ time, event, vni, mac, vtep, from, type, count }: FdbEvent): string {
+  const start = `${time} ${event.padEnd(6)}`;
+  if (event === 'lost') return `${start}  ${count} ${count === 1 ? 'event' : 'events'}: read the table again`;
+  return [start, vni, mac, vtep, type, ...(from === null ? [] : [`from ${from}`])].join('  ');
+}
 
 /** The table of `fdb show`, which scripts may rely on. */
 export function renderFdb(entries: readonly FdbEntry[], style: Style): string {

@@ -29,8 +29,8 @@ export interface Operand {
   readonly optional?: boolean;
 }
 
-/** The three steps are methods so that commands of different requests and answers fit in one list. */
-export interface Command<Request = unknown, Answer = unknown> {
+/** What is typed, and what help says of it. */
+interface CommandForm<Request> {
   /** As typed, e.g. `fdb show`. */
   readonly words: string;
   readonly summary: string;
@@ -38,11 +38,25 @@ export interface Command<Request = unknown, Answer = unknown> {
   readonly flags: Readonly<Record<string, Flag>>;
   /** Pure. @throws VtepError ERR_VTEP_USAGE */
   parse(args: Arguments): Request;
+}
+
+/** The three steps are methods so that commands of different requests and answers fit in one list. */
+export interface Command<Request = unknown, Answer = unknown> extends CommandForm<Request> {
   /** The answer is what `--json` prints. */
   call(client: ControlClient, request: Request): Promise<Answer>;
   /** Pure. @returns lines, each with its newline */
   render(answer: Answer, style: Style): string;
 }
+
+/** A command that goes on until it is interrupted. */
+export interface FollowingCommand<Request = unknown, Item = unknown> extends CommandForm<Request> {
+  /** Each item is what `--json` prints a line of. Ends when `signal` is aborted. */
+  follow(client: ControlClient, request: Request, signal: AbortSignal): AsyncIterable<readonly Item[]>;
+  /** Pure. @returns one line, without its newline */
+  renderItem(item: Item): string;
+}
+
+export type AnyCommand = Command | FollowingCommand;
 
 /** The arguments of one command, each as text. */
 export interface Arguments {
@@ -98,7 +112,7 @@ export function requiredOperand({ operand, usage }: Arguments, label: string): s
 }
 
 /** `usage: vtepctl fdb add MAC --vni N --vtep IP|local` */
-export function usageOf({ words, operand, flags }: Command): string {
+export function usageOf({ words, operand, flags }: AnyCommand): string {
   const form = operand && (operand.form ?? operand.label);
   const label = form === undefined ? [] : [operand?.optional ? `[${form}]` : form];
   const options = Object.entries(flags).map(([name, { value, required: needed }]) => {
@@ -113,7 +127,7 @@ export function usageError(object: string, cause: string, remedy?: string): Vtep
 }
 
 /** What may follow `scope`, in the order of the list. */
-export function nextWords(scope: string, commands: readonly Command[]): string[] {
+export function nextWords(scope: string, commands: readonly AnyCommand[]): string[] {
   const prefix = scope === '' ? [] : scope.split(' ');
   const paths = commands.map(({ words }) => words.split(' '));
   const inside = paths.filter((path) => prefix.every((word, index) => path[index] === word));

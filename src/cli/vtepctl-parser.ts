@@ -3,9 +3,9 @@
 import yargs, { type Argv } from 'yargs';
 import { DEFAULT_SOCKET_PATH } from '../config/flags.ts';
 import {
+  type AnyCommand,
   type Arguments,
   COMMON_FLAGS,
-  type Command,
   type Flag,
   nextWords,
   usageError,
@@ -16,7 +16,7 @@ import { NO_COMMAND, NothingAsked, refusalOf } from './vtepctl-refusals.ts';
 export type CommandLine =
   | {
       readonly kind: 'command';
-      readonly command: Command;
+      readonly command: AnyCommand;
       readonly args: Arguments;
       readonly socket: string;
       readonly json: boolean;
@@ -27,12 +27,16 @@ export type CommandLine =
   | { readonly kind: 'usage'; readonly text: string };
 
 /** @throws VtepError ERR_VTEP_USAGE */
-export function parseCommandLine(argv: readonly string[], commands: readonly Command[], version: string): CommandLine {
+export function parseCommandLine(
+  argv: readonly string[],
+  commands: readonly AnyCommand[],
+  version: string,
+): CommandLine {
   /** The command or group that yargs is in when it finds a fault. */
   let scope = '';
-  let found: { command: Command; values: Record<string, unknown> } | undefined;
+  let found: { command: AnyCommand; values: Record<string, unknown> } | undefined;
 
-  const addCommand = (parser: Argv, command: Command): Argv =>
+  const addCommand = (parser: Argv, command: AnyCommand): Argv =>
     parser.command(
       `${command.words.split(' ').at(-1)}${operandPattern(command)}`,
       command.summary,
@@ -100,7 +104,7 @@ export function parseCommandLine(argv: readonly string[], commands: readonly Com
   };
 }
 
-function operandPattern({ operand }: Command): string {
+function operandPattern({ operand }: AnyCommand): string {
   if (!operand) return '';
   return operand.optional ? ` [${operand.label}]` : ` <${operand.label}>`;
 }
@@ -114,7 +118,7 @@ function addFlags(parser: Argv, flags: Readonly<Record<string, Flag>>): Argv {
   return parser;
 }
 
-function argumentsOf(command: Command, parsed: Record<string, unknown>): Arguments {
+function argumentsOf(command: AnyCommand, parsed: Record<string, unknown>): Arguments {
   const values: Record<string, string> = {};
   const switches = new Set<string>();
   for (const [name, { value: label }] of Object.entries({ ...COMMON_FLAGS, ...command.flags })) {

@@ -1,7 +1,7 @@
 /** What yargs finds wrong with a command line, in the words and with the remedies of vtepctl. */
 
 import { nearestName } from '../config/nearest-name.ts';
-import { COMMON_FLAGS, type Command, nextWords, usageError, usageOf } from './vtepctl-command.ts';
+import { type AnyCommand, COMMON_FLAGS, nextWords, usageError, usageOf } from './vtepctl-command.ts';
 
 /** Given to yargs as the text of its complaint, so that it is told from the others. */
 export const NO_COMMAND = 'no command';
@@ -14,7 +14,7 @@ export interface FaultPlace {
   readonly argv: readonly string[];
   /** The command or group that yargs was in; empty before the first word. */
   readonly scope: string;
-  readonly commands: readonly Command[];
+  readonly commands: readonly AnyCommand[];
 }
 
 /** yargs says what is wrong in sentences of its own; the names in them are worded again as all refusals are. */

@@ -267,9 +267,10 @@ describe('exit 64: wrong usage', () => {
   const add = 'usage: vtepctl fdb add MAC --vni N --vtep IP|local';
   const show = 'usage: vtepctl fdb show [--vni N] [--mac M] [--vtep IP|local] [--static] [--dynamic]';
   it.each([
-    ['fdb', 'fdb: no command: one of show, add, del, flush'],
+    ['fdb', 'fdb: no command: one of show, add, del, flush, monitor'],
     ['fdb shwo', 'fdb shwo: unknown command: did you mean fdb show?'],
-    ['fdb monitor', 'fdb monitor: unknown command: the commands are show, add, del, flush'],
+    ['fdb trace', 'fdb trace: unknown command: the commands are show, add, del, flush, monitor'],
+    ['fdb monitor --vni 1', '--vni: unknown flag: usage: vtepctl fdb monitor'],
     ['fbd show --bni 3', 'fbd: unknown command: did you mean fdb?'],
     ['trace', 'trace: unknown command: the commands are fdb, vni, remote, status, drops'],
     ['vni sho', 'vni sho: unknown command: did you mean vni show?'],

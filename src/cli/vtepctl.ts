@@ -9,6 +9,7 @@ import { REMOTE_COMMANDS } from './remote-commands.ts';
 import { STATUS_COMMANDS } from './status-command.ts';
 import { styleFor } from './table.ts';
 import { VNI_COMMANDS } from './vni-commands.ts';
+import type { Command, FollowingCommand } from './vtepctl-command.ts';
 import { type CommandLine, parseCommandLine } from './vtepctl-parser.ts';
 
 /** Every command, in the order in which help lists them. */
@@ -29,6 +30,8 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   /** How long a silent daemon is waited for; absent: the client's own. */
   readonly timeoutMs?: number;
+  /** Tells a command that goes on to end. Absent: SIGINT and SIGTERM do. */
+  readonly interrupted?: AbortSignal;
 }
 
 /**
@@ -57,7 +60,9 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
     return EXIT.usage;
   }
   try {
-    await write(stdout, line.kind === 'text' ? line.text : await output(line, request, surroundings));
+    if (line.kind === 'text') await write(stdout, line.text);
+    else if ('follow' in line.command) await follow(line.command, { ...line, request }, surroundings);
+    else await write(stdout, await output(line.command, { ...line, request }, surroundings));
     return EXIT.done;
   } catch (error) {
     // Whatever the code of a daemon's refusal, here it is a refusal: 64 and 2 are about vtepctl's own command line and socket.
@@ -66,22 +71,51 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
   }
 }
 
+interface Asked {
+  readonly socket: string;
+  readonly json: boolean;
+  readonly request: unknown;
+}
+
 async function output(
-  { command, socket, json }: CommandLine & { kind: 'command' },
-  request: unknown,
+  command: Command,
+  { socket, json, request }: Asked,
   { stdout, env, timeoutMs }: Surroundings,
 ): Promise<string> {
-  const client = new ControlClient(socket, timeoutMs === undefined ? {} : { timeoutMs });
-  const answer = await command.call(client, request);
+  const answer = await command.call(clientOf(socket, timeoutMs), request);
   return json ? `${JSON.stringify(answer)}\n` : command.render(answer, styleFor(stdout, env));
 }
 
-/** Resolves when the text is out. A reader that went away (`| head`) has what it wanted. */
-function write(stream: NodeJS.WritableStream, text: string): Promise<void> {
-  if (text === '') return Promise.resolve();
+/** Prints items as they come, until interrupted or until nobody reads them. */
+async function follow(
+  command: FollowingCommand,
+  { socket, json, request }: Asked,
+  { stdout, timeoutMs, interrupted }: Surroundings,
+): Promise<void> {
+  const signal = interrupted ?? untilSignal();
+  for await (const items of command.follow(clientOf(socket, timeoutMs), request, signal)) {
+    const lines = items.map((item) => (json ? JSON.stringify(item) : command.renderItem(item)));
+    if (!(await write(stdout, `${lines.join('\n')}\n`))) return;
+  }
+}
+
+function clientOf(socket: string, timeoutMs: number | undefined): ControlClient {
+  return new ControlClient(socket, timeoutMs === undefined ? {} : { timeoutMs });
+}
+
+function untilSignal(): AbortSignal {
+  const controller = new AbortController();
+  // A second signal finds Node's own handler again.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
+  return controller.signal;
+}
+
+/** Resolves when the text is out; to false if the reader went away (`| head`), who has what it wanted. */
+function write(stream: NodeJS.WritableStream, text: string): Promise<boolean> {
+  if (text === '') return Promise.resolve(true);
   return new Promise((resolve, reject) => {
     const done = (error?: NodeJS.ErrnoException | null) => {
-      if (!error || error.code === 'EPIPE') resolve();
+      if (!error || error.code === 'EPIPE') resolve(!error);
       else reject(new VtepError('ERR_VTEP_SYSTEM', { object: 'standard output', cause: error.message }));
     };
     stream.write(text, done);

@@ -3,13 +3,19 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
 import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
-import type { Drops, ErrorBody, FdbEntry, Flushed, Status, VniStatus } from './schemas.ts';
+import { readEvents } from './event-stream-reader.ts';
+import type { Drops, ErrorBody, FdbEntry, FdbEvent, Flushed, Status, VniStatus } from './schemas.ts';
 
 /** A daemon that says nothing for this long is taken for hung. */
 export const ANSWER_TIMEOUT_MS = 10_000;
 
 export interface ControlClientOptions {
   readonly timeoutMs?: number;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
 }
 
 type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -72,15 +78,41 @@ export class ControlClient {
     return (await this.#ask('GET', '/v1/status')) as Status;
   }
 
-  /** @returns the parsed body, undefined for an empty one */
-  async #ask(method: string, path: string, body?: object): Promise<unknown> {
-    const { status, text } = await this.#exchange(method, path, body && JSON.stringify(body));
-    const value = parseJson(text);
-    if (status >= 200 && status < 300 && (text === '' || value !== undefined)) return value;
-    throw errorOf(value) ?? this.#unreachable(`what answers there is not vtepd (${method} ${path}: HTTP ${status})`);
+  /**
+   * Changes of the FDB from now on, as many at a time as have come; ends when `signal` is aborted.
+   * @throws VtepError ERR_VTEP_UNREACHABLE also when the daemon ends
+   */
+  async *events(signal: AbortSignal): AsyncGenerator<readonly FdbEvent[], void, undefined> {
+    try {
+      const answer = await this.#exchange('GET', '/v1/events', undefined, { read: openStream, signal });
+      if ('text' in answer) throw this.#refusal('GET /v1/events', answer.status, parseJson(answer.text));
+      yield* readEvents(answer);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof VtepError) throw error;
+      // A stream that breaks off is a daemon that was killed.
+    }
+    if (!signal.aborted) throw this.#unreachable('vtepd ended', 'start it, then ask again');
   }
 
-  #exchange(method: string, path: string, body: string | undefined): Promise<{ status: number; text: string }> {
+  /** @returns the parsed body, undefined for an empty one */
+  async #ask(method: string, path: string, body?: object): Promise<unknown> {
+    const { status, text } = await this.#exchange(method, path, body && JSON.stringify(body), { read: readAnswer });
+    const value = parseJson(text);
+    if (status >= 200 && status < 300 && (text === '' || value !== undefined)) return value;
+    throw this.#refusal(`${method} ${path}`, status, value);
+  }
+
+  #refusal(request: string, status: number, body: unknown): VtepError {
+    return errorOf(body) ?? this.#unreachable(`what answers there is not vtepd (${request}: HTTP ${status})`);
+  }
+
+  #exchange<Result>(
+    method: string,
+    path: string,
+    body: string | undefined,
+    { read, signal }: { read: (response: IncomingMessage) => Promise<Result>; signal?: AbortSignal },
+  ): Promise<Result> {
     return new Promise((resolve, reject) => {
       const fail = (error: NodeJS.ErrnoException) => reject(this.#failure(error));
       const request = httpRequest({
@@ -93,6 +125,7 @@ export class ControlClient {
           ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
         },
         timeout: this.#timeoutMs,
+        ...(signal && { signal }),
       });
       request.once('timeout', () => {
         const cause = `no answer within ${this.#timeoutMs / 1000} s`;
@@ -102,7 +135,7 @@ export class ControlClient {
       });
       request.once('error', fail);
       request.once('response', (response) => {
-        readText(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), fail);
+        read(response).then(resolve, fail);
       });
       request.end(body);
     });
@@ -133,10 +166,17 @@ function withQuery(path: string, query: Query): string {
   return given.size === 0 ? path : `${path}?${given}`;
 }
 
-async function readText(response: IncomingMessage): Promise<string> {
+async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
+  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
+}
+
+/** The response itself where it is a stream of events, which may be silent for as long as nothing happens. */
+async function openStream(response: IncomingMessage): Promise<Answer | IncomingMessage> {
+  if (response.statusCode !== 200) return readAnswer(response);
+  response.socket.setTimeout(0);
+  return response;
 }
 
 function parseJson(text: string): unknown {

@@ -4,7 +4,7 @@
  */
 
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
-import type { Drops, FdbEntry, Status, VniStatus } from './schemas.ts';
+import type { Drops, FdbEntry, FdbEvent, Status, VniStatus } from './schemas.ts';
 
 /** Conditions on FDB entries, combined with AND; an absent one matches all. */
 export interface FdbFilter {
@@ -32,6 +32,8 @@ export interface FloodRemote {
   readonly remote: IpAddress;
 }
 
+export type FdbListener = (events: readonly FdbEvent[]) => void;
+
 type MaybePromise<T> = T | Promise<T>;
 
 /** Implemented by the daemon. Every method may refuse with a VtepError, whose code decides the HTTP status. */
@@ -47,6 +49,11 @@ export interface DaemonView {
   deleteEntry(entry: EntryKey): MaybePromise<void>;
   /** Removes what matches, static entries only with `all`. @returns the number of entries removed */
   flush(filter: FdbFilter & { readonly all: boolean }): MaybePromise<number>;
+  /**
+   * Tells of every change of the table from now on, in order, until the function that it returns is called. The listener must neither
+   * throw nor keep the caller waiting.
+   */
+  watchFdb(listener: FdbListener): () => void;
   /** Sorted by VNI. */
   vnis(): MaybePromise<readonly VniStatus[]>;
   /**

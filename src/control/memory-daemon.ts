@@ -4,9 +4,9 @@ import { parseVniEntry } from '../config/vni-entry.ts';
 import { refuse } from '../config/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
-import type { DaemonView, EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
+import type { DaemonView, EntryKey, FdbFilter, FdbListener, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { unknownVni } from './routes.ts';
-import type { Drops, FdbEntry, Status, VniStatus } from './schemas.ts';
+import type { Drops, FdbEntry, FdbEvent, Status, VniStatus } from './schemas.ts';
 
 export interface MemoryDaemonState {
   readonly entries: FdbEntry[];
@@ -18,6 +18,7 @@ export interface MemoryDaemonState {
 /** Follows the contract of {@link DaemonView}; `state` stays the caller's and is changed in place. */
 export class MemoryDaemon implements DaemonView {
   readonly state: MemoryDaemonState;
+  readonly #listeners = new Set<FdbListener>();
 
   constructor(state: MemoryDaemonState) {
     this.state = state;
@@ -41,6 +42,7 @@ export class MemoryDaemon implements DaemonView {
     }
     if (before) this.state.entries.splice(this.state.entries.indexOf(before), 1);
     this.state.entries.push({ vni, mac, vtep, type: 'static', age: null, moves: 0 });
+    if (before?.type !== 'static') this.tell(change('add', { vni, mac, vtep, type: 'static' }, before?.vtep ?? null));
   }
 
   deleteEntry(key: EntryKey): void {
@@ -49,12 +51,29 @@ export class MemoryDaemon implements DaemonView {
       throw new VtepError('ERR_VTEP_NOT_FOUND', { object: `${key.mac} in VNI ${key.vni}`, cause: 'no such entry' });
     }
     this.state.entries.splice(this.state.entries.indexOf(entry), 1);
+    this.tell(change('delete', entry));
   }
 
   flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): number {
     const gone = this.state.entries.filter((entry) => matches(entry, filter) && (all || entry.type !== 'static'));
     for (const entry of gone) this.state.entries.splice(this.state.entries.indexOf(entry), 1);
+    this.tell(...gone.map((entry) => change('delete', entry)));
     return gone.length;
+  }
+
+  watchFdb(listener: FdbListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** How many watch the table. */
+  get watchers(): number {
+    return this.#listeners.size;
+  }
+
+  /** Tells whoever watches the table. */
+  tell(...events: FdbEvent[]): void {
+    for (const listener of this.#listeners) listener(events);
   }
 
   vnis(): VniStatus[] {
@@ -113,6 +132,14 @@ export class MemoryDaemon implements DaemonView {
     if (!found) throw unknownVni(vni);
     return found;
   }
+}
+
+function change(
+  event: 'add' | 'delete',
+  { vni, mac, vtep, type }: Pick<FdbEntry, 'vni' | 'mac' | 'vtep' | 'type'>,
+  from: FdbEntry['vtep'] | null = null,
+): FdbEvent {
+  return { time: '2026-01-02T03:04:05.600Z', event, vni, mac, vtep, from, type };
 }
 
 function matches(entry: FdbEntry, filter: FdbFilter): boolean {

@@ -3,6 +3,7 @@
 import { VtepError } from '../lib/errors.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
+import { addEventRoute } from './event-streams.ts';
 import { readFilter, readMac, readNewRemote, readRemote, readStaticEntry } from './request-values.ts';
 import {
   DropsSchema,
@@ -23,7 +24,7 @@ import {
   VniStatusSchema,
 } from './schemas.ts';
 
-/** `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/drops`, `/v1/status`: changes nothing. */
+/** `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/drops`, `/v1/status`, `/v1/events`: changes nothing. */
 export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   api.get(
     '/v1/fdb',
@@ -49,6 +50,8 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   api.get('/v1/status', { schema: { querystring: NoQuerySchema, response: { 200: StatusSchema } } }, async () =>
     view.status(),
   );
+
+  addEventRoute(api, view);
 }
 
 /** What changes the daemon. */

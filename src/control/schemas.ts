@@ -26,17 +26,35 @@ const VtepName = Type.Unsafe<IpAddress | 'local'>({
 const Count = Type.Integer({ minimum: 0 });
 const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
 
+const FdbEntryTypeSchema = Type.Union([Type.Literal('dynamic'), Type.Literal('static'), Type.Literal('evpn')]);
+
 /** One line of `GET /v1/fdb`. */
 export const FdbEntrySchema = Type.Object({
   vni: Vni,
   mac: Mac,
   vtep: VtepName,
-  type: Type.Union([Type.Literal('dynamic'), Type.Literal('static'), Type.Literal('evpn')]),
+  type: FdbEntryTypeSchema,
   age: Type.Union([Count, Type.Null()], { description: 'whole seconds since last heard, null unless dynamic' }),
   moves: Count,
 });
 export type FdbEntry = Static<typeof FdbEntrySchema>;
 export const FdbEntriesSchema = Type.Array(FdbEntrySchema);
+
+/** One event of `GET /v1/events`. */
+export const FdbEventSchema = Type.Object({
+  time: Type.String({ description: 'RFC 3339, UTC, to a tenth of a second' }),
+  event: Type.Union(
+    [Type.Literal('add'), Type.Literal('move'), Type.Literal('age'), Type.Literal('delete'), Type.Literal('lost')],
+    { description: '`lost`: events could not be told: read the table again' },
+  ),
+  vni: orNull(Vni),
+  mac: orNull(Mac),
+  vtep: orNull(VtepName),
+  from: Type.Union([VtepName, Type.Null()], { description: 'where the MAC was before, null if nowhere' }),
+  type: orNull(FdbEntryTypeSchema),
+  count: Type.Optional(Type.Integer({ minimum: 1, description: 'how many are lost; on `lost` alone' })),
+});
+export type FdbEvent = Static<typeof FdbEventSchema>;
 
 /** One line of `GET /v1/vnis`. */
 export const VniStatusSchema = Type.Object({

@@ -1,6 +1,14 @@
+import { setImmediate } from 'node:timers/promises';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { shown } from '../config/written-value.ts';
-import type { DaemonView, EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from '../control/daemon-view.ts';
+import type {
+  DaemonView,
+  EntryKey,
+  FdbFilter,
+  FdbListener,
+  FloodRemote,
+  StaticFdbEntry,
+} from '../control/daemon-view.ts';
 import { unknownVni } from '../control/routes.ts';
 import type { Drops, FdbEntry, Status, VniStatus } from '../control/schemas.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
@@ -13,6 +21,9 @@ import type { Link } from '../sys/links.ts';
 import { distinctTaps, tapOverrun, type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
+
+/** Work of one slice of a flush: it holds the event loop for a few milliseconds at most. */
+const FLUSH_SLICE_RECORDS = 1_000;
 
 /** What the API shows of the running VTEP and asks of it. */
 export class VtepView implements DaemonView {
@@ -72,10 +83,30 @@ export class VtepView implements DaemonView {
     throw new VtepError('ERR_VTEP_NOT_FOUND', { object: `${mac} in VNI ${vni}`, cause: 'there is no such entry' });
   }
 
-  flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): number {
+  async flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): Promise<number> {
     if (filter.vni !== undefined) this.#vni(filter.vni);
-    const matches = this.#matcher(filter);
-    return this.#vtep.fdb.flush((entry) => (all || !entry.isStatic) && matches(entry), this.#vtep.now());
+    const { fdb, now, events } = this.#vtep;
+    let removed = 0;
+    for (let from = 0; ; ) {
+      // Made anew for each slice: a VNI that has gone meanwhile leaves its number to another.
+      const matches = this.#matcher(filter);
+      const slice = fdb.flushSlice(
+        from,
+        FLUSH_SLICE_RECORDS,
+        (entry) => (all || !entry.isStatic) && matches(entry),
+        now(),
+      );
+      removed += slice.removed;
+      from = slice.next;
+      if (from === 0) return removed;
+      // What is told now is not overwritten by what follows.
+      events.tell();
+      await setImmediate();
+    }
+  }
+
+  watchFdb(listener: FdbListener): () => void {
+    return this.#vtep.events.watch(listener);
   }
 
   vnis(): VniStatus[] {

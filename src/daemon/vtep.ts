@@ -13,6 +13,7 @@ import { deleteLinkGroup, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { INHERIT_TOS } from '../wire/ecn.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
+import { FdbEvents } from './fdb-events.ts';
 import { FdbSweep } from './fdb-sweep.ts';
 import { HostWatch } from './host-watch.ts';
 import { LazyJoin } from './lazy-join.ts';
@@ -42,6 +43,8 @@ export class Vtep {
   readonly fdb: Fdb;
   readonly now: () => number;
   readonly changes: LiveChanges;
+  /** What changes in the FDB. */
+  readonly events: FdbEvents;
   readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
   readonly #underlays: Underlay[] = [];
@@ -64,6 +67,7 @@ export class Vtep {
     this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
     this.now = createClock(epochMs);
     this.#sweep = new FdbSweep(this.fdb, this.now, log);
+    this.events = new FdbEvents(this.fdb, this.now, log);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
     this.#offload = possibleOffload(config.offload, log);
     const { workers, port, reservedBits, allowedVteps } = config;
@@ -129,6 +133,7 @@ export class Vtep {
       }
       vtep.#sweep.start();
       void vtep.#lazyJoin.run();
+      vtep.events.start();
       return vtep;
     } catch (error) {
       await vtep.stop();
@@ -140,6 +145,7 @@ export class Vtep {
   async stop(): Promise<void> {
     this.#sweep.stop();
     this.#lazyJoin.stop();
+    this.events.stop();
     this.#host.stop();
     await this.#workers.stop();
     await this.changes.close();
@@ -198,6 +204,7 @@ export class Vtep {
   /** @param trunkMtuBytes of the trunk, if the VNI is its first */
   #addVni(config: VniConfig, underlays: VniUnderlays, trunkMtuBytes = Infinity): Vni {
     const index = this.#indexes.take();
+    this.fdb.nameSegment(index, config.vni);
     try {
       const ground = {
         netlink: this.#netlink,
