@@ -81,7 +81,7 @@ describeSystem('flood and learn', () => {
       expect(new Set(onTheWire.map(({ vxlan: { vni } }) => vni))).toEqual(new Set([100]));
     });
 
-    test('the answer is unicast and reaches one host', async () => {
+    test('T4: the answer is unicast and reaches one host', async () => {
       const [a, b, c] = overlay(100);
       const [cableOfTwo, cableOfThree] = [lab.host(2).cable(), lab.host(3).cable()];
       sendProbe(a, { dst: BROADCAST, src: '02:00:00:00:02:01', text: 'question' });
@@ -97,7 +97,7 @@ describeSystem('flood and learn', () => {
       expect(await entry(vteps[1], 100, '02:00:00:00:02:01')).toMatchObject({ vtep: '198.18.0.1', type: 'dynamic' });
     });
 
-    test('one MAC address in two VNIs is two machines', async () => {
+    test('T15: one MAC address in two VNIs is two machines', async () => {
       const mac = '02:00:00:00:03:01';
       const [a100, b100, c100] = overlay(100);
       const [a200, b200, c200] = overlay(200);
@@ -115,7 +115,7 @@ describeSystem('flood and learn', () => {
       expect((await entry(vteps[2], 200, mac))?.vtep).toBe('198.18.0.2');
     });
 
-    test('a machine that moves is reached again after its first frame', async () => {
+    test('T8: a machine that moves is reached again after its first frame', async () => {
       const mac = '02:00:00:00:04:01';
       const [a, b, c] = overlay(100);
       sendProbe(a, { dst: BROADCAST, src: mac, text: 'here on 1' });
@@ -129,7 +129,7 @@ describeSystem('flood and learn', () => {
       expect((await entry(vteps[2], 100, mac))?.vtep).toBe('198.18.0.2');
     });
 
-    vtepdTest('moves are counted, from local to remote and back too', async () => {
+    vtepdTest('T8: moves are counted, from local to remote and back too', async () => {
       const mac = '02:00:00:00:05:01';
       const [a, b, c] = overlay(100);
       sendProbe(a, { dst: BROADCAST, src: mac, text: 'born on 1' });
@@ -191,7 +191,7 @@ describeSystem('flood and learn', () => {
       ageingSeconds: AGEING_SECONDS,
     }));
 
-    test('an entry that is sent to, but silent, ages out; one that speaks stays', async () => {
+    test('T6: an entry that is sent to, but silent, ages out; one that speaks stays', async () => {
       const [silent, talking] = ['02:00:00:00:08:01', '02:00:00:00:08:02'];
       const [a, b, c] = overlay(100);
       sendProbe(b, { dst: BROADCAST, src: talking, text: 'talking 0' });
@@ -240,7 +240,7 @@ describeSystem('flood and learn', () => {
       expect(await entry(vteps[0], 100, pinned)).toMatchObject({ vtep: '198.18.0.2', type: 'static', age: null });
     });
 
-    test('a frame from another VTEP with a static MAC is dropped, and the entry stays', async () => {
+    test('T9: a frame from another VTEP with a static MAC is dropped, and the entry stays', async () => {
       const [a, b, c] = overlay(100);
       const before = await (vteps[0]?.kind === 'vtepd' ? vteps[0].drops() : undefined);
       sendProbe(c, { dst: BROADCAST, src: pinned, text: 'impostor' });
@@ -253,7 +253,7 @@ describeSystem('flood and learn', () => {
       expect((await vteps[0].drops()).rx['static-conflict']).toBe((before.rx['static-conflict'] ?? 0) + 1);
     });
 
-    test('learning=off learns nothing and floods on', async () => {
+    test('T7: learning=off learns nothing and floods on', async () => {
       const mac = '02:00:00:00:0a:02';
       const [a, b, c] = overlay(200);
       sendProbe(b, { dst: BROADCAST, src: mac, text: 'unheard' });
@@ -359,14 +359,14 @@ describeSystem('flood and learn', () => {
       expect(probeTexts(tap.drain())).toEqual(texts);
     }
 
-    vtepdTest('at the limit new machines are still served, and static entries do not count', async () => {
+    vtepdTest('T28: at the limit new machines are still served, and static entries do not count', async () => {
       await speak('198.18.0.101', { vni: 100, count: 16, last: 'limit' });
       const table = (await vteps[0]?.fdb())?.filter(({ vni }) => vni === 100) ?? [];
       expect(table.filter(({ type }) => type === 'dynamic')).toHaveLength(8);
       expect(table.filter(({ type }) => type === 'static').map(({ mac }) => mac)).toEqual([pinned]);
     });
 
-    vtepdTest('a peer with many machines cannot push out the few of others', async () => {
+    vtepdTest('T29: a peer with many machines cannot push out the few of others', async () => {
       for (const peer of PEERS.slice(0, 5)) await speak(peer, { vni: 200, count: 2, last: 'few' });
       await speak('198.18.0.106', { vni: 200, count: 16, last: 'many' });
       const table = (await vteps[0]?.fdb())?.filter(({ vni }) => vni === 200) ?? [];
