@@ -9,11 +9,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { describeSystem, type Host, useLab } from '../support/lab.ts';
 import { readNetCounters, risen } from '../support/net-counters.ts';
-import { OFFLOAD_MODES, offloadFlags } from '../support/offload-modes.ts';
+import { OFFLOAD_MODES, offloadFlags, sizedFor } from '../support/offload-modes.ts';
 import { transfer } from '../support/transfer.ts';
 import { startKernelVtep, startVtep } from '../support/vtep-host.ts';
 
-const GIGABYTE = 1_000_000_000;
 const MEGABYTE = 1_000_000;
 
 const LABS = OFFLOAD_MODES.flatMap((offload) => [
@@ -33,8 +32,7 @@ const ipv6 = (host: Host) => `fd00:2::${host.number}`;
 
 describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, wire }) => {
   const lab = useLab({ hosts: 3, wire });
-  // The full size where it is the default that is tested; the other modes do not need it to show a fault.
-  const bulkBytes = offload === 'auto' ? GIGABYTE : GIGABYTE / 10;
+  const megabytes = (count: number) => sizedFor(offload, count * MEGABYTE);
 
   beforeAll(async () => {
     const segments = [{ vni: 100, group: '239.1.1.1' }];
@@ -61,27 +59,27 @@ describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, 
     'one large stream, $name',
     async ({ from, to }) => {
       const [source, sink] = [lab.host(from), lab.host(to)];
-      await expectTransfer(source, sink, { address: ipv4(sink), bytes: bulkBytes });
+      await expectTransfer(source, sink, { address: ipv4(sink), bytes: megabytes(1000) });
     },
     180_000,
   );
 
   test.each(PAIRS)(
-    '100 MB over IPv6, $name',
+    'over IPv6, $name',
     async ({ from, to }) => {
       const [source, sink] = [lab.host(from), lab.host(to)];
-      await expectTransfer(source, sink, { address: ipv6(sink), bytes: 100 * MEGABYTE });
+      await expectTransfer(source, sink, { address: ipv6(sink), bytes: megabytes(100) });
     },
     180_000,
   );
 
   test.each(PAIRS)(
-    '8 streams of 50 MB at once, $name',
+    '8 streams at once, $name',
     async ({ from, to }) => {
       const [source, sink] = [lab.host(from), lab.host(to)];
       const streams = Array.from({ length: 8 }, (_, i) => ({
         address: i % 4 === 3 ? ipv6(sink) : ipv4(sink),
-        bytes: 50 * MEGABYTE,
+        bytes: megabytes(50),
       }));
       await Promise.all(streams.map((stream) => expectTransfer(source, sink, stream)));
     },
@@ -96,21 +94,21 @@ describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, 
       [one, three],
       [three, one],
     ] as const;
-    await Promise.all(pairs.map(([from, to]) => expectTransfer(from, to, { address: ipv4(to), bytes: 50 * MEGABYTE })));
+    await Promise.all(pairs.map(([from, to]) => expectTransfer(from, to, { address: ipv4(to), bytes: megabytes(50) })));
   }, 180_000);
 
   describe('with ECN', () => {
     test.each(PAIRS)(
-      '50 MB, $name',
+      '$name',
       async ({ from, to }) => {
         const [source, sink] = [lab.host(from), lab.host(to)];
         for (const host of [source, sink]) host.sysctl('net/ipv4/tcp_ecn', 1);
         try {
           const before = readNetCounters(sink);
-          await expectTransfer(source, sink, { address: ipv4(sink), bytes: 50 * MEGABYTE });
+          await expectTransfer(source, sink, { address: ipv4(sink), bytes: megabytes(50) });
           // Received packets that were marked as ECN-capable: the ends agreed on it.
           const { 'IpExt InECT0Pkts': capable = 0 } = risen(before, readNetCounters(sink));
-          expect(capable, 'packets with ECT(0)').toBeGreaterThan(100);
+          expect(capable, 'packets with ECT(0)').toBeGreaterThan(50);
         } finally {
           for (const host of [source, sink]) host.sysctl('net/ipv4/tcp_ecn', 2);
         }
@@ -121,16 +119,16 @@ describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, 
 
   describe('with segments of 88 octets', () => {
     test.each(PAIRS)(
-      '5 MB, $name',
+      '$name',
       async ({ from, to }) => {
         const [source, sink] = [lab.host(from), lab.host(to)];
         const route = ['192.0.2.0/24', 'dev', 'vxlan100', 'proto', 'kernel', 'scope', 'link'];
         for (const host of [source, sink]) host.ip('route', 'replace', ...route, 'src', ipv4(host), 'advmss', '88');
         try {
           const before = readNetCounters(source);
-          await expectTransfer(source, sink, { address: ipv4(sink), bytes: 5 * MEGABYTE });
+          await expectTransfer(source, sink, { address: ipv4(sink), bytes: megabytes(5) });
           const { 'Tcp OutSegs': segments = 0 } = risen(before, readNetCounters(source));
-          expect(segments, 'segments sent').toBeGreaterThan((5 * MEGABYTE) / 88);
+          expect(segments, 'segments sent').toBeGreaterThan(megabytes(5) / 88);
         } finally {
           for (const host of [source, sink]) host.ip('route', 'replace', ...route, 'src', ipv4(host));
         }

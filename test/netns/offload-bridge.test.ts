@@ -11,13 +11,12 @@
  */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { describeSystem, switchOffloadsOff, useLab } from '../support/lab.ts';
-import { OFFLOAD_MODES, offloadFlags } from '../support/offload-modes.ts';
+import { OFFLOAD_MODES, offloadFlags, sizedFor } from '../support/offload-modes.ts';
 import { range } from '../support/trains.ts';
 import { transfer } from '../support/transfer.ts';
 import { addBridge, addVirtualMachine, type VirtualMachine } from '../support/virtual-machine.ts';
 import { startKernelVtep, startVtep } from '../support/vtep-host.ts';
 
-const BYTES = 100_000_000;
 const MTU = 1450;
 
 const CABLES = [
@@ -29,7 +28,7 @@ const CABLES = [
 const LABS = OFFLOAD_MODES.flatMap((offload) => [
   ...CABLES.map((cable) => ({ ...cable, offload, wire: 'offloading' as const })),
   ...CABLES.map((cable) => ({ ...cable, offload, wire: 'mtu-true' as const })),
-]);
+]).filter(({ offload, cables }) => offload === 'auto' || cables !== CABLES[2].cables);
 
 const PAIRS = [
   [11, 12],
@@ -68,11 +67,12 @@ describeSystem.each(LABS)('machines on cables $cables: offload $offload, $wire w
   }
 
   test.each(PAIRS)(
-    '100 MB of TCP from %i to %i',
+    'TCP from %i to %i',
     async (from, to) => {
       const [{ namespace: source }, { namespace: sink, address }] = [machine(from), machine(to)];
-      const { sent, received } = await transfer({ from: source, to: sink, address, bytes: BYTES, timeoutMs: 150_000 });
-      expect(received).toMatchObject({ bytes: BYTES, sha256: sent.sha256 });
+      const bytes = sizedFor(offload, 100_000_000);
+      const { sent, received } = await transfer({ from: source, to: sink, address, bytes, timeoutMs: 150_000 });
+      expect(received).toMatchObject({ bytes, sha256: sent.sha256 });
     },
     180_000,
   );

@@ -18,3 +18,8 @@ export function cutsSuperFrames(mode: OffloadMode): boolean {
 export function mergesFrames(mode: OffloadMode): boolean {
   return mode === 'auto' || mode === 'gro';
 }
+
+/** The full size where it is the default that is tested; the other modes need less to show a fault. */
+export function sizedFor(mode: OffloadMode, bytes: number): number {
+  return mode === 'auto' ? bytes : bytes / 10;
+}
