@@ -71,9 +71,12 @@ describeSystem.each(LABS)('UDP super-frames: offload $offload, $wire wire', ({ o
         else host.addIpv6('vxlan100', `${address(host)}/64`);
       }
     }
-    // Neighbours and MACs are known before: what is lost while an address is resolved is not what is tested.
-    for (const { from, to } of PAIRS) expect(lab.host(from).ping(`192.0.2.${to}`), `${from} to ${to}`).toBe(3);
-    for (const { from, to } of PAIRS) expect(lab.host(from).ping(`fd00:2::${to}`), `${from} to ${to}`).toBe(3);
+    // Neighbours and MACs are known before; on a busy machine an answer may be too late to be counted.
+    for (const { from, to } of PAIRS) {
+      for (const { address } of VERSIONS) {
+        expect(lab.host(from).ping(address(lab.host(to))), `answers to ${from} from ${to}`).toBeGreaterThan(0);
+      }
+    }
   }, 60_000);
 
   function sockets(from: Host, to: Host, address: (host: Host) => string) {

@@ -80,7 +80,8 @@ describeSystem.each(LABS)('machines on cables $cables: offload $offload, $wire w
   describe('UDP super-frames', () => {
     test.each(PAIRS)('from %i to %i: each datagram by itself', async (from, to) => {
       const [{ namespace: source, address }, { namespace: sink, address: target }] = [machine(from), machine(to)];
-      expect(source.ping(target)).toBe(3);
+      // So that neighbours and MACs are known; on a busy machine an answer may be too late to be counted.
+      expect(source.ping(target), 'answers').toBeGreaterThan(0);
       const receiver = sink.udpSocket({ address: target, port: 7000 });
       const sender = source.udpSocket({ address });
       const runs = [1, 17, 511, 1000, MTU - 28].map((size) =>
