@@ -3,7 +3,15 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['src/**/*.test.ts'], sequence: { groupOrder: 0 } } },
+      {
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts'],
+          sequence: { groupOrder: 0 },
+          // Properties run hundreds of cases; how long that takes on a busy machine is no verdict.
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: 'system',
