@@ -7,7 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBuilt, ensureNodeModules, ensureSystemPackages, isRoot, run } from './setup.mjs';
 
-const PACKAGES = { ip: 'iproute2', ping: 'iputils-ping', 'ovs-vswitchd': 'openvswitch-switch' };
+const PACKAGES = {
+  ip: 'iproute2',
+  ping: 'iputils-ping',
+  'ovs-vswitchd': 'openvswitch-switch',
+  smcrouted: 'smcroute',
+};
 
 if (isRoot) ensureSystemPackages(PACKAGES);
 else console.log('not root: the tests that need network namespaces are skipped');

@@ -41,7 +41,14 @@ export interface LabOptions {
   readonly ipv6?: boolean;
 }
 
-const UNDERLAY_BRIDGE = 'under';
+/** A stretch of the underlay: the namespace that holds its bridge, and what the addresses of its hosts begin with. */
+export interface Subnet {
+  readonly wire: Namespace;
+  readonly network: string;
+  readonly network6: string;
+}
+
+export const UNDERLAY_BRIDGE = 'under';
 
 /** Namespaces need root. On a laptop without it these tests are skipped; in CI they must run, so there they fail. */
 export const describeSystem = process.getuid?.() === 0 || process.env.CI ? describe : describe.skip;
@@ -179,17 +186,19 @@ export class Host extends Namespace {
   readonly number: number;
   readonly address: string;
   readonly address6: string;
+  readonly #wire: Namespace;
 
-  constructor(lab: Lab, number: number) {
+  constructor(lab: Lab, number: number, { wire, network, network6 }: Subnet) {
     super(lab, `${lab.prefix}host${number}`);
     this.number = number;
-    this.address = `198.18.0.${number}`;
-    this.address6 = `fd00:18::${number}`;
+    this.address = `${network}.${number}`;
+    this.address6 = `${network6}::${number}`;
+    this.#wire = wire;
   }
 
   /** Everything on the underlay cable of this host: `outgoing` frames go to the host, the others come from it. */
   cable(): PacketSocket {
-    return this.lab.wire.packetSocket(this.portName, { outgoing: true });
+    return this.#wire.packetSocket(this.portName, { outgoing: true });
   }
 
   get portName(): string {
@@ -202,7 +211,8 @@ export class Host extends Namespace {
 
   /** The cable, its address and its route; also to bring the host back after `unplug`. */
   plug(): void {
-    const { wire, mtu, offloading } = this.lab;
+    const { mtu, offloading } = this.lab;
+    const wire = this.#wire;
     const [port, cable] = [this.portName, ['mtu', `${mtu}`]];
     wire.ip('link', 'add', port, ...cable, 'type', 'veth', 'peer', 'name', 'eth0', ...cable, 'netns', this.namespace);
     if (!offloading) {
@@ -240,8 +250,9 @@ export class Lab {
     this.mtu = mtu;
     this.offloading = wire === 'offloading';
     this.ipv6 = ipv6;
-    this.hosts = Array.from({ length: hosts }, (_, index) => new Host(this, index + 1));
     this.wire = new Namespace(this, `${this.prefix}wire`);
+    const subnet = { wire: this.wire, network: '198.18.0', network6: 'fd00:18' };
+    this.hosts = Array.from({ length: hosts }, (_, index) => new Host(this, index + 1, subnet));
   }
 
   /** Host by its number, counted from 1 as its address is. */
@@ -252,10 +263,15 @@ export class Lab {
   }
 
   build(): void {
-    this.namespace('wire');
-    this.wire.ip('link', 'add', UNDERLAY_BRIDGE, 'type', 'bridge', 'mcast_snooping', '0', 'stp_state', '0');
-    this.wire.ip('link', 'set', UNDERLAY_BRIDGE, 'mtu', `${this.mtu}`, 'up');
-    for (const host of this.hosts) {
+    this.lay('wire', this.hosts);
+  }
+
+  /** Makes a wire and the hosts on it. @param label of the wire's namespace */
+  lay(label: string, hosts: readonly Host[]): void {
+    const wire = this.namespace(label);
+    wire.ip('link', 'add', UNDERLAY_BRIDGE, 'type', 'bridge', 'mcast_snooping', '0', 'stp_state', '0');
+    wire.ip('link', 'set', UNDERLAY_BRIDGE, 'mtu', `${this.mtu}`, 'up');
+    for (const host of hosts) {
       this.namespace(`host${host.number}`);
       host.plug();
     }

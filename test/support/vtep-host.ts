@@ -18,6 +18,8 @@ export interface SegmentOptions {
   readonly statics?: Readonly<Record<string, string>>;
   readonly learning?: boolean;
   readonly maxMacs?: number;
+  /** Outer TTL of the kernel's device, unicast and multicast; vtepd has flags for it. */
+  readonly ttl?: number;
   /** Existing Linux bridge that the interface becomes a port of. */
   readonly bridge?: string;
   /** Further keys of `--vni` as written, e.g. `inner-vlan=pass`; vtepd only. */
@@ -128,7 +130,7 @@ function tapName(vni: number): string {
 }
 
 function addVxlanDevice(host: Host, segment: SegmentOptions & { ageingSeconds?: number }): void {
-  const { vni, group, remotes = [], statics = {}, learning = true, maxMacs, keys = [], ageingSeconds } = segment;
+  const { vni, group, remotes = [], statics = {}, learning = true, maxMacs, ttl, keys = [], ageingSeconds } = segment;
   if (keys.length > 0) throw new Error(`the kernel's vxlan device has no keys ${keys.join(' ')}`);
   const device = tapName(vni);
   const isIpv6 = (group ?? remotes[0] ?? '').includes(':');
@@ -137,6 +139,7 @@ function addVxlanDevice(host: Host, segment: SegmentOptions & { ageingSeconds?: 
   words.push('srcport', '49152', '65535', 'udpcsum', learning ? 'learning' : 'nolearning');
   if (group !== undefined) words.push('group', group);
   if (maxMacs !== undefined) words.push('maxaddress', `${maxMacs}`);
+  if (ttl !== undefined) words.push('ttl', `${ttl}`);
   if (ageingSeconds !== undefined) words.push('ageing', `${ageingSeconds}`);
   host.ip('link', 'add', device, ...words);
   if (segment.bridge !== undefined) host.ip('link', 'set', device, 'master', segment.bridge);
