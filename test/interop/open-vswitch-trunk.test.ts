@@ -6,7 +6,7 @@
  *                                                          └── host 3: kernel, vxlan1010: 192.0.2.5
  */
 import { beforeAll, expect, test } from 'vitest';
-import { describeSystem, forceMtuTrue, type Namespace, useLab, useScope } from '../support/lab.ts';
+import { describeSystem, type Namespace, useLab, useScope } from '../support/lab.ts';
 import { OpenVswitch } from '../support/open-vswitch.ts';
 import { transfer } from '../support/transfer.ts';
 import { addBridge, addVirtualMachine } from '../support/virtual-machine.ts';
@@ -32,18 +32,7 @@ describeSystem('a trunk in Open vSwitch', () => {
     vtep = await startVtepdVtep(one, { segments: vlans, flags: ['--trunk', 'trunk0', '--offload', 'off'] });
     const ovs = await OpenVswitch.start(one);
     ovs.addPort('trunk0');
-    for (const number of [1, 2]) {
-      const namespace = lab.namespace(`vm${number}`);
-      const mac = `02:00:00:00:00:0${number}`;
-      const peer = ['peer', 'name', 'eth0', 'address', mac, 'mtu', '1450', 'netns', namespace.namespace];
-      one.ip('link', 'add', `vm${number}`, 'mtu', '1450', 'type', 'veth', ...peer);
-      one.ip('link', 'set', `vm${number}`, 'up');
-      namespace.ip('addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0');
-      namespace.ip('link', 'set', 'eth0', 'up');
-      forceMtuTrue(namespace.namespace, 'eth0', { receiveMerge: 0 });
-      ovs.addPort(`vm${number}`, number * 10);
-      machines.set(number, namespace);
-    }
+    for (const number of [1, 2]) machines.set(number, ovs.addMachine(number, { vlan: number * 10 }));
     for (const number of [3, 4]) {
       addBridge(two, `br${number}`);
       machines.set(number, addVirtualMachine(two, { bridge: `br${number}`, number }).namespace);
