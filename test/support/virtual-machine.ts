@@ -17,6 +17,8 @@ export interface VirtualMachineOptions {
   readonly bridge: string;
   /** 192.0.2.`number`/24 is its address and 02:00:00:00:00:`number` its MAC. */
   readonly number: number;
+  /** What its address begins with instead, of another /24. */
+  readonly network?: string;
   /** Default 1450: what VXLAN over IPv4 leaves of 1500. */
   readonly mtu?: number;
   /** Name of its namespace, where two have one number. */
@@ -29,10 +31,10 @@ export function addBridge(host: Host, name: string): void {
 }
 
 export function addVirtualMachine(host: Host, options: VirtualMachineOptions): VirtualMachine {
-  const { bridge, number, mtu = 1450, label = `vm${number}` } = options;
+  const { bridge, number, network = '192.0.2', mtu = 1450, label = `vm${number}` } = options;
   const namespace = host.lab.namespace(label);
   const mac = `02:00:00:00:00:${number.toString(16).padStart(2, '0')}`;
-  const address = `192.0.2.${number}`;
+  const address = `${network}.${number}`;
   const port = `vm${number}`;
   const peer = ['peer', 'name', 'eth0', 'address', mac, 'mtu', `${mtu}`, 'netns', namespace.namespace];
   host.ip('link', 'add', port, 'mtu', `${mtu}`, 'type', 'veth', ...peer);
