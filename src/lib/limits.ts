@@ -64,6 +64,16 @@ export const MAX_SOURCE_PORTS = 256;
 /** Underlay interfaces of one daemon, counted once for each family: each has a source-port pool, and its batches of headers in the slab. A further one is refused. */
 export const MAX_UNDERLAYS = 8;
 
+/**
+ * IGMP and MLD queries that are read in one go at each underlay interface and family, and the pause after as many: whoever sends thousands
+ * keeps the main thread busy with a few hundred a second. The kernel drops the rest.
+ */
+export const MAX_QUERIES_AT_ONCE = 32;
+export const QUERY_FLOOD_PAUSE_MS = 100;
+
+/** The longest that another is taken for the querier without being heard, whatever interval it names: one forged query could else claim days. */
+export const MAX_QUERIER_PRESENT_MS = 3_600_000;
+
 /** Interface names, IFNAMSIZ - 1 (linux/if.h). The kernel would cut a longer one silently. */
 export const MAX_INTERFACE_NAME = 15;
 
