@@ -67,6 +67,16 @@ export const send = libc.func('long send(int fd, const void *octets, size_t leng
   length: number,
   flags: number,
 ) => number;
+export const sendto = libc.func(
+  'long sendto(int fd, const void *octets, size_t length, int flags, const void *address, uint addressLength)',
+) as (
+  fd: number,
+  octets: Uint8Array,
+  length: number,
+  flags: number,
+  address: Uint8Array,
+  addressLength: number,
+) => number;
 export const recv = libc.func('long recv(int fd, void *octets, size_t length, int flags)') as (
   fd: number,
   octets: Uint8Array,

@@ -1,4 +1,4 @@
-import { formatIp, type IpAddress, ipBytes, ipFamily, type MacAddress } from '../lib/addresses.ts';
+import { formatIp, type IpAddress, ipBytes, ipFamily, isLinkLocalIpv6, type MacAddress } from '../lib/addresses.ts';
 import { attribute, type NetlinkMessage, readAttributes, readString, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import { ERRNO, SysError } from './sys-error.ts';
@@ -44,9 +44,11 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
 const IFA_F_TEMPORARY = 0x01;
+const IFA_F_DADFAILED = 0x08;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
 const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_LINK = 253;
 
 const RTA_DST = 1;
 const RTA_OIF = 4;
@@ -144,6 +146,15 @@ export function globalAddresses(netlink: NetlinkSocket, index: number): IpAddres
     .flatMap((payload) => readAddress(payload) ?? []);
 }
 
+/** The link-local IPv6 address of an interface, or undefined while it has none that may be used. */
+export function linkLocalAddress(netlink: NetlinkSocket, index: number): IpAddress | undefined {
+  return listAddresses(netlink)
+    .filter((payload) => payload[0] === AF_INET6 && payload.readUInt32LE(4) === index && payload[3] === RT_SCOPE_LINK)
+    .filter((payload) => (addressFlags(payload) & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0)
+    .flatMap((payload) => readAddress(payload) ?? [])
+    .find(isLinkLocalIpv6);
+}
+
 /** All addresses of this host, whatever their scope and state. */
 export function hostAddresses(netlink: NetlinkSocket): IpAddress[] {
   return listAddresses(netlink).flatMap((payload) => readAddress(payload) ?? []);
@@ -208,11 +219,14 @@ function listAddresses(netlink: NetlinkSocket): Buffer[] {
 }
 
 function isGlobalAndLasting(payload: Buffer): boolean {
-  const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
-  const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
   // In IPv4 the bit of IFA_F_TEMPORARY means a secondary address, which serves as well.
   const unfit = IFA_F_DEPRECATED | IFA_F_TENTATIVE | (payload[0] === AF_INET ? 0 : IFA_F_TEMPORARY);
-  return payload[3] === RT_SCOPE_UNIVERSE && (flags & unfit) === 0;
+  return payload[3] === RT_SCOPE_UNIVERSE && (addressFlags(payload) & unfit) === 0;
+}
+
+function addressFlags(payload: Buffer): number {
+  const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
+  return attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
 }
 
 function readAddress(payload: Buffer): IpAddress | undefined {

@@ -1,7 +1,8 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
 import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
-import { addressOf, bind, close, errno, getsockopt, setsockopt, socket } from './libc.ts';
-import { check, SysError } from './sys-error.ts';
+import { bind, close, errno, getsockopt, setsockopt, socket } from './libc.ts';
+import { attachFilter, int32, setInt } from './socket-option.ts';
+import { check } from './sys-error.ts';
 
 /** UDP sockets over IPv4 and IPv6 with the options a VTEP needs and node:dgram does not offer. All are non-blocking and close on exec. */
 
@@ -16,7 +17,6 @@ const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;
-const SO_ATTACH_FILTER = 26;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_MEMINFO = 55;
@@ -216,14 +216,6 @@ function dropAllReceived(fd: number): void {
   attachFilter(fd, program);
 }
 
-/** struct sock_fprog: a count and a pointer to the instructions. */
-function attachFilter(fd: number, program: Buffer): void {
-  const sockFprog = Buffer.alloc(16);
-  sockFprog.writeUInt16LE(program.length / 8, 0);
-  sockFprog.writeBigUInt64LE(BigInt(addressOf(program)), 8);
-  check(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, sockFprog, sockFprog.length), 'socket filter');
-}
-
 function share(fd: number): void {
   setInt(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
@@ -245,14 +237,4 @@ function prepareReceiver(fd: number, address: IpAddress): void {
 function growBuffer(fd: number, force: number, plain: number): void {
   const size = int32(SOCKET_BUFFER_BYTES);
   if (setsockopt(fd, SOL_SOCKET, force, size, 4) < 0) setsockopt(fd, SOL_SOCKET, plain, size, 4);
-}
-
-function setInt(fd: number, level: number, name: number, value: number): void {
-  if (setsockopt(fd, level, name, int32(value), 4) < 0) throw new SysError(`socket option ${level}/${name}`, errno());
-}
-
-function int32(value: number): Buffer {
-  const buffer = Buffer.alloc(4);
-  buffer.writeInt32LE(value);
-  return buffer;
 }
