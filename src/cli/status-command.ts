@@ -1,6 +1,6 @@
 /** `vtepctl status`: the daemon as a whole. */
 
-import type { Status } from '../control/schemas.ts';
+import type { Querier, Status } from '../control/schemas.ts';
 import { keyValueLines, type Style } from './table.ts';
 import type { Command } from './vtepctl-command.ts';
 
@@ -30,7 +30,18 @@ export function renderStatus(value: Status, style: Style): string {
       ['vnis', value.vnis],
       ['macs', value.macs],
       ['vteps', value.vteps],
+      ...value.queriers.map((querier): [string, string] => ['querier', describeQuerier(querier)]),
     ],
     style,
   );
+}
+
+function describeQuerier({ dev, family, ...querier }: Querier): string {
+  return `${dev} IPv${family}: ${querierText(querier)}`;
+}
+
+function querierText({ watching, since, querier, lastHeard, own }: Omit<Querier, 'dev' | 'family'>): string {
+  if (!watching) return 'unknown: vtepd lacks CAP_NET_RAW';
+  if (querier === null) return `none heard for ${lastHeard ?? since} s`;
+  return own ? `${querier}, this daemon` : `${querier}, heard ${lastHeard} s ago`;
 }

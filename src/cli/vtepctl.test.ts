@@ -104,10 +104,22 @@ describe('text', () => {
       done(
         [
           ...['version: 0.1.0', 'pid: 4711', 'uptime: 3725s', 'local: 198.18.0.1', 'dev: eth0', 'port: 4789'],
-          ...['workers: 1', 'offload: tapGso, udpGso', 'vnis: 2', 'macs: 3', 'vteps: 2', ''],
+          ...['workers: 1', 'offload: tapGso, udpGso', 'vnis: 2', 'macs: 3', 'vteps: 2'],
+          ...['querier: eth0 IPv4: 198.18.0.9, heard 3 s ago', ''],
         ].join('\n'),
       ),
     );
+  });
+
+  it.each([
+    [{ querier: '198.18.0.1', own: true, lastHeard: null }, 'eth0 IPv4: 198.18.0.1, this daemon'],
+    [{ querier: null, lastHeard: 260 }, 'eth0 IPv4: none heard for 260 s'],
+    [{ querier: null, lastHeard: null, since: 12 }, 'eth0 IPv4: none heard for 12 s'],
+    [{ watching: false, since: null, querier: null }, 'eth0 IPv4: unknown: vtepd lacks CAP_NET_RAW'],
+    [{ family: 6, querier: 'fe80::9', lastHeard: 0 }, 'eth0 IPv6: fe80::9, heard 0 s ago'],
+  ])('status shows the querier: %j', async (differs, text) => {
+    Object.assign(state.status.queriers[0] as object, differs);
+    expect((await ctl('status')).stdout).toContain(`\nquerier: ${text}\n`);
   });
 
   it('status shows what is absent as -', async () => {

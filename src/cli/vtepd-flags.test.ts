@@ -12,7 +12,8 @@ describe('accepted command lines', () => {
   it.each<[argv: string[], differs: object]>([
     [['--vni', '7', '--vni=8=239.1.1.1'], { vnis: [{ vni: 7 }, { vni: 8, group: '239.1.1.1' }] }],
     [['--ttl', '9', ...V, '--port=5'], { ttl: 9, port: 5 }],
-    [[...V, '--check'], { check: true }],
+    [[...V, '--querier'], { querier: true, check: false }],
+    [[...V, '--check'], { querier: false, check: true }],
     [[...V, '--check', '--check'], { check: true }],
     [[...V, '--'], { check: false }],
     [[...V, '--dev=--ttl'], { dev: '--ttl' }],
@@ -105,7 +106,7 @@ describe('refusals', () => {
     [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
     [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
     [[...V, '--=5'], `--: ${UNKNOWN}`],
-    ...['config', 'querier', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
+    ...['config', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
       [...V, `--${name}`, 'x'],
       `--${name}: ${UNKNOWN}`,
     ]),

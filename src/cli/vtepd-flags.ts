@@ -30,7 +30,7 @@ export function parseVtepdArguments(argv: readonly string[]): VtepdInvocation {
     const value = singleValue(name, parsed[name]);
     if (value !== undefined) scalars[name] = value;
   }
-  const check = parsed.check === true;
+  const [querier, check] = [parsed.querier === true, parsed.check === true];
   return {
     kind: 'run',
     config: parseConfig({
@@ -38,6 +38,7 @@ export function parseVtepdArguments(argv: readonly string[]): VtepdInvocation {
       local: values(parsed.local),
       allowVtep: values(parsed['allow-vtep']),
       scalars,
+      querier,
       check,
     }),
   };

@@ -105,6 +105,8 @@ export interface Config {
   /** Data-plane threads, 1 to MAX_WORKERS. */
   readonly workers: number;
   readonly offload: OffloadMode;
+  /** Whether to be the IGMP and MLD querier of the underlays when nobody else is. */
+  readonly querier: boolean;
   /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */
   readonly socketPath: string;
   readonly logLevel: LogLevel;

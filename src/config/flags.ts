@@ -144,6 +144,13 @@ export const FLAGS = [
       'What the kernel cuts and merges. gso: only what goes out (TAP TSO and USO, UDP_SEGMENT); gro: only what comes in (UDP_GRO, merged TAP writes); off: nothing.',
   },
   {
+    name: 'querier',
+    kind: 'switch',
+    value: '',
+    meaning:
+      'Be the IGMP and MLD querier on the underlay when none is heard, so that switches that snoop go on passing the groups; of several, the one with the lowest address is. Needs CAP_NET_RAW.',
+  },
+  {
     name: 'socket',
     kind: 'scalar',
     value: 'PATH',

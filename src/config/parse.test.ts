@@ -47,6 +47,7 @@ it('fills in the defaults of the contract', () => {
     reservedBits: 'ignore',
     workers: 1,
     offload: 'auto',
+    querier: false,
     socketPath: '/run/vtepd/vtepd.sock',
     logLevel: 'info',
     logFormat: 'auto',
@@ -89,10 +90,10 @@ it.each<[scalars: Scalars, differs: object]>([
   expect(parse(scalars)).toMatchObject(differs);
 });
 
-it('keeps the order of segments, and --check', () => {
-  const config = parse({}, { vni: ['7', '3', '5'], local: ['10.0.0.1'], check: true });
+it('keeps the order of segments, and the switches', () => {
+  const config = parse({}, { vni: ['7', '3', '5'], local: ['10.0.0.1'], querier: true, check: true });
   expect(config.vnis.map(({ vni }) => vni)).toEqual([7, 3, 5]);
-  expect(config).toMatchObject({ local: ['10.0.0.1'], check: true });
+  expect(config).toMatchObject({ local: ['10.0.0.1'], querier: true, check: true });
 });
 
 it('is frozen to its leaves', () => {

@@ -23,6 +23,7 @@ export interface RawFlags {
   readonly local: readonly string[];
   readonly allowVtep?: readonly string[];
   readonly scalars: Readonly<Partial<Record<ScalarFlagName, string>>>;
+  readonly querier?: boolean;
   readonly check: boolean;
 }
 
@@ -68,6 +69,7 @@ export function parseConfig(raw: RawFlags): Config {
     trunk,
     workers: number('workers', 1, MAX_WORKERS),
     offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),
+    querier: raw.querier ?? false,
     socketPath: scalar('socket', parseSocketPath),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),
     logFormat: optional('log-format', (written) => parseChoice(written, ['json', 'pretty'])) ?? 'auto',

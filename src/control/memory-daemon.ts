@@ -183,6 +183,12 @@ export function sampleState(): MemoryDaemonState {
         workers: 1,
       },
       ...{ offload: { tapGso: true, udpGso: true, udpGro: false }, vnis: 2, macs: 3, vteps: 2 },
+      queriers: [
+        {
+          ...{ dev: 'eth0', family: 4, watching: true },
+          ...{ since: 3720, querier: ip('198.18.0.9'), lastHeard: 3, own: false },
+        },
+      ],
     },
   };
 }

@@ -79,6 +79,18 @@ const DropCounts = Type.Record(Type.String(), Count);
 export const DropsSchema = Type.Object({ rx: DropCounts, tx: DropCounts });
 export type Drops = Static<typeof DropsSchema>;
 
+/** Who asks for the group memberships of one underlay interface and family, where some VNI has a group. */
+export const QuerierSchema = Type.Object({
+  dev: Type.String(),
+  family: Type.Union([Type.Literal(4), Type.Literal(6)]),
+  watching: Type.Boolean({ description: 'false: queries cannot be heard, and the rest is null' }),
+  since: orNull(Type.Integer({ minimum: 0, description: 'whole seconds that it has been watched' })),
+  querier: Type.Union([Ip, Type.Null()], { description: 'null if none was heard as long as one counts as present' }),
+  lastHeard: Type.Union([Count, Type.Null()], { description: 'whole seconds since another was heard, null if never' }),
+  own: Type.Boolean({ description: 'this daemon is the querier' }),
+});
+export type Querier = Static<typeof QuerierSchema>;
+
 /** `GET /v1/status`. */
 export const StatusSchema = Type.Object({
   version: Type.String(),
@@ -92,6 +104,7 @@ export const StatusSchema = Type.Object({
   vnis: Count,
   macs: Count,
   vteps: Count,
+  queriers: Type.Array(QuerierSchema),
 });
 export type Status = Static<typeof StatusSchema>;
 

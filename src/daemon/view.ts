@@ -175,6 +175,7 @@ export class VtepView implements DaemonView {
       vnis: vnis.length,
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,
+      queriers: this.#vtep.queriers.status(),
     };
   }
 

@@ -20,6 +20,7 @@ import { LazyJoin } from './lazy-join.ts';
 import { LiveChanges } from './live-changes.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
+import { QuerierWatch } from './querier-watch.ts';
 import { releaseTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { chooseFamilies, chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
@@ -45,6 +46,7 @@ export class Vtep {
   readonly changes: LiveChanges;
   /** What changes in the FDB. */
   readonly events: FdbEvents;
+  readonly queriers: QuerierWatch;
   readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
   readonly #underlays: Underlay[] = [];
@@ -105,6 +107,8 @@ export class Vtep {
       freeIndex: (index) => this.#indexes.give(index),
     });
     this.#host = new HostWatch({ netlink: this.#netlink, log, underlays, vnis, workers: this.#workers });
+    const watched = { netlink: this.#netlink, log, underlays, vnis, host: this.#host };
+    this.queriers = new QuerierWatch({ ...watched, isCandidate: config.querier });
     this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host, links: () => this.links() });
   }
 
@@ -116,6 +120,7 @@ export class Vtep {
   static async start(config: Config, log: Logger, onDeath: (error: Error) => void): Promise<Vtep> {
     const vtep = new Vtep(config, log, onDeath);
     try {
+      vtep.queriers.prepare();
       const placed = vtep.#chooseUnderlays();
       const trunkMtuBytes = trunkMtuLimit(placed);
       for (const { config: vni, underlays } of placed) {
@@ -132,6 +137,7 @@ export class Vtep {
         });
       }
       vtep.#sweep.start();
+      vtep.queriers.start();
       void vtep.#lazyJoin.run();
       vtep.events.start();
       return vtep;
@@ -146,6 +152,7 @@ export class Vtep {
     this.#sweep.stop();
     this.#lazyJoin.stop();
     this.events.stop();
+    this.queriers.stop();
     this.#host.stop();
     await this.#workers.stop();
     await this.changes.close();
