@@ -2,6 +2,7 @@
 #
 #   docker run --network host --cap-add NET_ADMIN --device /dev/net/tun vtepd --dev eth0 --vni 100=239.1.1.1
 #
+# Docker grants NET_RAW by itself, which --querier needs and the querier in vtepctl status.
 # For vtepctl: docker exec CONTAINER vtepctl fdb show
 
 FROM node:20-bookworm-slim AS build
