@@ -1,9 +1,11 @@
 /** Frames on their way to TAPs: what is written as one, what never is. The properties are in frame-queue-flows.test.ts. */
 import { describe, expect, it } from 'vitest';
+import { FORWARDED } from '../forward/drop-reason.ts';
 import { DF, FLAG, naiveFrame, type Packet, put16, scrambled, TCP, UDP } from '../offload/naive-frames.ts';
 import { framesOf, isSuper, newQueueRig, SEGMENT } from './frame-queue-rig.ts';
 
 const BYTES = 100;
+const EINVAL = 22;
 const PLAIN = Array<number>(10).fill(0);
 const TAG = [0x81, 0, 0, 5];
 const TIMESTAMPS = [1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8];
@@ -124,6 +126,38 @@ describe('a run', () => {
     deliver([nth(udp4, 0, { id: 9 }), nth(udp4, 1, { id: 5 }), nth(udp4, 2, { id: 9 })]);
     queue.flush();
     expect(written.flatMap(framesOf)).toEqual([9, 10, 11].map((id, i) => nth(udp4, i, { id }).octets));
+  });
+});
+
+describe('a UDP super-frame of a kernel peer', () => {
+  const SUPER = [
+    ['IPv4', udp4, SEGMENT],
+    ['IPv6', udp6, SEGMENT],
+    ['IPv4 behind a tag', { ...udp4, tags: TAG }, SEGMENT],
+    ['IPv6 on a trunk', udp6, { ...SEGMENT, vlan: 5 }],
+  ] as const;
+
+  it.each(SUPER)('of %s goes whole to a TAP that takes it, and cut to one that does not', (_what, packet, segment) => {
+    const whole = naiveFrame({ ...packet, payload: scrambled(4 * BYTES + 1), id: 0xfffe, checksum: 'partial' });
+    const deliveredTo = (takesUdpRuns: boolean) => {
+      const { deliver, written, counters } = newQueueRig({ takesUdpRuns });
+      deliver([whole], { of: segment, segmentBytes: BYTES });
+      expect(counters.passed).toEqual([{ segment: segment.index, bytes: whole.octets.length, packets: 1 }]);
+      return written;
+    };
+    const [taken, cut] = [deliveredTo(true), deliveredTo(false)];
+    expect(taken.map(isSuper)).toEqual([true]);
+    expect(cut.map(({ vnetHeader }) => vnetHeader)).toEqual(Array(5).fill(PLAIN));
+    expect(octetsOf(cut)).toEqual(taken.flatMap(framesOf));
+  });
+
+  it('is dropped once where one of its datagrams was', () => {
+    let writes = 0;
+    const verdict = () => (++writes === 3 ? EINVAL : FORWARDED);
+    const { deliver, drops, counters, written } = newQueueRig({ takesUdpRuns: false, verdict });
+    const whole = naiveFrame({ ...udp4, payload: scrambled(4 * BYTES + 1), checksum: 'partial' });
+    deliver([whole], { segmentBytes: BYTES });
+    expect([written.length, counters.passed, drops()]).toEqual([4, [], { oversize: 1 }]);
   });
 });
 

@@ -1,16 +1,19 @@
 import type { Counters } from '../forward/counters.ts';
 import { FORWARDED } from '../forward/drop-reason.ts';
 import type { FrameSink } from '../forward/receive.ts';
+import { MAX_DATAGRAM_BYTES } from '../lib/limits.ts';
 import { MAX_HEADER_BYTES, MAX_RUN_FRAMES, MergeRun, mergeablePayload } from '../offload/merge.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { describeFrame } from '../offload/partial-frame.ts';
+import { newSuperFrame, readSuperFrame, writeSegments } from '../offload/split.ts';
 import { type Segment, UNTAGGED } from '../segment/segment.ts';
 import type { Slab } from '../sys/slab.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { IP_PROTOCOL, locateHeaders, newFrameHeaders } from '../wire/ip.ts';
 import type { OctetSums } from '../wire/octet-sums.ts';
 import { pushTrunkTag, VLAN_TAG_BYTES } from '../wire/vlan.ts';
-import { VNET_HDR_BYTES, writePlainHeader } from '../wire/vnet-hdr.ts';
+import { GSO_TYPE, gsoType, VNET_HDR_BYTES, writePlainHeader } from '../wire/vnet-hdr.ts';
+import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** Flows that are merged at the same time. When a further one comes, all runs are written. */
 const OPEN_RUNS = 16;
@@ -35,6 +38,7 @@ export interface FrameWriter {
 /** Frames on their way to the TAPs. Those of one flow that follow each other are written as one; order within a flow is kept. */
 export class FrameQueue implements FrameSink {
   readonly #view: DataView;
+  readonly #sums: OctetSums;
   readonly #writer: FrameWriter;
   readonly #counters: Counters;
   readonly #merging: OffloadSwitch;
@@ -43,7 +47,10 @@ export class FrameQueue implements FrameSink {
   readonly #tagBytes = new Uint8Array(OPEN_RUNS);
   /** vnet headers: one of each run, one for frames that are written at once. */
   readonly #vnetAt: number;
+  /** Room for one datagram of a super-frame that is cut here. */
+  readonly #cutAt: number;
   readonly #headers = newFrameHeaders();
+  readonly #superFrame = newSuperFrame();
   /** The run that took the last frame. */
   #last = 0;
 
@@ -53,6 +60,7 @@ export class FrameQueue implements FrameSink {
     { writer, counters, merging }: { writer: FrameWriter; counters: Counters; merging: OffloadSwitch },
   ) {
     this.#view = slab.view;
+    this.#sums = sums;
     this.#writer = writer;
     this.#counters = counters;
     this.#merging = merging;
@@ -62,6 +70,7 @@ export class FrameQueue implements FrameSink {
       (_, i) => new MergeRun(slab.view, sums, masksAt + i * MAX_HEADER_BYTES),
     );
     this.#vnetAt = slab.allocate((OPEN_RUNS + 1) * VNET_STRIDE_BYTES);
+    this.#cutAt = slab.allocate(MAX_DATAGRAM_BYTES);
   }
 
   deliver(segment: Segment, at: number, length: number, segmentBytes: number): void {
@@ -93,13 +102,15 @@ export class FrameQueue implements FrameSink {
     const payloadBytes = isMerging ? mergeablePayload(this.#view, at, length, headers) : 0;
     const slot = payloadBytes > 0 ? this.#freeRun() : OPEN_RUNS;
     const vnetAt = this.#vnetAt + slot * VNET_STRIDE_BYTES;
-    const isFinished = describeFrame(this.#view, vnetAt, at, headers, tapMtuBytes, takesUdpRuns ? segmentBytes : 0);
+    const isFinished = describeFrame(this.#view, vnetAt, at, headers, tapMtuBytes, segmentBytes);
     if (isFinished && slot !== OPEN_RUNS) {
       (this.#runs[slot] as MergeRun).open(index, tap, at, payloadBytes, headers);
       this.#tagBytes[slot] = tagBytes;
       this.#last = slot;
     } else {
-      this.#count(index, length - tagBytes, 1, this.#writeFrame(tap, vnetAt, at, length));
+      const isCutHere = !takesUdpRuns && gsoType(this.#view, vnetAt) === GSO_TYPE.udp;
+      const error = isCutHere ? this.#writeCut(tap, vnetAt, at) : this.#writeFrame(tap, vnetAt, at, length);
+      this.#count(index, length - tagBytes, 1, error);
     }
   }
 
@@ -166,6 +177,20 @@ export class FrameQueue implements FrameSink {
     }
     const isRefusal = error === ERRNO.EINVAL || error === ERRNO.EIO;
     if (isRefusal && written === run.count) this.#merging.switchOff(error);
+  }
+
+  /** Writes the datagrams of a super-frame that a kernel peer sent, for a TAP without USO. @returns FORWARDED, or why the last that failed did */
+  #writeCut(tap: number, vnetAt: number, at: number): number {
+    const frame = this.#superFrame;
+    if (!readSuperFrame(this.#view, vnetAt, at, at, this.#headers, frame)) return ERRNO.EINVAL;
+    writePlainHeader(this.#view, vnetAt);
+    let result: number = FORWARDED;
+    for (let i = 0; i < frame.segments; i++) {
+      const bytes = writeSegments(this.#view, this.#sums, frame, i, 1, this.#cutAt) - VXLAN_HEADER_BYTES;
+      const error = this.#writeFrame(tap, vnetAt, this.#cutAt + VXLAN_HEADER_BYTES, bytes);
+      if (error !== FORWARDED) result = error;
+    }
+    return result;
   }
 
   #writeFrame(tap: number, vnetAt: number, at: number, length: number): number {
