@@ -10,6 +10,7 @@ import { MAX_FLOOD_REMOTES } from '../lib/limits.ts';
 import type { Logger } from '../observe/log.ts';
 import { findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { notifySystemd, statusLine } from './notify.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
 import { releaseTap } from './tap.ts';
@@ -94,6 +95,7 @@ export class LiveChanges {
       for (const underlay of underlays.slice(open)) await this.#tellUnderlay(underlay);
       await this.#tellVni(vni);
       log.info({ event: 'vni-added', vni: config.vni, tap: config.tap, dev: vni.underlay.name });
+      notifySystemd(statusLine(this.#vtep));
       return vni;
     });
   }
@@ -121,6 +123,7 @@ export class LiveChanges {
       else releaseTap(tap);
       this.#vtep.freeIndex(index);
       log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
+      notifySystemd(statusLine(this.#vtep));
     });
   }
 

@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts';
 import { checkControlSocket, openControlSocket } from '../control/server.ts';
 import { VtepError } from '../lib/errors.ts';
 import { createLog, type Logger } from '../observe/log.ts';
-import { notifySystemd } from './notify.ts';
+import { notifySystemd, statusLine } from './notify.ts';
 import { VtepView } from './view.ts';
 import { Vtep } from './vtep.ts';
 
@@ -25,10 +25,7 @@ export async function runDaemon(config: Config, version: string, complain: (mess
       const control = await openControlSocket(config.socketPath, new VtepView(vtep, version), { logger: log });
       try {
         log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
-        notifySystemd(
-          'READY=1',
-          `STATUS=${vtep.vnis.length} VNIs on ${[...new Set(vtep.underlays.map(({ name }) => name))].join(', ')}`,
-        );
+        notifySystemd('READY=1', statusLine(vtep));
         const exitCode = await ending.reached;
         notifySystemd('STOPPING=1');
         return exitCode;

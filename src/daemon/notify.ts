@@ -1,4 +1,6 @@
 import { sendUnixDatagram } from '../sys/unix-datagram.ts';
+import type { Underlay } from './underlay.ts';
+import type { Vni } from './vni.ts';
 
 /**
  * Tells systemd about the service's state (sd_notify(3)); silent where nobody asked to be told.
@@ -8,4 +10,15 @@ import { sendUnixDatagram } from '../sys/unix-datagram.ts';
 export function notifySystemd(...state: readonly string[]): void {
   const path = process.env.NOTIFY_SOCKET;
   if (path) sendUnixDatagram(path, state.join('\n'));
+}
+
+/** What `systemctl status` shows of the daemon. */
+export function statusLine({ vnis, underlays }: Running): string {
+  const names = [...new Set(underlays.map(({ name }) => name))];
+  return `STATUS=${vnis.length} VNI${vnis.length === 1 ? '' : 's'} on ${names.join(', ')}`;
+}
+
+interface Running {
+  readonly vnis: readonly Vni[];
+  readonly underlays: readonly Underlay[];
 }

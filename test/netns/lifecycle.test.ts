@@ -78,6 +78,23 @@ describeSystem('lifecycle', () => {
     await waitFor('both leaves', left, (gone) => gone.includes(first) && gone.includes(second));
   });
 
+  test('STATUS= tells how many VNIs there are, also when some are added and deleted', async () => {
+    const notify = lab.keep(new NotifySocket(join(lab.folder, 'status-notify.sock')));
+    const daemon = await startVtepd(host, ARGS, { env: { NOTIFY_SOCKET: notify.address } });
+    await notify.waitForLine('STATUS=2 VNIs on eth0');
+    await daemon.ctl('vni', 'add', '300=239.1.1.3');
+    await notify.waitForLine('STATUS=3 VNIs on eth0');
+    for (const vni of [100, 200]) await daemon.ctl('vni', 'del', `${vni}`);
+    await notify.waitForLine('STATUS=1 VNI on eth0');
+    expect(await daemon.runCtl('vni', 'add', '300')).toMatchObject({ code: 1 });
+    expect(notify.lines().filter((line) => line.startsWith('STATUS='))).toEqual([
+      'STATUS=2 VNIs on eth0',
+      'STATUS=3 VNIs on eth0',
+      'STATUS=2 VNIs on eth0',
+      'STATUS=1 VNI on eth0',
+    ]);
+  });
+
   test('a daemon that is refused never says READY=1', async () => {
     const notify = lab.keep(new NotifySocket(join(lab.folder, 'refused-notify.sock')));
     const { code } = await runVtepd(host, [...ARGS, '--vni', '300=239.1.1.3,mtu=9000'], {
@@ -133,7 +150,7 @@ describeSystem('lifecycle', () => {
     expect({ taps: taps(), groups: host.joinedGroups() }).toEqual({ taps: [], groups: [] });
   });
 
-  test('kill -9 leaves no TAP and no group', async () => {
+  test('T19: kill -9 leaves no TAP and no group', async () => {
     const daemon = await startVtepd(host, ARGS);
     expect(taps()).toEqual(['vxlan100', 'vxlan200']);
     daemon.kill('SIGKILL');
