@@ -199,6 +199,44 @@ describeSystem('join=lazy', () => {
     await seen(cable, group, ['join', 'leave']);
   });
 
+  test('on a trunk each group is joined while its own VLAN has a machine', async () => {
+    const [ten, twenty] = ['239.3.0.10', '239.3.0.11'];
+    const onTrunk = (vlan: number, group: string) => ({ vni: 1000 + vlan, group, keys: [`vlan=${vlan}`, 'join=lazy'] });
+    const vtep = await startVtepdVtep(one, {
+      segments: [onTrunk(10, ten), onTrunk(20, twenty)],
+      flags: ['--trunk', 'trunk0'],
+    });
+    await startKernelVtep(two, { segments: [{ vni: 1010, group: ten }] });
+    const [trunk, far, cable] = [one.packetSocket('trunk0'), two.packetSocket('vxlan1010'), one.cable()];
+    const speak = (src: string, vlan: number) => sendProbe(trunk, { dst: BROADCAST, src, vlan, text: 'hello' });
+
+    // The host itself is no reason.
+    const own = one.link('trunk0')?.address ?? '';
+    for (const vlan of [10, 20]) speak(own, vlan);
+    await waitFor(
+      'the trunk learned in both',
+      () => macsOf(vtep),
+      (macs) => macs.filter((mac) => mac === own).length === 2,
+    );
+    await sleep(LOOK_MS);
+    expect(one.joinedGroups()).toEqual([]);
+
+    speak(MACHINE, 10);
+    await seen(cable, ten, ['join']);
+    expect(one.joinedGroups()).toEqual([`eth0 ${ten}`]);
+    expect([await shown(vtep, 1010), await shown(vtep, 1020)]).toEqual([
+      [true, 'ok'],
+      [false, 'ok'],
+    ]);
+    sendProbe(far, { dst: BROADCAST, src: FAR, text: 'to VLAN 10' });
+    await arrivesAt('to VLAN 10', trunk);
+    speak(MACHINE, 20);
+    await seen(cable, twenty, ['join']);
+    await vtep.daemon.ctl('fdb', 'flush', '--vni', '1010');
+    await seen(cable, ten, ['join', 'leave']);
+    expect(one.joinedGroups()).toEqual([`eth0 ${twenty}`]);
+  });
+
   test('T20: after a flap, and after the interface was made anew, joins again only what is needed', async () => {
     const [needed, idle] = ['239.3.0.6', '239.3.0.7'];
     const vtep = await startVtepdVtep(one, {
