@@ -10,6 +10,7 @@ import { ip6Words, isFragment6, readVxlanPacket6 } from '../support/ipv6.ts';
 import { describeSystem, type Host, type LabOptions, useLab } from '../support/lab.ts';
 import { transfer } from '../support/transfer.ts';
 import { startKernelVtep, startVtepdVtep, type Vtep } from '../support/vtep-host.ts';
+import { runVtepd } from '../support/vtepd-process.ts';
 
 const TRANSFER_BYTES = 100_000_000;
 
@@ -47,6 +48,21 @@ describeSystem.each(LABS)('over IPv6, beside the kernel: $wire wire, underlay MT
 
   test('T27: all have the MTU that the underlay leaves', () => {
     expect(lab.hosts.map((host) => host.link('vxlan100')?.mtu)).toEqual([mtu - 70, mtu - 70, mtu - 70]);
+  });
+
+  test('T27: a larger one is refused, here and by the kernel', async () => {
+    const [one, three] = [lab.host(1), lab.host(3)];
+    const refused = await runVtepd(one, [
+      '--dev',
+      'eth0',
+      '--port',
+      '4790',
+      '--vni',
+      `200=ff05::1:200,mtu=${mtu - 69}`,
+    ]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(new RegExp(`${mtu - 69}.*${mtu - 70}`));
+    expect(() => three.ip('link', 'set', 'vxlan100', 'mtu', `${mtu - 69}`)).toThrow('Invalid argument');
   });
 
   test('T37: every pair pings, with full-sized packets too, and each learned the others', async () => {

@@ -9,6 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { describeSystem, type Host, type LabOptions, useLab } from '../support/lab.ts';
 import { transfer } from '../support/transfer.ts';
 import { startKernelVtep, startVtep, type Vtep, type VtepOptions } from '../support/vtep-host.ts';
+import { runVtepd } from '../support/vtepd-process.ts';
 import { sleep } from '../support/wait.ts';
 
 const TRANSFER_BYTES = 100_000_000;
@@ -44,11 +45,19 @@ describeSystem.each(LABS)('beside the kernel: $wire wire, underlay MTU $mtu', ({
     for (const host of lab.hosts) host.ip('addr', 'add', `${overlay(host)}/24`, 'dev', 'vxlan100');
   }, 60_000);
 
-  test('all have the MTU that the underlay leaves', () => {
+  test('T27: all have the MTU that the underlay leaves', () => {
     expect(lab.hosts.map((host) => host.link('vxlan100')?.mtu)).toEqual([mtu - 50, mtu - 50, mtu - 50]);
   });
 
-  test('ARP resolves and every pair pings, with full-sized packets too', () => {
+  test('T27: a larger one is refused, here and by the kernel', async () => {
+    const [one, three] = [lab.host(1), lab.host(3)];
+    const refused = await runVtepd(one, ['--dev', 'eth0', '--port', '4790', '--vni', `200=239.1.1.2,mtu=${mtu - 49}`]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(new RegExp(`${mtu - 49}.*${mtu - 50}`));
+    expect(() => three.ip('link', 'set', 'vxlan100', 'mtu', `${mtu - 49}`)).toThrow('Invalid argument');
+  });
+
+  test('T37: ARP resolves and every pair pings, with full-sized packets too', () => {
     for (const [from, to] of PAIRS) {
       const target = overlay(lab.host(to));
       const answered = [56, mtu - 50 - 28].map((size) => lab.host(from).ping(target, { count: 2, size }));
@@ -56,7 +65,7 @@ describeSystem.each(LABS)('beside the kernel: $wire wire, underlay MTU $mtu', ({
     }
   });
 
-  test('each learned the others where they are', async () => {
+  test('T37: each learned the others where they are', async () => {
     for (const vtep of vteps) {
       const others = lab.hosts.filter((host) => host !== vtep.host);
       const table = await vtep.fdb();
@@ -68,7 +77,7 @@ describeSystem.each(LABS)('beside the kernel: $wire wire, underlay MTU $mtu', ({
     }
   });
 
-  test.each(PAIRS)('UDP of every size arrives, %i to %i', async (from, to) => {
+  test.each(PAIRS)('T37: UDP of every size arrives, %i to %i', async (from, to) => {
     const [sender, receiver] = [lab.host(from), lab.host(to)];
     const target = receiver.udpSocket({ address: overlay(receiver), port: 7000 });
     const source = sender.udpSocket({ address: overlay(sender) });

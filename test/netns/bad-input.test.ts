@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { HeldTap } from '../support/held-tap.ts';
 import { describeSystem, useLab } from '../support/lab.ts';
-import { startKernelVtep } from '../support/vtep-host.ts';
+import { NotifySocket } from '../support/notify-socket.ts';
+import { startKernelVtep, startVtepdVtep } from '../support/vtep-host.ts';
 import { runVtepctl, runVtepd, startVtepd, VtepdProcess } from '../support/vtepd-process.ts';
 
 const GOOD = '50=239.9.9.9';
@@ -22,6 +23,7 @@ interface Refusal {
   readonly says: readonly (string | RegExp)[];
   readonly wrapper?: readonly string[];
   readonly socket?: string;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Each is written wrong: exit 64, whatever the host looks like. */
@@ -78,11 +80,11 @@ describeSystem('refusals', () => {
     return { links: host.links().map(({ ifname }) => ifname), groups: host.joinedGroups(), udp: host.udpSockets() };
   }
 
-  async function expectRefusal({ args, code, says, wrapper, socket }: Refusal): Promise<void> {
+  async function expectRefusal({ args, code, says, wrapper, socket, env }: Refusal): Promise<void> {
     const before = hostState();
     const socketPath = socket ?? join(lab.folder, 'refused.sock');
     const existed = existsSync(socketPath);
-    const ended = await runVtepd(host, args, { socket: socketPath, ...(wrapper && { wrapper }) });
+    const ended = await runVtepd(host, args, { socket: socketPath, ...(wrapper && { wrapper }), ...(env && { env }) });
     const lines = ended.stderr.split('\n').filter((line) => line !== '');
     expect(lines, ended.stderr).toHaveLength(1);
     for (const part of says) expect(lines[0]).toMatch(part);
@@ -124,22 +126,19 @@ describeSystem('refusals', () => {
       });
     });
 
-    test('a UDP port that a kernel vxlan device holds', async () => {
-      await startKernelVtep(host, { segments: [{ vni: 100, group: GROUP }] });
+    test.each([
+      ['a kernel vxlan device', startKernelVtep, /vxlan100.*ip link del vxlan100/],
+      ['another vtepd', startVtepdVtep, /another program, perhaps a second vtepd,/],
+    ] as const)('T36: a UDP port that %s holds; READY=1 is not said', async (other, startOther, holder) => {
+      await startOther(host, { segments: [{ vni: 100, group: GROUP }] });
+      const notify = lab.keep(new NotifySocket(join(lab.folder, `clash ${other}.sock`)));
       await expectRefusal({
         args: [...vnis(), '--dev', 'eth0'],
         code: 1,
-        says: ['4789', /in use|taken|holds/, '--port'],
+        says: ['198.18.0.1:4789', holder, /holds UDP port 4789/, '--port'],
+        env: { NOTIFY_SOCKET: notify.address },
       });
-    });
-
-    test('a UDP port that another vtepd holds', async () => {
-      await startVtepd(host, ['--dev', 'eth0', '--vni', `100=${GROUP}`]);
-      await expectRefusal({
-        args: [...vnis(), '--dev', 'eth0'],
-        code: 1,
-        says: ['4789', /in use|taken|holds/, '--port'],
-      });
+      expect(notify.lines()).toEqual([]);
     });
 
     test('a control socket that a live daemon answers on', async () => {
@@ -205,7 +204,7 @@ describeSystem('refusals', () => {
       await expectRefusal({ args, code: 1, says: ['--vni 70', 'second0', 'eth0', /--dev/] });
     });
 
-    test('an MTU that the underlay cannot carry', async () => {
+    test('T27: an MTU that the underlay cannot carry', async () => {
       await expectRefusal({
         args: [...vnis(`100=${GROUP},mtu=1451`), '--dev', 'eth0'],
         code: 1,

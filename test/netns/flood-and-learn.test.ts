@@ -1,6 +1,6 @@
 /**
  * Flood and learn, RFC 7348 §4.1 and §4.2. Frames are sent and seen on the VTEPs' own interfaces, as a machine behind
- * them would, and on the underlay cables.
+ * them would, and on the underlay cables. Host 3 is once a daemon like the others and once the kernel's device.
  *
  *        TAPs                                          underlay, nothing larger than its MTU
  *     vxlan100  vxlan200 ── host 1  198.18.0.1 ───┐
@@ -12,8 +12,15 @@ import { BROADCAST, probe, vxlan } from '../support/frames.ts';
 import { describeSystem, type Host, useLab, useScope } from '../support/lab.ts';
 import type { PacketSocket } from '../support/packet-socket.ts';
 import { arrivesAt, isProbe, packetsWithProbe, probeTexts, sendProbe, settle } from '../support/probes.ts';
-import { type FdbEntry, startVtep, VTEP_KIND, type Vtep, type VtepOptions } from '../support/vtep-host.ts';
-import { sleep } from '../support/wait.ts';
+import {
+  type FdbEntry,
+  startKernelVtep,
+  startVtep,
+  VTEP_KIND,
+  type Vtep,
+  type VtepOptions,
+} from '../support/vtep-host.ts';
+import { sleep, waitFor } from '../support/wait.ts';
 
 const GROUP_100 = '239.1.1.1';
 const GROUP_200 = '239.1.1.2';
@@ -23,15 +30,17 @@ const IPV4_MULTICAST = '01:00:5e:01:02:03';
 /** What only the daemon has: local entries, move counts, drop counters, the contract's limits. */
 const vtepdTest = test.skipIf(VTEP_KIND === 'kernel');
 
-describeSystem('flood and learn', () => {
+describeSystem.each(['vtepd', 'kernel'])('flood and learn, host 3: %s', (farKind) => {
   const lab = useLab({ hosts: 3, wire: 'mtu-true' });
+
+  const startOn = (host: Host) => (host.number === 3 && farKind === 'kernel' ? startKernelVtep : startVtep);
 
   /** Starts the same VTEP on some hosts (all by default) for the calling describe. */
   function useVteps(options: (host: Host) => VtepOptions, hosts: readonly Host[] = lab.hosts): Vtep[] {
     const vteps: Vtep[] = [];
     useScope(lab);
     beforeAll(async () => {
-      vteps.push(...(await Promise.all(hosts.map((host) => startVtep(host, options(host))))));
+      vteps.push(...(await Promise.all(hosts.map((host) => startOn(host)(host, options(host))))));
     }, 60_000);
     return vteps;
   }
@@ -53,33 +62,40 @@ describeSystem('flood and learn', () => {
       ],
     }));
 
-    test.each([1, 2, 3])('a flood from host %i reaches every other member once, and never the sender', async (from) => {
-      const taps = overlay(100);
-      const strangers = overlay(200);
-      const [sender, ...others] = [...taps.slice(from - 1), ...taps.slice(0, from - 1)];
-      if (!sender) throw new Error('no sender');
-      const cable = lab.host(from).cable();
-      const src = `02:00:00:00:01:0${from}`;
-      const sent: string[] = [];
-      for (const [kind, dst] of Object.entries({ broadcast: BROADCAST, multicast: IPV4_MULTICAST, unknown: UNKNOWN })) {
-        for (let i = 0; i < 10; i++) {
-          const text = `${kind} ${i} from ${from}`;
-          sent.push(text);
-          sendProbe(sender, { dst, src, text });
+    test.each([1, 2, 3])(
+      'T1: a flood from host %i reaches every other member once, and never the sender',
+      async (from) => {
+        const taps = overlay(100);
+        const strangers = overlay(200);
+        const [sender, ...others] = [...taps.slice(from - 1), ...taps.slice(0, from - 1)];
+        if (!sender) throw new Error('no sender');
+        const cable = lab.host(from).cable();
+        const src = `02:00:00:00:01:0${from}`;
+        const sent: string[] = [];
+        for (const [kind, dst] of Object.entries({
+          broadcast: BROADCAST,
+          multicast: IPV4_MULTICAST,
+          unknown: UNKNOWN,
+        })) {
+          for (let i = 0; i < 10; i++) {
+            const text = `${kind} ${i} from ${from}`;
+            sent.push(text);
+            sendProbe(sender, { dst, src, text });
+          }
         }
-      }
-      await arrivesAt(sent.at(-1) ?? '', ...others);
-      for (const other of others) expect(probeTexts(other.drain()).toSorted()).toEqual(sent.toSorted());
-      expect(probeTexts(sender.drain())).toEqual([]);
-      for (const stranger of strangers) expect(probeTexts(stranger.drain())).toEqual([]);
-      const onTheWire = packetsWithProbe(
-        cable.select(({ outgoing }) => !outgoing),
-        '',
-      );
-      expect(onTheWire).toHaveLength(sent.length);
-      expect(new Set(onTheWire.map(({ ip }) => ip.dst))).toEqual(new Set([GROUP_100]));
-      expect(new Set(onTheWire.map(({ vxlan: { vni } }) => vni))).toEqual(new Set([100]));
-    });
+        await arrivesAt(sent.at(-1) ?? '', ...others);
+        for (const other of others) expect(probeTexts(other.drain()).toSorted()).toEqual(sent.toSorted());
+        expect(probeTexts(sender.drain())).toEqual([]);
+        for (const stranger of strangers) expect(probeTexts(stranger.drain())).toEqual([]);
+        const onTheWire = packetsWithProbe(
+          cable.select(({ outgoing }) => !outgoing),
+          '',
+        );
+        expect(onTheWire).toHaveLength(sent.length);
+        expect(new Set(onTheWire.map(({ ip }) => ip.dst))).toEqual(new Set([GROUP_100]));
+        expect(new Set(onTheWire.map(({ vxlan: { vni } }) => vni))).toEqual(new Set([100]));
+      },
+    );
 
     test('T4: the answer is unicast and reaches one host', async () => {
       const [a, b, c] = overlay(100);
@@ -142,7 +158,11 @@ describeSystem('flood and learn', () => {
       sendProbe(a, { dst: BROADCAST, src: mac, text: 'back on 1' });
       await arrivesAt('back on 1', b, c);
       expect(await entry(vteps[0], 100, mac)).toMatchObject({ vtep: 'local', moves: 2 });
-      expect(await entry(vteps[2], 100, mac)).toMatchObject({ vtep: '198.18.0.1', moves: 2 });
+      const far = vteps[2];
+      expect(await entry(far, 100, mac)).toMatchObject({
+        vtep: '198.18.0.1',
+        ...(far?.kind === 'vtepd' && { moves: 2 }),
+      });
     });
 
     test('what came from the underlay never goes back to it', async () => {
@@ -214,10 +234,16 @@ describeSystem('flood and learn', () => {
       expect(seconds).toBeLessThan(latestSeconds);
       // One look at the table for both: it must not take as long as an entry lives.
       sendProbe(b, { dst: BROADCAST, src: talking, text: 'talking on' });
+      await arrivesAt('talking on', a);
       const table = (await vteps[0]?.fdb())?.map(({ mac, vtep }) => `${mac} ${vtep}`);
       expect(table).toContain(`${talking} 198.18.0.2`);
       expect(table).not.toContain(`${silent} 198.18.0.2`);
       expect(c.select(isProbe('to the talking'))).toEqual([]);
+      await waitFor(
+        'all to the silent',
+        () => b.select(isProbe('to the silent')).length,
+        (arrived) => arrived >= count,
+      );
       expect(b.select(isProbe('to the silent'))).toHaveLength(count);
     }, 30_000);
   });
@@ -231,7 +257,7 @@ describeSystem('flood and learn', () => {
       ],
     }));
 
-    test('a static entry is used before its machine has spoken', async () => {
+    test('T3: a static entry is used before its machine has spoken, and reaches one host', async () => {
       const [a, b, c] = overlay(100);
       for (let i = 0; i < 10; i++) sendProbe(a, { dst: pinned, src: '02:00:00:00:09:01', text: `pinned ${i}` });
       await arrivesAt('pinned 9', b);
@@ -265,6 +291,9 @@ describeSystem('flood and learn', () => {
     });
   });
 
+  // Beside the kernel, lists are the affair of head-end-replication.test.ts, and limits concern a table alone.
+  if (farKind === 'kernel') return;
+
   describe('head-end replication', () => {
     const everybody = lab.hosts.map(({ address }) => address);
     const vteps = useVteps((host) => ({
@@ -282,7 +311,7 @@ describeSystem('flood and learn', () => {
       ],
     }));
 
-    test.each([300, 500])('VNI %i: each listed host gets each flood once, by unicast', async (vni) => {
+    test.each([300, 500])('T1, T2: VNI %i: each listed host gets each flood once, by unicast', async (vni) => {
       const [a, b, c] = overlay(vni);
       const cable = lab.host(1).cable();
       const sent = Array.from({ length: 10 }, (_, i) => `replica ${i} of ${vni}`);
@@ -373,8 +402,7 @@ describeSystem('flood and learn', () => {
       const counts = PEERS.map((peer) => table.filter(({ vtep }) => vtep === peer).length);
       expect(table).toHaveLength(10);
       for (const count of counts.slice(0, 5)) expect(count).toBeGreaterThanOrEqual(1);
-      expect(counts[5]).toBeGreaterThanOrEqual(2);
-      expect(counts[5]).toBeLessThanOrEqual(3);
+      expect(counts[5]).toBe(3);
     });
   });
 });

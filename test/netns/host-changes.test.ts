@@ -110,7 +110,7 @@ describeSystem('changes of the host', () => {
     expect((await shown(100))?.status).toBe('ok');
   });
 
-  test('a local address that goes is told, and the VNI works again when it is back', async () => {
+  test('T20: a local address that goes is told, and the VNI works again when it is back', async () => {
     const [a, b] = taps(100);
     const status = async () => (await shown(100))?.status;
     one.ip('addr', 'del', '198.18.0.1/24', 'dev', 'eth0');

@@ -161,7 +161,7 @@ describeSystem('hostile datagrams', () => {
       expect(packets().map(({ ip }) => ip.dst)).toEqual([GROUP_100]);
     });
 
-    test('the MAC of the TAP itself', async () => {
+    test('T40: a source MAC that is that of the TAP itself', async () => {
       const src = one.link('vxlan100')?.address ?? '';
       expect(src).toMatch(/^fe:/);
       const bytes = vxlan({ vni: 100, inner: probe({ dst: BROADCAST, src, text: 'echo' }) });
@@ -176,7 +176,7 @@ describeSystem('hostile datagrams', () => {
       await expectDropped(vtep(), datagrams, { rx: { 'link-local': 16 } });
     });
 
-    test('an inner VLAN tag, where the VNI drops them', async () => {
+    test('T32: an inner VLAN tag, where the VNI drops them', async () => {
       const inner = probe({ dst: BROADCAST, src: SOURCE, vlan: 7, text: 'tagged' });
       await expectDropped(vtep(), [{ bytes: vxlan({ vni: 100, inner }) }], { rx: { 'inner-vlan': 1 } });
     });
@@ -192,7 +192,7 @@ describeSystem('hostile datagrams', () => {
       expect(Object.keys(difference(before.rx, (await vtep().drops()).rx))).not.toContain('short');
     });
 
-    test('own packets', async () => {
+    test('T40: own packets, by unicast and by the group', async () => {
       const bytes = vxlan({ vni: 100, inner: good });
       const taps = [100, 200, 300].map((vni) => one.packetSocket(`vxlan${vni}`));
       const [before, table] = [await vtep().drops(), await tableOf(vtep())];
@@ -204,7 +204,7 @@ describeSystem('hostile datagrams', () => {
       expect(taps.flatMap((socket) => probeTexts(socket.drain()))).toEqual([]);
     });
 
-    test('own floods do not come back', async () => {
+    test('T40: own floods do not come back', async () => {
       const [tap, cable, before] = [one.packetSocket('vxlan100'), one.cable(), await vtep().drops()];
       for (let i = 0; i < 5; i++) tap.send(probe({ dst: BROADCAST, src: SOURCE, text: `own ${i}` }));
       await waitFor(
@@ -233,7 +233,7 @@ describeSystem('hostile datagrams', () => {
       await expectDrops(vtep(), before, {});
     });
 
-    test('a zero UDP checksum is accepted', async () => {
+    test('T33: a zero UDP checksum is accepted', async () => {
       const tap = one.packetSocket('vxlan100');
       const sender = two.udpSocket({ address: two.address, zeroChecksum: true });
       sender.send(vxlan({ vni: 100, inner: probe({ dst: BROADCAST, src: FENCE, text: 'no checksum' }) }), {
@@ -245,7 +245,7 @@ describeSystem('hostile datagrams', () => {
     test.each([
       ['strip', 200, undefined],
       ['pass', 300, 7],
-    ] as const)('inner-vlan=%s, from the underlay', async (_, vni, vlan) => {
+    ] as const)('T32: inner-vlan=%s, from the underlay', async (_, vni, vlan) => {
       const tap = one.packetSocket(`vxlan${vni}`);
       const inner = probe({ dst: BROADCAST, src: FENCE, vlan: 7, text: 'with a tag' });
       two.udpSocket({ address: two.address }).send(vxlan({ vni, inner }), { to: one.address });
@@ -253,7 +253,7 @@ describeSystem('hostile datagrams', () => {
       expect(readEthernet(frame.bytes)?.vlan).toBe(vlan);
     });
 
-    test('a tag with VID 0 counts as none', async () => {
+    test('T32: a tag with VID 0 counts as none', async () => {
       const tap = one.packetSocket('vxlan100');
       const inner = probe({ dst: BROADCAST, src: FENCE, vlan: 0xe000, text: 'priority only' });
       two.udpSocket({ address: two.address }).send(vxlan({ vni: 100, inner }), { to: one.address });
@@ -264,7 +264,7 @@ describeSystem('hostile datagrams', () => {
       ['drop', 100, []],
       ['strip', 200, [undefined]],
       ['pass', 300, [7]],
-    ] as const)('inner-vlan=%s, to the underlay', async (_, vni, tags) => {
+    ] as const)('T32: inner-vlan=%s, to the underlay', async (_, vni, tags) => {
       const [tap, cable, before] = [one.packetSocket(`vxlan${vni}`), one.cable(), await vtep().drops()];
       tap.send(probe({ dst: BROADCAST, src: SOURCE, vlan: 7, text: 'tag out' }));
       tap.send(probe({ dst: BROADCAST, src: SOURCE, text: 'after it' }));

@@ -114,6 +114,8 @@ describeSystem('IPv6 underlay', () => {
       { vni: 400, group: 'ff05::4', remotes: [two.address] },
     ];
     const [vtep] = await Promise.all([one, two].map((host) => start(host, segments)));
+    // The kernel's device has one family each.
+    await startKernelVtep(three, { segments: segments.slice(0, 2) });
     const shown = await vtep?.daemon.ctl<ShownVni[]>('vni', 'show');
     expect(shown?.map(({ vni, mtu }) => [vni, mtu])).toEqual([
       [100, 1450],
@@ -131,6 +133,14 @@ describeSystem('IPv6 underlay', () => {
       expect(probeTexts(b.drain())).toEqual(Array(copies).fill(text));
       const [over4, over6] = [packetsWithProbe(cable.drain(), text), carrying(cable, text)];
       expect([over4.length, over6.length]).toEqual(vni >= 300 ? [1, 1] : vni === 100 ? [1, 0] : [0, 1]);
+      if (vni >= 300) continue;
+      const c = three.packetSocket(`vxlan${vni}`);
+      sendProbe(c, { dst: BROADCAST, src: OTHER, text: `from the kernel in ${vni}` });
+      await arrivesAt(`from the kernel in ${vni}`, a, b);
+      sendProbe(a, { dst: OTHER, src: STATION, text: `to the kernel in ${vni}` });
+      await arrivesAt(`to the kernel in ${vni}`, c);
+      const entry = (await vtep?.fdb())?.find((row) => row.vni === vni && row.mac === OTHER);
+      expect(entry?.vtep).toBe(vni === 100 ? three.address : three.address6);
     }
   });
 
@@ -139,9 +149,15 @@ describeSystem('IPv6 underlay', () => {
     lab.scope.defer(() => {
       one.ip('addr', 'del', 'fd00:18::aa/64', 'dev', 'eth0');
     });
-    const flags = ['--local', 'fd00:18::aa', '--local', one.address];
-    const vtep = await start(one, [{ vni: 100, group: GROUP }], flags);
-    expect(await vtep.daemon.ctl('status')).toMatchObject({ local: ['fd00:18::aa'] });
+    one.addAddress('198.18.0.71');
+    lab.scope.defer(() => void one.ip('addr', 'del', '198.18.0.71/24', 'dev', 'eth0'));
+    const segments = [
+      { vni: 100, group: GROUP },
+      { vni: 200, group: '239.1.1.2' },
+    ];
+    const vtep = await start(one, segments, ['--local', 'fd00:18::aa', '--local', '198.18.0.71']);
+    const kernel = await startKernelVtep(three, { segments });
+    expect(await vtep.daemon.ctl('status')).toMatchObject({ local: ['fd00:18::aa', '198.18.0.71'] });
     const cable = one.cable();
     sendProbe(one.packetSocket('vxlan100'), { dst: BROADCAST, src: STATION, text: 'chosen' });
     await waitFor(
@@ -150,6 +166,18 @@ describeSystem('IPv6 underlay', () => {
       (packets) => packets.length > 0,
     );
     expect(carrying(cable, 'chosen')[0]?.src).toBe(ip6Words('fd00:18::aa'));
+    // The kernel answers to where it learned us.
+    for (const [vni, local] of [
+      [100, 'fd00:18::aa'],
+      [200, '198.18.0.71'],
+    ] as const) {
+      const [a, c] = [one.packetSocket(`vxlan${vni}`), three.packetSocket(`vxlan${vni}`)];
+      sendProbe(a, { dst: BROADCAST, src: STATION, text: `chosen in ${vni}` });
+      await arrivesAt(`chosen in ${vni}`, c);
+      expect((await kernel.fdb()).find((row) => row.vni === vni && row.mac === STATION)?.vtep).toBe(local);
+      sendProbe(c, { dst: STATION, src: OTHER, text: `answer in ${vni}` });
+      await arrivesAt(`answer in ${vni}`, a);
+    }
   });
 
   test('T33: zero checksums are accepted, wrong ones are not', async () => {

@@ -173,7 +173,7 @@ describeSystem('a narrow path', () => {
     expect(a.namespace.ping(b.address, { size: INNER_MTU - 28 })).toBe(3);
   }, 60_000);
 
-  test('with a kernel peer a machine’s TCP transfer gets through as well', async () => {
+  test('T26: with a kernel peer a machine’s TCP transfer gets through as well', async () => {
     const words = ['type', 'vxlan', 'id', '100', 'dev', 'eth0', 'local', FAR_ADDRESS, 'remote', '198.18.0.1'];
     two.ip('link', 'add', 'vxlan100', ...words, 'dstport', '4789', 'udpcsum');
     lab.scope.defer(() => {

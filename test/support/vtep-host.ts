@@ -2,6 +2,7 @@
  * One interface over two kinds of VTEP: the daemon, and the kernel's own vxlan devices. A test written against it can be
  * run with VTEPD_TEST_KIND=kernel, which shows whether the test itself tells the truth.
  */
+import { VXLAN_PORT } from './frames.ts';
 import type { Host } from './lab.ts';
 import { command } from './namespaces.ts';
 import { type Stopped, startVtepd, type VtepdProcess } from './vtepd-process.ts';
@@ -29,6 +30,8 @@ export interface SegmentOptions {
 export interface VtepOptions {
   readonly segments: readonly SegmentOptions[];
   readonly ageingSeconds?: number;
+  /** UDP port. Default 4789. */
+  readonly port?: number;
   /** Further flags of vtepd; the kernel kind refuses them. */
   readonly flags?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
@@ -76,17 +79,18 @@ export function startVtep(host: Host, options: VtepOptions): Promise<Vtep> {
 }
 
 export async function startVtepdVtep(host: Host, options: VtepOptions): Promise<VtepdVtep> {
-  const { segments, ageingSeconds, flags = [], env = {} } = options;
+  const { segments, ageingSeconds, port, flags = [], env = {} } = options;
   const args = ['--dev', 'eth0', ...segments.flatMap((segment) => ['--vni', vniFlag(segment)]), ...flags];
   if (ageingSeconds !== undefined) args.push('--ageing', `${ageingSeconds}`);
+  if (port !== undefined) args.push('--port', `${port}`);
   const daemon = await startVtepd(host, args, { env });
   return {
     kind: 'vtepd',
     host,
     daemon,
     tap: tapName,
-    fdb: () => daemon.ctl<FdbEntry[]>('fdb', 'show'),
-    drops: () => daemon.ctl<DropCounters>('drops'),
+    fdb: () => daemon.get<FdbEntry[]>('/v1/fdb'),
+    drops: () => daemon.get<DropCounters>('/v1/drops'),
     stop: async () => {
       const { code, stderr }: Stopped = await daemon.stop();
       if (code !== 0) throw new Error(`vtepd ended with ${code}: ${stderr}`);
@@ -109,9 +113,9 @@ export function vniFlag(segment: SegmentOptions): string {
 }
 
 export async function startKernelVtep(host: Host, options: VtepOptions): Promise<KernelVtep> {
-  const { segments, ageingSeconds, flags = [] } = options;
+  const { segments, ageingSeconds, port = VXLAN_PORT, flags = [] } = options;
   if (flags.length > 0) throw new Error(`the kernel's vxlan device has no flags ${flags.join(' ')}`);
-  for (const segment of segments) addVxlanDevice(host, { ...segment, ...(ageingSeconds && { ageingSeconds }) });
+  for (const segment of segments) addVxlanDevice(host, { ...segment, port, ...(ageingSeconds && { ageingSeconds }) });
   const remove = () => {
     for (const { vni } of segments) if (host.link(tapName(vni))) host.ip('link', 'del', tapName(vni));
   };
@@ -129,13 +133,14 @@ function tapName(vni: number): string {
   return `vxlan${vni}`;
 }
 
-function addVxlanDevice(host: Host, segment: SegmentOptions & { ageingSeconds?: number }): void {
-  const { vni, group, remotes = [], statics = {}, learning = true, maxMacs, ttl, keys = [], ageingSeconds } = segment;
+function addVxlanDevice(host: Host, segment: SegmentOptions & { port: number; ageingSeconds?: number }): void {
+  const { vni, group, remotes = [], statics = {}, learning = true, maxMacs, ttl, keys = [] } = segment;
+  const { port, ageingSeconds } = segment;
   if (keys.length > 0) throw new Error(`the kernel's vxlan device has no keys ${keys.join(' ')}`);
   const device = tapName(vni);
   const isIpv6 = (group ?? remotes[0] ?? '').includes(':');
   const local = isIpv6 ? host.address6 : host.address;
-  const words = ['type', 'vxlan', 'id', `${vni}`, 'dev', 'eth0', 'local', local, 'dstport', '4789'];
+  const words = ['type', 'vxlan', 'id', `${vni}`, 'dev', 'eth0', 'local', local, 'dstport', `${port}`];
   words.push('srcport', '49152', '65535', 'udpcsum', learning ? 'learning' : 'nolearning');
   if (group !== undefined) words.push('group', group);
   if (maxMacs !== undefined) words.push('maxaddress', `${maxMacs}`);
