@@ -1,39 +1,19 @@
 import type { MacWords } from '../lib/addresses.ts';
-import { EVENT_KIND, EventRing, STATIC_EVENT } from './event-ring.ts';
-import { Fairness } from './fairness.ts';
-import { Flapping, MOVE } from './flapping.ts';
-import { HEADER, mapFdb, SEGMENT } from './layout.ts';
+import { EntryChanges, LEARNED } from './entry-changes.ts';
+import { EventRing } from './event-ring.ts';
+import { Flapping } from './flapping.ts';
+import { HEADER, mapFdb } from './layout.ts';
 import { SharedLock } from './lock.ts';
-import { LOCAL, NO_REMOTE, RemoteTable } from './remotes.ts';
+import { LOCAL, NO_REMOTE, RemoteTable, type SourceAddress } from './remotes.ts';
+import { SegmentCounts } from './segment-counts.ts';
 import { DYNAMIC, EntryTable, NO_ENTRY, STATIC, TORN } from './table.ts';
+
+// What its callers need beside it.
+export { LEARNED } from './entry-changes.ts';
+export { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
 
 /** What `lookup` answers for a MAC that is not known: flood. */
 export const UNKNOWN = -1;
-
-/** What became of a heard source MAC. */
-export const LEARNED = {
-  /** Known at this remote already; its age starts again. */
-  refreshed: 0,
-  added: 1,
-  moved: 2,
-  /** A static entry says it lives elsewhere: the frame is dropped. */
-  conflict: 3,
-  /** No room, and nobody may be evicted for it. The frame is forwarded all the same. */
-  full: 4,
-  /** It moved too often, and for a while stays where it was. The frame is forwarded all the same. */
-  held: 5,
-} as const;
-
-/** The outer source address of a frame as four signed words, IPv4 as ::ffff:a.b.c.d; LOCAL_SOURCE for frames of the TAP. */
-export interface SourceAddress {
-  a: number;
-  b: number;
-  c: number;
-  d: number;
-}
-
-/** Stands for "behind our own TAP". */
-export const LOCAL_SOURCE: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
 
 /** One entry as the control plane sees it. `remote` LOCAL or a remote id; `heard` in tenths of a second. */
 export interface EntryView {
@@ -54,13 +34,11 @@ export interface EntryView {
 export class Fdb {
   readonly remotes: RemoteTable;
   readonly #table: EntryTable;
-  readonly #fairness: Fairness;
   readonly #flapping: Flapping;
+  readonly #counts: SegmentCounts;
   readonly #events: EventRing;
+  readonly #changes: EntryChanges;
   readonly #lock: SharedLock;
-  readonly #segments: Int32Array;
-  readonly #header: Int32Array;
-  readonly #heard = (entry: number): number => this.#table.heard(entry);
 
   /**
    * @param owner the thread's number, unique and above 0; marks the lock
@@ -68,14 +46,18 @@ export class Fdb {
    */
   constructor(memory: SharedArrayBuffer, owner: number, patienceMs?: number) {
     const regions = mapFdb(memory);
-    this.remotes = new RemoteTable(regions);
-    this.#table = new EntryTable(regions);
-    this.#fairness = new Fairness(regions);
-    this.#flapping = new Flapping(regions);
-    this.#events = new EventRing(regions, this.remotes);
+    const remotes = new RemoteTable(regions);
+    const table = new EntryTable(regions);
+    const flapping = new Flapping(regions);
+    const counts = new SegmentCounts(regions);
+    const events = new EventRing(regions, remotes);
+    this.remotes = remotes;
+    this.#table = table;
+    this.#flapping = flapping;
+    this.#counts = counts;
+    this.#events = events;
+    this.#changes = new EntryChanges(regions, { table, remotes, flapping, counts, events });
     this.#lock = new SharedLock(regions.header, HEADER.lock, owner, patienceMs);
-    this.#segments = regions.segments;
-    this.#header = regions.header;
   }
 
   /** LOCAL, a remote id, or UNKNOWN. */
@@ -89,11 +71,11 @@ export class Fdb {
 
   /** Whether a static entry says that the MAC lives elsewhere than at `source`. Costs next to nothing in a segment without static entries. */
   conflicts(segment: number, high: number, low: number, source: SourceAddress): boolean {
-    if (this.#segments[segment * SEGMENT.words + SEGMENT.statics] === 0) return false;
+    if (!this.#counts.hasStatics(segment)) return false;
     const entry = this.#table.find(segment, high, low);
     if (entry === NO_ENTRY) return false;
     const value = this.#table.consistentValue(entry, segment, high, low);
-    return value !== TORN && (value & STATIC) !== 0 && !this.#isAt(value & 0xffff, source);
+    return value !== TORN && (value & STATIC) !== 0 && !this.remotes.isAt(value & 0xffff, source);
   }
 
   /**
@@ -107,20 +89,20 @@ export class Fdb {
     if (entry !== NO_ENTRY) {
       const value = this.#table.consistentValue(entry, segment, high, low);
       if (value !== TORN) {
-        const isSame = this.#isAt(value & 0xffff, source);
+        const isSame = this.remotes.isAt(value & 0xffff, source);
         if ((value & STATIC) !== 0) return isSame ? LEARNED.refreshed : LEARNED.conflict;
         if (!this.#table.isExpired(entry, now)) {
           if (isSame) {
             this.#table.touch(entry, now);
             return LEARNED.refreshed;
           }
-          if (this.#isHeld(entry, now)) return LEARNED.held;
+          if (this.#flapping.isHeld(entry, this.#table.movesOf(entry), now)) return LEARNED.held;
         }
       }
     }
     this.#lock.acquire();
     try {
-      return this.#learnLocked({ segment, high, low }, source, maxMacs, now);
+      return this.#changes.learn({ segment, high, low }, source, maxMacs, now);
     } finally {
       this.#lock.release();
     }
@@ -128,38 +110,14 @@ export class Fdb {
 
   /** Makes or keeps a static entry; it replaces a learned one. `conflict` if a static one names another place, `full` if there is no room. */
   addStatic(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
-    return this.#locked(() => {
-      const remote = this.#intern(source);
-      if (remote === NO_REMOTE) return LEARNED.full;
-      const entry = this.#table.find(segment, high, low);
-      if (entry !== NO_ENTRY && this.#table.kindOf(entry) === STATIC) {
-        return this.#table.remoteOf(entry) === remote ? LEARNED.refreshed : LEARNED.conflict;
-      }
-      let replaced = NO_REMOTE;
-      if (entry !== NO_ENTRY) {
-        if (this.#table.isExpired(entry, now)) this.#tell(entry, EVENT_KIND.aged, NO_REMOTE, now);
-        else replaced = this.#table.remoteOf(entry);
-        this.#remove(entry, now);
-      }
-      const made = this.#table.insert({ segment, high, low, remote, kind: STATIC, now });
-      if (made === NO_ENTRY) return LEARNED.full;
-      this.remotes.retain(remote);
-      this.#countLocal(segment, remote, 1);
-      this.#count(segment, SEGMENT.total, 1);
-      this.#count(segment, SEGMENT.statics, 1);
-      this.#tell(made, EVENT_KIND.added, replaced, now);
-      return LEARNED.added;
-    });
+    return this.#locked(() => this.#changes.addStatic(segment, high, low, source, now));
   }
 
   /** Removes the entry of a MAC, static ones too; false if there is none or it had expired. */
   delete(segment: number, high: number, low: number, now: number): boolean {
     return this.#locked(() => {
       const entry = this.#table.find(segment, high, low);
-      if (entry === NO_ENTRY) return false;
-      const wasAlive = this.#isAlive(entry, now);
-      this.#drop(entry, now);
-      return wasAlive;
+      return entry !== NO_ENTRY && this.#changes.drop(entry, now);
     });
   }
 
@@ -204,7 +162,7 @@ export class Fdb {
       if (this.#table.kindOf(entry) !== DYNAMIC || !this.#table.isExpired(entry, now)) continue;
       this.#locked(() => {
         // It may have been heard, or become another MAC's, since.
-        if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#drop(entry, now);
+        if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#changes.drop(entry, now);
       });
       if (--left === 0 && entry + 1 < this.#table.end) return entry + 1;
     }
@@ -221,7 +179,7 @@ export class Fdb {
   /** Interns a remote of a flood list; NO_REMOTE if the table is full. Give it back with `releaseRemote`. */
   retainRemote(address: SourceAddress): number {
     return this.#locked(() => {
-      const remote = this.#intern(address);
+      const remote = this.remotes.internSource(address);
       if (remote !== NO_REMOTE) this.remotes.pin(remote);
       return remote;
     });
@@ -233,12 +191,12 @@ export class Fdb {
 
   /** Entries of a segment, static ones included; expired ones are counted until the sweep takes them. */
   countOf(segment: number): number {
-    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.total);
+    return this.#counts.totalOf(segment);
   }
 
   /** Local entries of a segment, likewise. */
   localsOf(segment: number): number {
-    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.locals);
+    return this.#counts.localsOf(segment);
   }
 
   /** Local entries of a segment, likewise, those of the `stations` left out. */
@@ -254,12 +212,12 @@ export class Fdb {
 
   /** A number that changes whenever a MAC of any segment becomes local or is so no more. */
   get localChanges(): number {
-    return Atomics.load(this.#header, HEADER.localChanges);
+    return this.#counts.localChanges;
   }
 
   /** Resolves once `localChanges` is not `seen`, or after `patienceMs`. */
-  async localChange(seen: number, patienceMs: number): Promise<void> {
-    await Atomics.waitAsync(this.#header, HEADER.localChanges, seen, patienceMs).value;
+  localChange(seen: number, patienceMs: number): Promise<void> {
+    return this.#counts.localChange(seen, patienceMs);
   }
 
   /** Entries of all segments, likewise. */
@@ -269,17 +227,17 @@ export class Fdb {
 
   /** Moves of learned MACs in a segment since it was made. */
   movesOf(segment: number): number {
-    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.moves);
+    return this.#counts.movesOf(segment);
   }
 
   /** Starts a segment's counters at zero. Its number must have no entries. */
   resetSegment(segment: number): void {
-    this.#segments.fill(0, segment * SEGMENT.words, (segment + 1) * SEGMENT.words);
+    this.#counts.reset(segment);
   }
 
   /** The VNI that a segment's events say, from the next one on. */
   nameSegment(segment: number, vni: number): void {
-    this.#segments[segment * SEGMENT.words + SEGMENT.vni] = vni;
+    this.#counts.name(segment, vni);
   }
 
   /** Number of the next event, 32 bits that wrap: where a reader starts who wants to know what happens from now on. Takes no lock. */
@@ -296,146 +254,11 @@ export class Fdb {
   recover(deadOwner: number): boolean {
     if (!this.#lock.seize(deadOwner)) return false;
     try {
-      this.#table.rebuild();
-      this.remotes.rebuild();
-      this.#fairness.clear();
-      for (let at = 0; at < this.#segments.length; at += SEGMENT.words) {
-        this.#segments[at + SEGMENT.learned] = 0;
-        this.#segments[at + SEGMENT.total] = 0;
-        this.#segments[at + SEGMENT.statics] = 0;
-        this.#segments[at + SEGMENT.locals] = 0;
-      }
-      for (let entry = 0; entry < this.#table.end; entry++) this.#countAgain(entry);
-      this.#tellLocalChange();
-      this.#events.append(EVENT_KIND.repaired, 0, 0, 0, LOCAL, NO_REMOTE, 0);
+      this.#changes.rebuild();
     } finally {
       this.#lock.release();
     }
     return true;
-  }
-
-  #countAgain(entry: number): void {
-    const kind = this.#table.kindOf(entry);
-    if (kind === 0) return;
-    const segment = this.#table.segmentOf(entry);
-    const remote = this.#table.remoteOf(entry);
-    this.remotes.retain(remote);
-    this.#countLocal(segment, remote, 1);
-    this.#count(segment, SEGMENT.total, 1);
-    if (kind === STATIC) {
-      this.#count(segment, SEGMENT.statics, 1);
-      return;
-    }
-    this.#count(segment, SEGMENT.learned, 1);
-    this.#fairness.add(entry, segment, remote);
-    this.#flapping.forget(entry, this.#table.movesOf(entry));
-  }
-
-  #learnLocked(
-    mac: { segment: number; high: number; low: number },
-    source: SourceAddress,
-    maxMacs: number,
-    now: number,
-  ): number {
-    const { segment, high, low } = mac;
-    const known = this.#table.find(segment, high, low);
-    if (known !== NO_ENTRY && this.#table.kindOf(known) === STATIC) {
-      return this.#isAt(this.#table.remoteOf(known), source) ? LEARNED.refreshed : LEARNED.conflict;
-    }
-    const remote = this.#intern(source);
-    if (remote === NO_REMOTE) return LEARNED.full;
-    if (known !== NO_ENTRY) return this.#learnKnown(known, remote, now);
-
-    if (this.#learnedIn(segment) >= maxMacs && !this.#evict(segment, remote, now)) return LEARNED.full;
-    let entry = this.#table.insert({ segment, high, low, remote, kind: DYNAMIC, now });
-    if (entry === NO_ENTRY) {
-      if (!this.#evict(this.#fullestSegment(), remote, now)) return LEARNED.full;
-      entry = this.#table.insert({ segment, high, low, remote, kind: DYNAMIC, now });
-    }
-    this.remotes.retain(remote);
-    this.#fairness.add(entry, segment, remote);
-    this.#countLocal(segment, remote, 1);
-    this.#count(segment, SEGMENT.total, 1);
-    this.#count(segment, SEGMENT.learned, 1);
-    this.#tell(entry, EVENT_KIND.added, NO_REMOTE, now);
-    return LEARNED.added;
-  }
-
-  /** Of an entry that is known, perhaps only since the lock was asked for. */
-  #learnKnown(entry: number, remote: number, now: number): number {
-    // An expired entry is as good as gone: what is heard now is a new one, neither a refresh nor a move.
-    if (this.#table.isExpired(entry, now)) {
-      this.#tell(entry, EVENT_KIND.aged, NO_REMOTE, now);
-      this.#place(entry, remote, 0, now);
-      this.#tell(entry, EVENT_KIND.added, NO_REMOTE, now);
-      return LEARNED.added;
-    }
-    const from = this.#table.remoteOf(entry);
-    if (from === remote) {
-      this.#table.touch(entry, now);
-      return LEARNED.refreshed;
-    }
-    if (this.#isHeld(entry, now)) return LEARNED.held;
-    const moves = this.#table.movesOf(entry);
-    if (this.#flapping.judge(entry, moves, now) === MOVE.refused) {
-      this.#tell(entry, EVENT_KIND.held, remote, now);
-      return LEARNED.held;
-    }
-    this.#place(entry, remote, moves + 1, now);
-    this.#count(this.#table.segmentOf(entry), SEGMENT.moves, 1);
-    this.#tell(entry, EVENT_KIND.moved, from, now);
-    return LEARNED.moved;
-  }
-
-  /** Makes a learned entry say another remote. */
-  #place(entry: number, remote: number, moves: number, now: number): void {
-    const [segment, from] = [this.#table.segmentOf(entry), this.#table.remoteOf(entry)];
-    this.#fairness.remove(entry);
-    this.remotes.release(from, now);
-    this.#table.update(entry, { remote, kind: DYNAMIC, moves, now });
-    this.remotes.retain(remote);
-    this.#fairness.add(entry, segment, remote);
-    if (from === remote) return;
-    this.#countLocal(segment, from, -1);
-    this.#countLocal(segment, remote, 1);
-  }
-
-  #evict(segment: number, remote: number, now: number): boolean {
-    const entry = this.#fairness.victim(segment, remote, this.#heard);
-    if (entry < 0) return false;
-    this.#drop(entry, now);
-    this.#count(segment, SEGMENT.evictions, 1);
-    return true;
-  }
-
-  /** Removes an entry and tells of it: one that had expired has aged, whatever found it. */
-  #drop(entry: number, now: number): void {
-    this.#tell(entry, this.#isAlive(entry, now) ? EVENT_KIND.deleted : EVENT_KIND.aged, NO_REMOTE, now);
-    this.#remove(entry, now);
-  }
-
-  #remove(entry: number, now: number): void {
-    const segment = this.#table.segmentOf(entry);
-    const remote = this.#table.remoteOf(entry);
-    if (this.#table.kindOf(entry) === DYNAMIC) {
-      this.#fairness.remove(entry);
-      this.#count(segment, SEGMENT.learned, -1);
-    } else {
-      this.#count(segment, SEGMENT.statics, -1);
-    }
-    this.#table.remove(entry);
-    this.remotes.release(remote, now);
-    this.#countLocal(segment, remote, -1);
-    this.#count(segment, SEGMENT.total, -1);
-  }
-
-  /** Only asked when all entries of all segments are taken. */
-  #fullestSegment(): number {
-    let fullest = 0;
-    for (let segment = 1; segment < (this.#header[HEADER.segmentsUsed] as number); segment++) {
-      if (this.#learnedIn(segment) > this.#learnedIn(fullest)) fullest = segment;
-    }
-    return fullest;
   }
 
   #view(entry: number): EntryView | undefined {
@@ -445,65 +268,6 @@ export class Fdb {
     const value = table.consistentValue(entry, segment, high, low);
     if (value === TORN) return undefined;
     return { segment, high, low, remote: value & 0xffff, isStatic: (value & STATIC) !== 0, heard, moves };
-  }
-
-  #tell(entry: number, kind: number, from: number, now: number): void {
-    const table = this.#table;
-    const event = table.kindOf(entry) === STATIC ? kind | STATIC_EVENT : kind;
-    const segment = table.segmentOf(entry);
-    this.#events.append(
-      event,
-      segment,
-      table.macHighOf(entry),
-      table.macLowOf(entry),
-      table.remoteOf(entry),
-      from,
-      now,
-    );
-  }
-
-  #isHeld(entry: number, now: number): boolean {
-    return this.#flapping.isHeld(entry, this.#table.movesOf(entry), now);
-  }
-
-  #isAlive(entry: number, now: number): boolean {
-    return this.#table.kindOf(entry) === STATIC || !this.#table.isExpired(entry, now);
-  }
-
-  #isAt(remote: number, source: SourceAddress): boolean {
-    if (remote === LOCAL) return source === LOCAL_SOURCE;
-    const { remotes } = this;
-    return (
-      remotes.word(remote, 3) === source.d &&
-      remotes.word(remote, 2) === source.c &&
-      remotes.word(remote, 1) === source.b &&
-      remotes.word(remote, 0) === source.a
-    );
-  }
-
-  #intern(source: SourceAddress): number {
-    return source === LOCAL_SOURCE ? LOCAL : this.remotes.intern(source.a, source.b, source.c, source.d);
-  }
-
-  #learnedIn(segment: number): number {
-    return this.#segments[segment * SEGMENT.words + SEGMENT.learned] as number;
-  }
-
-  /** Counts an entry if it is a local one. */
-  #countLocal(segment: number, remote: number, step: number): void {
-    if (remote !== LOCAL) return;
-    this.#count(segment, SEGMENT.locals, step);
-    this.#tellLocalChange();
-  }
-
-  #tellLocalChange(): void {
-    Atomics.add(this.#header, HEADER.localChanges, 1);
-    Atomics.notify(this.#header, HEADER.localChanges);
-  }
-
-  #count(segment: number, word: number, step: number): void {
-    Atomics.add(this.#segments, segment * SEGMENT.words + word, step);
-    if (segment >= (this.#header[HEADER.segmentsUsed] as number)) this.#header[HEADER.segmentsUsed] = segment + 1;
   }
 
   #locked<Result>(write: () => Result): Result {

@@ -7,6 +7,17 @@ export const LOCAL = 0;
 /** No such remote, or no room for it. */
 export const NO_REMOTE = -1;
 
+/** The outer source address of a frame as four signed words, IPv4 as ::ffff:a.b.c.d; LOCAL_SOURCE for frames of the TAP. */
+export interface SourceAddress {
+  a: number;
+  b: number;
+  c: number;
+  d: number;
+}
+
+/** Stands for "behind our own TAP". */
+export const LOCAL_SOURCE: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
+
 /** Tenths of a second a remote stays known after its last entry went: longer than any thread can hold an id it has just looked up. */
 const IDLE_TENTHS = 100;
 
@@ -62,6 +73,17 @@ export class RemoteTable {
     return this.#remotes[at + 2] === 0xffff && this.#remotes[at + 1] === 0 && this.#remotes[at] === 0;
   }
 
+  /** Whether a remote, or LOCAL, is what a frame came from. */
+  isAt(id: number, source: SourceAddress): boolean {
+    if (id === LOCAL) return source === LOCAL_SOURCE;
+    return (
+      this.word(id, 3) === source.d &&
+      this.word(id, 2) === source.c &&
+      this.word(id, 1) === source.b &&
+      this.word(id, 0) === source.a
+    );
+  }
+
   /** VTEPs that an entry or a flood list names; groups are none. Walks the table. */
   get count(): number {
     let count = 0;
@@ -84,6 +106,11 @@ export class RemoteTable {
     this.#remotes[at + REMOTE.references] = 0;
     this.#index.insert(this.#hash(a, b, c, d), id);
     return id;
+  }
+
+  /** `intern` of what a frame came from. */
+  internSource(source: SourceAddress): number {
+    return source === LOCAL_SOURCE ? LOCAL : this.intern(source.a, source.b, source.c, source.d);
   }
 
   retain(id: number): void {

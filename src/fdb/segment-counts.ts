@@ -1,0 +1,113 @@
+import { type FdbMemory, HEADER, SEGMENT } from './layout.ts';
+import { LOCAL } from './remotes.ts';
+import { STATIC } from './table.ts';
+
+/**
+ * What is counted of each segment, and the VNI that its events say. Entries that have expired are counted until the sweep takes them. Reading
+ * takes no lock; `add` and what else changes a count is called with the FDB's lock held.
+ */
+export class SegmentCounts {
+  readonly #segments: Int32Array;
+  readonly #header: Int32Array;
+
+  constructor(memory: FdbMemory) {
+    this.#segments = memory.segments;
+    this.#header = memory.header;
+  }
+
+  /** Entries, static ones included. */
+  totalOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.total);
+  }
+
+  /** Local entries, static ones included. */
+  localsOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.locals);
+  }
+
+  /** Moves of learned MACs since the segment was made. */
+  movesOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.moves);
+  }
+
+  learnedIn(segment: number): number {
+    return this.#segments[segment * SEGMENT.words + SEGMENT.learned] as number;
+  }
+
+  /** On the packet path: one plain read. */
+  hasStatics(segment: number): boolean {
+    return this.#segments[segment * SEGMENT.words + SEGMENT.statics] !== 0;
+  }
+
+  /** The segment with the most learned entries; walks all. */
+  fullest(): number {
+    let fullest = 0;
+    for (let segment = 1; segment < (this.#header[HEADER.segmentsUsed] as number); segment++) {
+      if (this.learnedIn(segment) > this.learnedIn(fullest)) fullest = segment;
+    }
+    return fullest;
+  }
+
+  /** A number that changes whenever a MAC of any segment becomes local or is so no more. */
+  get localChanges(): number {
+    return Atomics.load(this.#header, HEADER.localChanges);
+  }
+
+  /** Resolves once `localChanges` is not `seen`, or after `patienceMs`. */
+  async localChange(seen: number, patienceMs: number): Promise<void> {
+    await Atomics.waitAsync(this.#header, HEADER.localChanges, seen, patienceMs).value;
+  }
+
+  /** Counts an entry of a kind, DYNAMIC or STATIC, at a remote; with step -1 no more. */
+  add(segment: number, kind: number, remote: number, step: 1 | -1): void {
+    this.addLocal(segment, remote, step);
+    this.#add(segment, SEGMENT.total, step);
+    this.#add(segment, kind === STATIC ? SEGMENT.statics : SEGMENT.learned, step);
+  }
+
+  /** Counts an entry if it is a local one. */
+  addLocal(segment: number, remote: number, step: 1 | -1): void {
+    if (remote !== LOCAL) return;
+    this.#add(segment, SEGMENT.locals, step);
+    this.#tellLocalChange();
+  }
+
+  addMove(segment: number): void {
+    this.#add(segment, SEGMENT.moves, 1);
+  }
+
+  addEviction(segment: number): void {
+    this.#add(segment, SEGMENT.evictions, 1);
+  }
+
+  /** Starts a segment's counters at zero. Its number must have no entries. */
+  reset(segment: number): void {
+    this.#segments.fill(0, segment * SEGMENT.words, (segment + 1) * SEGMENT.words);
+  }
+
+  /** The VNI that a segment's events say, from the next one on. */
+  name(segment: number, vni: number): void {
+    this.#segments[segment * SEGMENT.words + SEGMENT.vni] = vni;
+  }
+
+  /** Forgets how many entries there are, of all segments: they are added again one by one. */
+  clear(): void {
+    for (let at = 0; at < this.#segments.length; at += SEGMENT.words) {
+      this.#segments[at + SEGMENT.learned] = 0;
+      this.#segments[at + SEGMENT.total] = 0;
+      this.#segments[at + SEGMENT.statics] = 0;
+      this.#segments[at + SEGMENT.locals] = 0;
+    }
+    this.#tellLocalChange();
+  }
+
+  #add(segment: number, word: number, step: number): void {
+    Atomics.add(this.#segments, segment * SEGMENT.words + word, step);
+    if (segment >= (this.#header[HEADER.segmentsUsed] as number)) this.#header[HEADER.segmentsUsed] = segment + 1;
+  }
+
+  #tellLocalChange(): void {
+    Atomics.add(this.#header, HEADER.localChanges, 1);
+    Atomics.notify(this.#header, HEADER.localChanges);
+  }
+}
