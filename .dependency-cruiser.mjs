@@ -26,6 +26,8 @@ const FOLDERS = [
 const PURE_FOLDERS = ['lib', 'wire', 'fdb', 'segment', 'offload', 'forward'];
 
 const TEST_FILE = '\\.test\\.ts$';
+/** Tests and what they share, which may import what they may and is not published. */
+const TEST_CODE = '(\\.test|-rig)\\.ts$';
 const TEST_PACKAGES = '(^|/)node_modules/(vitest|fast-check)/';
 const inFolders = (folders) => `^src/(${folders.join('|')})/`;
 
@@ -44,13 +46,13 @@ const forbidden = [
   {
     name: 'pure',
     severity: 'error',
-    from: { path: inFolders(PURE_FOLDERS), pathNot: TEST_FILE },
+    from: { path: inFolders(PURE_FOLDERS), pathNot: TEST_CODE },
     to: { pathNot: '^src/' },
   },
   {
     name: 'pure-test',
     severity: 'error',
-    from: { path: `${inFolders(PURE_FOLDERS)}.*${TEST_FILE}` },
+    from: { path: `${inFolders(PURE_FOLDERS)}.*${TEST_CODE}` },
     to: { pathNot: ['^src/', TEST_PACKAGES], dependencyTypesNot: ['core'] },
   },
   {
@@ -69,7 +71,7 @@ const forbidden = [
     // What is published is installed without devDependencies.
     name: 'undeclared-package',
     severity: 'error',
-    from: { path: '^src/', pathNot: TEST_FILE },
+    from: { path: '^src/', pathNot: TEST_CODE },
     to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
   },
   {
@@ -77,6 +79,12 @@ const forbidden = [
     severity: 'error',
     from: {},
     to: { path: TEST_FILE },
+  },
+  {
+    name: 'rig-published',
+    severity: 'error',
+    from: { path: '^src/', pathNot: TEST_CODE },
+    to: { path: '-rig\\.ts$' },
   },
 ];
 

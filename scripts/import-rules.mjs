@@ -38,6 +38,7 @@ const PLANTS = [
     'test-imported',
     { 'src/underlay/planted-import.ts': "import './planted.test.ts';", 'src/underlay/planted.test.ts': '' },
   ],
+  ['rig-published', { 'src/worker/planted-import.ts': "import './planted-rig.ts';", 'src/worker/planted-rig.ts': '' }],
   ['unresolvable', { 'src/control/planted-missing.ts': "import './no-such-file.ts';" }],
 ];
 
@@ -46,6 +47,7 @@ const ALLOWED = {
   'src/lib/allowed.ts': 'export const a = 1;',
   'src/wire/allowed.ts': "import { a } from '../lib/allowed.ts'; export const b = a;",
   'src/wire/allowed.test.ts': "import 'node:fs'; import 'vitest'; import 'fast-check'; import '../lib/allowed.ts';",
+  'src/wire/allowed-rig.ts': "import 'vitest'; import '../lib/allowed.ts';",
   'src/sys/allowed.ts': "import 'koffi'; import 'node:fs';",
 };
 

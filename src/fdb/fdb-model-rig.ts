@@ -1,0 +1,382 @@
+/**
+ * The FDB against a plain Map: random operations, and after each one everything that can be asked is compared. The model states the rules
+ * naively; where the contract leaves a choice free (which entry of the VTEP that loses one) it follows the FDB after checking the rule.
+ */
+import { expect } from 'vitest';
+import { MAX_FDB_EVENTS } from '../lib/limits.ts';
+import { EVENT_KIND, HAS_FROM, STATIC_EVENT } from './event-ring.ts';
+import { type EntryView, Fdb, LEARNED, UNKNOWN } from './fdb.ts';
+import { createFdbMemory, EVENT, HEADER, mapFdb, SEGMENT } from './layout.ts';
+import {
+  byKey,
+  describeEvent,
+  type Entry,
+  eachMac,
+  HIGH,
+  keyOf,
+  SEGMENTS,
+  SOURCES,
+  sourceOf,
+  VNI,
+  VTEPS,
+} from './model-entries-rig.ts';
+import { LOCAL, NO_REMOTE } from './remotes.ts';
+
+const IDLE = 100;
+/** RFC 7432 §15.1, in tenths of a second. */
+const [MOVES, WINDOW, HOLD] = [5, 1_800, 300];
+
+export type Operation =
+  | { readonly kind: 'learn'; segment: number; mac: number; vtep: number; maxMacs: number }
+  | { readonly kind: 'add-static'; segment: number; mac: number; vtep: number }
+  | { readonly kind: 'delete'; segment: number; mac: number }
+  | { readonly kind: 'flush'; segment: number; vtep: number; statics: boolean }
+  | { readonly kind: 'wait'; tenths: number }
+  | { readonly kind: 'sweep'; budget: number }
+  | { readonly kind: 'pin'; vtep: number }
+  | { readonly kind: 'unpin' };
+
+/** What a MAC did lately. */
+interface Flap {
+  /** When it moved, since the window was opened. */
+  times: number[];
+  heldUntil: number;
+}
+
+/** Runs operations on both, side by side. */
+export class Comparison {
+  readonly #ageing: number;
+  readonly #fdb: Fdb;
+  readonly #cells: Int32Array;
+  readonly #flaps = new Map<string, Flap>();
+  /** What has happened since events were last read, and the number of the first of them. */
+  readonly #happened: string[] = [];
+  readonly #events = new Int32Array(1_000 * EVENT.words);
+  #read: number;
+  readonly #entries = new Map<string, Entry>();
+  readonly #moves = new Array<number>(SEGMENTS).fill(0);
+  readonly #evictions = new Array<number>(SEGMENTS).fill(0);
+  /** Flood lists: what is to be given back. */
+  readonly #pins: { vtep: number; id: number }[] = [];
+  readonly #references = new Array<number>(VTEPS).fill(0);
+  /** Since when nothing names a VTEP that is known. */
+  readonly #idleSince = new Map<number, number>();
+  /** Heard or asked for in vain: known for nobody, so that any sweep may forget it. */
+  readonly #asked = new Set<number>();
+  #now = 1_000;
+  #sweptTo = 0;
+
+  /** @param ageing tenths of a second */
+  constructor(ageing: number) {
+    this.#ageing = ageing;
+    const memory = createFdbMemory(4_711, ageing / 10);
+    this.#fdb = new Fdb(memory, 1);
+    const { segments, header } = mapFdb(memory);
+    this.#cells = segments;
+    for (let segment = 0; segment < SEGMENTS; segment++) this.#fdb.nameSegment(segment, VNI + segment);
+    // The numbers of events wrap, and the ring does.
+    header[HEADER.events] = -MAX_FDB_EVENTS - 3;
+    this.#read = this.#fdb.nextEvent;
+  }
+
+  run(step: Operation): void {
+    const fdb = this.#fdb;
+    const now = this.#now;
+    switch (step.kind) {
+      case 'learn':
+        this.#learn(step);
+        break;
+      case 'add-static':
+        this.#addStatic(step);
+        break;
+      case 'delete': {
+        const entry = this.#entries.get(keyOf(step));
+        const wasAlive = entry !== undefined && !this.#isExpired(entry);
+        expect(fdb.delete(step.segment, HIGH, step.mac, now)).toBe(wasAlive);
+        if (entry) this.#forget(entry);
+        break;
+      }
+      case 'flush':
+        this.#flush(step);
+        break;
+      case 'wait':
+        this.#now += step.tenths;
+        break;
+      case 'sweep':
+        this.#sweep(step.budget);
+        break;
+      case 'pin': {
+        const id = fdb.retainRemote(sourceOf(step.vtep));
+        expect(this.#vtepOf(id)).toBe(step.vtep);
+        this.#pins.push({ vtep: step.vtep, id });
+        break;
+      }
+      case 'unpin': {
+        const pin = this.#pins.pop();
+        if (pin) fdb.releaseRemote(pin.id, now);
+        break;
+      }
+    }
+    this.#countReferences();
+    this.#compare();
+  }
+
+  #learn({ segment, mac, vtep, maxMacs }: Operation & { kind: 'learn' }): void {
+    const key = keyOf({ segment, mac });
+    const known = this.#entries.get(key);
+    const result = this.#fdb.learn(segment, HIGH, mac, sourceOf(vtep), maxMacs, this.#now);
+    const fresh = { segment, mac, vtep, isStatic: false, heard: this.#now, moves: 0 };
+    if (known?.isStatic) {
+      expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.conflict);
+    } else if (known && this.#isExpired(known)) {
+      expect(result).toBe(LEARNED.added);
+      this.#forget(known);
+      this.#add(fresh);
+    } else if (known?.vtep === vtep) {
+      expect(result).toBe(LEARNED.refreshed);
+      known.heard = this.#now;
+    } else if (known && !this.#mayMove(known, vtep)) {
+      expect(result).toBe(LEARNED.held);
+      this.#asked.add(vtep);
+    } else if (known) {
+      expect(result).toBe(LEARNED.moved);
+      this.#entries.set(key, { ...fresh, moves: known.moves + 1 });
+      this.#happens('moved', fresh, known.vtep);
+      this.#moves[segment] = (this.#moves[segment] as number) + 1;
+    } else if (this.#learnedIn(segment).length < maxMacs) {
+      expect(result).toBe(LEARNED.added);
+      this.#add(fresh);
+    } else {
+      const losers = this.#losers(segment, vtep);
+      expect(result).toBe(losers.length > 0 ? LEARNED.added : LEARNED.full);
+      if (result === LEARNED.full) this.#asked.add(vtep);
+      else this.#followEviction(segment, losers, fresh);
+    }
+  }
+
+  /** Whether a MAC that was heard elsewhere goes there, by RFC 7432 §15.1. */
+  #mayMove(entry: Entry, vtep: number): boolean {
+    const flap = this.#flaps.get(keyOf(entry)) ?? { times: [], heldUntil: 0 };
+    this.#flaps.set(keyOf(entry), flap);
+    if (this.#now < flap.heldUntil) return false;
+    if (this.#now - (flap.times[0] ?? this.#now) >= WINDOW) flap.times = [];
+    if (flap.times.length < MOVES) {
+      flap.times.push(this.#now);
+      return true;
+    }
+    this.#flaps.set(keyOf(entry), { times: [], heldUntil: this.#now + HOLD });
+    this.#happens('held', entry, vtep);
+    return false;
+  }
+
+  #add(entry: Entry, from?: number): void {
+    this.#entries.set(keyOf(entry), entry);
+    this.#happens('added', entry, from);
+  }
+
+  #forget(entry: Entry): void {
+    this.#happens(this.#isExpired(entry) ? 'aged' : 'deleted', entry);
+    this.#entries.delete(keyOf(entry));
+    this.#flaps.delete(keyOf(entry));
+  }
+
+  #happens(
+    event: keyof typeof EVENT_KIND,
+    { segment, mac, vtep, isStatic }: Entry,
+    from: number | 'nowhere' = 'nowhere',
+  ) {
+    this.#happened.push(describeEvent({ event, vni: VNI + segment, mac, at: vtep, from, isStatic, time: this.#now }));
+  }
+
+  /** The VTEPs of which one loses an entry to a new one of `learner`: contract §1, --max-macs. */
+  #losers(segment: number, learner: number): number[] {
+    const counts = new Map<number, number>();
+    for (const { vtep } of this.#learnedIn(segment)) counts.set(vtep, (counts.get(vtep) ?? 0) + 1);
+    if (learner !== 0) counts.delete(0);
+    const most = Math.max(...counts.values());
+    const tied = [...counts].filter(([, count]) => count === most).map(([vtep]) => vtep);
+    return tied.length > 1 ? tied.filter((vtep) => vtep !== learner) : tied;
+  }
+
+  #followEviction(segment: number, losers: readonly number[], fresh: Entry): void {
+    const present = new Set(this.#dump().map(keyOf));
+    const lost = [...this.#entries.values()].filter((entry) => !present.has(keyOf(entry)));
+    expect(lost).toHaveLength(1);
+    const [victim] = lost as [Entry];
+    expect(victim).toMatchObject({ segment, isStatic: false });
+    expect(losers).toContain(victim.vtep);
+    this.#forget(victim);
+    this.#add(fresh);
+    this.#evictions[segment] = (this.#evictions[segment] as number) + 1;
+  }
+
+  #addStatic({ segment, mac, vtep }: Operation & { kind: 'add-static' }): void {
+    const key = keyOf({ segment, mac });
+    const known = this.#entries.get(key);
+    const result = this.#fdb.addStatic(segment, HIGH, mac, sourceOf(vtep), this.#now);
+    if (known?.isStatic) {
+      expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.conflict);
+      this.#asked.add(vtep);
+      return;
+    }
+    expect(result).toBe(LEARNED.added);
+    const isReplaced = known !== undefined && !this.#isExpired(known);
+    if (known && !isReplaced) this.#forget(known);
+    this.#flaps.delete(key);
+    this.#add({ segment, mac, vtep, isStatic: true, heard: this.#now, moves: 0 }, isReplaced ? known.vtep : undefined);
+  }
+
+  #flush({ segment, vtep, statics }: Operation & { kind: 'flush' }): void {
+    // One above the highest means any.
+    const isMeant = (entry: { segment: number; vtep: number; isStatic: boolean }) =>
+      (segment === SEGMENTS || entry.segment === segment) &&
+      (vtep === VTEPS || entry.vtep === vtep) &&
+      (statics || !entry.isStatic);
+    const doomed = [...this.#entries.values()].filter(isMeant);
+    const alive = doomed.filter((entry) => !this.#isExpired(entry));
+    const matches = (view: EntryView) => isMeant({ ...view, vtep: this.#vtepOf(view.remote) });
+    expect(this.#fdb.flush(matches, this.#now)).toBe(alive.length);
+    for (const entry of doomed) this.#forget(entry);
+  }
+
+  #sweep(budget: number): void {
+    this.#sweptTo = this.#fdb.sweep(this.#sweptTo, budget, this.#now);
+    const left = new Set(this.#dump().map(keyOf));
+    const taken = [...this.#entries.values()].filter((entry) => !left.has(keyOf(entry)));
+    expect(taken.every((entry) => this.#isExpired(entry))).toBe(true);
+    expect(taken.length).toBeLessThanOrEqual(budget);
+    for (const entry of taken) this.#forget(entry);
+    this.#countReferences();
+    if (this.#sweptTo !== 0) return;
+    for (const [vtep, since] of this.#idleSince) if (this.#now - since >= IDLE) this.#idleSince.delete(vtep);
+    for (const vtep of this.#asked) if (this.#idOf(vtep) === NO_REMOTE) this.#asked.delete(vtep);
+  }
+
+  #countReferences(): void {
+    for (let vtep = 1; vtep < VTEPS; vtep++) {
+      const named = [...this.#entries.values(), ...this.#pins].filter((each) => each.vtep === vtep).length;
+      if (named === 0 && (this.#references[vtep] as number) > 0) this.#idleSince.set(vtep, this.#now);
+      if (named > 0) {
+        this.#idleSince.delete(vtep);
+        this.#asked.delete(vtep);
+      }
+      this.#references[vtep] = named;
+    }
+  }
+
+  #compare(): void {
+    const fdb = this.#fdb;
+    // A sweep or a flush goes by records, which the model does not know.
+    expect(this.#readEvents().sort()).toEqual(this.#happened.splice(0).sort());
+    const model = [...this.#entries.values()];
+    const alive = model.filter((entry) => !this.#isExpired(entry));
+    expect(this.#dump().sort(byKey)).toEqual(model.sort(byKey));
+    const shown: Entry[] = [];
+    fdb.forEach((view) => {
+      shown.push(this.#entryOf(view));
+    }, this.#now);
+    expect(shown.sort(byKey)).toEqual(alive.sort(byKey));
+
+    const counts = (at: number) => Array.from({ length: SEGMENTS }, (_, i) => this.#cells[i * SEGMENT.words + at]);
+    const perSegment = (entries: Entry[]) =>
+      Array.from({ length: SEGMENTS }, (_, i) => entries.filter(({ segment }) => segment === i).length);
+    expect({
+      all: fdb.count,
+      total: perSegment([]).map((_, i) => fdb.countOf(i)),
+      moves: perSegment([]).map((_, i) => fdb.movesOf(i)),
+      learned: counts(SEGMENT.learned),
+      statics: counts(SEGMENT.statics),
+      locals: perSegment([]).map((_, i) => fdb.localsOf(i)),
+      evictions: counts(SEGMENT.evictions),
+    }).toEqual({
+      all: model.length,
+      total: perSegment(model),
+      moves: this.#moves,
+      learned: perSegment(model.filter(({ isStatic }) => !isStatic)),
+      statics: perSegment(model.filter(({ isStatic }) => isStatic)),
+      locals: perSegment(model.filter(({ vtep }) => vtep === 0)),
+      evictions: this.#evictions,
+    });
+    expect(this.#answers()).toEqual(this.#expectedAnswers());
+
+    const known = Array.from({ length: VTEPS }, (_, vtep) => this.#asked.has(vtep) || this.#idOf(vtep) !== NO_REMOTE);
+    const named = this.#references.map((count) => count > 0);
+    expect(known.slice(1)).toEqual(
+      named.map((isNamed, vtep) => isNamed || this.#asked.has(vtep) || this.#idleSince.has(vtep)).slice(1),
+    );
+    expect(fdb.remotes.count).toBe(named.filter(Boolean).length);
+  }
+
+  #readEvents(): string[] {
+    const { lost, count } = this.#fdb.copyEvents(this.#read, this.#events);
+    expect(lost).toBe(0);
+    this.#read = (this.#read + count) | 0;
+    expect(this.#fdb.nextEvent).toBe(this.#read);
+    const names = new Map(Object.entries(EVENT_KIND).map(([name, kind]) => [kind as number, name]));
+    return Array.from({ length: count }, (_, i) => {
+      const word = (number: number) => this.#events[i * EVENT.words + number] as number;
+      const vtepAt = (at: number) => (word(at + 3) === 0 ? 0 : SOURCES.findIndex(({ d }) => d === word(at + 3)));
+      const kind = word(EVENT.macLowAndKind);
+      expect(word(EVENT.macHigh)).toBe(HIGH);
+      return describeEvent({
+        event: names.get(kind & 0xff) ?? '',
+        vni: word(EVENT.vni),
+        mac: kind >>> 16,
+        at: vtepAt(EVENT.at),
+        from: (kind & HAS_FROM) === 0 ? 'nowhere' : vtepAt(EVENT.from),
+        isStatic: (kind & STATIC_EVENT) !== 0,
+        time: word(EVENT.time),
+      });
+    });
+  }
+
+  /** For each MAC of each segment: the VTEP that lookup says, then whether it conflicts at each VTEP. */
+  #answers(): (number | boolean)[][] {
+    return eachMac(({ segment, mac }) => {
+      const found = this.#fdb.lookup(segment, HIGH, mac, this.#now);
+      const conflicts = SOURCES.map((source) => this.#fdb.conflicts(segment, HIGH, mac, source));
+      return [found === UNKNOWN ? UNKNOWN : this.#vtepOf(found), ...conflicts];
+    });
+  }
+
+  #expectedAnswers(): (number | boolean)[][] {
+    return eachMac((where) => {
+      const entry = this.#entries.get(keyOf(where));
+      const conflicts = SOURCES.map((_, vtep) => entry?.isStatic === true && entry.vtep !== vtep);
+      return [entry && !this.#isExpired(entry) ? entry.vtep : UNKNOWN, ...conflicts];
+    });
+  }
+
+  /** All records, expired ones too: what a flush that takes nothing is shown. */
+  #dump(): Entry[] {
+    const entries: Entry[] = [];
+    this.#fdb.flush((view) => {
+      entries.push(this.#entryOf(view));
+      return false;
+    }, this.#now);
+    return entries;
+  }
+
+  #entryOf({ segment, high, low, remote, isStatic, heard, moves }: EntryView): Entry {
+    expect(high).toBe(HIGH);
+    return { segment, mac: low, vtep: this.#vtepOf(remote), isStatic, heard, moves };
+  }
+
+  #vtepOf(id: number): number {
+    if (id === LOCAL) return 0;
+    return SOURCES.findIndex(({ d }, vtep) => vtep > 0 && d === this.#fdb.remotes.word(id, 3));
+  }
+
+  #idOf(vtep: number): number {
+    const { a, b, c, d } = sourceOf(vtep);
+    return this.#fdb.remotes.find(a, b, c, d);
+  }
+
+  #learnedIn(segment: number): Entry[] {
+    return [...this.#entries.values()].filter((entry) => entry.segment === segment && !entry.isStatic);
+  }
+
+  #isExpired({ isStatic, heard }: Entry): boolean {
+    return !isStatic && this.#now - heard >= this.#ageing;
+  }
+}
