@@ -38,8 +38,11 @@ type MaybePromise<T> = T | Promise<T>;
 
 /** Implemented by the daemon. Every method may refuse with a VtepError, whose code decides the HTTP status. */
 export interface DaemonView {
-  /** Sorted by VNI, then MAC; expired entries are not in it. */
-  fdbEntries(filter: FdbFilter): MaybePromise<readonly FdbEntry[]>;
+  /**
+   * Sorted by VNI, then MAC; expired entries are not in it. A slice at a time, since there may be a million.
+   * @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI, at once
+   */
+  fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]>;
   /**
    * Replaces a learned entry; the same static one again is done already.
    * @throws VtepError ERR_VTEP_NOT_FOUND (VNI), ERR_VTEP_CONFLICT (static for another VTEP, own MAC or address), ERR_VTEP_LIMIT

@@ -24,10 +24,11 @@ export class MemoryDaemon implements DaemonView {
     this.state = state;
   }
 
-  fdbEntries(filter: FdbFilter): FdbEntry[] {
-    return this.state.entries
-      .filter((entry) => matches(entry, filter))
-      .sort((a, b) => a.vni - b.vni || (a.mac < b.mac ? -1 : 1));
+  async *fdbEntries(filter: FdbFilter): AsyncGenerator<readonly FdbEntry[], void, undefined> {
+    const found = this.state.entries.filter((entry) => matches(entry, filter));
+    found.sort((a, b) => a.vni - b.vni || (a.mac < b.mac ? -1 : 1));
+    // One by one: whoever reads must not rely on getting all at once.
+    for (const entry of found) yield [entry];
   }
 
   addStatic({ vni, mac, vtep }: StaticFdbEntry): void {

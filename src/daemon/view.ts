@@ -14,10 +14,11 @@ import type { Drops, FdbEntry, Status, VniStatus } from '../control/schemas.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import { formatMac, ipFamily, macWords } from '../lib/addresses.ts';
+import { ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
+import { listFdb } from './fdb-listing.ts';
 import { distinctTaps, tapOverrun, type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
@@ -36,19 +37,12 @@ export class VtepView implements DaemonView {
     this.#version = version;
   }
 
-  fdbEntries(filter: FdbFilter): FdbEntry[] {
+  fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]> {
     if (filter.vni !== undefined) this.#vni(filter.vni);
-    const { fdb, now: clock } = this.#vtep;
-    const now = clock();
-    const entries: FdbEntry[] = [];
-    const matches = this.#matcher(filter);
-    const numbers = new Map(this.#vtep.vnis.map(({ index, config }) => [index, config.vni]));
-    fdb.forEach((entry) => {
-      const vni = numbers.get(entry.segment);
-      // Entries of a VNI that is just being deleted are as good as gone.
-      if (vni !== undefined && matches(entry)) entries.push(this.#describe(entry, vni, now));
-    }, now);
-    return entries.sort((a, b) => a.vni - b.vni || (a.mac < b.mac ? -1 : 1));
+    const { fdb, now } = this.#vtep;
+    // Entries of a VNI that is just being deleted are as good as gone.
+    const numbers = () => new Map(this.#vtep.vnis.map(({ index, config }) => [index, config.vni]));
+    return listFdb({ fdb, now, numbers, matches: this.#matcher(filter) });
   }
 
   addStatic({ vni, mac, vtep }: StaticFdbEntry): void {
@@ -67,8 +61,9 @@ export class VtepView implements DaemonView {
     const { high, low } = macWords(mac);
     const result = this.#vtep.fdb.addStatic(index, high, low, sourceOf(vtep), this.#vtep.now());
     if (result === LEARNED.conflict) {
-      const [present] = this.fdbEntries({ vni, mac });
-      throw conflict(`it is static at ${present?.vtep ?? 'another VTEP'}`, 'delete that entry first');
+      const present = this.#vtep.fdb.entryOf(index, high, low, this.#vtep.now());
+      const place = present ? addressOf(this.#vtep.fdb, present.remote) : 'another VTEP';
+      throw conflict(`it is static at ${place}`, 'delete that entry first');
     }
     if (result === LEARNED.full) {
       const remedy = 'flush entries, or delete static ones';
@@ -194,17 +189,6 @@ export class VtepView implements DaemonView {
       (words === undefined || (entry.high === words.high && entry.low === words.low)) &&
       (type === undefined || entry.isStatic === (type === 'static')) &&
       (vtep === undefined || addressOf(this.#vtep.fdb, entry.remote) === vtep);
-  }
-
-  #describe(entry: EntryView, vni: number, now: number): FdbEntry {
-    return {
-      vni,
-      mac: formatMac(entry.high, entry.low),
-      vtep: addressOf(this.#vtep.fdb, entry.remote),
-      type: entry.isStatic ? 'static' : 'dynamic',
-      age: entry.isStatic ? null : Math.max(0, Math.floor((now - entry.heard) / 10)),
-      moves: entry.moves,
-    };
   }
 
   #describeVni(vni: Vni, links: readonly Link[]): VniStatus {

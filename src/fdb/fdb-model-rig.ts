@@ -3,7 +3,7 @@
  * naively; where the contract leaves a choice free (which entry of the VTEP that loses one) it follows the FDB after checking the rule.
  */
 import { expect } from 'vitest';
-import { MAX_FDB_EVENTS } from '../lib/limits.ts';
+import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS } from '../lib/limits.ts';
 import { EVENT_KIND, HAS_FROM, STATIC_EVENT } from './event-ring.ts';
 import { type EntryView, Fdb, LEARNED, UNKNOWN } from './fdb.ts';
 import { createFdbMemory, EVENT, HEADER, mapFdb, SEGMENT } from './layout.ts';
@@ -272,9 +272,7 @@ export class Comparison {
     const alive = model.filter((entry) => !this.#isExpired(entry));
     expect(this.#dump().sort(byKey)).toEqual(model.sort(byKey));
     const shown: Entry[] = [];
-    fdb.forEach((view) => {
-      shown.push(this.#entryOf(view));
-    }, this.#now);
+    fdb.forEachSlice(0, MAX_FDB_ENTRIES, (view) => shown.push(this.#entryOf(view)), this.#now);
     expect(shown.sort(byKey)).toEqual(alive.sort(byKey));
 
     const counts = (at: number) => Array.from({ length: SEGMENTS }, (_, i) => this.#cells[i * SEGMENT.words + at]);

@@ -1,4 +1,5 @@
 /** A forwarding database of its own memory, and short ways to ask it. */
+import { MAX_FDB_ENTRIES } from '../lib/limits.ts';
 import { type EntryView, Fdb, LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
 import { createFdbMemory } from './layout.ts';
 import { LOCAL } from './remotes.ts';
@@ -27,9 +28,7 @@ export function newFdb(ageingSeconds = AGEING_SECONDS) {
   const idOf = ({ a, b, c, d }: SourceAddress) => fdb.remotes.find(a, b, c, d);
   const entries = (now = NOW) => {
     const found: EntryView[] = [];
-    fdb.forEach((entry) => {
-      found.push(entry);
-    }, now);
+    fdb.forEachSlice(0, MAX_FDB_ENTRIES, (entry) => found.push(entry), now);
     return found.sort((x, y) => x.segment - y.segment || x.low - y.low);
   };
   /** Live entries of one segment by VTEP. */

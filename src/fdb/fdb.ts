@@ -143,12 +143,24 @@ export class Fdb {
     return { removed, next: end < this.#table.end ? end : 0 };
   }
 
-  /** Calls `visit` for every entry that has not expired, in no order. */
-  forEach(visit: (entry: EntryView) => void, now: number): void {
-    for (let entry = 0; entry < this.#table.end; entry++) {
+  /** Calls `visit` for what has not expired among `budget` records from record `from` on, in no order. Where to go on, 0 after the last record. */
+  forEachSlice(from: number, budget: number, visit: (entry: EntryView) => void, now: number): number {
+    const end = Math.min(this.#table.end, from + budget);
+    for (let entry = from; entry < end; entry++) {
       const view = this.#view(entry);
       if (view && (view.isStatic || !this.#table.isExpired(entry, now))) visit(view);
     }
+    return end < this.#table.end ? end : 0;
+  }
+
+  /** The entry of a MAC, unless it has expired. */
+  entryOf(segment: number, high: number, low: number, now: number): EntryView | undefined {
+    return this.#locked(() => {
+      const entry = this.#table.find(segment, high, low);
+      if (entry === NO_ENTRY) return undefined;
+      const view = this.#view(entry);
+      return view?.isStatic || !this.#table.isExpired(entry, now) ? view : undefined;
+    });
   }
 
   /**

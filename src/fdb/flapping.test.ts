@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { MAX_FDB_ENTRIES } from '../lib/limits.ts';
 import { EVENT_KIND } from './event-ring.ts';
 import { type EntryView, Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
 import { createFdbMemory, EVENT, FLAP, mapFdb } from './layout.ts';
@@ -24,9 +25,7 @@ function newFdb(ageingSeconds = 0) {
   };
   const entries = (now = NOW) => {
     const found: EntryView[] = [];
-    fdb.forEach((entry) => {
-      found.push(entry);
-    }, now);
+    fdb.forEachSlice(0, MAX_FDB_ENTRIES, (entry) => found.push(entry), now);
     return found;
   };
   /** Kinds of the events from a number on. */

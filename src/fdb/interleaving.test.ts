@@ -4,6 +4,7 @@
  * change, or a miss; and the table must be whole afterwards.
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MAX_FDB_ENTRIES } from '../lib/limits.ts';
 import { Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from './fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from './layout.ts';
 import { LOCAL } from './remotes.ts';
@@ -119,9 +120,14 @@ describe.each(WORK)('%s of a MAC', (_, work, allowed) => {
       // Records that are free are handed out once each, and those in use to nobody.
       for (let low = 100; low < 110; low++) expect(fdb.learn(0, HIGH, low, vtep(3), LIMIT, NOW)).toBe(LEARNED.added);
       const found: string[] = [];
-      fdb.forEach(({ segment, low }) => {
-        found.push(`${segment} ${low}`);
-      }, NOW);
+      fdb.forEachSlice(
+        0,
+        MAX_FDB_ENTRIES,
+        ({ segment, low }) => {
+          found.push(`${segment} ${low}`);
+        },
+        NOW,
+      );
       expect(new Set(found).size).toBe(found.length);
       expect(fdb.count).toBe(found.length);
       expect(header[HEADER.entriesUsed]).toBeLessThanOrEqual(14);

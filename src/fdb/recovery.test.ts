@@ -3,6 +3,7 @@
  * operation, and all after it, fail; then another thread recovers. This is done for every n that there is.
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MAX_FDB_ENTRIES } from '../lib/limits.ts';
 import { type EntryView, Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from './fdb.ts';
 import { createFdbMemory, ENTRY, GROUP, HEADER, mapFdb, REMOTE, SEGMENT } from './layout.ts';
 import { LOCAL, NO_REMOTE } from './remotes.ts';
@@ -67,9 +68,7 @@ afterEach(() => {
 
 function entriesOf({ fdb }: Table): EntryView[] {
   const entries: EntryView[] = [];
-  fdb.forEach((entry) => {
-    entries.push(entry);
-  }, NOW);
+  fdb.forEachSlice(0, MAX_FDB_ENTRIES, (entry) => entries.push(entry), NOW);
   return entries;
 }
 
