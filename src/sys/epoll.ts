@@ -6,8 +6,6 @@ const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 0x001;
-const EPOLLERR = 0x008;
-const EPOLLHUP = 0x010;
 /** struct epoll_event is packed on x86-64 alone: events(4) data(8); elsewhere data is aligned to 8. */
 const EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
 const DATA_AT = EVENT_BYTES - 8;
@@ -60,7 +58,7 @@ export class Epoll {
     epollControl(this.#fd, EPOLL_CTL_DEL, fd, new Uint8Array(this.#event.buffer));
   }
 
-  /** Blocks for at most `timeoutMs`. The number of events to read with `token` and `isBroken`; 0 after the timeout or a signal. */
+  /** Blocks for at most `timeoutMs`. The number of events to read with `token`; 0 after the timeout or a signal. */
   wait(timeoutMs: number): number {
     const count = epollWait(this.#fd, this.#events.at(0), this.#capacity, timeoutMs);
     if (count >= 0) return count;
@@ -70,12 +68,6 @@ export class Epoll {
 
   token(event: number): number {
     return this.#slab.view.getUint32(this.#eventsAt + event * EVENT_BYTES + DATA_AT, true);
-  }
-
-  /** The fd reports an error or hang-up: a deleted TAP does so for ever. */
-  isBroken(event: number): boolean {
-    const events = this.#slab.view.getUint32(this.#eventsAt + event * EVENT_BYTES, true);
-    return (events & (EPOLLERR | EPOLLHUP)) !== 0;
   }
 
   close(): void {

@@ -129,7 +129,6 @@ describe('ReceiveArray and SendArray', () => {
       expect(io.behind(i).every((octet) => octet === 0xa5)).toBe(true);
       expect(sourceOf(io.into, i)).toEqual(ipWords(SENDER));
       expect(io.into.segmentBytes(i)).toBe(datagram.length);
-      expect(io.into.isTruncated(i)).toBe(false);
     });
     expect(io.receive()).toBe(-1);
     expect(errno()).toBe(ERRNO.EAGAIN);
@@ -189,22 +188,12 @@ describe('ReceiveArray and SendArray', () => {
     expect([0, 1].map((i) => Buffer.from(io.received(i)).toString())).toEqual(['signed', 'unsigned']);
   });
 
-  it('says of each datagram of a batch whether its buffer was too short', () => {
+  it('cuts a datagram that its buffer is too short for, and no other of the batch', () => {
     const io = pair({ bufferBytes: 100 });
     const datagrams = [99, 100, 101, 0].map((length) => Buffer.alloc(length, 0x5a));
     expect(io.send(datagrams)).toBe(4);
     expect(io.receive()).toBe(4);
-    expect([0, 1, 2, 3].map((i) => io.into.isTruncated(i))).toEqual([false, false, true, false]);
     expect([0, 1, 2, 3].map((i) => io.into.length(i))).toEqual([99, 100, 100, 0]);
-  });
-
-  it('forgets that a datagram was truncated when the next one fits', () => {
-    const io = pair({ bufferBytes: 10 });
-    for (const [length, truncated] of [[11, true] as const, [10, false] as const]) {
-      expect(io.send([Buffer.alloc(length)])).toBe(1);
-      expect(io.receive()).toBe(1);
-      expect(io.into.isTruncated(0)).toBe(truncated);
-    }
   });
 
   it('gathers a message of several buffers into one datagram', () => {
@@ -232,7 +221,7 @@ describe('ReceiveArray and SendArray', () => {
     setMessage(out, 0, RECEIVER, 0, 1);
     expect(sendmmsg(sender, out.headers.at(0), 1, 0)).toBe(1);
     expect(recvmmsg(receiver, into.headers.at(0), 1, MSG_DONTWAIT, 0)).toBe(1);
-    expect([into.length(0), into.isTruncated(0)]).toEqual([MAX_UDP_PAYLOAD_BYTES, false]);
+    expect(into.length(0)).toBe(MAX_UDP_PAYLOAD_BYTES);
     const [sent, received] = [outAt, inAt].map((at) => Buffer.from(slab.bytes.buffer, at, MAX_UDP_PAYLOAD_BYTES));
     expect(sent !== undefined && received?.equals(sent)).toBe(true);
   });

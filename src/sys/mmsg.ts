@@ -16,7 +16,6 @@ const IOVEC_AT = 16;
 const IOVEC_COUNT_AT = 24;
 const CONTROL_AT = 32;
 const CONTROL_LENGTH_AT = 40;
-const FLAGS_AT = 48;
 const LENGTH_AT = 56;
 
 const IOVEC_BYTES = 16;
@@ -51,9 +50,6 @@ const INT_LENGTH = CMSG_VALUE_AT + 4;
 
 /** Instead of a TOS octet: what the socket was given. */
 export const SOCKET_TOS = -1;
-
-/** MSG_TRUNC: the datagram was longer than the buffer. */
-const MSG_TRUNC = 0x20;
 
 /** `count` messages to receive, each with room for a name, one buffer, the size of what UDP_GRO put together, and the outer TOS. */
 export class ReceiveArray {
@@ -144,10 +140,6 @@ export class ReceiveArray {
       if (isIt) return at + CMSG_VALUE_AT;
     }
     return -1;
-  }
-
-  isTruncated(i: number): boolean {
-    return (this.#view.getUint32(this.#headersAt + i * HEADER_BYTES + FLAGS_AT, true) & MSG_TRUNC) !== 0;
   }
 }
 
