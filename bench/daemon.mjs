@@ -1,5 +1,5 @@
 /** What is measured of one daemon that forwards nothing. Each function takes the lab's hosts and returns its figures by name. */
-import { request } from 'node:http';
+import { ask } from './control-socket.mjs';
 import { cpuSeconds, finish, pause, residentBytes, start } from './processes.mjs';
 import { median } from './statistics.mjs';
 import { startDaemon, stopDaemon, VNI } from './vteps.mjs';
@@ -23,11 +23,11 @@ export async function startUp([host], flags, { starts }) {
 export function memory([host, peer], flags, { macs }) {
   return withDaemon(host, flags, async (daemon) => {
     const inject = [process.execPath, 'bench/injector.mjs', host.address, `${VNI}`, `${macs}`];
-    for (let i = 0; i < INJECTIONS && (await learned(host)) < macs; i++) {
+    for (let i = 0; i < INJECTIONS && (await ask(host, '/v1/status')).macs < macs; i++) {
       await finish(start(peer.namespace, inject), 'the injector', INJECTION_TIMEOUT_MS);
       await pause(SETTLE_MS);
     }
-    const known = await learned(host);
+    const { macs: known } = await ask(host, '/v1/status');
     if (known < macs) throw new Error(`only ${known} of ${macs} MACs were learned`);
     return { residentMb: residentBytes(daemon.pid) / 1e6 };
   });
@@ -51,20 +51,4 @@ async function withDaemon(host, flags, take) {
   } finally {
     await stopDaemon(daemon);
   }
-}
-
-/** How many MACs the daemon knows. */
-function learned(host) {
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath: host.socket, path: '/v1/status', timeout: 5_000 }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk) => {
-        text += chunk;
-      });
-      response.once('end', () => resolve(JSON.parse(text).macs));
-    });
-    call.once('timeout', () => call.destroy(new Error('the control socket does not answer')));
-    call.once('error', reject);
-    call.end();
-  });
 }

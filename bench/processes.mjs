@@ -1,6 +1,6 @@
 /** Programs that the bench runs: each bounded in time, and gone when the bench is. */
 import { execFileSync, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const COMMAND_TIMEOUT_MS = 20_000;
 const KEPT_OUTPUT = 4_000_000;
@@ -98,7 +98,16 @@ export function cpuSeconds(pid) {
   return times.reduce((sum, nanoseconds) => sum + Number(nanoseconds), 0) / 1e9;
 }
 
-export function residentBytes(pid) {
-  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+export const residentBytes = (pid) => memoryOf(pid, 'VmRSS');
+
+/** The most that was resident since the process began, or since `forgetPeak`. */
+export const peakBytes = (pid) => memoryOf(pid, 'VmHWM');
+
+export function forgetPeak(pid) {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+}
+
+function memoryOf(pid, name) {
+  const [, kilobytes] = new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return Number(kilobytes) * 1024;
 }

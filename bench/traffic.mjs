@@ -75,10 +75,28 @@ export async function roundTrips(pair, { count }) {
   const [near, far] = pair.hosts;
   const words = ['ping', '-n', '-i', `${PING_INTERVAL_SECONDS}`, '-c', `${count}`, '-W', '1', far.inner4];
   const output = await finish(start(near.namespace, words), 'ping', count + PATIENCE_MS);
-  const times = Array.from(output.matchAll(/ time=([\d.]+) ms/g), ([, ms]) => 1000 * Number(ms)).slice(DROPPED_PINGS);
+  const times = roundTripTimes(output);
   if (times.length < count / 2) throw new Error(`ping: ${times.length} of ${count} answered`);
   return { p50: percentile(times, 0.5), p99: percentile(times, 0.99) };
 }
+
+/** `roundTrips` for as long as something else lasts. @returns {Promise<{ p50: number, p99: number, value: unknown }>} and its value */
+export async function roundTripsDuring({ hosts: [near, far] }, activity) {
+  const ping = start(near.namespace, ['ping', '-n', '-i', `${PING_INTERVAL_SECONDS}`, '-W', '1', far.inner4]);
+  try {
+    const value = await activity();
+    ping.kill('SIGINT');
+    const { stdout } = await ping.ended;
+    const times = roundTripTimes(stdout);
+    if (times.length === 0) throw new Error('ping: no answer');
+    return { p50: percentile(times, 0.5), p99: percentile(times, 0.99), value };
+  } finally {
+    ping.kill('SIGKILL');
+  }
+}
+
+const roundTripTimes = (output) =>
+  Array.from(output.matchAll(/ time=([\d.]+) ms/g), ([, ms]) => 1000 * Number(ms)).slice(DROPPED_PINGS);
 
 /** Lets both ends learn, resolve and compile, so that no measure pays for being the first. */
 export async function warmUp(pair, seconds) {

@@ -11,7 +11,7 @@ export const VNI = 100;
 const GROUP = '239.1.1.1';
 
 /** How a VTEP is brought up on a host, and taken down again. */
-const KINDS = {
+export const KINDS = {
   kernel: {
     start({ namespace, address }) {
       const device = ['id', `${VNI}`, 'group', GROUP, 'dev', 'eth0', 'dstport', '4789', 'local', address];
@@ -34,24 +34,28 @@ const KINDS = {
 
 export const KIND_NAMES = Object.keys(KINDS);
 
+/** A `--vni` entry of the VNI that the lab's traffic is in. @param {string} keys such as `,vlan=0` */
+export const entryWith = (keys) => `${VNI}=${GROUP}${keys}`;
+
 /**
  * Starts vtepd and waits for the READY=1 that it owes systemd, which comes when every TAP is up and every group joined.
+ * @param {{ entry?: string, patienceMs?: number }} [options] the first `--vni`
  * @returns {Promise<{ daemon: import('./processes.mjs').Running, readyMs: number }>} `readyMs` from its start on
  */
-export async function startDaemon(host, flags) {
+export async function startDaemon(host, flags, { entry = entryWith(''), patienceMs = READY_TIMEOUT_MS } = {}) {
   // Not a static import: koffi may be among what the bench has yet to install.
   const { NotifySocket } = await import('./notify-socket.mjs');
   const path = `${host.socket}.notify`;
   const notifications = new NotifySocket(path);
-  const words = ['bin/vtepd', '--dev', 'eth0', '--vni', `${VNI}=${GROUP}`, '--socket', host.socket, ...flags];
+  const words = ['bin/vtepd', '--dev', 'eth0', '--vni', entry, '--socket', host.socket, ...flags];
   try {
     const begin = performance.now();
     const daemon = start(host.namespace, [process.execPath, ...words], { env: { NOTIFY_SOCKET: path } });
     while (!notifications.isReady()) {
       if (daemon.state.code !== undefined) throw new Error(`vtepd ended: ${oneLine(daemon.state.stderr)}`);
-      if (performance.now() - begin > READY_TIMEOUT_MS) {
+      if (performance.now() - begin > patienceMs) {
         daemon.kill('SIGKILL');
-        throw new Error(`vtepd was not ready after ${READY_TIMEOUT_MS / 1000} s`);
+        throw new Error(`vtepd was not ready after ${patienceMs / 1000} s`);
       }
       await pause(1);
     }
