@@ -2,8 +2,9 @@ import type { Config, VniConfig } from '../config/config.ts';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_UNDERLAYS } from '../lib/limits.ts';
-import { findLink, globalAddresses, hostAddresses, type Link, listLinks, routeInterface } from '../sys/links.ts';
+import { findLink, globalAddresses, hostAddresses, type Link, listLinks } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { findRoute } from '../sys/routes.ts';
 import type { Underlay } from './underlay.ts';
 
 /** Which interface and which address a VNI's datagrams use: what the flags say, else what the host's routes and addresses say. */
@@ -19,7 +20,7 @@ export function chooseInterface(netlink: NetlinkSocket, config: Config, vni: Vni
   const own = vni.group === undefined ? hostAddresses(netlink) : [];
   const destination = vni.group ?? vni.remotes.find((remote) => !own.includes(remote));
   if (destination === undefined) return undefined;
-  const index = routeInterface(netlink, destination);
+  const index = findRoute(netlink, destination)?.interfaceIndex;
   const link = index === undefined ? undefined : findLink(netlink, index);
   if (link) return link;
   throw new VtepError('ERR_VTEP_INTERFACE', {

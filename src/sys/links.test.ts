@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { formatIp, type IpAddress, ipBytes, isLinkLocalIpv6, type MacAddress } from '../lib/addresses.ts';
 import { close, connect, getsockname, socket } from './libc.ts';
-import { changeLink, findLink, globalAddresses, linkEvents, listLinks, routeInterface } from './links.ts';
+import { changeLink, findLink, globalAddresses, linkEvents, listLinks } from './links.ts';
 import { attribute, message, type NetlinkMessage, splitMessages, uint32 } from './netlink-message.ts';
 import { EVENT_GROUPS, NetlinkSocket, watchNetlink } from './netlink-socket.ts';
 import { check, ERRNO, SysError } from './sys-error.ts';
@@ -157,34 +157,6 @@ describe('globalAddresses', () => {
   it('is empty for an interface that does not exist', () => {
     expect(globalAddresses(netlink, NO_INDEX)).toEqual([]);
   });
-});
-
-describe('routeInterface', () => {
-  const hasIpv6Loopback = (networkInterfaces().lo ?? []).some(({ address }) => address === '::1');
-
-  it('leads to 127.0.0.1 by lo', () => {
-    expect(routeInterface(netlink, '127.0.0.1' as IpAddress)).toBe(findLink(netlink, 'lo')?.index);
-  });
-
-  it.skipIf(!hasIpv6Loopback)('leads to ::1 by lo', () => {
-    expect(routeInterface(netlink, '::1' as IpAddress)).toBe(findLink(netlink, 'lo')?.index);
-  });
-
-  it('leads to every address of this host by lo', () => {
-    const lo = findLink(netlink, 'lo')?.index;
-    for (const { index } of listLinks(netlink)) {
-      for (const address of globalAddresses(netlink, index)) expect(routeInterface(netlink, address)).toBe(lo);
-    }
-  });
-
-  it.each(['127.9.9.9', '192.0.2.99', '198.51.100.1', '2001:db8::1', '3fff::1'])(
-    'is undefined to %s where the kernel refuses to connect there, and only there',
-    (destination) => {
-      const index = routeInterface(netlink, destination as IpAddress);
-      if (source(destination) === undefined) expect(index).toBeUndefined();
-      else expect(listLinks(netlink).map((link) => link.index)).toContain(index);
-    },
-  );
 });
 
 describe('changeLink', () => {

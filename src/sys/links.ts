@@ -1,16 +1,15 @@
-import { formatIp, type IpAddress, ipBytes, ipFamily, isLinkLocalIpv6, type MacAddress } from '../lib/addresses.ts';
+import { formatIp, type IpAddress, isLinkLocalIpv6, type MacAddress } from '../lib/addresses.ts';
 import { attribute, type NetlinkMessage, readAttributes, readString, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import { ERRNO, SysError } from './sys-error.ts';
 
-/** Links, addresses and routes by rtnetlink (linux/rtnetlink.h, linux/if_link.h): what `ip link`, `ip addr` and `ip route get` do. */
+/** Links and addresses by rtnetlink (linux/rtnetlink.h, linux/if_link.h): what `ip link` and `ip addr` do. */
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const RTM_GETADDR = 22;
 const RTM_NEWADDR = 20;
-const RTM_GETROUTE = 26;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
@@ -38,7 +37,6 @@ const TX_DROPPED_AT = 56;
 
 const IFINFOMSG_BYTES = 16;
 const IFADDRMSG_BYTES = 8;
-const RTMSG_BYTES = 12;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
@@ -48,14 +46,9 @@ const IFA_F_DADFAILED = 0x08;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
 const RT_SCOPE_UNIVERSE = 0;
-const RT_SCOPE_LINK = 253;
-
-const RTA_DST = 1;
-const RTA_OIF = 4;
 
 const AF_UNSPEC = 0;
 const AF_INET = 2;
-const AF_INET6 = 10;
 
 export interface Link {
   readonly index: number;
@@ -79,6 +72,19 @@ export interface Link {
   readonly vxlanFamilies: readonly (4 | 6)[];
   /** Packets that the host sent into the device and it lost, e.g. a TAP's full ring. */
   readonly txDropped: number;
+}
+
+export interface HostAddress {
+  readonly address: IpAddress;
+  /** Of its interface. */
+  readonly index: number;
+  readonly prefixBits: number;
+  readonly isGlobal: boolean;
+  readonly isTemporary: boolean;
+  readonly isDeprecated: boolean;
+  readonly isTentative: boolean;
+  /** Duplicate address detection found another host with it. */
+  readonly isDuplicate: boolean;
 }
 
 export interface LinkEvent {
@@ -142,36 +148,29 @@ export function linkEvents(messages: readonly NetlinkMessage[]): LinkEvent[] {
 /** Addresses of an interface that may be a VTEP's: global scope, and not temporary, deprecated or tentative. In the kernel's order. */
 export function globalAddresses(netlink: NetlinkSocket, index: number): IpAddress[] {
   return listAddresses(netlink)
-    .filter((payload) => payload.readUInt32LE(4) === index && isGlobalAndLasting(payload))
-    .flatMap((payload) => readAddress(payload) ?? []);
+    .filter(
+      (each) => each.index === index && each.isGlobal && !each.isTemporary && !each.isDeprecated && !each.isTentative,
+    )
+    .map(({ address }) => address);
 }
 
 /** The link-local IPv6 address of an interface, or undefined while it has none that may be used. */
 export function linkLocalAddress(netlink: NetlinkSocket, index: number): IpAddress | undefined {
-  return listAddresses(netlink)
-    .filter((payload) => payload[0] === AF_INET6 && payload.readUInt32LE(4) === index && payload[3] === RT_SCOPE_LINK)
-    .filter((payload) => (addressFlags(payload) & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0)
-    .flatMap((payload) => readAddress(payload) ?? [])
-    .find(isLinkLocalIpv6);
+  const usable = listAddresses(netlink).filter(
+    (each) => each.index === index && !each.isTentative && !each.isDuplicate,
+  );
+  return usable.map(({ address }) => address).find(isLinkLocalIpv6);
 }
 
 /** All addresses of this host, whatever their scope and state. */
 export function hostAddresses(netlink: NetlinkSocket): IpAddress[] {
-  return listAddresses(netlink).flatMap((payload) => readAddress(payload) ?? []);
+  return listAddresses(netlink).map(({ address }) => address);
 }
 
-/** Index of the interface that the route to `destination` leaves by; undefined if there is no route. */
-export function routeInterface(netlink: NetlinkSocket, destination: IpAddress): number | undefined {
-  const rtmsg = Buffer.alloc(RTMSG_BYTES);
-  const octets = ipBytes(destination);
-  rtmsg[0] = ipFamily(destination) === 4 ? AF_INET : AF_INET6;
-  rtmsg[1] = octets.length * 8;
-  try {
-    const [answer] = netlink.query(RTM_GETROUTE, [rtmsg, attribute(RTA_DST, octets)], `route to ${destination}`);
-    return answer && readAttributes(answer.payload.subarray(RTMSG_BYTES)).get(RTA_OIF)?.readUInt32LE(0);
-  } catch {
-    return undefined;
-  }
+/** All addresses of this host with what the kernel says of them. */
+export function listAddresses(netlink: NetlinkSocket): HostAddress[] {
+  const messages = netlink.query(RTM_GETADDR, [Buffer.alloc(IFADDRMSG_BYTES)], 'list of addresses', { dump: true });
+  return messages.flatMap(({ type, payload }) => (type === RTM_NEWADDR ? (readAddress(payload) ?? []) : []));
 }
 
 function ifinfomsg(index: number, up?: boolean): Buffer {
@@ -213,25 +212,21 @@ function vxlanFamilies(data: ReadonlyMap<number, Buffer>): (4 | 6)[] {
   return data.has(IFLA_VXLAN_GROUP6) || data.has(IFLA_VXLAN_LOCAL6) ? [6] : [4];
 }
 
-function listAddresses(netlink: NetlinkSocket): Buffer[] {
-  const messages = netlink.query(RTM_GETADDR, [Buffer.alloc(IFADDRMSG_BYTES)], 'list of addresses', { dump: true });
-  return messages.filter(({ type }) => type === RTM_NEWADDR).map(({ payload }) => payload);
-}
-
-function isGlobalAndLasting(payload: Buffer): boolean {
-  // In IPv4 the bit of IFA_F_TEMPORARY means a secondary address, which serves as well.
-  const unfit = IFA_F_DEPRECATED | IFA_F_TENTATIVE | (payload[0] === AF_INET ? 0 : IFA_F_TEMPORARY);
-  return payload[3] === RT_SCOPE_UNIVERSE && (addressFlags(payload) & unfit) === 0;
-}
-
-function addressFlags(payload: Buffer): number {
-  const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
-  return attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
-}
-
-function readAddress(payload: Buffer): IpAddress | undefined {
+function readAddress(payload: Buffer): HostAddress | undefined {
   const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
   // IFA_ADDRESS is the peer's on a point-to-point link; IFA_LOCAL is ours, and IPv6 mostly has none.
   const octets = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
-  return octets && formatIp(octets);
+  if (!octets) return undefined;
+  const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
+  return {
+    address: formatIp(octets),
+    index: payload.readUInt32LE(4),
+    prefixBits: payload[1] as number,
+    isGlobal: payload[3] === RT_SCOPE_UNIVERSE,
+    // In IPv4 the same bit means a secondary address, which serves as well.
+    isTemporary: payload[0] !== AF_INET && (flags & IFA_F_TEMPORARY) !== 0,
+    isDeprecated: (flags & IFA_F_DEPRECATED) !== 0,
+    isTentative: (flags & IFA_F_TENTATIVE) !== 0,
+    isDuplicate: (flags & IFA_F_DADFAILED) !== 0,
+  };
 }
