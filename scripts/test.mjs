@@ -12,6 +12,9 @@ const PACKAGES = {
   ping: 'iputils-ping',
   'ovs-vswitchd': 'openvswitch-switch',
   smcrouted: 'smcroute',
+  nft: 'nftables',
+  'iptables-save': 'iptables',
+  sysctl: 'procps',
 };
 
 if (isRoot) ensureSystemPackages(PACKAGES);

@@ -2,13 +2,25 @@
 
 import { styleText } from 'node:util';
 
-/** How headings look; without colour, the text itself. */
+/** How headings and verdicts look; without colour, the text itself. */
 export interface Style {
   heading(text: string): string;
+  good(text: string): string;
+  doubtful(text: string): string;
+  bad(text: string): string;
 }
 
-export const PLAIN: Style = { heading: (text) => text };
-export const COLOURED: Style = { heading: (text) => styleText('bold', text, { validateStream: false }) };
+const plain = (text: string) => text;
+const inFormat = (format: Parameters<typeof styleText>[0]) => (text: string) =>
+  styleText(format, text, { validateStream: false });
+
+export const PLAIN: Style = { heading: plain, good: plain, doubtful: plain, bad: plain };
+export const COLOURED: Style = {
+  heading: inFormat('bold'),
+  good: inFormat('green'),
+  doubtful: inFormat('yellow'),
+  bad: inFormat(['bold', 'red']),
+};
 
 /** Colour only on a terminal that takes it, and never with NO_COLOR (no-color.org). */
 export function styleFor(stream: { readonly isTTY?: boolean }, env: NodeJS.ProcessEnv): Style {
@@ -37,7 +49,7 @@ export function keyValueLines(pairs: readonly (readonly [string, Cell])[], style
 }
 
 /** Names are free text: a control character in one must not reach the terminal. */
-function cellText(cell: Cell): string {
+export function cellText(cell: Cell): string {
   if (cell === null || cell === '') return '-';
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this looks for
   return String(cell).replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');

@@ -46,6 +46,8 @@ export interface Command<Request = unknown, Answer = unknown> extends CommandFor
   call(client: ControlClient, request: Request): Promise<Answer>;
   /** Pure. @returns lines, each with its newline */
   render(answer: Answer, style: Style): string;
+  /** Pure. Absent: 0. */
+  exitCode?(answer: Answer): number;
 }
 
 /** A command that goes on until it is interrupted. */

@@ -7,7 +7,14 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryDaemon, type MemoryDaemonState, sampleState } from '../control/memory-daemon.ts';
-import { DropsSchema, FdbEntriesSchema, FlushedSchema, StatusSchema, VniStatusesSchema } from '../control/schemas.ts';
+import {
+  DropsSchema,
+  FdbEntriesSchema,
+  FindingsSchema,
+  FlushedSchema,
+  StatusSchema,
+  VniStatusesSchema,
+} from '../control/schemas.ts';
 import { type ControlServer, openControlSocket } from '../control/server.ts';
 import { main } from './vtepctl.ts';
 
@@ -138,6 +145,28 @@ describe('text', () => {
     expect(await ctl('drops --vni 100')).toEqual(done('no drops\n'));
   });
 
+  it('doctor', async () => {
+    expect(await ctl('doctor')).toEqual(
+      done(
+        [
+          'ok    tun      /dev/net/tun  can be opened',
+          'warn  mtu      veth1         MTU 1500',
+          '      ip link set veth1 mtu 1450',
+          '?     querier  eth0, IGMP    none heard yet',
+          '',
+        ].join('\n'),
+      ),
+    );
+  });
+
+  it('doctor exits with 1 where a check failed', async () => {
+    state.findings.push({ check: 'port', status: 'failed', object: 'UDP 4789', message: 'taken', remedy: null });
+    const { exitCode, stdout } = await ctl('doctor');
+    expect(exitCode).toBe(1);
+    expect(stdout).toContain('FAIL  port     UDP 4789      taken\n');
+    expect(await ctl('doctor --json')).toMatchObject({ exitCode: 1, stderr: '' });
+  });
+
   it.each([
     ['fdb add 02:00:00:00:00:AA --vni 100 --vtep 198.18.0.9', ''],
     ['fdb add 02:00:00:00:00:aa --vni=100 --vtep=local', ''],
@@ -166,6 +195,7 @@ describe('--json', () => {
     ['vni show 200', VniStatusesSchema, () => [state.vnis[1]]],
     ['status', StatusSchema, () => state.status],
     ['drops', DropsSchema, () => state.drops],
+    ['doctor', FindingsSchema, () => state.findings],
   ] as [string, TSchema, () => unknown][])('%s, before the command and after it', async (line, schema, expected) => {
     const { exitCode, stdout } = await ctl(`--json ${line}`);
     expect(exitCode).toBe(0);
@@ -284,7 +314,7 @@ describe('exit 64: wrong usage', () => {
     ['fdb trace', 'fdb trace: unknown command: the commands are show, add, del, flush, monitor'],
     ['fdb monitor --vni 1', '--vni: unknown flag: usage: vtepctl fdb monitor'],
     ['fbd show --bni 3', 'fbd: unknown command: did you mean fdb?'],
-    ['trace', 'trace: unknown command: the commands are fdb, vni, remote, status, drops'],
+    ['trace', 'trace: unknown command: the commands are fdb, vni, remote, status, drops, doctor'],
     ['vni sho', 'vni sho: unknown command: did you mean vni show?'],
     ['vni add', 'ENTRY: missing: usage: vtepctl vni add VNI[=GROUP][,key=value]…'],
     ['vni add 300=10.1.1.1', 'vni add 300=10.1.1.1: 10.1.1.1 is not a multicast address (224.0.0.0/4 or ff00::/8)'],
@@ -302,6 +332,7 @@ describe('exit 64: wrong usage', () => {
     ['--vni 3', '--vni: unknown flag'],
     ['status -v', '-v: unknown flag: usage: vtepctl status'],
     ['status --no-json', '--no-json: unknown flag: usage: vtepctl status'],
+    ['doctor eth0', 'eth0: unexpected: usage: vtepctl doctor'],
     ['status extra', 'extra: unexpected: usage: vtepctl status'],
     ['fdb show --vnis 3', '--vnis: unknown flag: did you mean --vni?'],
     ['fdb show --vtep.x 3', `--vtep.x: unknown flag: ${show}`],

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { ControlClient } from '../control/client.ts';
 import { VtepError } from '../lib/errors.ts';
+import { DOCTOR_COMMANDS } from './doctor-command.ts';
 import { DROPS_COMMANDS } from './drops-command.ts';
 import { FDB_COMMANDS } from './fdb-commands.ts';
 import { REMOTE_COMMANDS } from './remote-commands.ts';
@@ -19,6 +20,7 @@ export const COMMANDS = [
   ...REMOTE_COMMANDS,
   ...STATUS_COMMANDS,
   ...DROPS_COMMANDS,
+  ...DOCTOR_COMMANDS,
 ] as const;
 
 const EXIT = { done: 0, refused: 1, unreachable: 2, usage: 64 } as const;
@@ -36,7 +38,7 @@ export interface Surroundings {
 
 /**
  * @param argv without node and script
- * @returns the exit code: 0 done, 1 refused or not found, 2 daemon not reachable, 64 wrong usage
+ * @returns the exit code: 0 done, 1 refused or not found, or a check of the doctor failed, 2 daemon not reachable, 64 wrong usage
  */
 export async function main(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   const { stdout, stderr } = surroundings;
@@ -62,7 +64,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
   try {
     if (line.kind === 'text') await write(stdout, line.text);
     else if ('follow' in line.command) await follow(line.command, { ...line, request }, surroundings);
-    else await write(stdout, await output(line.command, { ...line, request }, surroundings));
+    else return await answer(line.command, { ...line, request }, surroundings);
     return EXIT.done;
   } catch (error) {
     // Whatever the code of a daemon's refusal, here it is a refusal: 64 and 2 are about vtepctl's own command line and socket.
@@ -77,13 +79,15 @@ interface Asked {
   readonly request: unknown;
 }
 
-async function output(
+/** Prints what is answered. @returns the exit code */
+async function answer(
   command: Command,
   { socket, json, request }: Asked,
   { stdout, env, timeoutMs }: Surroundings,
-): Promise<string> {
-  const answer = await command.call(clientOf(socket, timeoutMs), request);
-  return json ? `${JSON.stringify(answer)}\n` : command.render(answer, styleFor(stdout, env));
+): Promise<number> {
+  const value = await command.call(clientOf(socket, timeoutMs), request);
+  await write(stdout, json ? `${JSON.stringify(value)}\n` : command.render(value, styleFor(stdout, env)));
+  return command.exitCode?.(value) ?? EXIT.done;
 }
 
 /** Prints items as they come, until interrupted or until nobody reads them. */

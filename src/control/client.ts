@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
 import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { readEvents } from './event-stream-reader.ts';
-import type { Drops, ErrorBody, FdbEntry, FdbEvent, Flushed, Status, VniStatus } from './schemas.ts';
+import type { Drops, ErrorBody, FdbEntry, FdbEvent, Finding, Flushed, Status, VniStatus } from './schemas.ts';
 
 /** A daemon that says nothing for this long is taken for hung. */
 export const ANSWER_TIMEOUT_MS = 10_000;
@@ -31,6 +31,10 @@ export class ControlClient {
   constructor(socketPath: string, { timeoutMs = ANSWER_TIMEOUT_MS }: ControlClientOptions = {}) {
     this.#socketPath = socketPath;
     this.#timeoutMs = timeoutMs;
+  }
+
+  get socketPath(): string {
+    return this.#socketPath;
   }
 
   async fdbEntries(filter: FdbFilter): Promise<FdbEntry[]> {
@@ -76,6 +80,10 @@ export class ControlClient {
 
   async status(): Promise<Status> {
     return (await this.#ask('GET', '/v1/status')) as Status;
+  }
+
+  async doctor(): Promise<Finding[]> {
+    return (await this.#ask('GET', '/v1/doctor')) as Finding[];
   }
 
   /**

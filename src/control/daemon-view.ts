@@ -4,7 +4,7 @@
  */
 
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
-import type { Drops, FdbEntry, FdbEvent, Status, VniStatus } from './schemas.ts';
+import type { Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
 
 /** Conditions on FDB entries, combined with AND; an absent one matches all. */
 export interface FdbFilter {
@@ -76,4 +76,6 @@ export interface DaemonView {
   /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   drops(vni: number | undefined): MaybePromise<Drops>;
   status(): MaybePromise<Status>;
+  /** Looks at the daemon and its host; nothing is changed. */
+  doctor(): MaybePromise<readonly Finding[]>;
 }

@@ -6,13 +6,14 @@ import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import type { DaemonView, EntryKey, FdbFilter, FdbListener, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { unknownVni } from './routes.ts';
-import type { Drops, FdbEntry, FdbEvent, Status, VniStatus } from './schemas.ts';
+import type { Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
 
 export interface MemoryDaemonState {
   readonly entries: FdbEntry[];
   readonly vnis: VniStatus[];
   readonly drops: Drops;
   readonly status: Status;
+  readonly findings: Finding[];
 }
 
 /** Follows the contract of {@link DaemonView}; `state` stays the caller's and is changed in place. */
@@ -124,6 +125,10 @@ export class MemoryDaemon implements DaemonView {
     return this.state.status;
   }
 
+  doctor(): Finding[] {
+    return this.state.findings;
+  }
+
   #find({ vni, mac }: EntryKey): FdbEntry | undefined {
     return this.state.entries.find((entry) => entry.vni === vni && entry.mac === mac);
   }
@@ -191,5 +196,10 @@ export function sampleState(): MemoryDaemonState {
         },
       ],
     },
+    findings: [
+      { check: 'tun', status: 'ok', object: '/dev/net/tun', message: 'can be opened', remedy: null },
+      { check: 'mtu', status: 'warning', object: 'veth1', message: 'MTU 1500', remedy: 'ip link set veth1 mtu 1450' },
+      { check: 'querier', status: 'unknown', object: 'eth0, IGMP', message: 'none heard yet', remedy: null },
+    ],
   };
 }

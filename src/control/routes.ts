@@ -1,4 +1,4 @@
-/** The resources of the API. Reads and writes are apart, because a TCP listener may offer the reads alone. */
+/** The resources of the API. Reads are apart, because a TCP listener may offer them alone. */
 
 import { Readable } from 'node:stream';
 import { VtepError } from '../lib/errors.ts';
@@ -11,6 +11,7 @@ import {
   EntryPathSchema,
   FdbEntriesSchema,
   FdbQuerySchema,
+  FindingsSchema,
   FlushedSchema,
   FlushQuerySchema,
   NewRemoteSchema,
@@ -70,10 +71,13 @@ async function* arrayText(slices: AsyncIterable<readonly object[]>): AsyncGenera
   yield separator === '[' ? '[]' : ']';
 }
 
-/** What changes the daemon. */
-export function addWriteRoutes(api: TypedApi, view: DaemonView): void {
+/** What is for those on the host alone: what changes the daemon, or looks at its host. */
+export function addHostRoutes(api: TypedApi, view: DaemonView): void {
   addFdbRoutes(api, view);
   addVniRoutes(api, view);
+  api.get('/v1/doctor', { schema: { querystring: NoQuerySchema, response: { 200: FindingsSchema } } }, async () => [
+    ...(await view.doctor()),
+  ]);
 }
 
 /** `POST /v1/fdb`, `DELETE /v1/fdb?…` and `DELETE /v1/fdb/:vni/:mac`. */

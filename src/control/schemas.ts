@@ -108,6 +108,19 @@ export const StatusSchema = Type.Object({
 });
 export type Status = Static<typeof StatusSchema>;
 
+/** One line of `GET /v1/doctor`. */
+export const FindingSchema = Type.Object({
+  check: Type.String({ description: 'what was looked at, e.g. `mtu`; lines of one check stand together' }),
+  status: Type.Union([Type.Literal('ok'), Type.Literal('warning'), Type.Literal('failed'), Type.Literal('unknown')], {
+    description: '`unknown`: it cannot be told from here',
+  }),
+  object: Type.String({ description: 'what it was looked at of, e.g. `vxlan100`' }),
+  message: Type.String(),
+  remedy: Type.Union([Type.String(), Type.Null()], { description: 'the command that mends it' }),
+});
+export type Finding = Static<typeof FindingSchema>;
+export const FindingsSchema = Type.Array(FindingSchema);
+
 /** The body of every answer that is not 2xx. */
 export const ErrorBodySchema = Type.Object({
   error: Type.Object({ code: Type.Unsafe<ErrorCode>({ type: 'string' }), message: Type.String() }),

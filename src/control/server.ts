@@ -3,7 +3,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import { createApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
-import { addReadRoutes, addWriteRoutes } from './routes.ts';
+import { addHostRoutes, addReadRoutes } from './routes.ts';
 import { releaseSocketFile, takeSocketFile } from './socket-file.ts';
 
 export { checkControlSocket } from './socket-file.ts';
@@ -37,7 +37,7 @@ export async function openControlSocket(
 ): Promise<ControlServer> {
   const api = createApi(logger);
   addReadRoutes(api, view);
-  addWriteRoutes(api, view);
+  addHostRoutes(api, view);
   await api.ready();
   // Not api.listen(): it cannot bind with another umask, nor under another name.
   const own = await takeSocketFile(api.server, path, groupFile).catch(async (error: unknown) => {

@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.ts';
 import { type IpAddress, type IpWords, ipFamily, ipWords } from '../lib/addresses.ts';
+import { maxPrefixBits } from '../lib/ip-prefix.ts';
 import { close } from '../sys/libc.ts';
-import type { Link } from '../sys/links.ts';
+import { type Link, listAddresses } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { droppedByKernel, mergeReceived, openUnicastSockets, setMulticastInterface } from '../sys/udp-socket.ts';
 import {
@@ -32,6 +33,8 @@ export class Underlay {
   readonly name: string;
   readonly local: IpAddress;
   readonly family: 4 | 6;
+  /** Of the local address as it was, for whoever has to give it back. */
+  readonly prefixBits: number;
   readonly membership: GroupMembership;
   /** Number of the unicast socket, the same for every worker. */
   readonly unicastSocket: number;
@@ -51,6 +54,8 @@ export class Underlay {
     this.name = link.name;
     this.local = local;
     this.family = ipFamily(local);
+    this.prefixBits =
+      listAddresses(netlink).find(({ address }) => address === local)?.prefixBits ?? maxPrefixBits(local);
     const place = { port, family: this.family };
     this.#link = link;
     this.unicastSocket = nextSocket();

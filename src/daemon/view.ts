@@ -10,7 +10,7 @@ import type {
   StaticFdbEntry,
 } from '../control/daemon-view.ts';
 import { unknownVni } from '../control/routes.ts';
-import type { Drops, FdbEntry, Status, VniStatus } from '../control/schemas.ts';
+import type { Drops, FdbEntry, Finding, Status, VniStatus } from '../control/schemas.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
@@ -18,6 +18,7 @@ import { ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
+import { examineVtep } from './doctor/vtep-doctor.ts';
 import { listFdb } from './fdb-listing.ts';
 import { distinctTaps, tapOverrun, type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
@@ -31,6 +32,8 @@ export class VtepView implements DaemonView {
   readonly #vtep: Vtep;
   readonly #version: string;
   readonly #startedMs = performance.now();
+  /** The examination under way: whoever asks meanwhile gets what it finds. */
+  #examination: Promise<Finding[]> | undefined;
 
   constructor(vtep: Vtep, version: string) {
     this.#vtep = vtep;
@@ -172,6 +175,14 @@ export class VtepView implements DaemonView {
       vteps: fdb.remotes.count,
       queriers: this.#vtep.queriers.status(),
     };
+  }
+
+  doctor(): Promise<Finding[]> {
+    const queriers = this.#vtep.queriers.status();
+    this.#examination ??= examineVtep(this.#vtep, this.drops(undefined), queriers).finally(() => {
+      this.#examination = undefined;
+    });
+    return this.#examination;
   }
 
   #vni(vni: number): Vni {

@@ -118,6 +118,26 @@ export const API_KEEP_ALIVE_MS = 5_000;
 /** The control socket's path: sun_path holds 108 octets with the closing NUL (unix(7)), and `.new` is put behind while it is taken. */
 export const MAX_SOCKET_PATH_BYTES = 103;
 
+/** Lines of one check of `vtepctl doctor`: more, nobody reads. What exceeds them is counted in the last. */
+export const MAX_FINDINGS_PER_CHECK = 16;
+
+/** VTEPs that `vtepctl doctor` asks the kernel's route to, some microseconds each. Those beyond are left out. */
+export const MAX_PROBED_VTEPS = 1_024;
+
+/** VTEPs, and groups, that the firewall's rules are tried with; those beyond are taken to fare alike. */
+export const MAX_PROBED_ADDRESSES = 8;
+
+/** Rules that one datagram is tried with, and elements of one set: some hundred milliseconds of the main thread in all. Beyond, its fate is not known. */
+export const MAX_FIREWALL_STEPS = 5_000;
+export const MAX_SET_ELEMENTS = 16_384;
+
+/** Bytes read of one file of /proc, and of what `nft` writes. Of a longer file only the beginning is known; a longer ruleset, not at all. */
+export const MAX_PROC_FILE_BYTES = 4_194_304;
+export const MAX_PROGRAM_OUTPUT_BYTES = 8_388_608;
+
+/** A program that `vtepctl doctor` asks is killed after this long. Less than vtepctl waits for an answer. */
+export const PROGRAM_TIMEOUT_MS = 3_000;
+
 /** Socket buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 7 ms of traffic at 10 Gb/s. */
 export const SOCKET_BUFFER_BYTES = 8_388_608;
 

@@ -1,0 +1,167 @@
+import type { IpAddress } from '../../lib/addresses.ts';
+import { MAX_FIREWALL_STEPS } from '../../lib/limits.ts';
+
+/** What becomes of one datagram in a chain of packet filter rules, as far as they can be told from outside. */
+
+export type Match = 'yes' | 'no' | 'maybe';
+
+/** A VXLAN datagram, as rules see it. */
+export interface Packet {
+  readonly direction: 'in' | 'out';
+  readonly family: 4 | 6;
+  /** The underlay interface; undefined: any. */
+  readonly dev: string | undefined;
+  /** undefined: any. */
+  readonly source: IpAddress | undefined;
+  readonly destination: IpAddress | undefined;
+  /** UDP destination port. */
+  readonly port: number;
+  readonly sourcePorts: PortRange;
+}
+
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export type Action =
+  | { readonly kind: 'accept' | 'drop' | 'return' | 'none' | 'unknown' }
+  | { readonly kind: 'jump' | 'goto'; readonly chain: string };
+
+export interface Rule {
+  /** As messages call it. */
+  readonly name: string;
+  readonly matches: (packet: Packet) => Match;
+  readonly action: Action;
+  /** The port that the rule is about and nothing else; undefined: it is about more. */
+  readonly onlyPort?: number | undefined;
+  /** The command that takes it away. */
+  readonly removal?: string | undefined;
+}
+
+export type Hook = 'ingress' | 'prerouting' | 'input' | 'output' | 'postrouting' | 'egress';
+
+/** A chain that the kernel hands packets to. */
+export interface BaseChain {
+  /** As messages call it, e.g. `inet filter input`. */
+  readonly name: string;
+  readonly hook: Hook;
+  readonly families: readonly (4 | 6)[];
+  /** Interfaces of a netdev chain; undefined: any, or not known. */
+  readonly devs: readonly string[] | undefined;
+  readonly policy: 'accept' | 'drop';
+  readonly rules: readonly Rule[];
+  /** The other chains of its table. */
+  readonly chains: ReadonlyMap<string, readonly Rule[]>;
+  /** The command that lets a port through, before every other rule. */
+  readonly opening: (port: number) => string;
+}
+
+/** A way that a packet may take to its end. */
+export interface Outcome {
+  readonly verdict: 'accept' | 'drop' | 'unknown';
+  /** What decides; undefined: the chain's policy. */
+  readonly rule: Rule | undefined;
+}
+
+export interface Walked {
+  /** At least one; several if not every rule could be told. */
+  readonly outcomes: readonly Outcome[];
+  /** The first rule that could not be told. */
+  readonly doubt: Rule | undefined;
+}
+
+/** Jumps may be as deep as this in the kernel (NFT_JUMP_STACK_SIZE); deeper ones it refuses. */
+const MAX_DEPTH = 16;
+
+const HOOKS: Readonly<Record<Packet['direction'], readonly Hook[]>> = {
+  in: ['ingress', 'prerouting', 'input'],
+  out: ['output', 'postrouting', 'egress'],
+};
+
+/** Whether a packet comes by a chain at all. */
+export function passes({ hook, families, devs }: BaseChain, { direction, family, dev }: Packet): boolean {
+  if (!HOOKS[direction].includes(hook) || !families.includes(family)) return false;
+  return devs === undefined || dev === undefined || devs.includes(dev);
+}
+
+/** @param without a rule that is left out */
+export function walk(chain: BaseChain, packet: Packet, without?: Rule): Walked {
+  const outcomes: Outcome[] = [];
+  let doubt: Rule | undefined;
+  let steps = 0;
+
+  /** @returns whether the packet may come out at the end, or by `return` */
+  const through = (rules: readonly Rule[], depth: number): boolean => {
+    let mayReturn = false;
+    for (const rule of rules) {
+      if (rule === without) continue;
+      const { action } = rule;
+      const isTooMuch = ++steps > MAX_FIREWALL_STEPS || depth > MAX_DEPTH;
+      const match = isTooMuch ? 'maybe' : rule.matches(packet);
+      if (match === 'no' || (action.kind === 'none' && !isTooMuch)) continue;
+      if (match === 'maybe') doubt ??= rule;
+      const isSure = match === 'yes';
+      if (isTooMuch) {
+        outcomes.push({ verdict: 'unknown', rule });
+        return mayReturn;
+      }
+      if (action.kind === 'jump') {
+        const goesOn = through(chain.chains.get(action.chain) ?? [], depth + 1);
+        if (isSure && !goesOn) return mayReturn;
+      } else if (action.kind === 'goto') {
+        const comesBack = through(chain.chains.get(action.chain) ?? [], depth + 1);
+        mayReturn ||= comesBack;
+        if (isSure) return mayReturn;
+      } else if (action.kind === 'return') {
+        mayReturn = true;
+        if (isSure) return true;
+      } else if (action.kind !== 'none') {
+        if (action.kind === 'unknown') doubt ??= rule;
+        outcomes.push({ verdict: action.kind, rule });
+        if (isSure && action.kind !== 'unknown') return mayReturn;
+      }
+    }
+    return true;
+  };
+
+  if (chain.devs === undefined && (chain.hook === 'ingress' || chain.hook === 'egress')) {
+    // Whose chain it is cannot be told: it may be another interface's.
+    outcomes.push({ verdict: 'accept', rule: undefined });
+  }
+  if (through(chain.rules, 0)) outcomes.push({ verdict: chain.policy, rule: undefined });
+  return { outcomes, doubt };
+}
+
+/** Of conditions that must all hold. */
+export function allOf(conditions: readonly ((packet: Packet) => Match)[]): (packet: Packet) => Match {
+  return (packet) => {
+    let result: Match = 'yes';
+    for (const condition of conditions) {
+      const match = condition(packet);
+      if (match === 'no') return 'no';
+      if (match === 'maybe') result = 'maybe';
+    }
+    return result;
+  };
+}
+
+/** Of which one must hold. */
+export function anyOf(matches: Iterable<Match>): Match {
+  let result: Match = 'no';
+  for (const match of matches) {
+    if (match === 'yes') return 'yes';
+    if (match === 'maybe') result = 'maybe';
+  }
+  return result;
+}
+
+export function not(match: Match): Match {
+  return match === 'maybe' ? 'maybe' : match === 'yes' ? 'no' : 'yes';
+}
+
+/** Whether a number that is somewhere in `value` is in `wanted`. */
+export function inRange(value: PortRange, wanted: PortRange): Match {
+  if (value.first >= wanted.first && value.last <= wanted.last) return 'yes';
+  return value.last < wanted.first || value.first > wanted.last ? 'no' : 'maybe';
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import type { IpAddress } from '../../lib/addresses.ts';
+import { checkCapabilities, checkTun } from './device-checks.ts';
+import { faultsOr, ok, warning } from './finding.ts';
+import { checkMtu, type TapMtuFacts } from './mtu-check.ts';
+import { checkFreePort, checkOwnPort } from './port-check.ts';
+import { checkAddress, checkInterface } from './underlay-checks.ts';
+
+const node = 'mkdir -p /dev/net && mknod /dev/net/tun c 10 200';
+
+describe('tun', () => {
+  it.each([
+    [{ error: undefined, isDevice: true, isLoaded: true }, 'ok', null],
+    [{ error: undefined, isDevice: false, isLoaded: true }, 'failed', `rm /dev/net/tun && ${node}`],
+    [{ error: 'ENOENT', isDevice: true, isLoaded: true }, 'failed', node],
+    [{ error: 'ENOENT', isDevice: true, isLoaded: false }, 'failed', 'modprobe tun'],
+    [{ error: 'ENODEV', isDevice: true, isLoaded: false }, 'failed', 'modprobe tun'],
+    [{ error: 'EACCES', isDevice: true, isLoaded: true }, 'failed', 'chmod 0666 /dev/net/tun'],
+    [
+      { error: 'EPERM', isDevice: true, isLoaded: true },
+      'failed',
+      'systemctl set-property vtepd.service DeviceAllow="/dev/net/tun rw"',
+    ],
+  ] as const)('%j: %s', (facts, status, remedy) => {
+    expect(checkTun(facts)).toMatchObject({ check: 'tun', status, remedy });
+  });
+});
+
+describe('capabilities', () => {
+  it.each([
+    [{ isRoot: true, netAdmin: true }, 'ok', null],
+    [{ isRoot: false, netAdmin: true }, 'ok', null],
+    [{ isRoot: false, netAdmin: false }, 'failed', 'sudo vtepctl doctor'],
+    [{ isRoot: true, netAdmin: false }, 'failed', 'docker run --cap-add NET_ADMIN --device /dev/net/tun …'],
+  ] as const)('%j: %s', (facts, status, remedy) => {
+    expect(checkCapabilities({ whose: 'vtepd', ...facts })).toMatchObject({ object: 'vtepd', status, remedy });
+  });
+});
+
+describe('interface', () => {
+  it.each([
+    [{ isGone: false, up: true, carrier: true }, 'ok', null],
+    [{ isGone: false, up: true, carrier: false }, 'failed', null],
+    [{ isGone: false, up: false, carrier: false }, 'failed', 'ip link set eth0 up'],
+    [{ isGone: true, up: false, carrier: false }, 'failed', null],
+  ] as const)('%j: %s', (facts, status, remedy) => {
+    expect(checkInterface({ name: 'eth0', ...facts })).toMatchObject({ object: 'eth0', status, remedy });
+  });
+});
+
+describe('address', () => {
+  const local = { address: '198.18.0.1' as IpAddress, prefixBits: 24 };
+  const fit = { ...local, dev: 'eth0', isGlobal: true, isTentative: false, isDeprecated: false, isDuplicate: false };
+  it.each([
+    ['there', [fit], 'ok', null],
+    ['on another interface', [{ ...fit, dev: 'lo', prefixBits: 32 }], 'ok', null],
+    ['absent', [], 'failed', 'ip addr add 198.18.0.1/24 dev eth0'],
+    ['tentative', [{ ...fit, isTentative: true }], 'warning', 'ip addr change 198.18.0.1/24 dev eth0 nodad'],
+    [
+      'deprecated',
+      [{ ...fit, isDeprecated: true }],
+      'warning',
+      'ip addr change 198.18.0.1/24 dev eth0 preferred_lft forever valid_lft forever',
+    ],
+    [
+      'duplicate',
+      [{ ...fit, isTentative: true, isDuplicate: true }],
+      'failed',
+      'ip addr del 198.18.0.1/24 dev eth0 && ip addr add 198.18.0.1/24 dev eth0',
+    ],
+  ] as const)('%s', (_what, addresses, status, remedy) => {
+    expect(checkAddress('eth0', local, addresses)).toMatchObject({ object: '198.18.0.1', status, remedy });
+  });
+});
+
+describe('mtu', () => {
+  const tap: TapMtuFacts = {
+    ...{ tap: 'vxlan100', mtuBytes: 1450, limitBytes: 1450, dev: 'eth0', devMtuBytes: 1500 },
+    ...{ bridge: 'br0', ports: [{ name: 'veth1', mtuBytes: 1450 }] },
+  };
+  const path = { vtep: '198.18.1.2' as IpAddress, mtuBytes: 1400, dev: 'eth0', devMtuBytes: 1500 };
+
+  it('is ok where all fit', () => {
+    expect(checkMtu([tap], [])).toEqual([ok('mtu', 'eth0 1500', 'vxlan100 1450')]);
+  });
+
+  it('fails where the underlay carries less than the TAP', () => {
+    expect(checkMtu([{ ...tap, mtuBytes: 1500, ports: [] }], [])).toMatchObject([
+      { object: 'vxlan100', status: 'failed', remedy: 'ip link set vxlan100 mtu 1450' },
+    ]);
+  });
+
+  it('may be lower than it could be', () => {
+    expect(checkMtu([{ ...tap, mtuBytes: 1400, ports: [] }], [])).toMatchObject([{ status: 'ok' }]);
+  });
+
+  it.each([1400, 1500])('warns of a bridge port of %i', (mtuBytes) => {
+    expect(checkMtu([{ ...tap, ports: [{ name: 'veth1', mtuBytes }] }], [])).toMatchObject([
+      { object: 'veth1', status: 'warning', remedy: 'ip link set veth1 mtu 1450' },
+    ]);
+  });
+
+  it('says what the underlay needs for ports that are wider', () => {
+    const [finding] = checkMtu([{ ...tap, ports: [{ name: 'veth1', mtuBytes: 1500 }] }], []);
+    expect(finding?.message).toContain('or give eth0 1550');
+  });
+
+  it('warns of a narrower path, unless the TAP fits it', () => {
+    const taps = (mtuBytes: number) => [{ name: 'vxlan100', mtuBytes, limitBytes: 1350 }];
+    expect(checkMtu([tap], [{ ...path, taps: taps(1450) }])).toMatchObject([
+      { object: 'vxlan100', status: 'warning', remedy: 'ip link set vxlan100 mtu 1350' },
+    ]);
+    expect(checkMtu([tap], [{ ...path, taps: taps(1350) }])).toMatchObject([{ status: 'ok' }]);
+    expect(checkMtu([tap], [{ ...path, mtuBytes: 1500, taps: taps(1450) }])).toMatchObject([{ status: 'ok' }]);
+  });
+});
+
+describe('port', () => {
+  it('of a running daemon', () => {
+    expect(checkOwnPort(4789, ['198.18.0.1'], [])).toMatchObject([{ status: 'ok' }]);
+    expect(checkOwnPort(4789, ['198.18.0.1'], [{ name: 'vx', up: false }])).toMatchObject([
+      { object: 'UDP 4789', status: 'warning', remedy: 'ip link del vx' },
+    ]);
+  });
+
+  it('of a daemon that is to be', () => {
+    expect(checkFreePort(4789, [], [{ name: 'vx', up: false }])).toMatchObject([{ status: 'ok' }]);
+    expect(checkFreePort(4789, ['0.0.0.0'], [{ name: 'vx', up: true }])).toMatchObject([
+      { status: 'failed', remedy: 'ip link del vx' },
+    ]);
+    expect(checkFreePort(4789, ['0.0.0.0'], [])).toMatchObject([
+      { status: 'failed', remedy: 'ss -ulnp sport = :4789' },
+    ]);
+  });
+});
+
+describe('findings of one check', () => {
+  it('come worst first, and no more than are read', () => {
+    const warnings = Array.from({ length: 40 }, (_, i) => warning('mtu', `veth${i}`, 'too wide'));
+    const failure = { ...warning('mtu', 'vxlan1', 'too wide'), status: 'failed' as const };
+    const shown = faultsOr([...warnings, failure], ok('mtu', '-', 'ok'));
+    expect(shown).toHaveLength(17);
+    expect(shown[0]).toEqual(failure);
+    expect(shown[16]?.message).toBe('too wide (and 24 more)');
+    expect(faultsOr(warnings.slice(0, 16), failure)).toHaveLength(16);
+  });
+});

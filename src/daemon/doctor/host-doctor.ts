@@ -1,0 +1,95 @@
+import type { Finding } from '../../control/schemas.ts';
+import type { IpAddress } from '../../lib/addresses.ts';
+import { type Link, listLinks } from '../../sys/links.ts';
+import { NetlinkSocket } from '../../sys/netlink-socket.ts';
+import { findRoute } from '../../sys/routes.ts';
+import { OUTER_BYTES } from '../underlay.ts';
+import { checkCapabilities, checkTun } from './device-checks.ts';
+import { failed, ok, someOf, warning } from './finding.ts';
+import { checkFirewall } from './firewall-check.ts';
+import { gatherFirewall } from './firewall-facts.ts';
+import { checkMembershipLimit } from './group-checks.ts';
+import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl, vxlanDevices } from './host-facts.ts';
+import { checkFreePort } from './port-check.ts';
+import { readProcFile, readUdpSockets } from './proc-files.ts';
+import type { AddressFacts } from './underlay-checks.ts';
+
+/** Asked after where no daemon says which group it has; of the range for use within one site (RFC 2365). */
+const SOME_GROUP = '239.0.0.1' as IpAddress;
+
+const INNER_ETHERNET_BYTES = 14;
+
+/** What can be told of a host without a daemon: whether one would find what it needs. @param port that it would have */
+export async function examineHost(port: number): Promise<Finding[]> {
+  const netlink = new NetlinkSocket();
+  try {
+    const links = listLinks(netlink);
+    const addresses = gatherAddresses(netlink, links).filter(isFit);
+    const candidates = links.filter(({ name, up }) => up && addresses.some(({ dev }) => dev === name));
+    const routeIndex = findRoute(netlink, SOME_GROUP)?.interfaceIndex;
+    const [tun, capabilities, firewall, maxMemberships, udp, udp6] = await Promise.all([
+      gatherTun(),
+      gatherCapabilities(`user ${process.geteuid?.() ?? '?'}`),
+      gatherFirewall(),
+      readSysctl('net/ipv4/igmp_max_memberships'),
+      readProcFile('/proc/net/udp'),
+      readProcFile('/proc/net/udp6'),
+    ]);
+    const sockets = [...readUdpSockets(udp ?? '', port), ...readUdpSockets(udp6 ?? '', port)];
+    const families = ([4, 6] as const).filter((family) =>
+      addresses.some(({ address }) => address.includes(':') === (family === 6)),
+    );
+    const anyTraffic = {
+      dev: undefined,
+      local: undefined,
+      groups: [],
+      vteps: [],
+      port,
+      sourcePorts: { first: 1, last: 65_535 },
+    };
+    return [
+      checkTun(tun),
+      checkCapabilities(capabilities),
+      checkCandidates(candidates, addresses),
+      ...candidates.map(describeMtu),
+      ...checkFreePort(port, sockets, vxlanDevices(links, port)),
+      ...checkFirewall(
+        firewall,
+        (families.length > 0 ? families : [4 as const]).map((family) => ({ ...anyTraffic, family })),
+      ),
+      checkMembershipLimit(maxMemberships),
+      checkSomeRoute(links.find(({ index }) => index === routeIndex)?.name, candidates[0]?.name),
+    ];
+  } finally {
+    netlink.close();
+  }
+}
+
+function isFit({ dev, isGlobal, isTentative, isDeprecated }: AddressFacts): boolean {
+  return dev !== 'lo' && isGlobal && !isTentative && !isDeprecated;
+}
+
+function checkCandidates(candidates: readonly Link[], addresses: readonly AddressFacts[]): Finding {
+  if (candidates.length === 0) {
+    const message = 'no interface that is up has an address of global scope, and so none can be the underlay';
+    return failed('address', 'any interface', message, 'ip address add ADDRESS/BITS dev INTERFACE');
+  }
+  const named = candidates.map(({ name }) => `${name} ${addresses.find(({ dev }) => dev === name)?.address}`);
+  return ok('address', 'any interface', someOf(named));
+}
+
+function describeMtu({ name, mtuBytes }: Link): Finding {
+  const tapMtu = (family: 4 | 6) => mtuBytes - OUTER_BYTES[family] - INNER_ETHERNET_BYTES;
+  return ok('mtu', name, `${mtuBytes}: TAPs get ${tapMtu(4)}, over IPv6 ${tapMtu(6)}`);
+}
+
+function checkSomeRoute(dev: string | undefined, candidate: string | undefined): Finding {
+  if (dev !== undefined) return ok('multicast-route', dev, `${SOME_GROUP} leaves by it, unless --dev says otherwise`);
+  const message = 'there is no route to multicast groups: vtepd must be told its --dev';
+  return warning(
+    'multicast-route',
+    SOME_GROUP,
+    message,
+    candidate === undefined ? null : `ip route add 224.0.0.0/4 dev ${candidate}`,
+  );
+}

@@ -1,0 +1,57 @@
+import { constants, type Stats } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
+import { type Link, listAddresses } from '../../sys/links.ts';
+import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
+import type { CapabilityFacts, TunFacts } from './device-checks.ts';
+import type { VxlanDeviceFacts } from './port-check.ts';
+import { hasCapability, readProcFile } from './proc-files.ts';
+import type { AddressFacts } from './underlay-checks.ts';
+
+/** What the checks need to know of the host, with or without a daemon. */
+
+const CAP_NET_ADMIN = 12;
+
+const TUN_PATH = '/dev/net/tun';
+/** Major 10, minor 200, as makedev(3) puts them together. */
+const TUN_DEVICE = (10 << 8) | 200;
+
+export async function gatherTun(): Promise<TunFacts> {
+  const isLoaded = /^\s*200 tun$/m.test((await readProcFile('/proc/misc')) ?? '');
+  try {
+    const found: Stats = await stat(TUN_PATH);
+    const isDevice = found.isCharacterDevice() && found.rdev === TUN_DEVICE;
+    // What is no device is not opened: a FIFO would wait for its other end.
+    if (isDevice) await (await open(TUN_PATH, constants.O_RDWR | constants.O_NONBLOCK)).close();
+    return { error: undefined, isDevice, isLoaded };
+  } catch (error) {
+    return { error: (error as NodeJS.ErrnoException).code ?? `${error}`, isDevice: true, isLoaded };
+  }
+}
+
+/** Of this process. */
+export async function gatherCapabilities(whose: string): Promise<CapabilityFacts> {
+  const status = (await readProcFile('/proc/self/status')) ?? '';
+  return { whose, isRoot: process.geteuid?.() === 0, netAdmin: hasCapability(status, CAP_NET_ADMIN) };
+}
+
+export function gatherAddresses(netlink: NetlinkSocket, links: readonly Link[]): AddressFacts[] {
+  return listAddresses(netlink).map(({ index, ...address }) => ({
+    ...address,
+    dev: links.find((link) => link.index === index)?.name ?? `interface ${index}`,
+  }));
+}
+
+/** A number in a file of /proc/sys, named with slashes. */
+export async function readSysctl(name: string): Promise<number | undefined> {
+  const text = await readProcFile(`/proc/sys/${name}`);
+  return text === undefined || text.trim() === '' ? undefined : Number(text);
+}
+
+/** The kernel's vxlan devices with a port, in a family of the addresses given, or in any. */
+export function vxlanDevices(links: readonly Link[], port: number, locals?: readonly IpAddress[]): VxlanDeviceFacts[] {
+  return links.filter(
+    ({ vxlanPort, vxlanFamilies }) =>
+      vxlanPort === port && (!locals || locals.some((local) => vxlanFamilies.includes(ipFamily(local)))),
+  );
+}

@@ -1,0 +1,202 @@
+import type { Action, BaseChain, Hook, Rule } from './firewall-walk.ts';
+import { compileMatch, type NftContext, type NftExpression } from './nft-match.ts';
+import { describeMatch } from './nft-words.ts';
+
+/** Packet filter rules as `nft -j list ruleset` writes them (libnftables-json(5)). */
+
+type Json = Record<string, unknown>;
+
+interface NftChain {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  readonly type?: string;
+  readonly hook?: string;
+  readonly policy?: string;
+  readonly dev?: string | readonly string[];
+}
+
+interface NftRule {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  readonly handle: number;
+  readonly expr?: readonly Json[];
+}
+
+interface NftSet {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  readonly elem?: readonly unknown[];
+}
+
+const HOOKS: readonly string[] = ['ingress', 'prerouting', 'input', 'output', 'postrouting', 'egress'];
+const FAMILIES: Readonly<Record<string, readonly (4 | 6)[]>> = { inet: [4, 6], ip: [4], ip6: [6], netdev: [4, 6] };
+
+/** Statements that let a packet go on as it is. */
+const NEUTRAL = new Set([
+  'counter',
+  'log',
+  'comment',
+  'mangle',
+  'notrack',
+  'last',
+  'secmark',
+  'flow',
+  'dup',
+  'ct helper',
+]);
+const NEUTRAL_TARGETS = new Set([
+  'LOG',
+  'NFLOG',
+  'MARK',
+  'CONNMARK',
+  'SECMARK',
+  'CONNSECMARK',
+  'CT',
+  'TOS',
+  'DSCP',
+  'TRACE',
+]);
+
+/** @throws SyntaxError for what is no JSON; what is JSON but no ruleset has no chains */
+export function parseNftRuleset(text: string): BaseChain[] {
+  const { nftables = [] } = JSON.parse(text) as { nftables?: Json[] };
+  const all = <T>(kind: string) => nftables.flatMap((object) => (kind in object ? [object[kind] as T] : []));
+  const rules = new Map<string, NftRule[]>();
+  for (const rule of all<NftRule>('rule')) {
+    const key = `${rule.family} ${rule.table} ${rule.chain}`;
+    const known = rules.get(key);
+    if (known) known.push(rule);
+    else rules.set(key, [rule]);
+  }
+  const sets = new Map(
+    [...all<NftSet>('set'), ...all<NftSet>('map')].map((set) => [
+      `${set.family} ${set.table} ${set.name}`,
+      set.elem ?? [],
+    ]),
+  );
+  const chains = all<NftChain>('chain');
+  const context = (table: string): NftContext => ({
+    set: (name) => sets.get(`${table} ${name}`),
+    isTracked: !/"notrack":|"CT"/.test(text),
+    isRewritten: /"(dnat|redirect|tproxy)":/.test(text),
+  });
+  const rulesOf = ({ family, table, name }: NftChain) =>
+    (rules.get(`${family} ${table} ${name}`) ?? []).flatMap((rule) => readRule(rule, context(`${family} ${table}`)));
+  const read = new Map(chains.map((chain) => [chain, rulesOf(chain)]));
+  return chains.flatMap((chain) => {
+    const { family, table, name, hook = '', policy, dev } = chain;
+    const families = FAMILIES[family];
+    // Chains of type nat see a flow's first packet, and may not drop it.
+    if (!HOOKS.includes(hook) || !families || chain.type === 'nat') return [];
+    const siblings = chains.filter((other) => other.family === family && other.table === table);
+    return [
+      {
+        name: `${family} ${table} ${name}`,
+        hook: hook as Hook,
+        families,
+        devs: typeof dev === 'string' ? [dev] : dev,
+        policy: policy === 'drop' ? 'drop' : 'accept',
+        rules: read.get(chain) ?? [],
+        chains: new Map(siblings.map((sibling) => [sibling.name, read.get(sibling) ?? []])),
+        opening: (port) => openingOf(chain, port),
+      },
+    ];
+  });
+}
+
+function openingOf({ family, table, name, hook }: NftChain, port: number): string {
+  // firewalld forgets what others put into its table, or does not let them.
+  if (table === 'firewalld' && hook === 'input') {
+    return `firewall-cmd --permanent --add-port=${port}/udp && firewall-cmd --reload`;
+  }
+  return `nft insert rule ${family} ${table} ${name} udp dport ${port} accept`;
+}
+
+/** One rule; a verdict map makes one of each of its elements. */
+function readRule({ family, table, chain, handle, expr = [] }: NftRule, context: NftContext): Rule[] {
+  const conditions: NftExpression[] = [];
+  let action: Action = { kind: 'none' };
+  let branches: [NftExpression, Action][] | undefined;
+  let isKnown = true;
+  for (const statement of expr) {
+    const [kind = ''] = Object.keys(statement);
+    const value = statement[kind];
+    const verdict = verdictOf(kind, value);
+    if (verdict) action = verdict;
+    else if (kind === 'match') conditions.push(value as NftExpression);
+    else if (kind === 'vmap') {
+      const { key, data } = value as { key: unknown; data: unknown };
+      branches = elementsOf(data, context).map(([element, branch]) => {
+        const [word = ''] = Object.keys(branch as Json);
+        return [
+          { op: '==', left: key, right: element },
+          verdictOf(word, (branch as Json)[word]) ?? { kind: 'unknown' },
+        ];
+      });
+    } else if (!NEUTRAL.has(kind)) isKnown = false;
+  }
+  const words = [...conditions.map(describeMatch), ...(isKnown ? [] : ['…']), wordOf(action)].filter(Boolean).join(' ');
+  const rule = (more: NftExpression[], taken: Action): Rule => {
+    const compiled = compileMatch([...conditions, ...more], context);
+    return {
+      name: `"${more.length > 0 ? [...more.map(describeMatch), wordOf(taken)].join(' ') : words}" (handle ${handle})`,
+      matches: (packet) => {
+        const match = compiled(packet);
+        return isKnown || match === 'no' ? match : 'maybe';
+      },
+      action: isKnown || taken.kind !== 'none' ? taken : { kind: 'unknown' },
+      onlyPort: more.length > 0 ? undefined : onlyPortOf(conditions),
+      removal: `nft delete rule ${family} ${table} ${chain} handle ${handle}`,
+    };
+  };
+  return branches ? branches.map(([condition, taken]) => rule([condition], taken)) : [rule([], action)];
+}
+
+function elementsOf(data: unknown, { set }: NftContext): [unknown, unknown][] {
+  const elements = typeof data === 'string' ? set(data.slice(1)) : (data as { set?: unknown[] }).set;
+  return (elements ?? []) as [unknown, unknown][];
+}
+
+function verdictOf(kind: string, value: unknown): Action | undefined {
+  switch (kind) {
+    case 'accept':
+    case 'drop':
+    case 'return':
+      return { kind };
+    case 'continue':
+      return { kind: 'none' };
+    case 'reject':
+    case 'fwd':
+      return { kind: 'drop' };
+    case 'jump':
+    case 'goto':
+      return { kind, chain: (value as { target: string }).target };
+    case 'queue':
+      return { kind: 'unknown' };
+    case 'xt': {
+      const { type, name = '' } = (value ?? {}) as { type?: string; name?: string };
+      if (type !== 'target') return undefined;
+      if (name === 'REJECT') return { kind: 'drop' };
+      return { kind: NEUTRAL_TARGETS.has(name) ? 'none' : 'unknown' };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function wordOf(action: Action): string {
+  if ('chain' in action) return `${action.kind} ${action.chain}`;
+  return action.kind === 'none' || action.kind === 'unknown' ? '' : action.kind;
+}
+
+/** The port of a rule that names one alone. */
+function onlyPortOf(conditions: readonly NftExpression[]): number | undefined {
+  for (const { op, left, right } of conditions) {
+    const { field } = (left as { payload?: { field?: string } }).payload ?? {};
+    if (field === 'dport' && op === '==' && typeof right === 'number') return right;
+  }
+  return undefined;
+}

@@ -1,0 +1,62 @@
+import type { Finding } from '../../control/schemas.ts';
+import type { IpAddress } from '../../lib/addresses.ts';
+import { failed, ok, warning } from './finding.ts';
+
+export interface InterfaceFacts {
+  readonly name: string;
+  readonly isGone: boolean;
+  readonly up: boolean;
+  readonly carrier: boolean;
+}
+
+/** An address of this host. */
+export interface AddressFacts {
+  readonly address: IpAddress;
+  readonly prefixBits: number;
+  readonly dev: string;
+  readonly isGlobal: boolean;
+  readonly isTentative: boolean;
+  readonly isDeprecated: boolean;
+  /** Another host has it (RFC 4862 §5.4). */
+  readonly isDuplicate: boolean;
+}
+
+export function checkInterface({ name, isGone, up, carrier }: InterfaceFacts): Finding {
+  if (isGone) return failed('interface', name, 'there is no such interface');
+  if (!up) return failed('interface', name, 'it is down', `ip link set ${name} up`);
+  if (!carrier) return failed('interface', name, 'it has no carrier: its cable, or what it is a part of, is down');
+  return ok('interface', name, 'up');
+}
+
+/**
+ * @param local outer source address, with the prefix that it had
+ * @param addresses those that the host has now
+ */
+export function checkAddress(
+  dev: string,
+  local: { readonly address: IpAddress; readonly prefixBits: number },
+  addresses: readonly AddressFacts[],
+): Finding {
+  const { address, prefixBits } = local;
+  const found = addresses.find((each) => each.address === address);
+  const written = `${address}/${found?.prefixBits ?? prefixBits} dev ${found?.dev ?? dev}`;
+  if (!found) {
+    return failed('address', address, `it is not on this host, so nothing is sent`, `ip addr add ${written}`);
+  }
+  if (found.isDuplicate) {
+    const again = `ip addr del ${written} && ip addr add ${written}`;
+    return failed('address', address, 'another host has it too (duplicate address detection failed)', again);
+  }
+  if (found.isTentative)
+    return warning(
+      'address',
+      address,
+      'tentative: not fit for use for a second or two',
+      `ip addr change ${written} nodad`,
+    );
+  if (found.isDeprecated) {
+    const forever = `ip addr change ${written} preferred_lft forever valid_lft forever`;
+    return warning('address', address, 'deprecated: its lifetime ends', forever);
+  }
+  return ok('address', address, `on ${found.dev}`);
+}

@@ -1,0 +1,66 @@
+import type { Drops, Finding } from '../../control/schemas.ts';
+import type { IpAddress } from '../../lib/addresses.ts';
+import { failed, faultsOr, ok, warning } from './finding.ts';
+
+export interface VniFacts {
+  readonly vni: number;
+  readonly tap: string;
+  readonly isTapGone: boolean;
+  readonly isTapUp: boolean;
+  /** Bridge that was asked for. */
+  readonly bridge: string | undefined;
+  /** Bridge that the TAP is a port of. */
+  readonly actualBridge: string | undefined;
+  readonly group: IpAddress | undefined;
+  /** Remotes of its flood list that are heard in its group. */
+  readonly remotesInGroup: readonly IpAddress[];
+}
+
+export function checkVnis(vnis: readonly VniFacts[]): Finding[] {
+  const faults = vnis.flatMap(({ vni, tap, isTapGone, isTapUp, bridge, actualBridge }) => {
+    const object = `VNI ${vni}`;
+    if (isTapGone) return failed('vni', object, `its TAP ${tap} was deleted`, 'systemctl restart vtepd');
+    if (!isTapUp) return failed('vni', object, `its TAP ${tap} is down`, `ip link set ${tap} up`);
+    if (bridge === undefined || bridge === actualBridge) return [];
+    return failed('vni', object, `its TAP ${tap} is not in ${bridge}`, `ip link set ${tap} master ${bridge}`);
+  });
+  return faultsOr(
+    faults,
+    ok('vni', `${vnis.length} ${vnis.length === 1 ? 'VNI' : 'VNIs'}`, 'every TAP is up and where it belongs'),
+  );
+}
+
+/** @param vtepctl how to call it, with its `--socket` */
+export function checkRemotesInGroup(vnis: readonly VniFacts[], vtepctl: string): Finding[] {
+  return vnis.flatMap(({ vni, group, remotesInGroup }) =>
+    remotesInGroup.map((remote) => {
+      const message = `heard in the group ${group} too, so that it gets each flood of VNI ${vni} twice`;
+      return warning('remote-in-group', remote, message, `${vtepctl} remote del ${remote} --vni ${vni}`);
+    }),
+  );
+}
+
+/** Drops that tell of trouble, and what to do: a remedy where one command is likely to be it. */
+const TELLING: readonly (readonly ['rx' | 'tx', reason: string, meaning: string, remedy: string | null])[] = [
+  ['rx', 'socket-overrun', 'the host is too busy to read them in time; more threads help', '--workers 2'],
+  ['tx', 'tap-overrun', 'the host sends faster than vtepd reads; more threads help', '--workers 2'],
+  ['tx', 'send-full', 'the underlay takes no more: its queue is full', null],
+  ['tx', 'send-error', 'the kernel refused to send: no route, a firewall, or an interface that is down', null],
+  ['rx', 'wrong-group', 'another VTEP has the VNI in another group', null],
+  ['rx', 'unknown-vni', 'another VTEP sends a VNI that is not configured here', null],
+  ['rx', 'vtep-not-allowed', 'a VTEP that no --allow-vtep names', null],
+  [
+    'rx',
+    'reserved-bits',
+    'another VTEP uses an extension of VXLAN, as VXLAN-GPE or group policy',
+    '--reserved-bits ignore',
+  ],
+];
+
+export function checkDrops(drops: Drops): Finding[] {
+  const faults = TELLING.flatMap(([direction, reason, meaning, remedy]) => {
+    const count = drops[direction][reason] ?? 0;
+    return count > 0 ? warning('drops', `${direction} ${reason}`, `${count} since the start: ${meaning}`, remedy) : [];
+  });
+  return faultsOr(faults, ok('drops', 'all VNIs', 'none that tell of trouble'));
+}

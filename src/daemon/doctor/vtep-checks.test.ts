@@ -1,0 +1,154 @@
+import { describe, expect, it } from 'vitest';
+import type { IpAddress } from '../../lib/addresses.ts';
+import { checkGroups, checkMembershipLimit, checkMulticastRoute } from './group-checks.ts';
+import { checkQuerier, type QuerierFacts } from './querier-check.ts';
+import { checkDrops, checkRemotesInGroup, checkVnis } from './vni-checks.ts';
+import { checkReversePath, checkTtl } from './vtep-checks.ts';
+
+const ip = (text: string) => text as IpAddress;
+
+describe('groups', () => {
+  const group = { group: ip('239.1.1.1'), dev: 'eth0', vnis: [100], isNeeded: true, isJoined: true, routeDev: 'eth0' };
+  it.each([
+    ['joined', {}, 20, 'ok', null],
+    ['not joined', { isJoined: false }, 20, 'failed', 'systemctl restart vtepd'],
+    ['not joined, since none may be', { isJoined: false }, 0, 'failed', 'sysctl -w net.ipv4.igmp_max_memberships=20'],
+    [
+      'an IPv6 group, which that does not concern',
+      { group: ip('ff05::1'), isJoined: false },
+      0,
+      'failed',
+      'systemctl restart vtepd',
+    ],
+    ['not asked for', { isNeeded: false, isJoined: false }, 20, 'ok', null],
+    ['not to be read', { isJoined: undefined }, 20, 'unknown', null],
+  ] as const)('%s', (_what, facts, limit, status, remedy) => {
+    expect(checkGroups([{ ...group, ...facts }], limit)).toMatchObject([{ check: 'groups', status, remedy }]);
+  });
+
+  it.each([
+    [20, 'ok'],
+    [0, 'failed'],
+    [undefined, 'unknown'],
+  ])('limit of memberships %s: %s', (limit, status) => {
+    expect(checkMembershipLimit(limit).status).toBe(status);
+  });
+
+  it.each([
+    ['239.1.1.1', 'eth0', 'ok', null],
+    ['239.1.1.1', undefined, 'warning', 'ip route add 224.0.0.0/4 dev eth0'],
+    ['239.1.1.1', 'eth1', 'warning', 'ip route add 239.1.1.1/32 dev eth0'],
+    ['ff05::1', undefined, 'warning', 'ip -6 route add multicast ff00::/8 dev eth0 table local'],
+    ['ff05::1', 'eth1', 'ok', null],
+  ])('%s leaves by %s: %s', (text, routeDev, status, remedy) => {
+    expect(checkMulticastRoute([{ group: ip(text), dev: 'eth0', routeDev }])).toMatchObject([{ status, remedy }]);
+  });
+
+  it('asks for one route for all groups', () => {
+    const groups = ['239.1.1.1', '239.1.1.2'].map((text) => ({ group: ip(text), dev: 'eth0', routeDev: undefined }));
+    expect(checkMulticastRoute(groups)).toHaveLength(1);
+  });
+});
+
+describe('ttl', () => {
+  const far = { vtep: ip('198.18.1.2'), dev: 'eth0', groupVnis: [100], listVnis: [], routeDev: 'eth0', isRouted: true };
+  const near = { ...far, vtep: ip('198.18.0.2'), isRouted: false };
+  it.each([
+    ['all near', 1, [near], [], 'ok', null],
+    ['one behind a router', 1, [near, far], [], 'failed', '--mcast-ttl 16'],
+    ['one behind a router, enough TTL', 2, [far], [100], 'ok', null],
+    [
+      'one behind a router that remote= reaches',
+      1,
+      [{ ...far, groupVnis: [], listVnis: [100] }],
+      [],
+      'warning',
+      '--mcast-ttl 16',
+    ],
+    ['one behind a router, in VNIs without group', 1, [{ ...far, groupVnis: [] }], [], 'ok', null],
+    ['nobody heard', 1, [], [100], 'warning', '--mcast-ttl 16'],
+  ] as const)('%s', (_what, ttl, vteps, silent, status, remedy) => {
+    expect(checkTtl(ttl, vteps, silent)).toMatchObject([{ check: 'ttl', status, remedy }]);
+  });
+
+  it.each([
+    [undefined, 'eth1', 'ok'],
+    [0, 'eth1', 'ok'],
+    [2, 'eth1', 'ok'],
+    [1, 'eth0', 'ok'],
+    [1, 'eth1', 'warning'],
+    [1, undefined, 'warning'],
+  ])('rp_filter %s, route by %s: %s', (rpFilter, routeDev, status) => {
+    const remedy = status === 'ok' ? null : 'sysctl -w net.ipv4.conf.eth0/10.rp_filter=2';
+    const vtep = { ...near, dev: 'eth0.10', routeDev: routeDev === 'eth0' ? 'eth0.10' : routeDev };
+    expect(checkReversePath('eth0.10', rpFilter, [vtep])).toMatchObject([{ status, remedy }]);
+  });
+});
+
+describe('querier', () => {
+  const heard: QuerierFacts = {
+    ...{ dev: 'eth0', family: 4 as const, watching: true, since: 900 },
+    ...{ querier: ip('198.18.0.254'), lastHeard: 5, own: false },
+  };
+  it.each([
+    ['heard', {}, 'ok'],
+    ['its own', { own: true, querier: ip('198.18.0.1'), lastHeard: null }, 'ok'],
+    ['no capability', { watching: false, since: null, querier: null, lastHeard: null }, 'unknown'],
+    ['none yet', { since: 259, querier: null, lastHeard: null }, 'unknown'],
+    ['none for long', { since: 260, querier: null, lastHeard: null }, 'warning'],
+    ['gone', { querier: null, lastHeard: 260 }, 'warning'],
+  ] as const)('%s', (_what, facts, status) => {
+    const finding = checkQuerier({ ...heard, ...facts });
+    expect(finding).toMatchObject({ check: 'querier', object: 'eth0, IGMP', status });
+    expect(finding.remedy === null).toBe(status !== 'warning');
+  });
+
+  it('of IPv6 is one of MLD', () => {
+    expect(checkQuerier({ ...heard, family: 6 }).object).toBe('eth0, MLD');
+  });
+});
+
+describe('vni', () => {
+  const vni = {
+    ...{ vni: 100, tap: 'vxlan100', isTapGone: false, isTapUp: true, bridge: 'br0', actualBridge: 'br0' },
+    ...{ group: ip('239.1.1.1'), remotesInGroup: [] },
+  };
+  it.each([
+    ['well', {}, 'ok', null],
+    ['in another bridge than nobody asked for', { bridge: undefined, actualBridge: 'br1' }, 'ok', null],
+    ['gone', { isTapGone: true }, 'failed', 'systemctl restart vtepd'],
+    ['down', { isTapUp: false }, 'failed', 'ip link set vxlan100 up'],
+    ['out of its bridge', { actualBridge: undefined }, 'failed', 'ip link set vxlan100 master br0'],
+  ] as const)('%s', (_what, facts, status, remedy) => {
+    expect(checkVnis([{ ...vni, ...facts }])).toMatchObject([{ check: 'vni', status, remedy }]);
+  });
+
+  it('a remote in the group', () => {
+    expect(checkRemotesInGroup([vni], 'vtepctl')).toEqual([]);
+    expect(checkRemotesInGroup([{ ...vni, remotesInGroup: [ip('198.18.0.2')] }], 'vtepctl --socket /s')).toMatchObject([
+      { object: '198.18.0.2', status: 'warning', remedy: 'vtepctl --socket /s remote del 198.18.0.2 --vni 100' },
+    ]);
+  });
+});
+
+describe('drops', () => {
+  it.each([
+    ['rx', 'socket-overrun'],
+    ['rx', 'wrong-group'],
+    ['rx', 'unknown-vni'],
+    ['rx', 'vtep-not-allowed'],
+    ['rx', 'reserved-bits'],
+    ['tx', 'tap-overrun'],
+    ['tx', 'send-full'],
+    ['tx', 'send-error'],
+  ] as const)('%s %s', (direction, reason) => {
+    const drops = { rx: {}, tx: {}, [direction]: { [reason]: 3 } };
+    expect(checkDrops(drops)).toMatchObject([{ object: `${direction} ${reason}`, status: 'warning' }]);
+  });
+
+  it('that are part of the day', () => {
+    expect(checkDrops({ rx: { 'own-packet': 9, 'socket-overrun': 0 }, tx: { local: 5 } })).toMatchObject([
+      { status: 'ok' },
+    ]);
+  });
+});

@@ -1,0 +1,62 @@
+import type { Finding } from '../../control/schemas.ts';
+import type { IpAddress } from '../../lib/addresses.ts';
+import { failed, faultsOr, ok, someOf, warning } from './finding.ts';
+
+/** A VTEP that VNIs know, and how this host gets there. */
+export interface VtepFacts {
+  readonly vtep: IpAddress;
+  readonly dev: string;
+  /** VNIs with a group that it was heard in or is static in, and whose flood list has it not. */
+  readonly groupVnis: readonly number[];
+  /** VNIs with a group whose flood list has it too. */
+  readonly listVnis: readonly number[];
+  /** Interface of the route there; undefined: there is no route. */
+  readonly routeDev: string | undefined;
+  /** A router is between. */
+  readonly isRouted: boolean;
+}
+
+const RAISE_TTL = '--mcast-ttl 16';
+
+/** @param silentVnis those with a group that have heard no VTEP */
+export function checkTtl(mcastTtl: number, vteps: readonly VtepFacts[], silentVnis: readonly number[]): Finding[] {
+  const object = `--mcast-ttl ${mcastTtl}`;
+  if (mcastTtl > 1) return [ok('ttl', object, 'floods pass routers that forward multicast')];
+  const faults: Finding[] = [];
+  for (const { vtep, groupVnis, listVnis, isRouted } of vteps) {
+    if (!isRouted) continue;
+    if (groupVnis.length > 0) {
+      const message = `floods end at the first router, and ${vtep} (VNI ${someOf(groupVnis)}) is behind one: restart vtepd with more`;
+      faults.push(failed('ttl', object, message, RAISE_TTL));
+    } else if (listVnis.length > 0) {
+      const message = `floods to the group end at the first router, and ${vtep} is behind one: remote= alone reaches it in VNI ${someOf(listVnis)}`;
+      faults.push(warning('ttl', object, message, RAISE_TTL));
+    }
+  }
+  if (faults.length === 0 && silentVnis.length > 0) {
+    const message = `no VTEP was heard in VNI ${someOf(silentVnis)}: if routers are between, floods end at the first of them`;
+    faults.push(warning('ttl', object, message, RAISE_TTL));
+  }
+  return faultsOr(faults, ok('ttl', object, 'no router is between the VTEPs that are known'));
+}
+
+/** Strict reverse-path filtering (RFC 3704 §2.2) drops what comes from a VTEP that this host would answer by another interface. */
+export function checkReversePath(dev: string, rpFilter: number | undefined, vteps: readonly VtepFacts[]): Finding[] {
+  if (rpFilter !== 1) {
+    return [
+      ok(
+        'reverse-path',
+        dev,
+        rpFilter === undefined ? 'not known to be strict' : `rp_filter ${rpFilter} is not strict`,
+      ),
+    ];
+  }
+  const faults = vteps
+    .filter((vtep) => vtep.dev === dev && !vtep.vtep.includes(':') && vtep.routeDev !== dev)
+    .map(({ vtep, routeDev }) => {
+      const route = routeDev === undefined ? 'there is no route to it' : `the route to it leaves by ${routeDev}`;
+      const message = `rp_filter is strict and ${route}: VXLAN from ${vtep} is dropped`;
+      return warning('reverse-path', dev, message, `sysctl -w net.ipv4.conf.${dev.replaceAll('.', '/')}.rp_filter=2`);
+    });
+  return faultsOr(faults, ok('reverse-path', dev, 'rp_filter is strict, and every VTEP that is known is routed there'));
+}

@@ -1,0 +1,85 @@
+import { DEFAULT_SOCKET_PATH } from '../../config/flags.ts';
+import type { Drops, Finding } from '../../control/schemas.ts';
+import { listLinks } from '../../sys/links.ts';
+import { NetlinkSocket } from '../../sys/netlink-socket.ts';
+import type { Vtep } from '../vtep.ts';
+import { checkCapabilities, checkTun } from './device-checks.ts';
+import { checkFirewall } from './firewall-check.ts';
+import { gatherFirewall } from './firewall-facts.ts';
+import { checkGroups, checkMulticastRoute } from './group-checks.ts';
+import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl, vxlanDevices } from './host-facts.ts';
+import { checkMtu } from './mtu-check.ts';
+import { checkOwnPort } from './port-check.ts';
+import { checkQuerier, type QuerierFacts } from './querier-check.ts';
+import { checkAddress, checkInterface } from './underlay-checks.ts';
+import { checkDrops, checkRemotesInGroup, checkVnis } from './vni-checks.ts';
+import { checkReversePath, checkTtl } from './vtep-checks.ts';
+import { gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
+
+/** What the running daemon finds of itself and its host, in the order of a frame's way out. */
+export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
+  const netlink = new NetlinkSocket();
+  try {
+    const links = listLinks(netlink);
+    const { config, underlays } = vtep;
+    const { port, sourcePortRange, mcastTtl, socketPath } = config;
+    const addresses = gatherAddresses(netlink, links);
+    const vnis = gatherVnis(vtep, links);
+    const taps = gatherTaps(vtep, links);
+    const groups = await gatherGroups(vtep, netlink, links);
+    const { vteps, paths, silentVnis } = await gatherVteps(vtep, netlink, links);
+    const [tun, capabilities, firewall, maxMemberships, rpFilterOfAll] = await Promise.all([
+      gatherTun(),
+      gatherCapabilities('vtepd'),
+      gatherFirewall(),
+      readSysctl('net/ipv4/igmp_max_memberships'),
+      readSysctl('net/ipv4/conf/all/rp_filter'),
+    ]);
+    const rpFilters = await Promise.all(
+      underlays.map(({ link }) => readSysctl(`net/ipv4/conf/${link.name}/rp_filter`)),
+    );
+    const traffic = underlays.map(({ link, family, local }) => ({
+      ...{ dev: link.name, family, local, port, sourcePorts: sourcePortRange },
+      groups: groups
+        .filter((each) => each.dev === link.name && each.group.includes(':') === (family === 6))
+        .map(({ group }) => group),
+      vteps: vteps
+        .filter((each) => each.dev === link.name && each.vtep.includes(':') === (family === 6))
+        .map(({ vtep: address }) => address),
+    }));
+    const interfaces = new Map(
+      underlays.map(({ link }) => {
+        const now = links.find(({ index }) => index === link.index);
+        const facts = { name: link.name, isGone: !now, up: now?.up ?? false, carrier: now?.carrier ?? false };
+        return [link.name, facts];
+      }),
+    );
+    const locals = underlays.map(({ local }) => local);
+    const vtepctl = socketPath === DEFAULT_SOCKET_PATH ? 'vtepctl' : `vtepctl --socket ${socketPath}`;
+    return [
+      checkTun(tun),
+      checkCapabilities(capabilities),
+      ...[...interfaces.values()].map(checkInterface),
+      ...underlays.map(({ link, local, prefixBits }) =>
+        checkAddress(link.name, { address: local, prefixBits }, addresses),
+      ),
+      ...checkMtu(taps, paths),
+      ...checkOwnPort(port, locals, vxlanDevices(links, port, locals)),
+      ...checkFirewall(firewall, traffic),
+      ...checkGroups(groups, maxMemberships),
+      ...checkMulticastRoute(groups),
+      ...underlays.flatMap(({ family, link }, i) => {
+        const own = rpFilters[i];
+        const inForce = own === undefined ? undefined : Math.max(own, rpFilterOfAll ?? 0);
+        return family === 4 ? checkReversePath(link.name, inForce, vteps) : [];
+      }),
+      ...(groups.length > 0 ? checkTtl(mcastTtl, vteps, silentVnis) : []),
+      ...queriers.map(checkQuerier),
+      ...checkVnis(vnis),
+      ...checkRemotesInGroup(vnis, vtepctl),
+      ...checkDrops(drops),
+    ];
+  } finally {
+    netlink.close();
+  }
+}

@@ -1,0 +1,183 @@
+import { setImmediate } from 'node:timers/promises';
+import type { EntryView } from '../../fdb/fdb.ts';
+import { LOCAL } from '../../fdb/remotes.ts';
+import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
+import { MAX_PROBED_VTEPS } from '../../lib/limits.ts';
+import type { Link } from '../../sys/links.ts';
+import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
+import { findRoute } from '../../sys/routes.ts';
+import type { Underlay } from '../underlay.ts';
+import { distinctTaps, mtuLimit, trunkMtuLimit, type Vni } from '../vni.ts';
+import type { Vtep } from '../vtep.ts';
+import { addressOf } from '../vtep-address.ts';
+import type { GroupFacts } from './group-checks.ts';
+import type { PathFacts, TapMtuFacts } from './mtu-check.ts';
+import { readIgmp, readIgmp6, readProcFile } from './proc-files.ts';
+import type { VniFacts } from './vni-checks.ts';
+import type { VtepFacts } from './vtep-checks.ts';
+
+/** What the checks need to know of the running daemon. */
+
+/** Routes asked for between two turns of the event loop; each takes some microseconds. */
+const ROUTES_AT_A_TIME = 64;
+
+/** Records of the forwarding table looked at likewise. */
+const SLICE_RECORDS = 10_000;
+
+export function gatherVnis({ vnis }: Vtep, links: readonly Link[]): VniFacts[] {
+  return vnis.map(({ config, link, tap, remotesInGroup }) => {
+    const now = links.find(({ index }) => index === tap.link.index);
+    return {
+      vni: config.vni,
+      tap: config.tap,
+      isTapGone: !link || !now,
+      isTapUp: now?.up ?? false,
+      bridge: config.bridge,
+      actualBridge: bridgeOf(now, links)?.name,
+      group: config.group,
+      remotesInGroup: [...remotesInGroup],
+    };
+  });
+}
+
+export function gatherTaps({ vnis }: Vtep, links: readonly Link[]): TapMtuFacts[] {
+  return distinctTaps(vnis).flatMap((vni) => {
+    const now = links.find(({ index }) => index === vni.tap.link.index);
+    if (!now) return [];
+    const [narrowest] = vni.underlays.toSorted((a, b) => a.maxFrameBytes - b.maxFrameBytes) as [Underlay];
+    const bridge = bridgeOf(now, links);
+    const ports = bridge ? links.filter(({ master, index }) => master === bridge.index && index !== now.index) : [];
+    return {
+      tap: now.name,
+      mtuBytes: now.mtuBytes,
+      limitBytes: limitOf(vni, vnis),
+      dev: narrowest.name,
+      devMtuBytes: narrowest.mtuBytes,
+      bridge: bridge?.name,
+      ports,
+    };
+  });
+}
+
+/** The groups of all VNIs, each once for an interface. */
+export async function gatherGroups(
+  { vnis }: Vtep,
+  netlink: NetlinkSocket,
+  links: readonly Link[],
+): Promise<GroupFacts[]> {
+  const [igmp, igmp6] = await Promise.all([readProcFile('/proc/net/igmp'), readProcFile('/proc/net/igmp6')]);
+  const joined = { 4: igmp && readIgmp(igmp), 6: igmp6 && readIgmp6(igmp6) };
+  const users = new Map<string, Vni[]>();
+  for (const vni of vnis) {
+    if (vni.config.group === undefined) continue;
+    const key = `${vni.underlay.link.name} ${vni.config.group}`;
+    users.set(key, [...(users.get(key) ?? []), vni]);
+  }
+  const facts: GroupFacts[] = [];
+  for (const [key, [vni, ...others]] of users) {
+    if (!vni) continue;
+    const group = vni.config.group as IpAddress;
+    if (facts.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
+    const memberships = joined[ipFamily(group)] || undefined;
+    facts.push({
+      group,
+      dev: vni.underlay.link.name,
+      vnis: [vni, ...others].map(({ config }) => config.vni),
+      isNeeded: [vni, ...others].some(({ needsGroup }) => needsGroup),
+      isJoined: memberships?.has(key),
+      routeDev: nameOf(findRoute(netlink, group)?.interfaceIndex, links),
+    });
+  }
+  return facts;
+}
+
+export interface RoutedVteps {
+  readonly vteps: readonly VtepFacts[];
+  readonly paths: readonly PathFacts[];
+  /** VNIs with a group that no VTEP was heard in. */
+  readonly silentVnis: readonly number[];
+}
+
+/** The VTEPs that the forwarding table and the flood lists name, no more than are asked for, and the ways there. */
+export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: readonly Link[]): Promise<RoutedVteps> {
+  const heard = await heardVteps(vtep);
+  const users = new Map<IpAddress, Vni[]>();
+  for (const vni of vtep.vnis) {
+    for (const address of new Set([...(heard.get(vni.index) ?? []), ...vni.config.remotes])) {
+      if (vtep.isOwnAddress(address)) continue;
+      const known = users.get(address);
+      if (known) known.push(vni);
+      else users.set(address, [vni]);
+    }
+  }
+  const vteps: VtepFacts[] = [];
+  const paths: PathFacts[] = [];
+  for (const [address, vnis] of [...users].slice(0, MAX_PROBED_VTEPS)) {
+    if (vteps.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
+    const route = findRoute(netlink, address);
+    const underlay = underlayTo(address, vnis, vtep.underlays);
+    const withGroup = vnis.filter(({ config }) => config.group !== undefined);
+    const isListed = ({ config }: Vni) => config.remotes.includes(address);
+    vteps.push({
+      vtep: address,
+      dev: underlay.link.name,
+      groupVnis: withGroup.filter((vni) => !isListed(vni)).map(({ config }) => config.vni),
+      listVnis: withGroup.filter(isListed).map(({ config }) => config.vni),
+      routeDev: nameOf(route?.interfaceIndex, links),
+      isRouted: route?.isRouted ?? false,
+    });
+    const mtuBytes = route?.mtuBytes ?? underlay.mtuBytes;
+    if (mtuBytes < underlay.mtuBytes) paths.push(pathTo(address, mtuBytes, { underlay, vnis, all: vtep.vnis }));
+  }
+  const silentVnis = vtep.vnis.filter(({ config, index }) => config.group !== undefined && !heard.has(index));
+  return { vteps, paths, silentVnis: silentVnis.map(({ config }) => config.vni) };
+}
+
+/** VTEPs of the forwarding table, by segment; others have their turn in between. */
+async function heardVteps({ fdb, now }: Vtep): Promise<Map<number, Set<IpAddress>>> {
+  const ids = new Map<number, Set<number>>();
+  const visit = ({ segment, remote }: EntryView) => {
+    if (remote === LOCAL) return;
+    const known = ids.get(segment);
+    if (known) known.add(remote);
+    else ids.set(segment, new Set([remote]));
+  };
+  for (let from = fdb.forEachSlice(0, SLICE_RECORDS, visit, now()); from !== 0; ) {
+    await setImmediate();
+    from = fdb.forEachSlice(from, SLICE_RECORDS, visit, now());
+  }
+  return new Map(
+    [...ids].map(([segment, remotes]) => [segment, new Set([...remotes].map((id) => addressOf(fdb, id) as IpAddress))]),
+  );
+}
+
+function pathTo(
+  vtep: IpAddress,
+  mtuBytes: number,
+  { underlay, vnis, all }: { underlay: Underlay; vnis: readonly Vni[]; all: readonly Vni[] },
+): PathFacts {
+  const lost = underlay.mtuBytes - mtuBytes;
+  const taps = distinctTaps(vnis).flatMap((vni) =>
+    vni.link ? { name: vni.link.name, mtuBytes: vni.link.mtuBytes, limitBytes: limitOf(vni, all) - lost } : [],
+  );
+  return { vtep, mtuBytes, dev: underlay.link.name, devMtuBytes: underlay.mtuBytes, taps };
+}
+
+function limitOf(vni: Vni, all: readonly Vni[]): number {
+  return vni.config.vlan === undefined ? mtuLimit(vni.config, vni.underlays) : trunkMtuLimit(all);
+}
+
+function underlayTo(address: IpAddress, vnis: readonly Vni[], underlays: readonly Underlay[]): Underlay {
+  const [vni] = vnis as [Vni];
+  const { ipv4, ipv6 } = vni.reach;
+  const number = ipFamily(address) === 4 ? ipv4 : ipv6;
+  return underlays.find((underlay) => underlay.number === number) ?? vni.underlay;
+}
+
+function bridgeOf(link: Link | undefined, links: readonly Link[]): Link | undefined {
+  return link && links.find(({ index, kind }) => index === link.master && kind === 'bridge');
+}
+
+function nameOf(index: number | undefined, links: readonly Link[]): string | undefined {
+  return index === undefined ? undefined : links.find((link) => link.index === index)?.name;
+}
