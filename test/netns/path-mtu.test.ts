@@ -93,6 +93,10 @@ describeSystem('a narrow path', () => {
       }
       expect(outerFragments()).toEqual([]);
       expect((await vtep.drops()).tx.oversize).toBeGreaterThan(0);
+      const findings = await vtep.daemon.get<{ check: string; object: string; remedy: string | null }[]>('/v1/doctor');
+      expect(findings.filter(({ check, object }) => check === 'mtu' && object === 'vxlan100')).toMatchObject([
+        { status: 'warning', remedy: `ip link set vxlan100 mtu ${INNER_MTU}` },
+      ]);
     }, 90_000);
   });
 
