@@ -1,8 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ENTRY_KEYS, FLAGS } from '../config/flags.ts';
+import { refuse } from '../config/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
 import { parseVtepdArguments } from './vtepd-flags.ts';
+
+const FILES: Readonly<Record<string, string>> = {
+  '/a.yaml': 'dev: eth0\nttl: 9\nlocal: [10.0.0.1]\nvnis:\n  - {vni: 100, group: 239.1.1.1, mtu: 1400}\n  - vni: 200\n',
+};
+
+/** Takes FILES for the file system. */
+const read = (argv: readonly string[]) =>
+  parseVtepdArguments(argv, (path) => FILES[path] ?? refuse(`--config ${path}`, 'it cannot be read'));
 
 const V = ['--vni', '100'];
 const NO_FLAG = 'it belongs to no flag: write --flag VALUE, and --vni again for each segment';
@@ -22,7 +31,7 @@ describe('accepted command lines', () => {
     [[...V, '--dev', '1e3'], { dev: '1e3' }],
     [['--vni', '100,name="a b"'], { vnis: [{ name: '"a b"' }] }],
   ])('%j', (argv, differs) => {
-    expect(parseVtepdArguments(argv)).toMatchObject({ kind: 'run', config: differs });
+    expect(read(argv)).toMatchObject({ kind: 'run', config: differs });
   });
 
   it('every scalar flag reaches the configuration', () => {
@@ -30,7 +39,7 @@ describe('accepted command lines', () => {
       '--vni 1 --dev eth0 --local 10.0.0.1 --port 8472 --ttl 2 --mcast-ttl 3 --tos 0x4 --df unset --ageing 5 --max-macs 6 ' +
       '--source-ports 7 --source-port-range 50000-50006 --allow-vtep 10.0.0.0/8 --reserved-bits drop --workers 8 --offload gro --socket /s ' +
       '--log-level debug --log-format json --check';
-    expect(parseVtepdArguments(argv.split(' '))).toMatchObject({
+    expect(read(argv.split(' '))).toMatchObject({
       kind: 'run',
       config: {
         vnis: [{ vni: 1, maxMacs: 6 }],
@@ -60,8 +69,8 @@ describe('accepted command lines', () => {
 
 describe('refusals', () => {
   it.each<[argv: string[], message: string]>([
-    [[], '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1'],
-    [['--'], '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1'],
+    [[], '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1, or a --config'],
+    [['--'], '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1, or a --config'],
     [['--vni'], '--vni: its value is missing: write --vni VNI[=GROUP][,key=value]…'],
     [['--vni='], '--vni: its value is missing: write --vni VNI[=GROUP][,key=value]…'],
     [['--vni', ''], '--vni: its value is empty: give one, or leave out --vni'],
@@ -106,7 +115,7 @@ describe('refusals', () => {
     [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
     [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
     [[...V, '--=5'], `--: ${UNKNOWN}`],
-    ...['config', 'persist', 'state-dir', 'http'].map((name): [string[], string] => [
+    ...['persist', 'state-dir', 'http'].map((name): [string[], string] => [
       [...V, `--${name}`, 'x'],
       `--${name}: ${UNKNOWN}`,
     ]),
@@ -117,7 +126,7 @@ describe('refusals', () => {
     [[...V, '--', '--ttl', '3'], `--ttl: ${NO_FLAG}`],
     [[...V, '--', '03'], `03: ${NO_FLAG}`],
   ])('%j', (argv, message) => {
-    expect(() => parseVtepdArguments(argv)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
+    expect(() => read(argv)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
   });
 
   it('random arguments are an invocation or a refusal of one line', () => {
@@ -129,7 +138,7 @@ describe('refusals', () => {
     fc.assert(
       fc.property(fc.array(tokens, { maxLength: 6 }), (argv) => {
         try {
-          expect(parseVtepdArguments(argv).kind).toMatch(/^(run|help|version)$/);
+          expect(read(argv).kind).toMatch(/^(run|help|version)$/);
         } catch (error) {
           expect(error).toBeInstanceOf(VtepError);
           expect(error).toMatchObject({ exitCode: 64 });
@@ -142,14 +151,40 @@ describe('refusals', () => {
   });
 });
 
+describe('--config', () => {
+  it.each<[argv: string[], differs: object]>([
+    [[], { dev: 'eth0', ttl: 9, local: ['10.0.0.1'], vnis: [{ vni: 100, mtuBytes: 1400 }, { vni: 200 }] }],
+    [['--ttl', '7', '--local', '10.0.0.2'], { dev: 'eth0', ttl: 7, local: ['10.0.0.2'] }],
+    // An entry is replaced as a whole: its MTU is not the file's.
+    [['--vni', '100=239.1.1.9'], { vnis: [{ vni: 200 }, { vni: 100, group: '239.1.1.9', mtuBytes: undefined }] }],
+    [['--vni', '300'], { vnis: [{ vni: 100 }, { vni: 200 }, { vni: 300 }] }],
+    [['--check'], { check: true }],
+  ])('and %j', (argv, differs) => {
+    expect(read(['--config', '/a.yaml', ...argv])).toMatchObject({ kind: 'run', config: differs });
+  });
+
+  it('is read again as it is by then, under the same flags', () => {
+    const texts = ['ttl: 1\nvnis: []', 'ttl: 2\nport: 5\nvnis: [{vni: 7}]', 'ttl: 256'];
+    const invocation = parseVtepdArguments(['--config', '/f', '--port', '6'], () => texts.shift() as string);
+    if (invocation.kind !== 'run') expect.fail();
+    expect(invocation.config).toMatchObject({ ttl: 1, port: 6, vnis: [] });
+    expect(invocation.reread()).toMatchObject({ ttl: 2, port: 6, vnis: [{ vni: 7 }] });
+    expect(invocation.reread).toThrow('/f:1:6: ttl: 256 is not a whole number from 1 to 255');
+  });
+
+  it('that cannot be read is refused, also by --check', () => {
+    expect(() => read(['--check', '--config', '/b.yaml'])).toThrow('--config /b.yaml: it cannot be read');
+  });
+});
+
 describe('--help and --version', () => {
   it('need no segment, and --help wins', () => {
-    expect(parseVtepdArguments(['--version'])).toEqual({ kind: 'version' });
-    expect(parseVtepdArguments(['--version', '--help', '--ttl', 'abc'])).toMatchObject({ kind: 'help' });
+    expect(read(['--version'])).toEqual({ kind: 'version' });
+    expect(read(['--version', '--help', '--ttl', 'abc'])).toMatchObject({ kind: 'help' });
   });
 
   it('help names every flag and key with its default, in 80 columns', () => {
-    const invocation = parseVtepdArguments(['--help']);
+    const invocation = read(['--help']);
     const text = invocation.kind === 'help' ? invocation.text : '';
     for (const flag of FLAGS) {
       expect(text).toContain(`\n  --${`${flag.name} ${flag.value}`.trim()}\n`);

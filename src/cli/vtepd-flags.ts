@@ -1,6 +1,7 @@
 /** The command line of `vtepd`: yargs splits it into strings, config/ judges them; help is made of the same table. */
 import yargs from 'yargs';
 import type { Config } from '../config/config.ts';
+import { readConfigFile } from '../config/config-file.ts';
 import { ENTRY_KEYS, FLAGS, type ScalarFlagName } from '../config/flags.ts';
 import { nearestName } from '../config/nearest-name.ts';
 import { parseConfig } from '../config/parse.ts';
@@ -8,7 +9,8 @@ import { flagObject, refuse, shown } from '../config/written-value.ts';
 
 /** What a command line asks for. `help` carries the text to print, which ends with a newline. */
 export type VtepdInvocation =
-  | { readonly kind: 'run'; readonly config: Config }
+  /** `reread` reads the file again, under the same flags. */
+  | { readonly kind: 'run'; readonly config: Config; readonly reread: () => Config }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'version' };
 
@@ -17,9 +19,10 @@ const HELP_INDENT = 10;
 
 /**
  * @param argv what follows the program's name
+ * @param readFile the configuration file's text; throws VtepError ERR_VTEP_USAGE
  * @throws VtepError ERR_VTEP_USAGE, one line without the program's name
  */
-export function parseVtepdArguments(argv: readonly string[]): VtepdInvocation {
+export function parseVtepdArguments(argv: readonly string[], readFile: (path: string) => string): VtepdInvocation {
   refuseUnknownFlags(argv);
   const parsed = splitArguments(argv);
   if (parsed.help === true) return { kind: 'help', text: helpText() };
@@ -30,18 +33,17 @@ export function parseVtepdArguments(argv: readonly string[]): VtepdInvocation {
     const value = singleValue(name, parsed[name]);
     if (value !== undefined) scalars[name] = value;
   }
-  const [querier, check] = [parsed.querier === true, parsed.check === true];
-  return {
-    kind: 'run',
-    config: parseConfig({
-      vni: values(parsed.vni),
-      local: values(parsed.local),
-      allowVtep: values(parsed['allow-vtep']),
-      scalars,
-      querier,
-      check,
-    }),
+  const flags = {
+    vni: values(parsed.vni),
+    local: values(parsed.local),
+    allowVtep: values(parsed['allow-vtep']),
+    scalars,
+    querier: parsed.querier === true,
+    check: parsed.check === true,
   };
+  const { config: path } = scalars;
+  const read = () => parseConfig(flags, path === undefined ? undefined : readConfigFile(readFile(path), path));
+  return { kind: 'run', config: read(), reread: read };
 }
 
 /**

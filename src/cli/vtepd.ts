@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { flagObject, refuse } from '../config/written-value.ts';
 import { runDaemon } from '../daemon/main.ts';
 import { VtepError } from '../lib/errors.ts';
+import { MAX_CONFIG_CHARACTERS } from '../lib/limits.ts';
 import { parseVtepdArguments, type VtepdInvocation } from './vtepd-flags.ts';
 
 /** `vtepd`: reads the flags and runs the daemon in this very process. Returns the exit code. */
@@ -8,7 +10,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const complain = (message: string) => process.stderr.write(`vtepd: ${message}\n`);
   let invocation: VtepdInvocation;
   try {
-    invocation = parseVtepdArguments(argv);
+    invocation = parseVtepdArguments(argv, readConfigText);
   } catch (error) {
     if (!(error instanceof VtepError)) throw error;
     complain(error.message);
@@ -18,6 +20,18 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (invocation.kind === 'version') process.stdout.write(`vtepd ${version()}\n`);
   if (invocation.kind !== 'run' || invocation.config.check) return 0;
   return runDaemon(invocation.config, version(), complain);
+}
+
+function readConfigText(path: string): string {
+  const object = flagObject('config', path);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    refuse(object, `it cannot be read: ${(error as Error).message}`, 'name a YAML file');
+  }
+  if (text.length <= MAX_CONFIG_CHARACTERS) return text;
+  refuse(object, `it has more than ${MAX_CONFIG_CHARACTERS} characters`, 'name a YAML file');
 }
 
 function version(): string {

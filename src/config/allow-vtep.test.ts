@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_ALLOWED_PREFIXES } from '../lib/limits.ts';
 import { parseAllowedVteps } from './allow-vtep.ts';
+import { flagValue } from './written-value.ts';
+
+const parse = (texts: readonly string[]) => parseAllowedVteps(texts.map((text) => flagValue('allow-vtep', text)));
 
 it('reads prefixes of both families, and single addresses, each once', () => {
-  expect(parseAllowedVteps(['198.18.0.0/24', 'FD00:18::/64', '192.0.2.1', '192.0.2.1/32', '::1'])).toEqual([
+  expect(parse(['198.18.0.0/24', 'FD00:18::/64', '192.0.2.1', '192.0.2.1/32', '::1'])).toEqual([
     { address: '198.18.0.0', bits: 24 },
     { address: 'fd00:18::', bits: 64 },
     { address: '192.0.2.1', bits: 32 },
@@ -12,7 +15,7 @@ it('reads prefixes of both families, and single addresses, each once', () => {
 });
 
 it('is empty where the flag is not given', () => {
-  expect(parseAllowedVteps([])).toEqual([]);
+  expect(parse([])).toEqual([]);
 });
 
 describe('refusals', () => {
@@ -49,13 +52,13 @@ describe('refusals', () => {
       '--allow-vtep ff00::/8: ff00::/8 is multicast, which no datagram comes from: give the unicast addresses of VTEPs',
     ],
   ])('%j', (text, message) => {
-    expect(() => parseAllowedVteps([text])).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
+    expect(() => parse([text])).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
   });
 
   it('bounds the list', () => {
     const texts = Array.from({ length: MAX_ALLOWED_PREFIXES + 1 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
-    expect(parseAllowedVteps(texts.slice(1))).toHaveLength(MAX_ALLOWED_PREFIXES);
-    expect(() => parseAllowedVteps(texts)).toThrow(
+    expect(parse(texts.slice(1))).toHaveLength(MAX_ALLOWED_PREFIXES);
+    expect(() => parse(texts)).toThrow(
       '--allow-vtep 10.0.16.0: at most 4096 prefixes are possible: give fewer, wider ones',
     );
   });

@@ -2,13 +2,12 @@
 import { formatIp, isMulticastIp } from '../lib/addresses.ts';
 import { formatPrefix, type IpPrefix, networkBytes, parseWrittenPrefix } from '../lib/ip-prefix.ts';
 import { MAX_ALLOWED_PREFIXES } from '../lib/limits.ts';
-import { flagValue, refuse, type WrittenValue } from './written-value.ts';
+import { refuse, type WrittenValue } from './written-value.ts';
 
 /** The prefixes that were given, each once; none where the flag was not. @throws VtepError ERR_VTEP_USAGE */
-export function parseAllowedVteps(texts: readonly string[]): IpPrefix[] {
+export function parseAllowedVteps(values: readonly WrittenValue[]): IpPrefix[] {
   const prefixes = new Map<string, IpPrefix>();
-  for (const text of texts) {
-    const written = flagValue('allow-vtep', text);
+  for (const written of values) {
     const prefix = parsePrefix(written);
     prefixes.set(formatPrefix(prefix), prefix);
     if (prefixes.size <= MAX_ALLOWED_PREFIXES) continue;

@@ -40,7 +40,7 @@ export const FLAGS = [
     kind: 'list',
     value: 'VNI[=GROUP][,key=value]…',
     meaning:
-      'One VXLAN segment, 0 to 16777215, with the multicast group that its floods go to. Give it once for each segment; at least one is needed.',
+      'One VXLAN segment, 0 to 16777215, with the multicast group that its floods go to. Give it once for each segment; at least one is needed, or a --config.',
   },
   {
     name: 'dev',
@@ -151,6 +151,13 @@ export const FLAGS = [
       'Be the IGMP and MLD querier on the underlay when none is heard, so that switches that snoop go on passing the groups; of several, the one with the lowest address is. Needs CAP_NET_RAW.',
   },
   {
+    name: 'config',
+    kind: 'scalar',
+    value: 'FILE',
+    meaning:
+      'YAML file: every flag is a key of the same name without dashes, vnis: the list of segments. A flag replaces the key, --vni N the entry N.',
+  },
+  {
     name: 'socket',
     kind: 'scalar',
     value: 'PATH',
@@ -174,7 +181,7 @@ export const FLAGS = [
     name: 'check',
     kind: 'switch',
     value: '',
-    meaning: 'Validate the flags without looking at the host; exit 0, or 64 with the fault.',
+    meaning: 'Validate flags and file without looking at the host; exit 0, or 64 with the fault.',
   },
   { name: 'version', kind: 'switch', value: '', meaning: 'Print the version.' },
   { name: 'help', kind: 'switch', value: '', meaning: 'Print this.' },

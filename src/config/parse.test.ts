@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { VtepError } from '../lib/errors.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
-import { parseConfig, type RawFlags } from './parse.ts';
+import { parseConfig } from './parse.ts';
+import type { RawFlags } from './written-config.ts';
 
 type Scalars = RawFlags['scalars'];
 
@@ -145,7 +146,7 @@ describe('refusals', () => {
   });
 
   it.each<[rest: Partial<RawFlags>, message: string]>([
-    [{ vni: [] }, '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1'],
+    [{ vni: [] }, '--vni: no segment is given: give at least one, like --vni 100=239.1.1.1, or a --config'],
     [{ vni: [''] }, '--vni: its value is empty: give one, or leave out --vni'],
     [{ vni: ['1', '1'] }, '--vni 1: VNI 1 is already given by --vni 1: give each VNI once'],
     [

@@ -1,4 +1,4 @@
-/** Flags as strings to the one validated, frozen configuration. Pure: nothing here looks at the host. */
+/** What was written to the one validated, frozen configuration. Pure: nothing here looks at the host. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
 import { parseAllowedVteps } from './allow-vtep.ts';
@@ -7,25 +7,18 @@ import { FLAGS, type ScalarFlagName } from './flags.ts';
 import {
   parseChoice,
   parseInterfaceName,
+  parseOnOff,
   parsePortRange,
   parseSocketPath,
   parseTos,
   parseWholeNumber,
 } from './scalars.ts';
 import { familyName, parseLocalAddress } from './underlay-addresses.ts';
-import { parseVniEntry } from './vni-entry.ts';
+import { parseWrittenVni } from './vni-entry.ts';
 import { checkVniSet } from './vni-set.ts';
-import { flagObject, flagValue, refuse, type WrittenValue } from './written-value.ts';
-
-/** The values of the flags as they were written; a flag that was not given is not there. */
-export interface RawFlags {
-  readonly vni: readonly string[];
-  readonly local: readonly string[];
-  readonly allowVtep?: readonly string[];
-  readonly scalars: Readonly<Partial<Record<ScalarFlagName, string>>>;
-  readonly querier?: boolean;
-  readonly check: boolean;
-}
+import { overlay, type RawFlags, type WrittenConfig, writtenFlags } from './written-config.ts';
+import { flagValue, refuse, type WrittenValue } from './written-value.ts';
+import type { WrittenVni } from './written-vni.ts';
 
 type PortRange = Config['sourcePortRange'];
 
@@ -33,19 +26,24 @@ const STANDARDS: ReadonlyMap<string, string> = new Map(
   FLAGS.flatMap((flag) => ('standard' in flag ? [[flag.name, flag.standard]] : [])),
 );
 
-/** @returns the configuration, deeply frozen  @throws VtepError ERR_VTEP_USAGE for the first fault found */
-export function parseConfig(raw: RawFlags): Config {
+/**
+ * @param file what the configuration file says; without one, the flags must name a segment
+ * @returns the configuration, deeply frozen  @throws VtepError ERR_VTEP_USAGE for the first fault found
+ */
+export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
+  const flags = writtenFlags(raw);
+  const { scalars, switches, vnis, ...lists } = file === undefined ? flags : overlay(file, flags);
   const optional = <T>(name: ScalarFlagName, parse: (written: WrittenValue) => T): T | undefined => {
-    const text = raw.scalars[name];
-    return text === undefined ? undefined : parse(flagValue(name, text));
+    const written = scalars[name];
+    return written && parse(written);
   };
   const scalar = <T>(name: ScalarFlagName, parse: (written: WrittenValue) => T): T =>
-    parse(flagValue(name, raw.scalars[name] ?? (STANDARDS.get(name) as string)));
+    parse(scalars[name] ?? flagValue(name, STANDARDS.get(name) as string));
   const number = (name: ScalarFlagName, min: number, max: number) =>
     scalar(name, (written) => parseWholeNumber(written, { min, max }));
 
   const dev = optional('dev', parseInterfaceName);
-  const local = parseLocals(raw.local);
+  const local = parseLocals(lists.local ?? []);
   const port = number('port', 1, 65535);
   const sourcePorts = number('source-ports', 1, MAX_SOURCE_PORTS);
   const maxMacs = number('max-macs', 1, MAX_FDB_ENTRIES);
@@ -64,40 +62,39 @@ export function parseConfig(raw: RawFlags): Config {
     sourcePortRange:
       optional('source-port-range', (written) => parsePoolRange(written, { port, sourcePorts })) ??
       besidePort(scalar('source-port-range', parsePortRange), port),
-    allowedVteps: parseAllowedVteps(raw.allowVtep ?? []),
+    allowedVteps: parseAllowedVteps(lists.allowVtep ?? []),
     reservedBits: scalar('reserved-bits', (written) => parseChoice(written, ['ignore', 'drop'])),
     trunk,
     workers: number('workers', 1, MAX_WORKERS),
     offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),
-    querier: raw.querier ?? false,
+    querier: switches.querier !== undefined && parseOnOff(switches.querier),
     socketPath: scalar('socket', parseSocketPath),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),
     logFormat: optional('log-format', (written) => parseChoice(written, ['json', 'pretty'])) ?? 'auto',
     check: raw.check,
-    vnis: parseVnis(raw.vni, { maxMacs, local, dev, trunk }),
+    vnis: parseVnis(vnis, { maxMacs, local, dev, trunk, mayBeEmpty: file !== undefined }),
   });
 }
 
 function parseVnis(
-  texts: readonly string[],
-  { maxMacs, local, dev, trunk }: Pick<Config, 'maxMacs' | 'local' | 'dev' | 'trunk'>,
+  written: readonly WrittenVni[],
+  { mayBeEmpty, ...context }: Pick<Config, 'maxMacs' | 'local' | 'dev' | 'trunk'> & { mayBeEmpty: boolean },
 ): Config['vnis'] {
-  if (texts.length === 0) refuse('--vni', 'no segment is given', 'give at least one, like --vni 100=239.1.1.1');
-  const segments = texts.map((text) => {
-    const { object } = flagValue('vni', text);
-    return { object, config: parseVniEntry(text, { object, maxMacs, trunk }) };
-  });
-  checkVniSet(segments, { local, dev, trunk });
+  if (written.length === 0 && !mayBeEmpty) {
+    refuse('--vni', 'no segment is given', 'give at least one, like --vni 100=239.1.1.1, or a --config');
+  }
+  const segments = written.map((entry) => ({ object: entry.object, config: parseWrittenVni(entry, context) }));
+  checkVniSet(segments, context);
   return segments.map(({ config }) => config);
 }
 
-function parseLocals(texts: readonly string[]): IpAddress[] {
+function parseLocals(written: readonly WrittenValue[]): IpAddress[] {
   const locals: IpAddress[] = [];
-  for (const text of texts) {
-    const local = parseLocalAddress(flagValue('local', text));
+  for (const value of written) {
+    const local = parseLocalAddress(value);
     const same = locals.find((other) => ipFamily(other) === ipFamily(local));
     if (same !== undefined) {
-      refuse(flagObject('local', text), `--local ${same} is ${familyName(same)} too`, 'give one address per family');
+      refuse(value.object, `--local ${same} is ${familyName(same)} too`, 'give one address per family');
     }
     locals.push(local);
   }

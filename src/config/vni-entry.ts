@@ -1,6 +1,6 @@
 /**
- * One segment as written: `VNI[=GROUP][,key=value]…`. The flag `--vni` and `vtepctl vni add` share it. Here an entry is
- * looked at by itself; what it may not share with others is checked in vni-set.ts.
+ * One segment, as the flag `--vni`, `vtepctl vni add` and the configuration file ask for it. Here an entry is looked at by itself; what it may
+ * not share with others is checked in vni-set.ts.
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import {
@@ -12,12 +12,12 @@ import {
   MIN_MTU_BYTES,
 } from '../lib/limits.ts';
 import { deepFreeze, FLOOD_MODES, INNER_VLAN_MODES, JOIN_MODES, type StaticEntry, type VniConfig } from './config.ts';
-import { ENTRY_KEYS, type EntryKeyName } from './flags.ts';
-import { suggestion } from './nearest-name.ts';
+import type { EntryKeyName } from './flags.ts';
 import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './scalars.ts';
 import { parseGroup, parseStationMac, parseVtepAddress } from './underlay-addresses.ts';
 import { checkVlan, parseVlan } from './vlan-key.ts';
-import { keyValue, refuse, shown, type WrittenValue } from './written-value.ts';
+import { refuse, shown, type WrittenValue } from './written-value.ts';
+import { splitVniEntry, type WrittenVni } from './written-vni.ts';
 
 /** What an entry is read with. */
 export interface VniEntryContext {
@@ -29,15 +29,16 @@ export interface VniEntryContext {
   readonly trunk?: string | undefined;
 }
 
-type WrittenKeys = ReadonlyMap<EntryKeyName, readonly WrittenValue[]>;
+/** Reads one entry, `VNI[=GROUP][,key=value]…`. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE that names `object` */
+export function parseVniEntry(text: string, { object, ...context }: VniEntryContext): VniConfig {
+  return parseWrittenVni(splitVniEntry(text, object), context);
+}
 
-const KEY_NAMES = ENTRY_KEYS.map((key) => key.name);
-
-/** Reads one entry. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE that names `object` */
-export function parseVniEntry(text: string, { object, maxMacs, trunk }: VniEntryContext): VniConfig {
-  const [head = '', ...items] = text.split(',');
-  const { vni, group } = parseHead(head, object);
-  const keys = collectKeys(items, object);
+/** Judges one entry, however it was written. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE */
+export function parseWrittenVni(written: WrittenVni, { maxMacs, trunk }: Omit<VniEntryContext, 'object'>): VniConfig {
+  const { object, keys } = written;
+  const vni = parseWholeNumber(written.vni, { min: 0, max: MAX_VNI });
+  const group = written.group && parseGroup(written.group);
   const vlan = single(keys, 'vlan', parseVlan);
   if (vlan !== undefined) checkVlan(keys, { object, vlan, trunk });
   return deepFreeze({
@@ -86,44 +87,7 @@ function defaultTap(vni: number): string {
   return `vxlan${vni}`;
 }
 
-/** `VNI` or `VNI=GROUP`. */
-function parseHead(head: string, object: string): { vni: number; group: IpAddress | undefined } {
-  const equals = head.indexOf('=');
-  const number = equals < 0 ? head : head.slice(0, equals);
-  if (number === '') refuse(object, 'the VNI is missing', `begin with a number from 0 to ${MAX_VNI}`);
-  const vni = parseWholeNumber({ object, label: `VNI ${shown(number)}`, text: number }, { min: 0, max: MAX_VNI });
-  if (equals < 0) return { vni, group: undefined };
-  const group = head.slice(equals + 1);
-  if (group === '') refuse(object, `no group follows ${vni}=`, 'give a multicast address, or leave out the =');
-  return { vni, group: parseGroup({ object, label: shown(group), text: group }) };
-}
-
-function collectKeys(items: readonly string[], object: string): WrittenKeys {
-  const keys = new Map<EntryKeyName, WrittenValue[]>();
-  for (const item of items) {
-    const equals = item.indexOf('=');
-    const name = equals < 0 ? item : item.slice(0, equals);
-    const key = ENTRY_KEYS.find((candidate) => candidate.name === name);
-    if (key === undefined) refuseUnknownKey(item, name, object);
-    if (equals < 0) refuse(object, `${name} has no value`, `write ${name}=${key.value}`);
-    const written = keyValue(name, item.slice(equals + 1), object);
-    const others = keys.get(key.name);
-    if (others === undefined) keys.set(key.name, [written]);
-    else if (key.repeatable) others.push(written);
-    else refuse(object, `${name}= is given twice`, 'give it once');
-  }
-  return keys;
-}
-
-function refuseUnknownKey(item: string, name: string, object: string): never {
-  if (item === '') refuse(object, 'nothing stands after a comma', 'leave out the comma, or give key=value');
-  if (!item.includes('=') && /[.:]/.test(item)) {
-    refuse(object, `${shown(item)} is not key=value`, 'a group is written VNI=GROUP, a unicast VTEP remote=IP');
-  }
-  refuse(object, `unknown key ${shown(name)}`, suggestion(name, KEY_NAMES, `the keys are ${KEY_NAMES.join(', ')}`));
-}
-
-function single<T>(keys: WrittenKeys, name: EntryKeyName, parse: (written: WrittenValue) => T): T | undefined {
+function single<T>(keys: WrittenVni['keys'], name: EntryKeyName, parse: (written: WrittenValue) => T): T | undefined {
   const written = keys.get(name)?.[0];
   return written && parse(written);
 }

@@ -93,6 +93,9 @@ export const MAX_UDP_SEGMENTS = 64;
 /** Seconds that `--ageing` takes: a year. The FDB's clock counts tenths of seconds in 32 bits. */
 export const MAX_AGEING_SECONDS = 31_536_000;
 
+/** Characters of a configuration file: a thousand for each of MAX_SEGMENTS VNIs. A longer one is refused. */
+export const MAX_CONFIG_CHARACTERS = 16_777_216;
+
 /** Bytes of one API request body. A larger one is answered 413. */
 export const MAX_API_BODY_BYTES = 1_048_576;
 

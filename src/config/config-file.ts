@@ -1,0 +1,114 @@
+/** `--config FILE`: YAML whose keys are the flags without their dashes, and `vnis`, the list of segments. Pure: the text comes in. */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument, type YAMLMap } from 'yaml';
+import { ENTRY_KEYS, type EntryKeyName, FLAGS, type ScalarFlagName } from './flags.ts';
+import { suggestion } from './nearest-name.ts';
+import type { WrittenConfig } from './written-config.ts';
+import { refuse, shown, type WrittenValue } from './written-value.ts';
+import { KEY_NAMES, type WrittenVni } from './written-vni.ts';
+
+const SCALAR_NAMES: readonly string[] = FLAGS.filter(({ name, kind }) => kind === 'scalar' && name !== 'config').map(
+  ({ name }) => name,
+);
+const FILE_KEYS = [...SCALAR_NAMES, 'querier', 'local', 'allow-vtep', 'vnis'];
+/** A segment's keys: those of `--vni`, and what stands in front of them there. */
+const VNI_KEYS = ['vni', 'group', ...KEY_NAMES];
+
+type Node = ParsedNode | null;
+
+/** @param path of the file, as refusals name it  @throws VtepError ERR_VTEP_USAGE, `PATH:LINE:COLUMN: …` */
+export function readConfigFile(text: string, path: string): WrittenConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${path}:${line}:${col}`;
+  };
+  const [fault] = [...document.errors, ...document.warnings];
+  if (fault !== undefined) refuse(place(fault.pos[0]), `not YAML as it should be: ${fault.message}`);
+  const { contents } = document;
+  // A file of comments alone.
+  if (contents === null) return { vnis: [], local: undefined, allowVtep: undefined, scalars: {}, switches: {} };
+  if (!isMap(contents)) refuse(place(contents.range[0]), 'not keys with values', 'write it like `dev: eth0`');
+  return new FileReader(place).read(contents as YAMLMap<ParsedNode, Node>);
+}
+
+/** Finds the values in the document, and for each what a refusal calls it. */
+class FileReader {
+  readonly #place: (offset: number) => string;
+
+  constructor(place: (offset: number) => string) {
+    this.#place = place;
+  }
+
+  read(root: YAMLMap<ParsedNode, Node>): WrittenConfig {
+    const scalars: Partial<Record<ScalarFlagName, WrittenValue>> = {};
+    const lists: Record<string, WrittenValue[]> = {};
+    const switches: { querier?: WrittenValue } = {};
+    let vnis: WrittenVni[] = [];
+    for (const { name, at, value } of this.#keys(root, '', FILE_KEYS)) {
+      if (name === 'vnis') vnis = this.#elements(value, 'vnis', at).map((node, i) => this.#vni(node, `vnis[${i}]`, at));
+      else if (name === 'querier') switches.querier = this.#value(value, name, at);
+      else if (SCALAR_NAMES.includes(name)) scalars[name as ScalarFlagName] = this.#value(value, name, at);
+      else lists[name] = this.#values(value, name, at);
+    }
+    return { vnis, local: lists.local, allowVtep: lists['allow-vtep'], scalars, switches };
+  }
+
+  #vni(node: Node, path: string, parentAt: number): WrittenVni {
+    const at = node?.range[0] ?? parentAt;
+    const object = `${this.#place(at)}: ${path}`;
+    if (!isMap(node)) refuse(object, 'not a segment', 'write `- vni: 100`, with its keys below vni');
+    const keys = new Map<EntryKeyName, WrittenValue[]>();
+    let [vni, group]: (WrittenValue | undefined)[] = [];
+    for (const { name, at: keyAt, value } of this.#keys(node as YAMLMap<ParsedNode, Node>, `${path}.`, VNI_KEYS)) {
+      const key = ENTRY_KEYS.find((candidate) => candidate.name === name);
+      const keyPath = `${path}.${name}`;
+      if (name === 'vni') vni = this.#value(value, keyPath, keyAt);
+      else if (name === 'group') group = this.#value(value, keyPath, keyAt);
+      else if (key?.repeatable) keys.set(key.name, this.#values(value, keyPath, keyAt));
+      else if (key) keys.set(key.name, [this.#value(value, keyPath, keyAt)]);
+    }
+    if (vni === undefined) refuse(object, 'it has no vni', 'give it one, like `vni: 100`');
+    return { object, vni, group, keys };
+  }
+
+  *#keys(map: YAMLMap<ParsedNode, Node>, path: string, known: readonly string[]) {
+    for (const { key, value } of map.items) {
+      const at = key.range[0];
+      const name = isScalar(key) ? String(key.value) : '';
+      if (!known.includes(name)) {
+        const remedy = suggestion(name, known, `the keys are ${known.join(', ')}`);
+        refuse(`${this.#place(at)}: ${path}${shown(name)}`, 'unknown key', remedy);
+      }
+      yield { name, at, value };
+    }
+  }
+
+  /** One value alone stands for a list of it. */
+  #values(node: Node, path: string, at: number): WrittenValue[] {
+    if (!isSeq(node)) return [this.#value(node, path, at)];
+    return this.#elements(node, path, at).map((element, i) => this.#value(element, `${path}[${i}]`, at));
+  }
+
+  #elements(node: Node, path: string, at: number): Node[] {
+    if (isSeq(node)) return node.items as Node[];
+    if (node === null || (isScalar(node) && node.value === null)) return [];
+    refuse(`${this.#place(node?.range[0] ?? at)}: ${path}`, 'not a list', 'begin each element with `- `, or write []');
+  }
+
+  #value(node: Node, path: string, at: number): WrittenValue {
+    const object = `${this.#place(node?.range[0] ?? at)}: ${path}`;
+    if (isAlias(node)) refuse(object, 'aliases are not taken', 'write the value out');
+    if (!isScalar(node)) refuse(object, 'one value belongs here', 'write it behind the colon');
+    const text = scalarText(node.value, node.source ?? '');
+    if (text === '') refuse(object, 'it has no value', 'give one, or leave out the key');
+    return { object, label: shown(text), text };
+  }
+}
+
+/** A value as a flag would have it: as it is written, whatever type YAML takes it for. */
+function scalarText(value: unknown, source: string): string {
+  if (value === null) return '';
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  return typeof value === 'string' ? value : source;
+}
