@@ -21,13 +21,15 @@ import { main } from './vtepctl.ts';
 let directory: string;
 let path: string;
 let state: MemoryDaemonState;
+let daemon: MemoryDaemon;
 let server: ControlServer;
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'vtepctl-'));
   path = join(directory, 'v.sock');
   state = sampleState();
-  server = await openControlSocket(path, new MemoryDaemon(state));
+  daemon = new MemoryDaemon(state);
+  server = await openControlSocket(path, daemon);
 });
 
 afterEach(async () => {
@@ -127,6 +129,17 @@ describe('text', () => {
   ])('status shows the querier: %j', async (differs, text) => {
     Object.assign(state.status.queriers[0] as object, differs);
     expect((await ctl('status')).stdout).toContain(`\nquerier: ${text}\n`);
+  });
+
+  it('config show prints what --config reads', async () => {
+    const { exitCode, stdout } = await ctl('config show');
+    expect([exitCode, stdout]).toEqual([0, 'vnis:\n  - vni: 100\n  - vni: 200\n']);
+    expect(JSON.parse((await ctl('config show --json')).stdout)).toEqual({ vnis: [{ vni: 100 }, { vni: 200 }] });
+  });
+
+  it('reload and log-level say nothing', async () => {
+    expect([await ctl('reload'), daemon.reloads]).toEqual([done(''), 1]);
+    expect([await ctl('log-level debug'), daemon.logLevel]).toEqual([done(''), 'debug']);
   });
 
   it('status shows what is absent as -', async () => {
@@ -314,7 +327,12 @@ describe('exit 64: wrong usage', () => {
     ['fdb trace', 'fdb trace: unknown command: the commands are show, add, del, flush, monitor'],
     ['fdb monitor --vni 1', '--vni: unknown flag: usage: vtepctl fdb monitor'],
     ['fbd show --bni 3', 'fbd: unknown command: did you mean fdb?'],
-    ['trace', 'trace: unknown command: the commands are fdb, vni, remote, status, drops, doctor'],
+    [
+      'trace',
+      'trace: unknown command: the commands are fdb, vni, remote, status, drops, doctor, config, reload, log-level',
+    ],
+    ['log-level', 'LEVEL: missing: usage: vtepctl log-level LEVEL'],
+    ['log-level loud', 'LEVEL loud: not a level: give one of fatal, error, warn, info, debug, trace, silent'],
     ['vni sho', 'vni sho: unknown command: did you mean vni show?'],
     ['vni add', 'ENTRY: missing: usage: vtepctl vni add VNI[=GROUP][,key=value]…'],
     ['vni add 300=10.1.1.1', 'vni add 300=10.1.1.1: 10.1.1.1 is not a multicast address (224.0.0.0/4 or ff00::/8)'],

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { ControlClient } from '../control/client.ts';
 import { VtepError } from '../lib/errors.ts';
+import { CONFIG_COMMANDS } from './config-commands.ts';
 import { DOCTOR_COMMANDS } from './doctor-command.ts';
 import { DROPS_COMMANDS } from './drops-command.ts';
 import { FDB_COMMANDS } from './fdb-commands.ts';
@@ -21,6 +22,7 @@ export const COMMANDS = [
   ...STATUS_COMMANDS,
   ...DROPS_COMMANDS,
   ...DOCTOR_COMMANDS,
+  ...CONFIG_COMMANDS,
 ] as const;
 
 const EXIT = { done: 0, refused: 1, unreachable: 2, usage: 64 } as const;

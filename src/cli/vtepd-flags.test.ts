@@ -168,7 +168,7 @@ describe('--config', () => {
     const invocation = parseVtepdArguments(['--config', '/f', '--port', '6'], () => texts.shift() as string);
     if (invocation.kind !== 'run') expect.fail();
     expect(invocation.config).toMatchObject({ ttl: 1, port: 6, vnis: [] });
-    expect(invocation.reread()).toMatchObject({ ttl: 2, port: 6, vnis: [{ vni: 7 }] });
+    expect(invocation.reread?.()).toMatchObject({ ttl: 2, port: 6, vnis: [{ vni: 7 }] });
     expect(invocation.reread).toThrow('/f:1:6: ttl: 256 is not a whole number from 1 to 255');
   });
 

@@ -9,8 +9,8 @@ import { flagObject, refuse, shown } from '../config/written-value.ts';
 
 /** What a command line asks for. `help` carries the text to print, which ends with a newline. */
 export type VtepdInvocation =
-  /** `reread` reads the file again, under the same flags. */
-  | { readonly kind: 'run'; readonly config: Config; readonly reread: () => Config }
+  /** `reread` reads the file again, under the same flags; undefined where there is none. */
+  | { readonly kind: 'run'; readonly config: Config; readonly reread: (() => Config) | undefined }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'version' };
 
@@ -43,7 +43,7 @@ export function parseVtepdArguments(argv: readonly string[], readFile: (path: st
   };
   const { config: path } = scalars;
   const read = () => parseConfig(flags, path === undefined ? undefined : readConfigFile(readFile(path), path));
-  return { kind: 'run', config: read(), reread: read };
+  return { kind: 'run', config: read(), reread: path === undefined ? undefined : read };
 }
 
 /**

@@ -19,7 +19,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (invocation.kind === 'help') process.stdout.write(invocation.text);
   if (invocation.kind === 'version') process.stdout.write(`vtepd ${version()}\n`);
   if (invocation.kind !== 'run' || invocation.config.check) return 0;
-  return runDaemon(invocation.config, version(), complain);
+  return runDaemon(invocation, version(), complain);
 }
 
 function readConfigText(path: string): string {

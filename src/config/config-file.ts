@@ -9,9 +9,9 @@ import { KEY_NAMES, type WrittenVni } from './written-vni.ts';
 const SCALAR_NAMES: readonly string[] = FLAGS.filter(({ name, kind }) => kind === 'scalar' && name !== 'config').map(
   ({ name }) => name,
 );
-const FILE_KEYS = [...SCALAR_NAMES, 'querier', 'local', 'allow-vtep', 'vnis'];
+export const FILE_KEYS = [...SCALAR_NAMES, 'querier', 'local', 'allow-vtep', 'vnis'];
 /** A segment's keys: those of `--vni`, and what stands in front of them there. */
-const VNI_KEYS = ['vni', 'group', ...KEY_NAMES];
+export const VNI_KEYS = ['vni', 'group', ...KEY_NAMES];
 
 type Node = ParsedNode | null;
 

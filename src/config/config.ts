@@ -29,8 +29,8 @@ export type JoinMode = (typeof JOIN_MODES)[number];
 export interface StaticEntry {
   /** Unicast, not zero; once per VNI. */
   readonly mac: MacAddress;
-  /** Unicast outer address of the VTEP that the MAC is behind; never a `--local` address that was given. */
-  readonly vtep: IpAddress;
+  /** Unicast outer address of the VTEP that the MAC is behind, never a `--local` address that was given; or behind the TAP. */
+  readonly vtep: IpAddress | 'local';
 }
 
 /** One segment, from one `--vni` entry. */

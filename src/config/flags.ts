@@ -216,7 +216,12 @@ export const ENTRY_KEYS = [
     repeatable: true,
     meaning: 'VTEP that floods go to by unicast, alone or beside GROUP. Repeatable; the own address is skipped.',
   },
-  { name: 'static', value: 'MAC@IP', repeatable: true, meaning: 'Static forwarding entry. Repeatable.' },
+  {
+    name: 'static',
+    value: 'MAC@IP',
+    repeatable: true,
+    meaning: 'Static forwarding entry; MAC@local is behind the TAP. Repeatable.',
+  },
   { name: 'learning', value: 'on|off', repeatable: false, meaning: 'Learn source MACs (default on).' },
   { name: 'max-macs', value: 'N', repeatable: false, meaning: "As the flag, for this VNI (default: the flag's)." },
   {

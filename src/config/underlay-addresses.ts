@@ -11,6 +11,7 @@ import {
   parseIp,
   parseMac,
 } from '../lib/addresses.ts';
+import type { VniConfig } from './config.ts';
 import { refuse, type WrittenValue } from './written-value.ts';
 
 const MULTICAST_RANGES = '224.0.0.0/4 or ff00::/8';
@@ -50,6 +51,13 @@ export function parseStationMac(written: WrittenValue): MacAddress {
   if (isZeroMac(mac)) refuse(written.object, `${written.label} is the zero MAC`, 'give the MAC of one station');
   if (isGroupMac(mac)) refuse(written.object, `${written.label} is a group MAC`, 'give the MAC of one station');
   return mac;
+}
+
+/** The families of a VNI's group, remotes and static entries, IPv4 first. */
+export function familiesOf({ group, remotes, statics }: VniConfig): (4 | 6)[] {
+  const vteps = statics.flatMap(({ vtep }) => (vtep === 'local' ? [] : [vtep]));
+  const addresses = [...(group === undefined ? [] : [group]), ...remotes, ...vteps];
+  return ([4, 6] as const).filter((family) => addresses.some((address) => ipFamily(address) === family));
 }
 
 /** `IPv4` or `IPv6`, for messages. */

@@ -83,7 +83,8 @@ export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryCont
   return items.join(',');
 }
 
-function defaultTap(vni: number): string {
+/** Unless `tap=` says otherwise. */
+export function defaultTap(vni: number): string {
   return `vxlan${vni}`;
 }
 
@@ -103,16 +104,14 @@ function parseRemotes(written: readonly WrittenValue[]): IpAddress[] {
 
 /** One entry per MAC; the same MAC at the same VTEP again changes nothing. */
 function parseStatics(written: readonly WrittenValue[]): StaticEntry[] {
-  const vteps = new Map<MacAddress, IpAddress>();
+  const vteps = new Map<MacAddress, StaticEntry['vtep']>();
   for (const { object, label, text } of written) {
     const at = text.indexOf('@');
     if (at < 0) refuse(object, `${label} is not MAC@IP`, 'write it like static=02:00:00:00:00:01@192.0.2.1');
     const mac = parseStationMac({ object, label: `${shown(text.slice(0, at))} in ${label}`, text: text.slice(0, at) });
-    const vtep = parseVtepAddress({
-      object,
-      label: `${shown(text.slice(at + 1))} in ${label}`,
-      text: text.slice(at + 1),
-    });
+    const place = text.slice(at + 1);
+    const vtep =
+      place === 'local' ? place : parseVtepAddress({ object, label: `${shown(place)} in ${label}`, text: place });
     const other = vteps.get(mac);
     if (other !== undefined && other !== vtep) {
       refuse(object, `static= puts ${mac} at ${other} and at ${vtep}`, 'give one VTEP for each MAC');

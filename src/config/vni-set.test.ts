@@ -79,7 +79,7 @@ describe('refusals', () => {
       ['1,static=02:00:00:00:00:01@10.0.0.1'],
       ['10.0.0.1'],
       undefined,
-      '--vni 1,static=02:00:00:00:00:01@10.0.0.1: static=02:00:00:00:00:01@10.0.0.1 is at the own address --local 10.0.0.1: give the remote VTEP',
+      "--vni 1,static=02:00:00:00:00:01@10.0.0.1: static=02:00:00:00:00:01@10.0.0.1 is at the own address --local 10.0.0.1: give the remote VTEP, or 'local'",
     ],
   ])('%j with --local %j and --dev %s', (texts, local, dev, message) => {
     expect(() => check(texts, local, dev)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));

@@ -80,7 +80,9 @@ function checkTrunk(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags
 function* underlayAddresses(config: VniConfig): Generator<[role: string, address: IpAddress]> {
   if (config.group !== undefined) yield ['the group', config.group];
   for (const remote of config.remotes) yield [`the remote ${remote}`, remote];
-  for (const { mac, vtep } of config.statics) yield [`the VTEP of static=${mac}@${vtep}`, vtep];
+  for (const { mac, vtep } of config.statics) {
+    if (vtep !== 'local') yield [`the VTEP of static=${mac}@${vtep}`, vtep];
+  }
 }
 
 /** A family with no source address cannot be sent to. Without any `--local` the underlay interface decides. */
@@ -93,7 +95,11 @@ function checkFamily(object: string, use: { role: string; address: IpAddress; lo
 
 /** Frames to a MAC that stands still at the own address would go nowhere. (`remote=` may hold it: it is skipped.) */
 function checkStatics({ object, config }: NamedVni, local: readonly IpAddress[]): void {
-  const own = config.statics.find(({ vtep }) => local.includes(vtep));
+  const own = config.statics.find(({ vtep }) => vtep !== 'local' && local.includes(vtep));
   if (own === undefined) return;
-  refuse(object, `static=${own.mac}@${own.vtep} is at the own address --local ${own.vtep}`, 'give the remote VTEP');
+  refuse(
+    object,
+    `static=${own.mac}@${own.vtep} is at the own address --local ${own.vtep}`,
+    "give the remote VTEP, or 'local'",
+  );
 }

@@ -1,10 +1,21 @@
 /** A typed client of the control socket. What it asks, it asks in plain HTTP, so that curl can do the same. */
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { LogLevel } from '../config/config.ts';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
 import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { readEvents } from './event-stream-reader.ts';
-import type { Drops, ErrorBody, FdbEntry, FdbEvent, Finding, Flushed, Status, VniStatus } from './schemas.ts';
+import type {
+  ConfigFile,
+  Drops,
+  ErrorBody,
+  FdbEntry,
+  FdbEvent,
+  Finding,
+  Flushed,
+  Status,
+  VniStatus,
+} from './schemas.ts';
 
 /** A daemon that says nothing for this long is taken for hung. */
 export const ANSWER_TIMEOUT_MS = 10_000;
@@ -84,6 +95,18 @@ export class ControlClient {
 
   async doctor(): Promise<Finding[]> {
     return (await this.#ask('GET', '/v1/doctor')) as Finding[];
+  }
+
+  async config(): Promise<ConfigFile> {
+    return (await this.#ask('GET', '/v1/config')) as ConfigFile;
+  }
+
+  async reload(): Promise<void> {
+    await this.#ask('POST', '/v1/reload');
+  }
+
+  async setLogLevel(level: LogLevel): Promise<void> {
+    await this.#ask('POST', '/v1/log-level', { level });
   }
 
   /**

@@ -3,8 +3,9 @@
  * Plain values only; the routes have checked them before a method is called.
  */
 
+import type { LogLevel } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
-import type { Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
+import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
 
 /** Conditions on FDB entries, combined with AND; an absent one matches all. */
 export interface FdbFilter {
@@ -78,4 +79,9 @@ export interface DaemonView {
   status(): MaybePromise<Status>;
   /** Looks at the daemon and its host; nothing is changed. */
   doctor(): MaybePromise<readonly Finding[]>;
+  /** As it runs: what was added while running, static entries too, is in it. */
+  config(): MaybePromise<ConfigFile>;
+  /** Applies what is new in the configuration file. @throws VtepError why it is refused; what was in force is so still */
+  reload(): Promise<void>;
+  setLogLevel(level: LogLevel): void;
 }

@@ -1,12 +1,13 @@
 /** The daemon's in-memory twin for tests of the API and of vtepctl: a real table, no packets. */
 
+import type { LogLevel } from '../config/config.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { refuse } from '../config/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import type { DaemonView, EntryKey, FdbFilter, FdbListener, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { unknownVni } from './routes.ts';
-import type { Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
+import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
 
 export interface MemoryDaemonState {
   readonly entries: FdbEntry[];
@@ -19,6 +20,8 @@ export interface MemoryDaemonState {
 /** Follows the contract of {@link DaemonView}; `state` stays the caller's and is changed in place. */
 export class MemoryDaemon implements DaemonView {
   readonly state: MemoryDaemonState;
+  reloads = 0;
+  logLevel: LogLevel = 'info';
   readonly #listeners = new Set<FdbListener>();
 
   constructor(state: MemoryDaemonState) {
@@ -127,6 +130,18 @@ export class MemoryDaemon implements DaemonView {
 
   doctor(): Finding[] {
     return this.state.findings;
+  }
+
+  config(): ConfigFile {
+    return { vnis: this.state.vnis.map(({ vni }) => ({ vni })) };
+  }
+
+  async reload(): Promise<void> {
+    this.reloads++;
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.logLevel = level;
   }
 
   #find({ vni, mac }: EntryKey): FdbEntry | undefined {

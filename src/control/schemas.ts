@@ -7,6 +7,7 @@
  */
 
 import { type Static, type TProperties, Type } from 'typebox';
+import { LOG_LEVELS } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { MAX_VLAN, MAX_VNI } from '../lib/limits.ts';
@@ -121,6 +122,10 @@ export const FindingSchema = Type.Object({
 export type Finding = Static<typeof FindingSchema>;
 export const FindingsSchema = Type.Array(FindingSchema);
 
+/** `GET /v1/config`: keys and values of a file that `--config` accepts. */
+export const ConfigSchema = Type.Record(Type.String(), Type.Unknown());
+export type ConfigFile = Static<typeof ConfigSchema>;
+
 /** The body of every answer that is not 2xx. */
 export const ErrorBodySchema = Type.Object({
   error: Type.Object({ code: Type.Unsafe<ErrorCode>({ type: 'string' }), message: Type.String() }),
@@ -171,6 +176,14 @@ export const NewRemoteSchema = closed({ remote: RemoteText });
 
 /** `DELETE /v1/vnis/:vni/remotes/:remote`. */
 export const RemotePathSchema = closed({ vni: Vni, remote: RemoteText });
+
+/** `POST /v1/log-level`. */
+export const LogLevelSchema = closed({
+  level: Type.Union(
+    LOG_LEVELS.map((level) => Type.Literal(level)),
+    { description: `one of ${LOG_LEVELS.join(', ')}` },
+  ),
+});
 
 /** `GET /v1/vnis?…` and `GET /v1/drops?…`. */
 export const VniQuerySchema = closed({ vni: Type.Optional(Vni) });

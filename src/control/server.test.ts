@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_API_BODY_BYTES, MAX_API_CONNECTIONS, MAX_API_HEADER_BYTES } from '../lib/limits.ts';
 import { MemoryDaemon, type MemoryDaemonState, sampleState } from './memory-daemon.ts';
 import {
+  ConfigSchema,
   DropsSchema,
   ErrorBodySchema,
   FdbEntriesSchema,
@@ -83,6 +84,7 @@ describe('reads', () => {
     ['/v1/drops', DropsSchema],
     ['/v1/drops?vni=100', DropsSchema],
     ['/v1/status', StatusSchema],
+    ['/v1/config', ConfigSchema],
   ])('GET %s answers what its schema says', async (url, schema) => {
     const { status, type, body } = await ask('GET', url);
     expect(status).toBe(200);
@@ -211,6 +213,7 @@ describe('refusals', () => {
       ...(['GET', '/v1/drops?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
       'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
     ],
+    ['GET', '/v1/reload', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'GET /v1/reload: no such resource'],
     ['GET', '/v2?secret=1', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'GET /v2: no such resource'],
     ['PATCH', '/v1/fdb', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'PATCH /v1/fdb: no such resource'],
     ['GET', '/v1/%zz', undefined, 400, usage, 'GET /v1/%zz: the URL is malformed'],

@@ -2,6 +2,7 @@
 
 import type { FastifyBaseLogger } from 'fastify';
 import { createApi } from './api.ts';
+import { addConfigRoutes } from './config-routes.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { addHostRoutes, addReadRoutes } from './routes.ts';
 import { releaseSocketFile, takeSocketFile } from './socket-file.ts';
@@ -38,6 +39,7 @@ export async function openControlSocket(
   const api = createApi(logger);
   addReadRoutes(api, view);
   addHostRoutes(api, view);
+  addConfigRoutes(api, view);
   await api.ready();
   // Not api.listen(): it cannot bind with another umask, nor under another name.
   const own = await takeSocketFile(api.server, path, groupFile).catch(async (error: unknown) => {

@@ -1,10 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
-import { type Config, deepFreeze, type VniConfig } from '../config/config.ts';
+import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../config/config.ts';
 import { checkVniSet } from '../config/vni-set.ts';
 import { unknownVni } from '../control/routes.ts';
 import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
-import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_FLOOD_REMOTES } from '../lib/limits.ts';
 import type { Logger } from '../observe/log.ts';
@@ -17,8 +17,8 @@ import { releaseTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
 import { reachOf, tapNumber, tapOverrun, type Vni } from './vni.ts';
-import { forgetVni, retainRemote } from './vni-setup.ts';
-import { addressOf } from './vtep-address.ts';
+import { addStatics, forgetVni, retainRemote } from './vni-setup.ts';
+import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import {
   addGroupSocket,
@@ -127,20 +127,32 @@ export class LiveChanges {
     });
   }
 
+  /**
+   * Brings a VNI from one configuration of a file to the next, as far as that needs nothing of the host. Remotes and static entries that
+   * were added while running stay.
+   *
+   * @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT; the VNI is then as far as it came: bring it back by the same call
+   */
+  adjustVni(before: VniConfig, after: VniConfig): Promise<void> {
+    return this.#change(async () => {
+      const vni = this.#find(after.vni);
+      const { name, learning, maxMacs, innerVlan, flood, stormPps, suppress } = after;
+      vni.config = deepFreeze({ ...vni.config, name, learning, maxMacs, innerVlan, flood, stormPps, suppress });
+      this.#adjustStatics(vni, before.statics, after.statics);
+      for (const remote of before.remotes) {
+        if (!after.remotes.includes(remote) && vni.config.remotes.includes(remote)) await this.#dropRemote(vni, remote);
+      }
+      for (const remote of after.remotes) await this.#takeRemote(vni, remote);
+      await this.#vtep.workers.orderAll(putSegment(vni));
+      this.#vtep.log.info({ event: 'vni-changed', vni: after.vni });
+    });
+  }
+
   /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */
   addRemote(number: number, address: IpAddress): Promise<void> {
     return this.#change(async () => {
-      const { fdb, log } = this.#vtep;
-      const vni = this.#find(number);
-      const { remotes } = vni.config;
-      if (remotes.includes(address)) return;
-      refuseRemote(vni, address);
-      if (!this.#vtep.isOwnAddress(address)) {
-        vni.floodRemotes = [...vni.floodRemotes, retainRemote(fdb, address, vni.config)];
-      }
-      vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
-      await this.#vtep.workers.orderAll(putSegment(vni));
-      log.info({ event: 'remote-added', vni: number, remote: address });
+      if (!(await this.#takeRemote(this.#find(number), address))) return;
+      this.#vtep.log.info({ event: 'remote-added', vni: number, remote: address });
     });
   }
 
@@ -148,17 +160,14 @@ export class LiveChanges {
   removeRemote(number: number, address: IpAddress): Promise<void> {
     return this.#change(async () => {
       const vni = this.#find(number);
-      const { remotes } = vni.config;
-      if (!remotes.includes(address)) {
+      if (!vni.config.remotes.includes(address)) {
         throw new VtepError('ERR_VTEP_NOT_FOUND', {
           object: `remote ${address} of VNI ${number}`,
           cause: 'it is not in the flood list',
           remedy: `\`vtepctl vni show ${number}\` lists those that are`,
         });
       }
-      vni.config = deepFreeze({ ...vni.config, remotes: remotes.filter((remote) => remote !== address) });
-      vni.remotesInGroup.delete(address);
-      await this.#stopFlooding(vni, address);
+      await this.#dropRemote(vni, address);
       this.#vtep.log.info({ event: 'remote-deleted', vni: number, remote: address });
     });
   }
@@ -186,6 +195,41 @@ export class LiveChanges {
     const vni = this.#vtep.vnis.find(({ config }) => config.vni === number);
     if (vni) return vni;
     throw unknownVni(number);
+  }
+
+  /** Whether it was not there. */
+  async #takeRemote(vni: Vni, address: IpAddress): Promise<boolean> {
+    const { remotes } = vni.config;
+    if (remotes.includes(address)) return false;
+    refuseRemote(vni, address);
+    if (!this.#vtep.isOwnAddress(address)) {
+      vni.floodRemotes = [...vni.floodRemotes, retainRemote(this.#vtep.fdb, address, vni.config)];
+    }
+    vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
+    await this.#vtep.workers.orderAll(putSegment(vni));
+    return true;
+  }
+
+  async #dropRemote(vni: Vni, address: IpAddress): Promise<void> {
+    const remotes = vni.config.remotes.filter((remote) => remote !== address);
+    vni.config = deepFreeze({ ...vni.config, remotes });
+    vni.remotesInGroup.delete(address);
+    await this.#stopFlooding(vni, address);
+  }
+
+  #adjustStatics(vni: Vni, before: readonly StaticEntry[], after: readonly StaticEntry[]): void {
+    const { fdb, now } = this.#vtep;
+    const { index, config, underlay } = vni;
+    const isIn = (list: readonly StaticEntry[], { mac, vtep }: StaticEntry) =>
+      list.some((entry) => entry.mac === mac && entry.vtep === vtep);
+    for (const entry of before.filter((each) => !isIn(after, each))) {
+      const { high, low } = macWords(entry.mac);
+      // Somebody may have put it elsewhere since.
+      if (!fdb.conflicts(index, high, low, sourceOf(entry.vtep))) fdb.delete(index, high, low, now());
+    }
+    const statics = after.filter((each) => !isIn(before, each));
+    addStatics(this.#vtep, { config: { ...config, statics }, index, local: underlay.local });
+    vni.config = deepFreeze({ ...config, statics: after });
   }
 
   async #tellUnderlay(underlay: Underlay): Promise<void> {

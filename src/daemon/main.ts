@@ -3,6 +3,7 @@ import { checkControlSocket, openControlSocket } from '../control/server.ts';
 import { VtepError } from '../lib/errors.ts';
 import { createLog, type Logger } from '../observe/log.ts';
 import { notifySystemd, statusLine } from './notify.ts';
+import { Reload } from './reload.ts';
 import { VtepView } from './view.ts';
 import { Vtep } from './vtep.ts';
 
@@ -12,9 +13,14 @@ const DIED = 2;
 /**
  * Runs the daemon until it is asked to stop: the composition root.
  *
+ * @param reread reads the configuration file again, under the same flags; throws VtepError; undefined: there is none
  * @returns the exit code: 0 asked to stop, 1 the host refuses, 2 died while running
  */
-export async function runDaemon(config: Config, version: string, complain: (message: string) => void): Promise<number> {
+export async function runDaemon(
+  { config, reread }: { config: Config; reread: (() => Config) | undefined },
+  version: string,
+  complain: (message: string) => void,
+): Promise<number> {
   const log = createLog(config.logLevel, config.logFormat);
   const ending = endingOf(log);
   // Nothing above this line touches the host. ---------------------------------------------------------------------------
@@ -22,7 +28,10 @@ export async function runDaemon(config: Config, version: string, complain: (mess
     await checkControlSocket(config.socketPath);
     const vtep = await Vtep.start(config, log, ending.fail);
     try {
-      const control = await openControlSocket(config.socketPath, new VtepView(vtep, version), { logger: log });
+      const reload = new Reload(vtep, { config, reread, log });
+      process.on('SIGHUP', () => reload.signalled());
+      const view = new VtepView(vtep, { version, reload, log });
+      const control = await openControlSocket(config.socketPath, view, { logger: log });
       try {
         log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
         notifySystemd('READY=1', statusLine(vtep));

@@ -1,4 +1,5 @@
 import type { Config, VniConfig } from '../config/config.ts';
+import { familiesOf } from '../config/underlay-addresses.ts';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_UNDERLAYS } from '../lib/limits.ts';
@@ -49,12 +50,6 @@ export function chooseLocal(netlink: NetlinkSocket, config: Config, link: Link, 
     cause: `${link.name} has no IPv${family} address of global scope`,
     remedy: `give it one (\`ip address add … dev ${link.name}\`), or name one of this host with --local`,
   });
-}
-
-/** The families of a VNI's group, remotes and static entries, IPv4 first. */
-function familiesOf({ group, remotes, statics }: VniConfig): (4 | 6)[] {
-  const addresses = [...(group === undefined ? [] : [group]), ...remotes, ...statics.map(({ vtep }) => vtep)];
-  return ([4, 6] as const).filter((family) => addresses.some((address) => ipFamily(address) === family));
 }
 
 /**

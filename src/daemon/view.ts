@@ -1,4 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
+import type { LogLevel, StaticEntry } from '../config/config.ts';
+import { toFileValue } from '../config/config-text.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { shown } from '../config/written-value.ts';
 import type {
@@ -10,16 +12,18 @@ import type {
   StaticFdbEntry,
 } from '../control/daemon-view.ts';
 import { unknownVni } from '../control/routes.ts';
-import type { Drops, FdbEntry, Finding, Status, VniStatus } from '../control/schemas.ts';
+import type { ConfigFile, Drops, FdbEntry, Finding, Status, VniStatus } from '../control/schemas.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
+import type { Logger } from '../observe/log.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { examineVtep } from './doctor/vtep-doctor.ts';
 import { listFdb } from './fdb-listing.ts';
+import type { Reload } from './reload.ts';
 import { distinctTaps, tapOverrun, type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
@@ -31,13 +35,17 @@ const FLUSH_SLICE_RECORDS = 1_000;
 export class VtepView implements DaemonView {
   readonly #vtep: Vtep;
   readonly #version: string;
+  readonly #reload: Pick<Reload, 'run'>;
+  readonly #log: Logger;
   readonly #startedMs = performance.now();
   /** The examination under way: whoever asks meanwhile gets what it finds. */
   #examination: Promise<Finding[]> | undefined;
 
-  constructor(vtep: Vtep, version: string) {
+  constructor(vtep: Vtep, { version, reload, log }: { version: string; reload: Pick<Reload, 'run'>; log: Logger }) {
     this.#vtep = vtep;
     this.#version = version;
+    this.#reload = reload;
+    this.#log = log;
   }
 
   fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]> {
@@ -183,6 +191,25 @@ export class VtepView implements DaemonView {
       this.#examination = undefined;
     });
     return this.#examination;
+  }
+
+  async config(): Promise<ConfigFile> {
+    const statics = new Map<number, StaticEntry[]>();
+    for await (const entries of this.fdbEntries({ type: 'static' })) {
+      for (const { vni, mac, vtep } of entries) statics.set(vni, [...(statics.get(vni) ?? []), { mac, vtep }]);
+    }
+    const { config, vnis } = this.#vtep;
+    const running = vnis.map(({ config: vni }) => ({ ...vni, statics: statics.get(vni.vni) ?? [] }));
+    return toFileValue({ ...config, logLevel: this.#log.level as LogLevel, vnis: running });
+  }
+
+  reload(): Promise<void> {
+    return this.#reload.run();
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#log.level = level;
+    this.#log.info({ event: 'log-level', level });
   }
 
   #vni(vni: number): Vni {

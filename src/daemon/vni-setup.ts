@@ -1,7 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
 import { type Fdb, LEARNED } from '../fdb/fdb.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
-import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily, type MacAddress, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import { findLink } from '../sys/links.ts';
@@ -108,16 +108,20 @@ function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig, under
   });
 }
 
-function addStatics(
-  { fdb, now, isOwnAddress }: VniGround,
+/** Adds what `static=` of a VNI says. @throws VtepError CONFLICT, LIMIT; those before the one that is refused are there then */
+export function addStatics(
+  { fdb, now, isOwnAddress }: Pick<VniGround, 'fdb' | 'now' | 'isOwnAddress'>,
   { config, index, local }: Pick<VniPlace, 'config' | 'index'> & { local: IpAddress },
 ): void {
   for (const { mac, vtep } of config.statics) {
     const isOwnMac = mac === (config.mac ?? defaultTapMac(local, config));
     if (isOwnMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
-    if (isOwnAddress(vtep)) throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
+    if (vtep !== 'local' && isOwnAddress(vtep))
+      throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
     const { high, low } = macWords(mac);
-    if (fdb.addStatic(index, high, low, sourceOf(vtep), now()) === LEARNED.full) throw fdbFull(config);
+    const result = fdb.addStatic(index, high, low, sourceOf(vtep), now());
+    if (result === LEARNED.full) throw fdbFull(config);
+    if (result === LEARNED.conflict) throw staticElsewhere(config, `${mac}@${vtep}`, mac);
   }
 }
 
@@ -126,6 +130,14 @@ function ownStatic(config: VniConfig, entry: string, cause: string): VtepError {
     object: `--vni ${config.vni},static=${entry}`,
     cause,
     remedy: 'leave the entry out: what is behind the own TAP is learned',
+  });
+}
+
+function staticElsewhere({ vni }: VniConfig, entry: string, mac: MacAddress): VtepError {
+  return new VtepError('ERR_VTEP_CONFLICT', {
+    object: `--vni ${vni},static=${entry}`,
+    cause: 'the MAC is static at another VTEP already',
+    remedy: `vtepctl fdb del ${mac} --vni ${vni}`,
   });
 }
 

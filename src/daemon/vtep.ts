@@ -106,7 +106,6 @@ export class Vtep {
       open: (vni, underlays) => this.#addVni(vni, underlays),
       freeIndex: (index) => this.#indexes.give(index),
     });
-    this.#host = new HostWatch({ netlink: this.#netlink, log, underlays, vnis, workers: this.#workers });
     const watched = { netlink: this.#netlink, log, underlays, vnis, host: this.#host };
     this.queriers = new QuerierWatch({ ...watched, isCandidate: config.querier });
     this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host, links: () => this.links() });

@@ -1,0 +1,24 @@
+/** `/v1/config`, `/v1/reload` and `/v1/log-level`: how the daemon is set up. On the control socket alone. */
+import type { TypedApi } from './api.ts';
+import type { DaemonView } from './daemon-view.ts';
+import { ConfigSchema, LogLevelSchema, NoQuerySchema } from './schemas.ts';
+
+export function addConfigRoutes(api: TypedApi, view: DaemonView): void {
+  api.get('/v1/config', { schema: { querystring: NoQuerySchema, response: { 200: ConfigSchema } } }, async () => ({
+    ...(await view.config()),
+  }));
+
+  api.post('/v1/reload', { schema: { querystring: NoQuerySchema } }, async (_request, reply): Promise<void> => {
+    await view.reload();
+    return reply.code(204).send();
+  });
+
+  api.post(
+    '/v1/log-level',
+    { schema: { querystring: NoQuerySchema, body: LogLevelSchema } },
+    async (request, reply): Promise<void> => {
+      view.setLogLevel(request.body.level);
+      return reply.code(204).send();
+    },
+  );
+}

@@ -1,0 +1,187 @@
+import { pino } from 'pino';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Config, VniConfig } from '../config/config.ts';
+import { readConfigFile } from '../config/config-file.ts';
+import { parseConfig } from '../config/parse.ts';
+import { formatVniEntry, parseVniEntry } from '../config/vni-entry.ts';
+import { VtepError } from '../lib/errors.ts';
+import { Reload } from './reload.ts';
+
+const parse = (text: string): Config =>
+  parseConfig({ vni: [], local: [], check: false, scalars: {} }, readConfigFile(text, '/f'));
+
+const log = pino({ level: 'silent' });
+
+/** VNIs that are made and deleted nowhere but in a list; a host that refuses bridges named `gone`, and remotes of 10.9.0.0/16. */
+class ListedVtep {
+  readonly vnis: { config: VniConfig }[];
+  readonly done: string[] = [];
+
+  constructor(vnis: readonly VniConfig[]) {
+    this.vnis = vnis.map((config) => ({ config }));
+  }
+
+  get changes() {
+    return this;
+  }
+
+  async addVni(config: VniConfig): Promise<never> {
+    this.#refuse(config);
+    this.vnis.push({ config });
+    this.done.push(`add ${config.vni}`);
+    return undefined as never;
+  }
+
+  async removeVni(vni: number): Promise<void> {
+    const at = this.vnis.findIndex(({ config }) => config.vni === vni);
+    if (at < 0) throw new Error(`no VNI ${vni}`);
+    this.vnis.splice(at, 1);
+    this.done.push(`remove ${vni}`);
+  }
+
+  async adjustVni(before: VniConfig, after: VniConfig): Promise<void> {
+    const vni = this.vnis.find(({ config }) => config.vni === after.vni);
+    if (!vni) throw new Error(`no VNI ${after.vni}`);
+    const live = vni.config.remotes.filter((remote) => !before.remotes.includes(remote));
+    vni.config = { ...after, remotes: [...new Set([...after.remotes, ...live])] };
+    this.done.push(`adjust ${after.vni}`);
+    this.#refuse(after);
+  }
+
+  show(): string[] {
+    return this.vnis.map(({ config }) => formatVniEntry(config, { maxMacs: 65_536 })).sort();
+  }
+
+  #refuse({ bridge, remotes }: VniConfig): void {
+    if (bridge !== 'gone' && !remotes.some((remote) => remote.startsWith('10.9.'))) return;
+    throw new VtepError('ERR_VTEP_INTERFACE', { object: 'bridge gone', cause: 'there is none' });
+  }
+}
+
+let text: string;
+let vtep: ListedVtep;
+let reload: Reload;
+
+function start(written: string): void {
+  text = written;
+  const config = parse(text);
+  vtep = new ListedVtep(config.vnis);
+  reload = new Reload(vtep, { config, reread: () => parse(text), log });
+}
+
+async function reloadWith(written: string): Promise<string[]> {
+  text = written;
+  vtep.done.length = 0;
+  await reload.run();
+  return vtep.done;
+}
+
+const live = (entry: string) => parseVniEntry(entry, { object: 'vni add', maxMacs: 65_536 });
+
+beforeEach(() => start('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}]'));
+
+it('an unchanged file changes nothing, however often', async () => {
+  expect(await reloadWith(text)).toEqual([]);
+  expect(await reloadWith(text)).toEqual([]);
+});
+
+it('applies the difference, and next time the difference to that', async () => {
+  expect(await reloadWith('vnis: [{vni: 2, remote: [10.0.0.2]}, {vni: 3}]')).toEqual(['add 3', 'adjust 2', 'remove 1']);
+  expect(vtep.show()).toEqual(['2,remote=10.0.0.2', '3']);
+  expect(await reloadWith('vnis: [{vni: 2, remote: [10.0.0.2]}, {vni: 3, tap: t3}]')).toEqual(['remove 3', 'add 3']);
+  expect(await reloadWith('vnis: []')).toEqual(['remove 2', 'remove 3']);
+  expect(vtep.show()).toEqual([]);
+});
+
+it('a VNI that takes what another had comes after that has gone', async () => {
+  start('vnis: [{vni: 1, tap: red}]');
+  expect(await reloadWith('vnis: [{vni: 2, tap: red}]')).toEqual(['remove 1', 'add 2']);
+});
+
+it('the log level is set', async () => {
+  await reloadWith('log-level: debug\nvnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}]');
+  expect(log.level).toBe('debug');
+  log.level = 'silent';
+});
+
+describe('what was changed while running', () => {
+  it('stays: VNIs and remotes that were added, VNIs that were deleted', async () => {
+    await vtep.addVni(live('9=239.1.1.9'));
+    await vtep.removeVni(1);
+    (vtep.vnis[0] as { config: VniConfig }).config = live('2,remote=10.0.0.1,remote=10.0.0.7');
+    expect(await reloadWith('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.2]}, {vni: 3}]')).toEqual(['add 3', 'adjust 2']);
+    expect(vtep.show()).toEqual(['2,remote=10.0.0.2,remote=10.0.0.7', '3', '9=239.1.1.9']);
+  });
+
+  it('is no obstacle once the file says the same', async () => {
+    await vtep.addVni(live('9=239.1.1.9'));
+    expect(await reloadWith('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}, {vni: 9, group: 239.1.1.9}]')).toEqual([]);
+    // From then on it is the file's.
+    expect(await reloadWith('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}]')).toEqual(['remove 9']);
+  });
+
+  it('is one if the file says something else of it', async () => {
+    await vtep.addVni(live('9=239.1.1.9'));
+    const message = 'reload: VNI 9: VNI 9 is already given by VNI 9: give each VNI once';
+    await expect(reloadWith('vnis: [{vni: 9, group: 239.1.1.8}]')).rejects.toThrow(message);
+    expect(vtep.done).toEqual([]);
+  });
+
+  it('comes back where the file says something new of it', async () => {
+    await vtep.removeVni(2);
+    expect(await reloadWith('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.2]}]')).toEqual(['add 2']);
+  });
+});
+
+describe('a file with a fault is refused whole', () => {
+  const before = ['1', '2,remote=10.0.0.1'];
+
+  it.each([
+    ['ttl: 300', '/f:1:6: ttl: 300 is not a whole number from 1 to 255'],
+    ['port: 5\nvnis: [{vni: 3}]', 'reload: port: cannot change while vtepd runs'],
+    ['vnis: [{vni: 3}, {vni: 3}]', 'VNI 3 is already given'],
+  ])('as it is written: %j', async (written, message) => {
+    await expect(reloadWith(written)).rejects.toThrow(message);
+    expect(vtep.done).toEqual([]);
+    expect(vtep.show()).toEqual(before);
+    // And the one before is in force: the difference is to that.
+    expect(await reloadWith('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}]')).toEqual([]);
+  });
+
+  it.each([
+    'vnis: [{vni: 3}, {vni: 4, bridge: gone}]',
+    'vnis: [{vni: 1, bridge: gone}, {vni: 2, remote: [10.0.0.3]}, {vni: 3}]',
+    'vnis: [{vni: 1, name: red}, {vni: 2, remote: [10.9.0.1]}, {vni: 3}]',
+    'vnis: [{vni: 5, tap: vxlan1, bridge: gone}]',
+  ])('by the host, at whichever step: %j', async (written) => {
+    const message = 'bridge gone: there is none';
+    await expect(reloadWith(written)).rejects.toThrow(message);
+    expect(vtep.show()).toEqual(before);
+    expect(await reloadWith('vnis: [{vni: 1}]')).toEqual(['remove 2']);
+  });
+
+  it('with what was added while running', async () => {
+    (vtep.vnis[1] as { config: VniConfig }).config = live('2,remote=10.0.0.1,remote=10.0.0.7');
+    await expect(reloadWith('vnis: [{vni: 2, tap: t2}, {vni: 3, tap: vxlan2, bridge: gone}]')).rejects.toThrow('gone');
+    expect(vtep.show()).toEqual(['1', '2,remote=10.0.0.1,remote=10.0.0.7']);
+  });
+});
+
+it('of a storm of signals, those that wait are one, and the last file is read', async () => {
+  let reads = 0;
+  const config = parse(text);
+  reload = new Reload(vtep, {
+    config,
+    reread: () => {
+      reads++;
+      return parse(text);
+    },
+    log,
+  });
+  reload.signalled();
+  await Promise.resolve();
+  for (let i = 0; i < 1000; i++) reload.signalled();
+  text = 'vnis: [{vni: 7}]';
+  await expect.poll(() => vtep.show()).toEqual(['7']);
+  expect(reads).toBeLessThanOrEqual(2);
+});
