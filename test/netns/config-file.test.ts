@@ -107,7 +107,7 @@ describeSystem('the configuration file', () => {
       return { daemon, path, reload };
     }
 
-    test('brings what is new in it, while other VNIs lose nothing', async () => {
+    test('T31: brings what is new in it, while other VNIs lose nothing', async () => {
       const [{ daemon, reload }] = await Promise.all([
         start(),
         startVtepdVtep(two, { segments: [{ vni: 200, group: '239.1.1.2' }] }),
