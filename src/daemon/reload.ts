@@ -26,6 +26,8 @@ export interface ReloadOptions {
 interface Step {
   readonly take: () => Promise<unknown>;
   readonly undo: () => Promise<unknown>;
+  /** One that fails may have been taken in part, and has to be undone too. */
+  readonly isPartial?: true;
 }
 
 /**
@@ -133,7 +135,7 @@ export class Reload {
     return { take: () => changes.addVni(config, vniInFile(config).object), undo: () => changes.removeVni(config.vni) };
   }
 
-  /** @param running with what was changed while running, which its way back has too */
+  /** @param running with the remotes that were changed while running, which its way back has too */
   #removal(running: VniConfig): Step {
     const { changes } = this.#vtep;
     return { take: () => changes.removeVni(running.vni), undo: () => changes.addVni(running, `VNI ${running.vni}`) };
@@ -141,16 +143,11 @@ export class Reload {
 
   #adjustment(before: VniConfig, after: VniConfig): Step {
     const { changes } = this.#vtep;
-    const undo = () => changes.adjustVni(after, before);
-    const take = async () => {
-      try {
-        await changes.adjustVni(before, after);
-      } catch (error) {
-        await undo();
-        throw error;
-      }
+    return {
+      take: () => changes.adjustVni(before, after),
+      undo: () => changes.adjustVni(after, before),
+      isPartial: true,
     };
-    return { take, undo };
   }
 }
 
@@ -162,6 +159,7 @@ async function takeAll(steps: readonly Step[], log: Logger): Promise<void> {
       await step.take();
       taken.push(step);
     } catch (error) {
+      if (step.isPartial) taken.push(step);
       for (const { undo } of taken.toReversed()) {
         // The host has changed meanwhile: what it refuses now is missing, and the log says so.
         await undo().catch((err: unknown) => log.error({ event: 'reload-not-undone', err }));

@@ -196,7 +196,11 @@ export class VtepView implements DaemonView {
   async config(): Promise<ConfigFile> {
     const statics = new Map<number, StaticEntry[]>();
     for await (const entries of this.fdbEntries({ type: 'static' })) {
-      for (const { vni, mac, vtep } of entries) statics.set(vni, [...(statics.get(vni) ?? []), { mac, vtep }]);
+      for (const { vni, mac, vtep } of entries) {
+        const list = statics.get(vni) ?? [];
+        if (list.length === 0) statics.set(vni, list);
+        list.push({ mac, vtep });
+      }
     }
     const { config, vnis } = this.#vtep;
     const running = vnis.map(({ config: vni }) => ({ ...vni, statics: statics.get(vni.vni) ?? [] }));
