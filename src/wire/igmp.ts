@@ -1,4 +1,4 @@
-import { formatIp, type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { formatIp, type IpAddress } from '../lib/addresses.ts';
 import { foldSum, sumOctets } from './checksum.ts';
 import { IPV4_MIN_HEADER_BYTES } from './ip.ts';
 import {
@@ -7,6 +7,7 @@ import {
   QUERY_DEFAULTS,
   readQuerierTiming,
   SOURCES_AT,
+  writeAddress,
   writeQuerierTiming,
 } from './multicast-query.ts';
 
@@ -127,8 +128,4 @@ function isIpv4Group(address: number): boolean {
 
 function addressAt(view: DataView, at: number): IpAddress {
   return formatIp(new Uint8Array(view.buffer, view.byteOffset + at, 4));
-}
-
-function writeAddress(view: DataView, at: number, address: IpAddress): void {
-  for (const [i, octet] of ipBytes(address).entries()) view.setUint8(at + i, octet);
 }

@@ -1,4 +1,4 @@
-import { formatIp, type IpAddress, ipBytes, isLinkLocalIpv6, isMulticastIp } from '../lib/addresses.ts';
+import { formatIp, type IpAddress, isLinkLocalIpv6, isMulticastIp } from '../lib/addresses.ts';
 import { foldSum, pseudoHeaderSum, sumOctets } from './checksum.ts';
 import { IPV6_HEADER_BYTES } from './ip.ts';
 import {
@@ -7,6 +7,7 @@ import {
   QUERY_DEFAULTS,
   readQuerierTiming,
   SOURCES_AT,
+  writeAddress,
   writeQuerierTiming,
 } from './multicast-query.ts';
 import { isIpv6Unspecified } from './nd.ts';
@@ -144,8 +145,4 @@ function messageSum(view: DataView, at: number, messageAt: number, messageBytes:
 
 function addressAt(view: DataView, at: number): IpAddress {
   return formatIp(new Uint8Array(view.buffer, view.byteOffset + at, ADDRESS_BYTES));
-}
-
-function writeAddress(view: DataView, at: number, address: IpAddress): void {
-  for (const [i, octet] of ipBytes(address).entries()) view.setUint8(at + i, octet);
 }

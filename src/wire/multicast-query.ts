@@ -1,4 +1,4 @@
-import type { IpAddress } from '../lib/addresses.ts';
+import { type IpAddress, ipBytes } from '../lib/addresses.ts';
 
 /** What IGMP and MLD queries have in common: what they say, and the numbers that their senders agree upon. */
 
@@ -51,4 +51,8 @@ export function decodeFloat(code: number, mantissaBits: number): number {
   if (code < hidden << 3) return code;
   const exponent = (code >> mantissaBits) & 0x07;
   return ((code & (hidden - 1)) | hidden) << (exponent + 3);
+}
+
+export function writeAddress(view: DataView, at: number, address: IpAddress): void {
+  for (const [i, octet] of ipBytes(address).entries()) view.setUint8(at + i, octet);
 }
