@@ -76,6 +76,7 @@ describe('what belongs to sockets, threads and memory', () => {
     ['trunk: t0', 'trunk'],
     ['workers: 2', 'workers'],
     ['offload: off', 'offload'],
+    ['busy-poll: off', 'busy-poll'],
     ['querier: on', 'querier'],
     ['socket: /s', 'socket'],
     ['log-format: json', 'log-format'],

@@ -32,6 +32,7 @@ const FIXED = {
   trunk: 'trunk',
   workers: 'workers',
   offload: 'offload',
+  busyPoll: 'busy-poll',
   querier: 'querier',
   socketPath: 'socket',
   logFormat: 'log-format',

@@ -19,7 +19,8 @@ function roundTrip(raw: RawFlags): void {
 const SCALARS = {
   ...{ dev: 'eth0', port: '49152', ttl: '2', 'mcast-ttl': '3', tos: 'inherit', df: 'unset', ageing: '0' },
   ...{ 'max-macs': '6', 'source-ports': '7', 'source-port-range': '50000-60000', 'reserved-bits': 'drop' },
-  ...{ trunk: 'trunk0', workers: '2', offload: 'gro', socket: '/s', 'log-level': 'debug', 'log-format': 'json' },
+  ...{ trunk: 'trunk0', workers: '2', offload: 'gro', 'busy-poll': 'off', socket: '/s' },
+  ...{ 'log-level': 'debug', 'log-format': 'json' },
 };
 const KEYS = [
   ...['name=on: #1', 'tap=t5', 'bridge=0x10', 'mtu=1400', 'mac=02:00:00:00:00:01', 'remote=10.0.0.1', 'remote=fd00::1'],

@@ -27,6 +27,7 @@ export function toFileValue(config: Config): FileValue {
     ['trunk', config.trunk, STANDARD.trunk],
     ['workers', config.workers, STANDARD.workers],
     ['offload', config.offload, STANDARD.offload],
+    ['busy-poll', config.busyPoll, STANDARD.busyPoll],
     ['querier', config.querier ? 'on' : 'off', 'off'],
     ['socket', config.socketPath, STANDARD.socketPath],
     ['log-level', config.logLevel, STANDARD.logLevel],

@@ -13,6 +13,10 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const OFFLOAD_MODES = ['auto', 'off', 'gso', 'gro'] as const;
 export type OffloadMode = (typeof OFFLOAD_MODES)[number];
 
+/** Whether a worker keeps looking for packets for a while before it sleeps. */
+export const BUSY_POLL_MODES = ['auto', 'off'] as const;
+export type BusyPollMode = (typeof BUSY_POLL_MODES)[number];
+
 /** Frames from the overlay with an 802.1Q tag (RFC 7348 §6.1): counted drop, tag taken off, or carried as they are. */
 export const INNER_VLAN_MODES = ['drop', 'strip', 'pass'] as const;
 export type InnerVlanMode = (typeof INNER_VLAN_MODES)[number];
@@ -105,6 +109,7 @@ export interface Config {
   /** Data-plane threads, 1 to MAX_WORKERS. */
   readonly workers: number;
   readonly offload: OffloadMode;
+  readonly busyPoll: BusyPollMode;
   /** Whether to be the IGMP and MLD querier of the underlays when nobody else is. */
   readonly querier: boolean;
   /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */

@@ -144,6 +144,14 @@ export const FLAGS = [
       'What the kernel cuts and merges. gso: only what goes out (TAP TSO and USO, UDP_SEGMENT); gro: only what comes in (UDP_GRO, merged TAP writes); off: nothing.',
   },
   {
+    name: 'busy-poll',
+    kind: 'scalar',
+    value: 'auto|off',
+    standard: 'auto',
+    meaning:
+      'auto: between frames that come often but not densely, keep looking instead of sleeping, for shorter round trips; takes processor time that nobody else wants. off: sleep.',
+  },
+  {
     name: 'querier',
     kind: 'switch',
     value: '',

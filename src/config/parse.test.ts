@@ -48,6 +48,7 @@ it('fills in the defaults of the contract', () => {
     reservedBits: 'ignore',
     workers: 1,
     offload: 'auto',
+    busyPoll: 'auto',
     querier: false,
     socketPath: '/run/vtepd/vtepd.sock',
     logLevel: 'info',

@@ -2,7 +2,7 @@
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
 import { parseAllowedVteps } from './allow-vtep.ts';
-import { type Config, deepFreeze, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
+import { BUSY_POLL_MODES, type Config, deepFreeze, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
 import {
   parseChoice,
@@ -67,6 +67,7 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     trunk,
     workers: number('workers', 1, MAX_WORKERS),
     offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),
+    busyPoll: scalar('busy-poll', (written) => parseChoice(written, BUSY_POLL_MODES)),
     querier: switches.querier !== undefined && parseOnOff(switches.querier),
     socketPath: scalar('socket', parseSocketPath),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),

@@ -83,6 +83,7 @@ export class Vtep {
       allowedVteps,
       stormMemory: StormControl.createMemory(),
       offload: this.#offload,
+      busyPoll: config.busyPoll === 'auto',
     };
     const [underlays, vnis] = [this.#underlays, this.#vnis];
     this.#workers = new WorkerPool(workers, setup, {

@@ -55,6 +55,18 @@ export const MAX_FLAP_LINES_PER_SECOND = 10;
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;
 
+/**
+ * Busy polling: a worker looks for this long before it sleeps, and only where the last packets were no further apart. Two a millisecond-paced
+ * exchange fits; what comes less often than 500 times a second is not polled for.
+ */
+export const BUSY_POLL_MS = 2;
+/** A worker that wanted to look again and got the processor back this late has competition... */
+export const BUSY_POLL_LOST_MS = 1;
+/** ...and sleeps like everybody else for so long. */
+export const BUSY_POLL_REST_MS = 20;
+/** Messages, and 2 KB of one, that a worker moves in a millisecond: where there are more, to let them gather and to sleep costs less. */
+export const BUSY_POLL_LOAD_PER_MS = 32;
+
 /** `--workers`: each has a thread, a slab, a unicast socket per underlay and a queue of every TAP, of which the kernel allows 256. */
 export const MAX_WORKERS = 16;
 

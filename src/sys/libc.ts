@@ -127,6 +127,8 @@ export const sendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, uint
   count: number,
   flags: number,
 ) => number;
+/** Lets whoever else waits for this processor go first; returns at once if nobody does. */
+export const schedYield = libc.func('int sched_yield()') as () => number;
 export const epollWait = libc.func('int epoll_wait(int epoll, uintptr_t events, int count, int timeoutMs)') as (
   epoll: number,
   events: Address,

@@ -202,7 +202,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     /** A frame comes out of a TAP. Whether the TAP is still there. */
     send(inner: Uint8Array, { tap = SEGMENT.tap, now = NOW, vnetHeader = new Uint8Array(10) } = {}): boolean {
       taps.inject(tap, inner, vnetHeader);
-      return forwardFrames(ports, tap, now);
+      return forwardFrames(ports, tap, now) !== TAP_GONE;
     },
     /** A MAC is heard from a VTEP, as it is in life: by a datagram. */
     hear(mac: string, source: number, { vni = SEGMENT.vni, now = NOW } = {}): void {

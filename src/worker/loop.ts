@@ -23,21 +23,27 @@ export interface Ports {
   readonly sendPath: SendPath;
 }
 
-/** Forwards one batch of a socket's datagrams to the TAPs. @param now tenths of a second */
-export function forwardDatagrams(ports: Ports, socket: number, now: number): void {
+/** A message that is longer counts once more for each 2 KB. */
+const LOAD_OCTETS_SHIFT = 11;
+
+/** Forwards one batch of a socket's datagrams to the TAPs. How much it was (BUSY_POLL_LOAD_PER_MS). @param now tenths of a second */
+export function forwardDatagrams(ports: Ports, socket: number, now: number): number {
   const { underlay, taps, receivePath } = ports;
   const group = underlay.groupOf(socket);
   const count = underlay.receive(socket);
+  let load = count;
   for (let i = 0; i < count; i++) {
     const at = underlay.datagramAt(i);
     const length = underlay.datagramBytes(i);
     const segmentBytes = underlay.segmentBytes(i);
+    load += length >> LOAD_OCTETS_SHIFT;
     underlay.readSource(i, receivePath.source);
     receivePath.tos = underlay.tos(i);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
     else forwardTrain(ports, at, length, segmentBytes, group, now);
   }
   taps.flush();
+  return load;
 }
 
 /** What UDP_GRO gave as one message. */
@@ -85,22 +91,24 @@ function forwardDatagram(
   return false;
 }
 
-/** Forwards one batch of a TAP's frames to the underlay. Whether the TAP is still there. @param now tenths of a second */
-export function forwardFrames(ports: Ports, tap: number, now: number): boolean {
+/** Forwards one batch of a TAP's frames to the underlay. How much it was, or TAP_GONE. @param now tenths of a second */
+export function forwardFrames(ports: Ports, tap: number, now: number): number {
   const { taps, underlay, segments } = ports;
   const count = taps.read(tap);
-  if (count === TAP_GONE) return false;
+  if (count === TAP_GONE) return TAP_GONE;
+  let load = count;
   const segment = segments.byTap(tap);
   const trunk = segments.trunkOf(tap);
   for (let i = 0; i < count; i++) {
     const at = taps.frameAt(i);
     const length = taps.frameBytes(i);
+    load += length >> LOAD_OCTETS_SHIFT;
     if (segment !== undefined) forwardFrame(ports, segment, at, length, now);
     else if (trunk !== undefined) forwardTrunkFrame(ports, trunk, at, length, now);
     // Else its VNI is being removed: its frames go nowhere.
   }
   underlay.flush();
-  return true;
+  return load;
 }
 
 /** The outer tag says whose frame it is. */

@@ -73,4 +73,6 @@ export interface WorkerSetup {
   readonly stormMemory: SharedArrayBuffer;
   /** Offloads that the worker may use, until a path refuses them. */
   readonly offload: { readonly [Name in WorkerOffload]: boolean };
+  /** Whether the worker may look for packets for a while before it sleeps. */
+  readonly busyPoll: boolean;
 }

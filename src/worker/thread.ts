@@ -8,14 +8,17 @@ import { WORKER_WAIT_MS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
 import { KernelTapPort } from '../overlay/kernel-tap-port.ts';
+import { TAP_GONE } from '../overlay/tap-port.ts';
 import { SegmentMap } from '../segment/segment-map.ts';
 import { clearEventFd, Epoll } from '../sys/epoll.ts';
+import { schedYield } from '../sys/libc.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { socketTos } from '../wire/ecn.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { newAnswers } from './answers.ts';
+import { BusyPoll } from './busy-poll.ts';
 import { createClock } from './clock.ts';
 import { GroupWatch } from './group-watch.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
@@ -51,6 +54,7 @@ const underlay = new KernelUdpPort(
   socketTos(setup.tos),
 );
 const epoll = new Epoll(slab, EVENT_BATCH);
+const busyPoll = new BusyPoll(setup.busyPoll, { epoll, giveWay: schedYield, nowMs: () => performance.now() });
 const clock = createClock(setup.epochMs);
 const stop = new Int32Array(setup.stopMemory);
 const wakeScratch = slab.address(slab.allocate(8));
@@ -105,13 +109,13 @@ const ports = {
 function run(): void {
   epoll.add(setup.wakeFd, WAKE);
   while (Atomics.load(stop, 0) === 0) {
-    const count = epoll.wait(WORKER_WAIT_MS);
+    const count = busyPoll.wait(WORKER_WAIT_MS);
     const now = clock();
     for (let event = 0; event < count; event++) {
       const token = epoll.token(event);
       const number = token >>> KIND_BITS;
       const kind = token & ((1 << KIND_BITS) - 1);
-      if (kind === SOCKET) forwardDatagrams(ports, number, now);
+      if (kind === SOCKET) busyPoll.moved(forwardDatagrams(ports, number, now));
       else if (kind === TAP) serveTap(number, now);
       else obeyOrders();
     }
@@ -119,7 +123,11 @@ function run(): void {
 }
 
 function serveTap(tap: number, now: number): void {
-  if (forwardFrames(ports, tap, now)) return;
+  const load = forwardFrames(ports, tap, now);
+  if (load !== TAP_GONE) {
+    busyPoll.moved(load);
+    return;
+  }
   // A deleted TAP is readable for ever. The epoll set forgets it when the main thread closes the fd; until then, take it out.
   // One that an order of the same wake-up removed is not told: its number may be another's by now.
   if (removeTap(tap)) report({ kind: 'tap-gone', tap });

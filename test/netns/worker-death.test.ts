@@ -75,6 +75,7 @@ describeSystem('the death of a thread', () => {
         ...setup,
         allowedVteps: [],
         stormMemory: StormControl.createMemory(),
+        busyPoll: true,
         offload: { udpGso: true, udpGro: false },
       },
       {

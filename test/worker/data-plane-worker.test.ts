@@ -84,6 +84,7 @@ function start() {
       tos: 0,
       allowedVteps: [],
       stormMemory: StormControl.createMemory(),
+      busyPoll: true,
       offload: { udpGso: true, udpGro: false },
     },
     {

@@ -69,6 +69,7 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
       tos: 0,
       allowedVteps: [],
       stormMemory: StormControl.createMemory(),
+      busyPoll: true,
       offload: { udpGso: true, udpGro: false },
     },
     {

@@ -56,6 +56,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       tos: 0,
       allowedVteps: [],
       stormMemory: StormControl.createMemory(),
+      busyPoll: true,
       offload: { udpGso: true, udpGro: false },
     },
     {

@@ -1,0 +1,72 @@
+import { BUSY_POLL_LOAD_PER_MS, BUSY_POLL_LOST_MS, BUSY_POLL_MS, BUSY_POLL_REST_MS } from '../lib/limits.ts';
+import type { Epoll } from '../sys/epoll.ts';
+
+/** What a worker waits with. */
+export interface Waiting {
+  readonly epoll: Pick<Epoll, 'wait'>;
+  /** Gives the processor to whoever else wants it. */
+  readonly giveWay: () => void;
+  readonly nowMs: () => number;
+}
+
+/**
+ * How a worker waits for packets. To sleep and be woken is most of a round trip, so it first looks again and again, as KVM does before it
+ * halts a processor (virt/kvm/kvm_main.c, `halt_poll_ns`), while that has prospects and harms nobody: where packets come often, but not so
+ * densely that batches matter more, and where no other thread wants the processor.
+ */
+export class BusyPoll {
+  readonly #isOn: boolean;
+  readonly #waiting: Waiting;
+  /** How long there was nothing to do, last time. */
+  #idleMs = BUSY_POLL_MS;
+  #restUntilMs = 0;
+  #load = 0;
+  #loadSinceMs = 0;
+
+  constructor(isOn: boolean, waiting: Waiting) {
+    this.#isOn = isOn;
+    this.#waiting = waiting;
+  }
+
+  /** The worker has done so much since it waited; the unit is that of BUSY_POLL_LOAD_PER_MS. */
+  moved(load: number): void {
+    this.#load += load;
+  }
+
+  /** As `Epoll.wait`. Sleeps for at most `timeoutMs` after it has looked for BUSY_POLL_MS. */
+  wait(timeoutMs: number): number {
+    const { epoll, nowMs } = this.#waiting;
+    if (!this.#isOn) return epoll.wait(timeoutMs);
+    const begunMs = nowMs();
+    this.#weighLoad(begunMs);
+    const hasProspects = this.#idleMs < BUSY_POLL_MS && begunMs >= this.#restUntilMs;
+    const count = (hasProspects && this.#look(begunMs)) || epoll.wait(timeoutMs);
+    this.#idleMs = nowMs() - begunMs;
+    return count;
+  }
+
+  /** 0 if nothing came in time, or another thread had the processor. */
+  #look(begunMs: number): number {
+    const { epoll, giveWay, nowMs } = this.#waiting;
+    for (let lookedMs = begunMs; lookedMs - begunMs < BUSY_POLL_MS; ) {
+      const count = epoll.wait(0);
+      const now = nowMs();
+      if (now - lookedMs > BUSY_POLL_LOST_MS) {
+        this.#restUntilMs = now + BUSY_POLL_REST_MS;
+        return count;
+      }
+      if (count > 0) return count;
+      lookedMs = now;
+      giveWay();
+    }
+    return 0;
+  }
+
+  #weighLoad(now: number): void {
+    const spanMs = now - this.#loadSinceMs;
+    if (spanMs < 1) return;
+    if (this.#load > BUSY_POLL_LOAD_PER_MS * spanMs) this.#restUntilMs = now + BUSY_POLL_REST_MS;
+    this.#load = 0;
+    this.#loadSinceMs = now;
+  }
+}
