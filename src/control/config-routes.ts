@@ -4,18 +4,30 @@ import type { DaemonView } from './daemon-view.ts';
 import { ConfigSchema, LogLevelSchema, NoQuerySchema } from './schemas.ts';
 
 export function addConfigRoutes(api: TypedApi, view: DaemonView): void {
-  api.get('/v1/config', { schema: { querystring: NoQuerySchema, response: { 200: ConfigSchema } } }, async () => ({
-    ...(await view.config()),
-  }));
+  api.get(
+    '/v1/config',
+    {
+      schema: {
+        summary: 'What runs, as a configuration file has it.',
+        querystring: NoQuerySchema,
+        response: { 200: ConfigSchema },
+      },
+    },
+    async () => ({ ...(await view.config()) }),
+  );
 
-  api.post('/v1/reload', { schema: { querystring: NoQuerySchema } }, async (_request, reply): Promise<void> => {
-    await view.reload();
-    return reply.code(204).send();
-  });
+  api.post(
+    '/v1/reload',
+    { schema: { summary: 'Apply what is new in the configuration file.', querystring: NoQuerySchema } },
+    async (_request, reply): Promise<void> => {
+      await view.reload();
+      return reply.code(204).send();
+    },
+  );
 
   api.post(
     '/v1/log-level',
-    { schema: { querystring: NoQuerySchema, body: LogLevelSchema } },
+    { schema: { summary: 'Log from this level on.', querystring: NoQuerySchema, body: LogLevelSchema } },
     async (request, reply): Promise<void> => {
       view.setLogLevel(request.body.level);
       return reply.code(204).send();

@@ -3,6 +3,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ErrorCode, VtepError } from '../lib/errors.ts';
+import { MAX_API_BODY_BYTES } from '../lib/limits.ts';
 import type { ErrorBody } from './schemas.ts';
 
 export interface ErrorAnswer {
@@ -17,7 +18,10 @@ export interface ErrorAnswer {
 export function answerFor(error: unknown, request: string): ErrorAnswer {
   if (error instanceof VtepError) return answer(error.httpStatus, error.code, error.message);
   const { statusCode: status = 500, code } = error as { statusCode?: number; code?: string };
-  if (status === 413) return refusal(413, 'ERR_VTEP_LIMIT', { object: request, cause: 'the body is too large' });
+  if (status === 413) {
+    const cause = `the body has more than ${MAX_API_BODY_BYTES} bytes`;
+    return refusal(413, 'ERR_VTEP_LIMIT', { object: request, cause });
+  }
   if (status >= 400 && status < 500) {
     const cause = CAUSES[code ?? ''] ?? (STATUS_CODES[status] ?? 'bad request').toLowerCase();
     return refusal(status, 'ERR_VTEP_USAGE', { object: request, cause });
@@ -41,7 +45,8 @@ const CAUSES: Readonly<Record<string, string | undefined>> = {
 
 /** @param request what was asked, e.g. `GET /v2` */
 export function answerForUnknownRoute(request: string): ErrorAnswer {
-  return refusal(404, 'ERR_VTEP_NOT_FOUND', { object: request, cause: 'no such resource' });
+  const remedy = 'GET /openapi.json lists those there are';
+  return refusal(404, 'ERR_VTEP_NOT_FOUND', { object: request, cause: 'no such resource here', remedy });
 }
 
 /** What node:http refuses before there is a request: half a head, too large a head, or too late. */

@@ -5,7 +5,7 @@ import { VtepError } from '../lib/errors.ts';
 import { MAX_EVENT_BACKLOG_BYTES, MAX_EVENT_STREAMS } from '../lib/limits.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
-import { type FdbEvent, NoQuerySchema } from './schemas.ts';
+import { type FdbEvent, FdbEventSchema, NoQuerySchema } from './schemas.ts';
 
 /** How events stand in the stream. */
 export function formatEvents(events: readonly FdbEvent[]): string {
@@ -19,12 +19,24 @@ export function lostEvents(count: number): FdbEvent {
 
 export function addEventRoute(api: TypedApi, view: DaemonView): void {
   const streams = new EventStreams(view);
-  api.get('/v1/events', { schema: { querystring: NoQuerySchema } }, (_request, reply) => {
-    streams.refuseIfFull();
-    // From here on the answer is no longer fastify's.
-    reply.hijack();
-    streams.open(reply.raw);
-  });
+  api.get(
+    '/v1/events',
+    {
+      schema: {
+        summary: 'Changes of the forwarding table from now on, each a `data:` line of JSON.',
+        querystring: NoQuerySchema,
+        response: { 200: { content: { 'text/event-stream': { schema: FdbEventSchema } } } },
+      },
+      // A HEAD would listen too, and be told nothing.
+      exposeHeadRoute: false,
+    },
+    (_request, reply) => {
+      streams.refuseIfFull();
+      // From here on the answer is no longer fastify's.
+      reply.hijack();
+      streams.open(reply.raw);
+    },
+  );
   // Open streams would keep the API from closing until they are cut.
   api.addHook('preClose', async () => streams.end());
 }
@@ -80,7 +92,7 @@ class EventStreams {
   }
 }
 
-/** One client. What it does not read in time is counted, not kept. */
+/** One client. What it does not read in time is counted, not kept; one that reads nothing for API_STALL_MS is cut off. */
 class EventStream {
   readonly #response: ServerResponse;
   #lost = 0;

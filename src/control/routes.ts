@@ -1,10 +1,11 @@
-/** The resources of the API. Reads are apart, because a TCP listener may offer them alone. */
+/** The resources of the API, each with its `summary` for `/openapi.json`. Reads are apart: `--http` offers them alone. */
 
 import { Readable } from 'node:stream';
 import { VtepError } from '../lib/errors.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { addEventRoute } from './event-streams.ts';
+import { addOpenApiRoute } from './openapi.ts';
 import { readFilter, readMac, readNewRemote, readRemote, readStaticEntry } from './request-values.ts';
 import {
   DropsSchema,
@@ -26,11 +27,22 @@ import {
   VniStatusSchema,
 } from './schemas.ts';
 
-/** `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/drops`, `/v1/status`, `/v1/events`: changes nothing. */
+/**
+ * `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/drops`, `/v1/status`, `/v1/events`, and of `/openapi.json`, which tells of the routes added after
+ * it: to be called first. Changes nothing, and shows nothing that whoever reaches `--http` must not see.
+ */
 export function addReadRoutes(api: TypedApi, view: DaemonView): void {
+  addOpenApiRoute(api, view);
+
   api.get(
     '/v1/fdb',
-    { schema: { querystring: FdbQuerySchema, response: { 200: FdbEntriesSchema } } },
+    {
+      schema: {
+        summary: 'The forwarding table, sorted by VNI and MAC.',
+        querystring: FdbQuerySchema,
+        response: { 200: FdbEntriesSchema },
+      },
+    },
     async (request, reply): Promise<void> => {
       const text = arrayText(view.fdbEntries(readFilter(request.query)));
       // Written as it is made: a large table as one text would hold up everything else for seconds. The types know no streams.
@@ -40,7 +52,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
 
   api.get(
     '/v1/vnis',
-    { schema: { querystring: VniQuerySchema, response: { 200: VniStatusesSchema } } },
+    { schema: { summary: 'The VNIs, sorted.', querystring: VniQuerySchema, response: { 200: VniStatusesSchema } } },
     async (request) => {
       const { vni } = request.query;
       const vnis = (await view.vnis()).filter((status) => vni === undefined || status.vni === vni);
@@ -49,12 +61,28 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
     },
   );
 
-  api.get('/v1/drops', { schema: { querystring: VniQuerySchema, response: { 200: DropsSchema } } }, async (request) =>
-    view.drops(request.query.vni),
+  api.get(
+    '/v1/drops',
+    {
+      schema: {
+        summary: 'Every drop by direction and reason.',
+        querystring: VniQuerySchema,
+        response: { 200: DropsSchema },
+      },
+    },
+    async (request) => view.drops(request.query.vni),
   );
 
-  api.get('/v1/status', { schema: { querystring: NoQuerySchema, response: { 200: StatusSchema } } }, async () =>
-    view.status(),
+  api.get(
+    '/v1/status',
+    {
+      schema: {
+        summary: 'The daemon, and what is in force.',
+        querystring: NoQuerySchema,
+        response: { 200: StatusSchema },
+      },
+    },
+    async () => view.status(),
   );
 
   addEventRoute(api, view);
@@ -75,16 +103,24 @@ async function* arrayText(slices: AsyncIterable<readonly object[]>): AsyncGenera
 export function addHostRoutes(api: TypedApi, view: DaemonView): void {
   addFdbRoutes(api, view);
   addVniRoutes(api, view);
-  api.get('/v1/doctor', { schema: { querystring: NoQuerySchema, response: { 200: FindingsSchema } } }, async () => [
-    ...(await view.doctor()),
-  ]);
+  api.get(
+    '/v1/doctor',
+    {
+      schema: {
+        summary: 'Checks of the daemon and its host.',
+        querystring: NoQuerySchema,
+        response: { 200: FindingsSchema },
+      },
+    },
+    async () => [...(await view.doctor())],
+  );
 }
 
 /** `POST /v1/fdb`, `DELETE /v1/fdb?…` and `DELETE /v1/fdb/:vni/:mac`. */
 function addFdbRoutes(api: TypedApi, view: DaemonView): void {
   api.post(
     '/v1/fdb',
-    { schema: { querystring: NoQuerySchema, body: StaticEntrySchema } },
+    { schema: { summary: 'Add a static entry.', querystring: NoQuerySchema, body: StaticEntrySchema } },
     async (request, reply): Promise<void> => {
       await view.addStatic(readStaticEntry(request.body));
       return reply.code(204).send();
@@ -93,7 +129,13 @@ function addFdbRoutes(api: TypedApi, view: DaemonView): void {
 
   api.delete(
     '/v1/fdb',
-    { schema: { querystring: FlushQuerySchema, response: { 200: FlushedSchema } } },
+    {
+      schema: {
+        summary: 'Forget entries; static ones only with `all`.',
+        querystring: FlushQuerySchema,
+        response: { 200: FlushedSchema },
+      },
+    },
     async (request) => {
       const { all = false, ...filter } = request.query;
       return { removed: await view.flush({ ...readFilter(filter), all }) };
@@ -102,7 +144,7 @@ function addFdbRoutes(api: TypedApi, view: DaemonView): void {
 
   api.delete(
     '/v1/fdb/:vni/:mac',
-    { schema: { querystring: NoQuerySchema, params: EntryPathSchema } },
+    { schema: { summary: 'Delete an entry.', querystring: NoQuerySchema, params: EntryPathSchema } },
     async (request, reply): Promise<void> => {
       const { vni, mac } = request.params;
       await view.deleteEntry({ vni, mac: readMac(mac) });
@@ -115,7 +157,14 @@ function addFdbRoutes(api: TypedApi, view: DaemonView): void {
 function addVniRoutes(api: TypedApi, view: DaemonView): void {
   api.post(
     '/v1/vnis',
-    { schema: { querystring: NoQuerySchema, body: NewVniSchema, response: { 201: VniStatusSchema } } },
+    {
+      schema: {
+        summary: 'Add a VNI.',
+        querystring: NoQuerySchema,
+        body: NewVniSchema,
+        response: { 201: VniStatusSchema },
+      },
+    },
     async (request, reply) => {
       const vni = await view.addVni(request.body.entry);
       return reply.code(201).send(vni);
@@ -124,7 +173,7 @@ function addVniRoutes(api: TypedApi, view: DaemonView): void {
 
   api.delete(
     '/v1/vnis/:vni',
-    { schema: { querystring: NoQuerySchema, params: VniPathSchema } },
+    { schema: { summary: 'Delete a VNI.', querystring: NoQuerySchema, params: VniPathSchema } },
     async (request, reply): Promise<void> => {
       await view.deleteVni(request.params.vni);
       return reply.code(204).send();
@@ -133,7 +182,14 @@ function addVniRoutes(api: TypedApi, view: DaemonView): void {
 
   api.post(
     '/v1/vnis/:vni/remotes',
-    { schema: { querystring: NoQuerySchema, params: VniPathSchema, body: NewRemoteSchema } },
+    {
+      schema: {
+        summary: 'Add a remote to the unicast flood list of a VNI.',
+        querystring: NoQuerySchema,
+        params: VniPathSchema,
+        body: NewRemoteSchema,
+      },
+    },
     async (request, reply): Promise<void> => {
       await view.addRemote({ vni: request.params.vni, remote: readNewRemote(request.body.remote) });
       return reply.code(204).send();
@@ -142,7 +198,9 @@ function addVniRoutes(api: TypedApi, view: DaemonView): void {
 
   api.delete(
     '/v1/vnis/:vni/remotes/:remote',
-    { schema: { querystring: NoQuerySchema, params: RemotePathSchema } },
+    {
+      schema: { summary: 'Delete a remote from the flood list.', querystring: NoQuerySchema, params: RemotePathSchema },
+    },
     async (request, reply): Promise<void> => {
       const { vni, remote } = request.params;
       await view.deleteRemote({ vni, remote: readRemote(remote) });

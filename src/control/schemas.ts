@@ -1,6 +1,6 @@
 /**
  * Every value that crosses the API, as a schema and as the type derived from it. Checks of requests, the types of the
- * daemon, of vtepctl and (later) the OpenAPI page all come from here.
+ * daemon, of vtepctl and `/openapi.json` all come from here.
  *
  * Answers may gain properties in later releases, so their schemas are open; requests are closed, because a filter
  * that is misspelt and ignored would flush the whole table.
@@ -131,6 +131,15 @@ export const ErrorBodySchema = Type.Object({
   error: Type.Object({ code: Type.Unsafe<ErrorCode>({ type: 'string' }), message: Type.String() }),
 });
 export type ErrorBody = Static<typeof ErrorBodySchema>;
+
+/** `GET /openapi.json`: OpenAPI 3.1. */
+export const OpenApiSchema = Type.Object({
+  openapi: Type.String(),
+  info: Type.Object({ title: Type.String(), version: Type.String() }),
+  paths: Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown())),
+  components: Type.Record(Type.String(), Type.Unknown()),
+});
+export type OpenApi = Static<typeof OpenApiSchema>;
 
 /** `DELETE /v1/fdb` answers with the number of entries that went. */
 export const FlushedSchema = Type.Object({ removed: Count });

@@ -6,7 +6,12 @@ import { join } from 'node:path';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MAX_API_BODY_BYTES, MAX_API_CONNECTIONS, MAX_API_HEADER_BYTES } from '../lib/limits.ts';
+import {
+  MAX_API_BODY_BYTES,
+  MAX_API_CONNECTIONS,
+  MAX_API_HEADER_BYTES,
+  MAX_API_REQUESTS_AT_ONCE,
+} from '../lib/limits.ts';
 import { MemoryDaemon, type MemoryDaemonState, sampleState } from './memory-daemon.ts';
 import {
   ConfigSchema,
@@ -213,9 +218,30 @@ describe('refusals', () => {
       ...(['GET', '/v1/drops?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
       'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
     ],
-    ['GET', '/v1/reload', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'GET /v1/reload: no such resource'],
-    ['GET', '/v2?secret=1', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'GET /v2: no such resource'],
-    ['PATCH', '/v1/fdb', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'PATCH /v1/fdb: no such resource'],
+    [
+      'GET',
+      '/v1/reload',
+      undefined,
+      404,
+      'ERR_VTEP_NOT_FOUND',
+      'GET /v1/reload: no such resource here: GET /openapi.json lists those there are',
+    ],
+    [
+      'GET',
+      '/v2?secret=1',
+      undefined,
+      404,
+      'ERR_VTEP_NOT_FOUND',
+      'GET /v2: no such resource here: GET /openapi.json lists those there are',
+    ],
+    [
+      'PATCH',
+      '/v1/fdb',
+      undefined,
+      404,
+      'ERR_VTEP_NOT_FOUND',
+      'PATCH /v1/fdb: no such resource here: GET /openapi.json lists those there are',
+    ],
     ['GET', '/v1/%zz', undefined, 400, usage, 'GET /v1/%zz: the URL is malformed'],
     ['DELETE', '/v1/fdb?al=true', undefined, 400, usage, 'query "al": unknown: known are vni, mac, vtep, all'],
     ['DELETE', '/v1/fdb?all=1', undefined, 400, usage, `query all="1": not 'true' or 'false'`],
@@ -252,7 +278,14 @@ describe('refusals', () => {
     ],
     ['POST', '/v1/vnis', { vni: 300 }, 400, usage, 'body "vni": unknown: known are entry'],
     ['DELETE', '/v1/vnis/x', undefined, 400, usage, 'params vni="x": not a VNI, 0 to 16777215'],
-    ['DELETE', '/v1/vnis', undefined, 404, 'ERR_VTEP_NOT_FOUND', 'DELETE /v1/vnis: no such resource'],
+    [
+      'DELETE',
+      '/v1/vnis',
+      undefined,
+      404,
+      'ERR_VTEP_NOT_FOUND',
+      'DELETE /v1/vnis: no such resource here: GET /openapi.json lists those there are',
+    ],
     [
       ...(['DELETE', '/v1/vnis/999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
       'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
@@ -310,7 +343,9 @@ describe('refusals', () => {
   it('refuses a body above the bound with 413', async () => {
     const { status, body } = await ask('POST', '/v1/fdb', `"${'x'.repeat(MAX_API_BODY_BYTES)}"`);
     expect(status).toBe(413);
-    expect(body).toEqual({ error: { code: 'ERR_VTEP_LIMIT', message: 'POST /v1/fdb: the body is too large' } });
+    expect(body).toEqual({
+      error: { code: 'ERR_VTEP_LIMIT', message: 'POST /v1/fdb: the body has more than 1048576 bytes' },
+    });
   });
 
   it('refuses a body that is not JSON by its type with 415', async () => {
@@ -341,17 +376,54 @@ describe('refusals', () => {
 });
 
 describe('bounds', () => {
-  it('closes connections beyond the limit and serves on when there is room', async () => {
-    const idle = await Promise.all(
-      Array.from({ length: MAX_API_CONNECTIONS }, async () => {
-        const socket = connect(path);
-        await new Promise((resolve) => socket.once('connect', resolve));
-        return socket;
-      }),
-    );
-    await expect(ask('GET', '/v1/status')).rejects.toThrow();
-    for (const socket of idle) socket.destroy();
-    await expect.poll(() => ask('GET', '/v1/status').catch(() => undefined)).toMatchObject({ status: 200 });
+  /** @returns what closes them, and how many of them the server has closed */
+  async function connectIdle(count: number): Promise<{ close: () => void; closed: () => number }> {
+    let closed = 0;
+    const sockets = Array.from({ length: count }, () => {
+      const socket = connect(path);
+      socket.on('error', () => {});
+      socket.once('close', () => closed++);
+      return socket;
+    });
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+    const close = () => {
+      for (const socket of sockets) socket.destroy();
+    };
+    return { close, closed: () => closed };
+  }
+
+  it('closes the longest idle beyond the limit, so that who asks is answered', async () => {
+    const idle = await connectIdle(3 * MAX_API_CONNECTIONS);
+    expect(await ask('GET', '/v1/status')).toMatchObject({ status: 200 });
+    await expect.poll(() => idle.closed()).toBe(2 * MAX_API_CONNECTIONS + 1);
+    idle.close();
+  });
+
+  it('closes none that waits for an answer, but the new one', async () => {
+    let answer: () => void = () => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    let waiting = 0;
+    daemon.status = () => {
+      waiting++;
+      return answered.then(() => state.status) as never;
+    };
+    const held = Array.from({ length: MAX_API_CONNECTIONS }, () => ask('GET', '/v1/status'));
+    await expect.poll(() => waiting).toBe(MAX_API_CONNECTIONS);
+    await expect(ask('GET', '/v1/config')).rejects.toThrow();
+    answer();
+    for (const { status } of await Promise.all(held)) expect(status).toBe(200);
+    await expect.poll(() => ask('GET', '/v1/config').catch(() => undefined)).toMatchObject({ status: 200 });
+  });
+
+  it('refuses requests that are sent without waiting for the answers', async () => {
+    const one = 'GET /v1/status HTTP/1.1\r\nHost: v\r\n\r\n';
+    const last = one.replace('Host', 'Connection: close\r\nHost');
+    daemon.status = () => new Promise((resolve) => setTimeout(() => resolve(state.status), 20)) as never;
+    const answer = await raw(one.repeat(MAX_API_REQUESTS_AT_ONCE) + last);
+    expect(answer.match(/HTTP\/1.1 200 /g)).toHaveLength(MAX_API_REQUESTS_AT_ONCE);
+    expect(answer).toContain('request: 8 of this connection are not answered yet: wait for the answers');
   });
 
   it('closes within its grace although a request hangs, and twice without harm', async () => {

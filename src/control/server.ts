@@ -1,16 +1,13 @@
 /** The API on the control socket. Opened last in a start: a socket that answers means a daemon that forwards. */
 
 import type { FastifyBaseLogger } from 'fastify';
-import { createApi } from './api.ts';
+import { closeApi, createApi } from './api.ts';
 import { addConfigRoutes } from './config-routes.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { addHostRoutes, addReadRoutes } from './routes.ts';
 import { releaseSocketFile, takeSocketFile } from './socket-file.ts';
 
 export { checkControlSocket } from './socket-file.ts';
-
-/** On closing, requests under way have this long; then their connections are cut. vtepd stops within 2 s in all. */
-const CLOSE_GRACE_MS = 500;
 
 export interface ControlServerOptions {
   /** Gets unforeseen errors; absent: silence. */
@@ -36,7 +33,7 @@ export async function openControlSocket(
   view: DaemonView,
   { logger, groupFile = '/etc/group' }: ControlServerOptions = {},
 ): Promise<ControlServer> {
-  const api = createApi(logger);
+  const api = createApi(`control socket ${path}`, logger);
   addReadRoutes(api, view);
   addHostRoutes(api, view);
   addConfigRoutes(api, view);
@@ -46,18 +43,12 @@ export async function openControlSocket(
     await api.close();
     throw error;
   });
-  // accept(2) fails where fds run out; without a listener that would end the daemon.
-  api.server.on('error', (error) => logger?.warn({ err: error }, `control socket ${path} failed to accept`));
   let closing: Promise<void> | undefined;
   return {
     path,
     close: () => {
-      closing ??= (async () => {
-        releaseSocketFile(path, own);
-        const cut = setTimeout(() => api.server.closeAllConnections(), CLOSE_GRACE_MS);
-        await api.close();
-        clearTimeout(cut);
-      })();
+      if (!closing) releaseSocketFile(path, own);
+      closing ??= closeApi(api);
       return closing;
     },
   };

@@ -111,13 +111,22 @@ export const MAX_CONFIG_CHARACTERS = 16_777_216;
 /** Bytes of one API request body. A larger one is answered 413. */
 export const MAX_API_BODY_BYTES = 1_048_576;
 
-/** API connections at once. Each holds an fd and a parser; monitors stay open. A further one is closed unread. */
+/**
+ * API connections at once, on the control socket and on `--http` each. Each holds an fd and a parser; monitors stay open. For a further one the
+ * one without a request for the longest time is closed; if all have one, it is closed itself.
+ */
 export const MAX_API_CONNECTIONS = 64;
 
-/** Clients of `/v1/events` at once, so that monitors leave connections to others. A further one is refused. */
+/** What was closed so is counted in one log line so often. */
+export const API_FULL_LOG_INTERVAL_MS = 60_000;
+
+/** Requests that one connection sends without waiting for the answers. A further one is refused. */
+export const MAX_API_REQUESTS_AT_ONCE = 8;
+
+/** Clients of `/v1/events` at once, on each, so that monitors leave connections to others. A further one is refused. */
 export const MAX_EVENT_STREAMS = 16;
 
-/** Bytes that wait for one such client to read. Beyond, events are lost to that client, which is told how many. */
+/** Bytes that wait for one such client to read. Beyond, events are lost to that client, which is told how many if it reads in time. */
 export const MAX_EVENT_BACKLOG_BYTES = 1_048_576;
 
 /** Bytes of an API request's head: method, path, query and headers. vtepctl sends under 300. A larger one is answered 431. */
@@ -126,6 +135,9 @@ export const MAX_API_HEADER_BYTES = 8_192;
 /** An API client has this long for a request's head, and this long for all of it; then it is answered 408. */
 export const API_HEADERS_TIMEOUT_MS = 5_000;
 export const API_REQUEST_TIMEOUT_MS = 10_000;
+
+/** An API client that takes nothing of what waits for it is cut off after this long. */
+export const API_STALL_MS = 30_000;
 
 /** An API connection without a request is closed after this long. */
 export const API_KEEP_ALIVE_MS = 5_000;

@@ -1,0 +1,82 @@
+/** The connections of one API server: how many there are, who goes when there is no room, and who is cut for not reading. */
+
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyBaseLogger } from 'fastify';
+import { VtepError } from '../lib/errors.ts';
+import { API_FULL_LOG_INTERVAL_MS, MAX_API_CONNECTIONS, MAX_API_REQUESTS_AT_ONCE } from '../lib/limits.ts';
+
+/**
+ * When full, the connection that has been without a request longest makes room: idle ones keep nobody out, who asks at
+ * once gets an answer. If all have a request under way, the new one is closed.
+ */
+export class Connections {
+  readonly #name: string;
+  readonly #logger: FastifyBaseLogger | undefined;
+  /** Requests under way on each; of those with none, the one that is so longest comes first. */
+  readonly #underWay = new Map<Socket, number>();
+  #cut = 0;
+  #loggedMs = Number.NEGATIVE_INFINITY;
+
+  /** @param name of the server, for the log */
+  constructor(name: string, logger: FastifyBaseLogger | undefined) {
+    this.#name = name;
+    this.#logger = logger;
+  }
+
+  add(socket: Socket): void {
+    if (this.#underWay.size >= MAX_API_CONNECTIONS) {
+      const idle = this.#longestIdle();
+      this.#cutForRoom(idle ?? socket);
+      if (!idle) return;
+    }
+    this.#underWay.set(socket, 0);
+    socket.once('close', () => this.#underWay.delete(socket));
+  }
+
+  /** @throws VtepError ERR_VTEP_LIMIT for a client that sends requests without waiting for the answers */
+  begin(socket: Socket, response: ServerResponse): void {
+    const underWay = this.#underWay.get(socket);
+    // Cut meanwhile.
+    if (underWay === undefined) return;
+    this.#underWay.set(socket, underWay + 1);
+    response.once('close', () => this.#end(socket));
+    if (underWay < MAX_API_REQUESTS_AT_ONCE) return;
+    throw new VtepError('ERR_VTEP_LIMIT', {
+      object: 'request',
+      cause: `${MAX_API_REQUESTS_AT_ONCE} of this connection are not answered yet`,
+      remedy: 'wait for the answers',
+    });
+  }
+
+  /** Nothing went either way for a while: a handler may take its time, a client that does not take what is there may not. */
+  cutIfStalled(socket: Socket): void {
+    const isWaitingForUs = (this.#underWay.get(socket) ?? 0) > 0 && socket.writableLength === 0;
+    if (!isWaitingForUs) socket.destroy();
+  }
+
+  #end(socket: Socket): void {
+    const underWay = this.#underWay.get(socket);
+    if (underWay === undefined) return;
+    this.#underWay.delete(socket);
+    this.#underWay.set(socket, underWay - 1);
+  }
+
+  #longestIdle(): Socket | undefined {
+    for (const [socket, underWay] of this.#underWay) if (underWay === 0) return socket;
+    return undefined;
+  }
+
+  #cutForRoom(socket: Socket): void {
+    this.#underWay.delete(socket);
+    socket.destroy();
+    this.#cut++;
+    const nowMs = performance.now();
+    if (nowMs - this.#loggedMs < API_FULL_LOG_INTERVAL_MS) return;
+    this.#loggedMs = nowMs;
+    this.#logger?.warn(
+      { event: 'api-full', server: this.#name, limit: MAX_API_CONNECTIONS, cut: this.#cut },
+      'too many API clients: some were cut',
+    );
+  }
+}
