@@ -115,7 +115,7 @@ describe('refusals', () => {
     [[...V, '--_', 'x'], `--_: ${UNKNOWN}`],
     [[...V, '--__proto__', 'x'], `--__proto__: ${UNKNOWN}`],
     [[...V, '--=5'], `--: ${UNKNOWN}`],
-    ...['persist', 'state-dir', 'http'].map((name): [string[], string] => [
+    ...['persist', 'state-dir'].map((name): [string[], string] => [
       [...V, `--${name}`, 'x'],
       `--${name}: ${UNKNOWN}`,
     ]),

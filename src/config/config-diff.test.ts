@@ -79,6 +79,7 @@ describe('what belongs to sockets, threads and memory', () => {
     ['busy-poll: off', 'busy-poll'],
     ['querier: on', 'querier'],
     ['socket: /s', 'socket'],
+    ["http: '[::1]:9477'", 'http'],
     ['log-format: json', 'log-format'],
   ])('cannot change: %s', (text, name) => {
     const message = `reload: ${name}: cannot change while vtepd runs: restart it, or put the old value back`;

@@ -35,6 +35,7 @@ const FIXED = {
   busyPoll: 'busy-poll',
   querier: 'querier',
   socketPath: 'socket',
+  http: 'http',
   logFormat: 'log-format',
 } as const satisfies Record<Exclude<keyof Config, 'vnis' | 'logLevel' | 'check'>, string>;
 

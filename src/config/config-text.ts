@@ -1,6 +1,7 @@
 /** A configuration as the keys and values of a file that `--config` accepts. */
 import { formatPrefix } from '../lib/ip-prefix.ts';
 import type { Config, VniConfig } from './config.ts';
+import { formatHttpAddress } from './http-address.ts';
 import { parseConfig } from './parse.ts';
 import { defaultTap } from './vni-entry.ts';
 
@@ -30,6 +31,7 @@ export function toFileValue(config: Config): FileValue {
     ['busy-poll', config.busyPoll, STANDARD.busyPoll],
     ['querier', config.querier ? 'on' : 'off', 'off'],
     ['socket', config.socketPath, STANDARD.socketPath],
+    ['http', config.http && formatHttpAddress(config.http), STANDARD.http],
     ['log-level', config.logLevel, STANDARD.logLevel],
     ['log-format', config.logFormat, STANDARD.logFormat],
   ];

@@ -74,6 +74,14 @@ export interface VniConfig {
   readonly suppress: boolean;
 }
 
+/** Where `--http` listens. */
+export interface HttpAddress {
+  /** Not multicast. */
+  readonly address: IpAddress;
+  /** 1 to 65535. */
+  readonly port: number;
+}
+
 /** Everything that `vtepd` was asked for. */
 export interface Config {
   /** In the order given, at least one, at most MAX_SEGMENTS. */
@@ -114,6 +122,8 @@ export interface Config {
   readonly querier: boolean;
   /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */
   readonly socketPath: string;
+  /** Where the API is read over TCP; an unspecified address is every one. undefined: nowhere. */
+  readonly http: HttpAddress | undefined;
   readonly logLevel: LogLevel;
   /** `auto`: pretty on a terminal, json elsewhere. */
   readonly logFormat: 'json' | 'pretty' | 'auto';

@@ -20,7 +20,12 @@ it('says the defaults, but for the interface and the VNI', () => {
 it('says what could be written where there is no default', () => {
   const all = text.replace(/^( *)# ( *(?:- )?[a-z-]+: )/gm, '$1$2');
   const config = parse(all);
-  expect(config).toMatchObject({ local: ['198.18.0.1', 'fd00:18::1'], trunk: 'trunk0', logFormat: 'json' });
+  expect(config).toMatchObject({
+    local: ['198.18.0.1', 'fd00:18::1'],
+    trunk: 'trunk0',
+    http: { port: 9477 },
+    logFormat: 'json',
+  });
   expect(config.vnis).toMatchObject([
     { vni: 100, bridge: 'br-vms', mtuBytes: 1450, maxMacs: 1000 },
     { vni: 200, vlan: 20 },

@@ -173,6 +173,13 @@ export const FLAGS = [
     meaning: 'Control socket that vtepctl talks to.',
   },
   {
+    name: 'http',
+    kind: 'scalar',
+    value: 'ADDR:PORT',
+    meaning:
+      'Let the API be read over TCP too, as at 127.0.0.1:9477 or [::1]:9477. It asks nobody who he is: give a loopback address, or one of a management network. Default: off.',
+  },
+  {
     name: 'log-level',
     kind: 'scalar',
     value: 'LEVEL',

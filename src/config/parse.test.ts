@@ -51,6 +51,7 @@ it('fills in the defaults of the contract', () => {
     busyPoll: 'auto',
     querier: false,
     socketPath: '/run/vtepd/vtepd.sock',
+    http: undefined,
     logLevel: 'info',
     logFormat: 'auto',
     check: false,
@@ -84,6 +85,7 @@ it.each<[scalars: Scalars, differs: object]>([
   [{ offload: 'gso' }, { offload: 'gso' }],
   [{ offload: 'gro' }, { offload: 'gro' }],
   [{ socket: '/tmp/s' }, { socketPath: '/tmp/s' }],
+  [{ http: '127.0.0.1:9477' }, { http: { address: '127.0.0.1', port: 9477 } }],
   [
     { 'log-level': 'silent', 'log-format': 'json' },
     { logLevel: 'silent', logFormat: 'json' },
@@ -139,6 +141,10 @@ describe('refusals', () => {
     [
       { 'log-level': 'warning' },
       '--log-level warning: warning is not one of fatal, error, warn, info, debug, trace, silent',
+    ],
+    [
+      { http: ':9477' },
+      '--http :9477: :9477 has no address: write 127.0.0.1:9477 or [::1]:9477 for this host alone, [::]:9477 for every address',
     ],
     [{ 'log-format': 'auto' }, '--log-format auto: auto is not one of json, pretty'],
     [{ dev: 'a b' }, '--dev a b: a b is not an interface name: only visible ASCII characters can be in it'],

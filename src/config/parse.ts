@@ -4,6 +4,7 @@ import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } fr
 import { parseAllowedVteps } from './allow-vtep.ts';
 import { BUSY_POLL_MODES, type Config, deepFreeze, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
+import { parseHttpAddress } from './http-address.ts';
 import {
   parseChoice,
   parseInterfaceName,
@@ -70,6 +71,7 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     busyPoll: scalar('busy-poll', (written) => parseChoice(written, BUSY_POLL_MODES)),
     querier: switches.querier !== undefined && parseOnOff(switches.querier),
     socketPath: scalar('socket', parseSocketPath),
+    http: optional('http', parseHttpAddress),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),
     logFormat: optional('log-format', (written) => parseChoice(written, ['json', 'pretty'])) ?? 'auto',
     check: raw.check,

@@ -47,6 +47,8 @@ export function createApi(name: string, logger?: FastifyBaseLogger): TypedApi {
     ...(logger && { loggerInstance: logger }),
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_API_BODY_BYTES,
+    // Its refusal would be of another form; what comes while closing is answered within the grace.
+    return503OnClosing: false,
     requestTimeout: API_REQUEST_TIMEOUT_MS,
     keepAliveTimeout: API_KEEP_ALIVE_MS,
     connectionTimeout: API_STALL_MS,
@@ -56,6 +58,8 @@ export function createApi(name: string, logger?: FastifyBaseLogger): TypedApi {
       headersTimeout: API_HEADERS_TIMEOUT_MS,
       maxHeaderSize: MAX_API_HEADER_BYTES,
       connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
+      // Its refusal would have no body. Nothing here depends on Host, but where a foreign one is refused.
+      requireHostHeader: false,
     },
     clientErrorHandler: refuseMalformed,
     frameworkErrors: (error, request, reply) => {
@@ -71,7 +75,10 @@ export function createApi(name: string, logger?: FastifyBaseLogger): TypedApi {
   api.setValidatorCompiler(compileValidator);
   // The answers are made from typed values; a serialiser per schema would cost more on large tables than it checks.
   api.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  api.setNotFoundHandler((request, reply) => send(reply, answerForUnknownRoute(asked(request))));
+  // A hook, since the handler for it comes after the body was read and judged.
+  api.addHook('onRequest', async (request, reply) => {
+    if (request.is404) send(reply, answerForUnknownRoute(asked(request)));
+  });
   api.setErrorHandler((error, request, reply) => {
     const answer = answerFor(error, asked(request));
     if (answer.status >= 500) request.log.error({ err: error }, `${asked(request)} failed`);

@@ -427,9 +427,13 @@ describe('bounds', () => {
   });
 
   it('closes within its grace although a request hangs, and twice without harm', async () => {
-    daemon.status = () => new Promise<never>(() => {}) as never;
+    let isAsked = false;
+    daemon.status = () => {
+      isAsked = true;
+      return new Promise<never>(() => {}) as never;
+    };
     const hanging = ask('GET', '/v1/status').catch((error: unknown) => error);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await expect.poll(() => isAsked).toBe(true);
     const start = performance.now();
     await Promise.all([server.close(), server.close()]);
     expect(performance.now() - start).toBeLessThan(2_000);

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import { checkHttpAddress, openHttp } from '../control/http-server.ts';
 import { checkControlSocket, openControlSocket } from '../control/server.ts';
 import { VtepError } from '../lib/errors.ts';
 import { createLog, type Logger } from '../observe/log.ts';
@@ -26,20 +27,23 @@ export async function runDaemon(
   // Nothing above this line touches the host. ---------------------------------------------------------------------------
   try {
     await checkControlSocket(config.socketPath);
+    if (config.http) await checkHttpAddress(config.http);
     const vtep = await Vtep.start(config, log, ending.fail);
     try {
       const reload = new Reload(vtep, { config, reread, log });
       process.on('SIGHUP', () => reload.signalled());
       const view = new VtepView(vtep, { version, reload, log });
-      const control = await openControlSocket(config.socketPath, view, { logger: log });
+      const servers: { close(): Promise<void> }[] = [];
       try {
+        if (config.http) servers.push(await openHttp(config.http, view, log));
+        servers.push(await openControlSocket(config.socketPath, view, { logger: log }));
         log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
         notifySystemd('READY=1', statusLine(vtep));
         const exitCode = await ending.reached;
         notifySystemd('STOPPING=1');
         return exitCode;
       } finally {
-        await control.close();
+        await Promise.all(servers.map((server) => server.close()));
       }
     } finally {
       await vtep.stop();

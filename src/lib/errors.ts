@@ -23,6 +23,8 @@ export const ERROR_CATALOGUE = {
   ERR_VTEP_PORT_IN_USE: { exitCode: 1, httpStatus: 409 },
   /** The control socket is held by a live daemon, or cannot be made. */
   ERR_VTEP_CONTROL_SOCKET: { exitCode: 1, httpStatus: 500 },
+  /** The address of `--http` belongs to another program, or is none of this host. */
+  ERR_VTEP_HTTP: { exitCode: 1, httpStatus: 500 },
   /** An operation names a VNI, entry or remote that does not exist. */
   ERR_VTEP_NOT_FOUND: { exitCode: 1, httpStatus: 404 },
   /** An operation contradicts what is there, e.g. a static entry for another VTEP. */
