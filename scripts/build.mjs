@@ -1,5 +1,5 @@
 /** `npm run build`: src/ and assembly/ to dist/. */
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { fail, run } from './setup.mjs';
 
 const [tsc, asc] = ['node_modules/.bin/tsc', 'node_modules/.bin/asc'];
@@ -25,6 +25,8 @@ try {
 process.exit(status);
 
 function swap() {
+  // mkdtemp lets only its maker in; the service runs as another user.
+  chmodSync(fresh, 0o755);
   if (existsSync('dist')) renameSync('dist', stale);
   renameSync(fresh, 'dist');
 }
