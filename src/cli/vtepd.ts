@@ -3,11 +3,16 @@ import { flagObject, refuse } from '../config/written-value.ts';
 import { runDaemon } from '../daemon/main.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_CONFIG_CHARACTERS } from '../lib/limits.ts';
+import { ERROR_LEVEL, isJournal, withPriority } from '../observe/journal.ts';
 import { parseVtepdArguments, type VtepdInvocation } from './vtepd-flags.ts';
 
 /** `vtepd`: reads the flags and runs the daemon in this very process. Returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const complain = (message: string) => process.stderr.write(`vtepd: ${message}\n`);
+  const isInJournal = isJournal(2, process.env.JOURNAL_STREAM);
+  const complain = (message: string) => {
+    const line = `vtepd: ${message}\n`;
+    process.stderr.write(isInJournal ? withPriority(line, ERROR_LEVEL) : line);
+  };
   let invocation: VtepdInvocation;
   try {
     invocation = parseVtepdArguments(argv, readConfigText);

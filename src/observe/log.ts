@@ -1,18 +1,34 @@
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { isJournal, withPriority } from './journal.ts';
 
 export type { Logger };
 
 /**
- * The daemon's log, on standard output. Each line is one event with a fixed name in `event`; nothing is logged per packet. Written
- * synchronously: a line that was logged is out even if the process ends on the spot.
+ * The daemon's log, on standard output. Each line is one event with a fixed name in `event` (docs/logging.md); nothing is logged per packet.
+ * Written synchronously: a line that was logged is out even if the process ends on the spot. To journald it goes with a priority, and without
+ * the time and process id that journald adds.
  *
  * @param format `auto` is pretty on a terminal and JSON elsewhere
  */
 export function createLog(level: string, format: 'json' | 'pretty' | 'auto'): Logger {
   const isPretty = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true);
-  const stream = isPretty
-    ? pretty({ sync: true, ignore: 'pid,hostname,name' })
-    : pino.destination({ dest: 1, sync: true });
+  const stdout = pino.destination({ dest: 1, sync: true });
+  if (isJournal(1, process.env.JOURNAL_STREAM)) {
+    return pino({ level, base: null, timestamp: false }, journalStream(stdout, isPretty));
+  }
+  const stream = isPretty ? pretty({ sync: true, ignore: 'pid,hostname,name' }) : stdout;
   return pino({ level, base: { pid: process.pid } }, stream);
+}
+
+function journalStream(stdout: DestinationStream, isPretty: boolean): DestinationStream {
+  const format = isPretty ? pretty.prettyFactory({ colorize: false }) : (line: string) => line;
+  return {
+    // Has pino set lastLevel before each line.
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 0,
+    write(line: string) {
+      stdout.write(withPriority(format(line), this.lastLevel));
+    },
+  } as DestinationStream & { lastLevel: number };
 }
