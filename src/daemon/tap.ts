@@ -3,7 +3,7 @@ import type { VniConfig } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { close } from '../sys/libc.ts';
-import { changeLink, findLink, type Link } from '../sys/links.ts';
+import { changeLink, findLink, isAsWanted, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { type OpenTap, openTap, resetOffloads, type TapOptions, tapCommand } from '../sys/tun.ts';
 
@@ -38,20 +38,16 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
   if (existing) refuseUnfit(existing, { object, isMultiQueue: options.queues > 1, isTrunk: vni.vlan !== undefined });
   const tap = openTap(vni.tap, existing ? 'attach' : 'create', options);
   try {
-    const { index } = needLink(netlink, vni.tap, object);
-    changeLink(
-      netlink,
-      index,
-      {
-        mtuBytes,
-        mac: vni.mac ?? (existing ? undefined : defaultTapMac(plan.local, vni)),
-        group: existing ? undefined : linkGroup,
-        master: bridge?.index,
-        up: true,
-      },
-      object,
-    );
-    return { ...tap, isOwn: !existing, link: needLink(netlink, index, object) };
+    const link = needLink(netlink, vni.tap, object);
+    const change = {
+      mtuBytes,
+      mac: vni.mac ?? (existing ? undefined : defaultTapMac(plan.local, vni)),
+      group: existing ? undefined : linkGroup,
+      master: bridge?.index,
+      up: true,
+    };
+    if (!isAsWanted(link, change)) changeLink(netlink, link.index, change, object);
+    return { ...tap, isOwn: !existing, link: needLink(netlink, link.index, object) };
   } catch (error) {
     releaseTap(tap);
     throw error;

@@ -119,6 +119,12 @@ export function findLink(netlink: NetlinkSocket, which: string | number): Link |
   }
 }
 
+/** Whether a link is already as a change would make it: what need not be asked of the kernel needs no CAP_NET_ADMIN. */
+export function isAsWanted(link: Link, change: LinkChange): boolean {
+  const wanted = Object.entries(change) as [keyof LinkChange, unknown][];
+  return wanted.every(([name, value]) => value === undefined || value === link[name]);
+}
+
 /** Throws SysError about `object` if the kernel refuses any part; it then may have made the others. */
 export function changeLink(netlink: NetlinkSocket, index: number, change: LinkChange, object: string): void {
   const parts = [ifinfomsg(index, change.up)];
