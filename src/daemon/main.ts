@@ -7,6 +7,7 @@ import { notifySystemd, statusLine } from './notify.ts';
 import { Reload } from './reload.ts';
 import { VtepView } from './view.ts';
 import { Vtep } from './vtep.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** Exit code of a daemon that was running and could not go on. */
 const DIED = 2;
@@ -34,15 +35,18 @@ export async function runDaemon(
       process.on('SIGHUP', () => reload.signalled());
       const view = new VtepView(vtep, { version, reload, log });
       const servers: { close(): Promise<void> }[] = [];
+      const watchdog = new Watchdog(() => vtep.answered());
       try {
         if (config.http) servers.push(await openHttp(config.http, view, log));
         servers.push(await openControlSocket(config.socketPath, view, { logger: log }));
         log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
         notifySystemd('READY=1', statusLine(vtep));
+        watchdog.start();
         const exitCode = await ending.reached;
         notifySystemd('STOPPING=1');
         return exitCode;
       } finally {
+        watchdog.stop();
         await Promise.all(servers.map((server) => server.close()));
       }
     } finally {

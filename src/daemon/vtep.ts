@@ -27,7 +27,7 @@ import { chooseFamilies, chooseInterface, chooseLocal, refuseSecondUnderlay } fr
 import { distinctTaps, reachOf, trunkMtuLimit, type Vni } from './vni.ts';
 import { setUpVni } from './vni-setup.ts';
 import { WorkerPool } from './worker-pool.ts';
-import { workerState } from './worker-state.ts';
+import { ownAddresses, workerState } from './worker-state.ts';
 
 /** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
 const LOCK_PATIENCE_MS = 100;
@@ -181,6 +181,11 @@ export class Vtep {
   /** One for each worker. */
   get counters(): readonly Counters[] {
     return this.#workers.counters;
+  }
+
+  /** Resolves once every worker has answered. What it is told, it knows. */
+  answered(): Promise<void> {
+    return this.#workers.orderAll(ownAddresses(this.#underlays));
   }
 
   /** The offloads in force with all TAPs and all workers. */
