@@ -15,6 +15,7 @@ const PACKAGES = {
   nft: 'nftables',
   'iptables-save': 'iptables',
   sysctl: 'procps',
+  'systemd-analyze': 'systemd',
 };
 
 if (isRoot) ensureSystemPackages(PACKAGES);
