@@ -5,6 +5,7 @@
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
 import { NO_REMOTE } from '../dist/fdb/remotes.js';
+import { Counters } from '../dist/forward/counters.js';
 import { FORWARDED } from '../dist/forward/drop-reason.js';
 import { NeighbourTable } from '../dist/forward/neighbours.js';
 import { PathLimits } from '../dist/forward/path-limits.js';
@@ -252,6 +253,7 @@ function newWorker(octets, { source, destination }) {
     headers,
     superFrame: newSuperFrame(),
     storm,
+    counters: new Counters(Counters.createMemory()),
     tos: 0,
     droppedFrames: 1,
   };

@@ -1,6 +1,8 @@
 import type { Fdb } from '../fdb/fdb.ts';
 import { Counters } from '../forward/counters.ts';
+import { RemoteCounters } from '../forward/remote-counters.ts';
 import type { Logger } from '../observe/log.ts';
+import { BusyTime } from '../worker/busy-time.ts';
 import type { Order, WorkerSetup } from '../worker/messages.ts';
 import { WorkerSupervisor } from './worker-supervisor.ts';
 
@@ -19,24 +21,37 @@ export interface WorkerPoolOptions {
   readonly died: (error: Error) => void;
 }
 
+/** What each worker writes into memory of its own. */
+type WorkerMemories = Pick<WorkerSetup, 'countersMemory' | 'remoteCountersMemory' | 'busyTimeMemory'>;
+
 /** The data plane: workers that share the FDB and the source ports, each with sockets and TAP queues of its own. */
 export class WorkerPool {
   /** One for each worker: whoever reads adds them up. */
   readonly counters: readonly Counters[];
+  readonly remoteCounters: readonly RemoteCounters[];
+  /** One for each worker. */
+  readonly busyTimes: readonly BusyTime[];
   readonly #supervisors: readonly WorkerSupervisor[];
 
   constructor(
     count: number,
-    setup: Omit<WorkerSetup, 'owner' | 'countersMemory' | 'wakeFd' | 'stopMemory'>,
+    setup: Omit<WorkerSetup, keyof WorkerMemories | 'owner' | 'wakeFd' | 'stopMemory'>,
     { firstOwner, log, state, ...options }: WorkerPoolOptions,
   ) {
     let owner = firstOwner;
-    const memories = Array.from({ length: count }, () => Counters.createMemory());
-    this.counters = memories.map((memory) => new Counters(memory));
+    const memories = Array.from({ length: count }, () => ({
+      countersMemory: Counters.createMemory(),
+      remoteCountersMemory: RemoteCounters.createMemory(),
+      busyTimeMemory: BusyTime.createMemory(),
+    }));
+    const { remotes } = options.fdb;
+    this.counters = memories.map((memory) => new Counters(memory.countersMemory));
+    this.remoteCounters = memories.map((memory) => new RemoteCounters(memory.remoteCountersMemory, remotes));
+    this.busyTimes = memories.map((memory) => new BusyTime(memory.busyTimeMemory));
     this.#supervisors = memories.map(
-      (countersMemory, worker) =>
+      (memory, worker) =>
         new WorkerSupervisor(
-          { ...setup, countersMemory },
+          { ...setup, ...memory },
           {
             ...options,
             nextOwner: () => owner++,

@@ -242,6 +242,16 @@ export class Fdb {
     return this.#counts.movesOf(segment);
   }
 
+  /** Entries of a segment that made room for others, likewise. */
+  evictionsOf(segment: number): number {
+    return this.#counts.evictionsOf(segment);
+  }
+
+  /** Static entries of a segment. */
+  staticsOf(segment: number): number {
+    return this.#counts.staticsOf(segment);
+  }
+
   /** Starts a segment's counters at zero. Its number must have no entries. */
   resetSegment(segment: number): void {
     this.#counts.reset(segment);

@@ -70,8 +70,11 @@ export const SEGMENT = {
   words: 9,
 } as const;
 
-/** Words of one remote: IPv6 or IPv4-mapped address, how many entries and flood lists name it, since when none does; flood lists alone. */
-export const REMOTE = { address: 0, references: 4, idleSince: 5, pins: 6, words: 7 } as const;
+/**
+ * Words of one remote: IPv6 or IPv4-mapped address, how many entries and flood lists name it, since when none does; flood lists alone; how
+ * often the id was given and taken back.
+ */
+export const REMOTE = { address: 0, references: 4, idleSince: 5, pins: 6, generation: 7, words: 8 } as const;
 
 /** Words of one entry's moves: until when, in tenths of a second, they are counted or the entry is held; how many there were. */
 export const FLAP = { until: 0, moves: 1, words: 2 } as const;

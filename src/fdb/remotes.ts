@@ -86,9 +86,25 @@ export class RemoteTable {
 
   /** VTEPs that an entry or a flood list names; groups are none. Walks the table. */
   get count(): number {
-    let count = 0;
-    for (let id = LOCAL + 1; id < this.#pool.end; id++) if (this.#references(id) > 0 && !this.#isGroup(id)) count++;
-    return count;
+    return this.vteps().length;
+  }
+
+  /** Their ids. */
+  vteps(): number[] {
+    const ids: number[] = [];
+    for (let id = LOCAL + 1; id < this.#pool.end; id++)
+      if (this.#references(id) > 0 && !this.#isGroup(id)) ids.push(id);
+    return ids;
+  }
+
+  /** Entries that name a remote, expired ones until the sweep takes them. */
+  entriesAt(id: number): number {
+    return Math.max(0, this.#references(id) - this.#pins(id));
+  }
+
+  /** A number that an id has had with no other remote, as long as 32 bits last. On the packet path: one plain read. */
+  generation(id: number): number {
+    return this.#remotes[id * REMOTE.words + REMOTE.generation] as number;
   }
 
   /** Finds or makes the id of an address; NO_REMOTE when the table is full. The caller retains it before it lets the lock go. */
@@ -104,6 +120,7 @@ export class RemoteTable {
     this.#remotes[at + 3] = d;
     this.#remotes[at + REMOTE.pins] = 0;
     this.#remotes[at + REMOTE.references] = 0;
+    this.#beginGeneration(id);
     this.#index.insert(this.#hash(a, b, c, d), id);
     return id;
   }
@@ -163,6 +180,7 @@ export class RemoteTable {
     this.#index.remove(this.#hashOf(id), id);
     // Below zero marks a free record.
     this.#remotes[id * REMOTE.words + REMOTE.references] = -1;
+    this.#beginGeneration(id);
     this.#pool.give(id);
   }
 
@@ -174,6 +192,10 @@ export class RemoteTable {
   /** 224.0.0.0/4 or ff00::/8. */
   #isGroup(id: number): boolean {
     return this.isIpv4(id) ? this.word(id, 3) >>> 28 === 0xe : this.word(id, 0) >>> 24 === 0xff;
+  }
+
+  #beginGeneration(id: number): void {
+    this.#remotes[id * REMOTE.words + REMOTE.generation] = (this.generation(id) + 1) | 0;
   }
 
   #references(id: number): number {

@@ -30,6 +30,16 @@ export class SegmentCounts {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.moves);
   }
 
+  /** Entries that were evicted since the segment was made. */
+  evictionsOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.evictions);
+  }
+
+  /** Static entries. */
+  staticsOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.statics);
+  }
+
   learnedIn(segment: number): number {
     return this.#segments[segment * SEGMENT.words + SEGMENT.learned] as number;
   }

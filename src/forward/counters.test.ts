@@ -76,15 +76,29 @@ it('resets one segment’s row and no other', () => {
   for (const segment of [NO_SEGMENT, 0, 1, 2]) {
     counters.received(segment, 10, 1);
     counters.sent(segment, 10, 1);
+    counters.flooded(segment, 1);
     counters.rxDropped(segment, RX_DROP.short);
     counters.txDropped(segment, TX_DROP['send-error']);
   }
   const sum = () => new Float64Array(memory).reduce((total, cell) => total + cell);
-  expect(sum()).toBe(4 * 24);
+  expect(sum()).toBe(4 * 25);
   counters.reset(1);
-  expect(sum()).toBe(3 * 24);
+  expect(sum()).toBe(3 * 25);
   expect(dropsOf(counters, 1)).toEqual({ rx: {}, tx: {} });
   expect(dropsOf(counters, 2)).toEqual({ rx: { short: 1 }, tx: { 'send-error': 1 } });
+});
+
+it('tells what passed through each segment', () => {
+  const counters = new Counters(Counters.createMemory());
+  const nothing = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, flooded: 0 };
+  counters.received(LAST, 300, 3);
+  counters.sent(LAST, 140, 2);
+  counters.flooded(LAST, 5);
+  counters.flooded(LAST, 1);
+  counters.txDropped(LAST, TX_DROP.short);
+  expect(counters.passages(LAST)).toEqual({ rxPackets: 3, rxBytes: 300, txPackets: 2, txBytes: 140, flooded: 6 });
+  expect(counters.passages(LAST - 1)).toEqual(nothing);
+  expect(counters.passages(NO_SEGMENT)).toEqual(nothing);
 });
 
 it('counts packets and their bytes as given, past what 32 bits hold', () => {

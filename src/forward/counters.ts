@@ -10,12 +10,22 @@ const RX_PACKETS = 0;
 const RX_BYTES = 1;
 const TX_PACKETS = 2;
 const TX_BYTES = 3;
-const RX_DROPS = 4;
+/** Datagrams of floods, each copy by itself. */
+const FLOODED = 4;
+const RX_DROPS = 5;
 const TX_DROPS = RX_DROPS + RX_REASONS.length;
 const ROW = TX_DROPS + TX_REASONS.length;
 
 /** The "segment" of packets that were dropped before their segment was known. */
 export const NO_SEGMENT = -1;
+
+export interface Passages {
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly flooded: number;
+}
 
 export class Counters {
   readonly #cells: Float64Array;
@@ -42,6 +52,11 @@ export class Counters {
     this.#add(row + TX_BYTES, bytes);
   }
 
+  /** Datagrams that are flooded: each copy, to the group and to each remote, is one. */
+  flooded(segment: number, packets: number): void {
+    this.#add((segment + 1) * ROW + FLOODED, packets);
+  }
+
   /** @param reason one of RX_DROP */
   rxDropped(segment: number, reason: number, packets = 1): void {
     this.#add((segment + 1) * ROW + RX_DROPS + reason, packets);
@@ -50,6 +65,18 @@ export class Counters {
   /** @param reason one of TX_DROP */
   txDropped(segment: number, reason: number, packets = 1): void {
     this.#add((segment + 1) * ROW + TX_DROPS + reason, packets);
+  }
+
+  /** What passed through one segment. */
+  passages(segment: number): Passages {
+    const row = (segment + 1) * ROW;
+    return {
+      rxPackets: this.#cells[row + RX_PACKETS] as number,
+      rxBytes: this.#cells[row + RX_BYTES] as number,
+      txPackets: this.#cells[row + TX_PACKETS] as number,
+      txBytes: this.#cells[row + TX_BYTES] as number,
+      flooded: this.#cells[row + FLOODED] as number,
+    };
   }
 
   /** Drops of one segment, or of NO_SEGMENT, by reason number. */

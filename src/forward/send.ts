@@ -19,6 +19,7 @@ import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
 import { hasVlan, popTrunkTag, stripVlanTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
+import type { Counters } from './counters.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
 import type { PathLimits } from './path-limits.ts';
 import { STORM_TX, type StormControl } from './storm-control.ts';
@@ -67,6 +68,7 @@ export interface SendPath {
   readonly headers: FrameHeaders;
   readonly superFrame: SuperFrame;
   readonly storm: StormControl;
+  readonly counters: Pick<Counters, 'flooded'>;
   /** Outer TOS octet, of which the ECN bits do not count, or INHERIT_TOS. */
   readonly tos: number;
   /** Out: how many frames a dropped one counts for. */
@@ -151,7 +153,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   const datagramAt = frameAt - VXLAN_HEADER_BYTES;
   writeVxlanHeader(view, datagramAt, segment.vni);
   if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow, tos);
-  else sendTo(path.underlay, segment, remote, datagramAt, datagramBytes, datagramBytes, flow, tos);
+  else sendTo(path, segment, remote, datagramAt, datagramBytes, datagramBytes, flow, tos);
   return FORWARDED;
 }
 
@@ -182,13 +184,13 @@ function sendSegments(
     const count = Math.min(most, superFrame.segments - first);
     const at = underlay.reserve(count * datagramBytes);
     const length = writeSegments(view, sums, superFrame, first, count, at);
-    sendTo(underlay, segment, remote, at, length, datagramBytes, flow, tos);
+    sendTo(path, segment, remote, at, length, datagramBytes, flow, tos);
   }
 }
 
 /** To a VTEP; or, if that is unknown, one copy to the group and one to each distinct remote. */
 function sendTo(
-  underlay: DatagramSink,
+  { underlay, counters }: SendPath,
   segment: Segment,
   remote: number,
   at: number,
@@ -201,6 +203,8 @@ function sendTo(
     underlay.toRemote(segment, remote, at, length, datagramBytes, flow, tos);
     return;
   }
+  const copies = segment.floodRemotes.length + (segment.group === NO_GROUP ? 0 : 1);
+  counters.flooded(segment.index, copies * Math.ceil(length / datagramBytes));
   if (segment.group !== NO_GROUP) underlay.toRemote(segment, segment.groupRemote, at, length, datagramBytes, flow, tos);
   for (let i = 0; i < segment.floodRemotes.length; i++) {
     underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow, tos);

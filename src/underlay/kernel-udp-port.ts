@@ -3,6 +3,7 @@ import type { RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
 import { PathLimits } from '../forward/path-limits.ts';
+import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
@@ -33,6 +34,7 @@ export class KernelUdpPort implements UdpPort {
   readonly #slab: Slab;
   readonly #remotes: RemoteTable;
   readonly #counters: Counters;
+  readonly #remoteCounters: RemoteCounters;
   readonly #port: number;
   readonly #received: ReceiveArray;
   readonly #slotsAt: number;
@@ -52,7 +54,7 @@ export class KernelUdpPort implements UdpPort {
   constructor(
     slab: Slab,
     remotes: RemoteTable,
-    counters: Counters,
+    { counters, remoteCounters }: { counters: Counters; remoteCounters: RemoteCounters },
     port: number,
     segmentation: OffloadSwitch,
     socketTos = 0,
@@ -61,6 +63,7 @@ export class KernelUdpPort implements UdpPort {
     this.#remotes = remotes;
     this.pathLimits = new PathLimits(remotes);
     this.#counters = counters;
+    this.#remoteCounters = remoteCounters;
     this.#port = port;
     this.#segmentation = segmentation;
     this.#socketTos = socketTos;
@@ -90,6 +93,7 @@ export class KernelUdpPort implements UdpPort {
     const shared = {
       remotes: this.#remotes,
       counters: this.#counters,
+      remoteCounters: this.#remoteCounters,
       segmentation: this.#segmentation,
       socketTos: this.#socketTos,
       singles,
@@ -152,9 +156,9 @@ export class KernelUdpPort implements UdpPort {
     const pool = this.#pools[this.#remotes.isIpv4(remote) ? segment.ipv4Underlay : segment.ipv6Underlay];
     if (pool === undefined) {
       // A VTEP was learned of a family that this one has no address of.
-      for (let left = length; left > 0; left -= datagramBytes) {
-        this.#counters.txDropped(segment.index, TX_DROP['send-error']);
-      }
+      const packets = Math.ceil(length / datagramBytes);
+      this.#counters.txDropped(segment.index, TX_DROP['send-error'], packets);
+      this.#remoteCounters.notSent(remote, packets);
       return;
     }
     const { queues } = pool;

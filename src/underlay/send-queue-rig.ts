@@ -4,6 +4,7 @@ import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
 import { TX_REASONS } from '../forward/drop-reason.ts';
+import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
@@ -103,7 +104,9 @@ export function newQueue(port: number, { isOn = true } = {}) {
   const fdb = new Fdb(createFdbMemory(1, 0), 1);
   const remote = (address: string) => fdb.retainRemote(ipWords(parseIp(address) as IpAddress));
   const newArray = () => new SendArray(slab, QUEUE_MESSAGES, port);
-  const shared = { remotes: fdb.remotes, counters, segmentation, socketTos: 0, singles: newArray(), onPathMtu };
+  const remoteCounters = new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes);
+  const counting = { counters, remoteCounters };
+  const shared = { remotes: fdb.remotes, ...counting, segmentation, socketTos: 0, singles: newArray(), onPathMtu };
   const queue = new SendQueue(fd, newArray(), shared);
   const push = (text: string, destination: string, of = segment(0), tos = 0) => {
     const at = slab.allocate(text.length);
@@ -126,5 +129,6 @@ export function newQueue(port: number, { isOn = true } = {}) {
   };
   const drops = (index = 0) =>
     Object.fromEntries([...counters.drops(index).tx].flatMap((count, i) => (count ? [[TX_REASONS[i], count]] : [])));
-  return { queue, counters, push, pushLength, pushRun, drops, refuseRuns, segmentation, refusals, pathMtus };
+  const vtep = (address: string) => RemoteCounters.total([remoteCounters], remote(address));
+  return { queue, counters, vtep, push, pushLength, pushRun, drops, refuseRuns, segmentation, refusals, pathMtus };
 }

@@ -3,6 +3,7 @@ import { afterEach, expect, it } from 'vitest';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
+import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipFamily, ipWords } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { close, getsockname, recvmmsg } from '../sys/libc.ts';
@@ -35,6 +36,7 @@ function passed(address: IpAddress, tos: readonly number[], isSegmenting: boolea
   const queue = new SendQueue(sender, newArray(), {
     remotes: fdb.remotes,
     counters: new ReadableCounters(),
+    remoteCounters: new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes),
     segmentation: new OffloadSwitch(isSegmenting, () => {}),
     socketTos: SOCKET_TOS,
     singles: newArray(),

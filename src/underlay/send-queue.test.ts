@@ -49,6 +49,17 @@ describe('a send queue', () => {
     ]);
   });
 
+  it('counts what was sent by destination likewise, and what could not be', () => {
+    const { queue, push, pushLength, vtep } = newQueue(9);
+    push('12345678', SILENT);
+    push('12345678abc', '127.4.0.8');
+    push('12345678abcd', '127.4.0.8');
+    pushLength(TOO_LONG, '127.4.0.8');
+    queue.flush();
+    expect(vtep(SILENT)).toMatchObject({ txPackets: 1, txBytes: 0, drops: 0 });
+    expect(vtep('127.4.0.8')).toMatchObject({ txPackets: 2, txBytes: 7, drops: 1, rxPackets: 0 });
+  });
+
   it(`takes ${MANY} datagrams between two flushes and loses none`, async () => {
     const receiver = await Receiver.open('127.4.0.2');
     const { queue, push, counters, drops } = newQueue(receiver.port);

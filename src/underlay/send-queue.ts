@@ -1,6 +1,7 @@
 import type { RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
+import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import type { Segment } from '../segment/segment.ts';
@@ -19,6 +20,7 @@ const MSG_DONTWAIT = 0x40;
 export interface QueueShared {
   readonly remotes: RemoteTable;
   readonly counters: Counters;
+  readonly remoteCounters: RemoteCounters;
   readonly segmentation: OffloadSwitch;
   /** The TOS octet that the sockets send by themselves. */
   readonly socketTos: number;
@@ -35,6 +37,7 @@ export class SendQueue {
   readonly #fd: number;
   readonly #remotes: RemoteTable;
   readonly #counters: Counters;
+  readonly #remoteCounters: RemoteCounters;
   readonly #segmentation: OffloadSwitch;
   readonly #messages: SendArray;
   /** One datagram each, for what the kernel did not take as a run. Shared by all queues of an underlay. */
@@ -60,6 +63,7 @@ export class SendQueue {
     this.#messages = messages;
     this.#remotes = shared.remotes;
     this.#counters = shared.counters;
+    this.#remoteCounters = shared.remoteCounters;
     this.#segmentation = shared.segmentation;
     this.#socketTos = shared.socketTos;
     this.#singles = shared.singles;
@@ -184,6 +188,7 @@ export class SendQueue {
       // The kernel has put the MTU of the path there, which must not be read when it is no longer true.
       if (reason === ERRNO.EMSGSIZE) drainErrorQueue(this.#fd, this.#onPathMtu);
       this.#counters.txDropped(segment, dropReason(reason));
+      this.#remoteCounters.notSent(this.#destinations[i] as number, 1);
       dropped++;
       next++;
       isRetry = false;
@@ -223,13 +228,18 @@ export class SendQueue {
   #countSent(i: number): void {
     const bytes = this.#bytes[i] as number;
     const packets = Math.ceil(bytes / (this.#datagramBytes[i] as number));
-    this.#counters.sent(this.#segments[i] as number, bytes - packets * VXLAN_HEADER_BYTES, packets);
+    this.#count(i, bytes - packets * VXLAN_HEADER_BYTES, packets);
   }
 
   #countSingle(i: number, single: number): void {
     const size = this.#datagramBytes[i] as number;
     const bytes = Math.min(size, (this.#bytes[i] as number) - single * size);
-    this.#counters.sent(this.#segments[i] as number, bytes - VXLAN_HEADER_BYTES, 1);
+    this.#count(i, bytes - VXLAN_HEADER_BYTES, 1);
+  }
+
+  #count(i: number, bytes: number, packets: number): void {
+    this.#counters.sent(this.#segments[i] as number, bytes, packets);
+    this.#remoteCounters.sent(this.#destinations[i] as number, bytes, packets);
   }
 }
 

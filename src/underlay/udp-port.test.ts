@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { Counters } from '../forward/counters.ts';
+import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipBytes, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
@@ -58,7 +59,9 @@ function sourceOf(port: UdpPort, i: number): string {
 
 function newKernelPort(slab: Slab, fdb: Fdb, destinationPort: number): KernelUdpPort {
   const segmentation = new OffloadSwitch(true, () => {});
-  return new KernelUdpPort(slab, fdb.remotes, new Counters(Counters.createMemory()), destinationPort, segmentation);
+  const counters = new Counters(Counters.createMemory());
+  const remoteCounters = new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes);
+  return new KernelUdpPort(slab, fdb.remotes, { counters, remoteCounters }, destinationPort, segmentation);
 }
 
 function newMemoryWorld(): Promise<World> {

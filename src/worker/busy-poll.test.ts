@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BUSY_POLL_LOAD_PER_MS, BUSY_POLL_LOST_MS, BUSY_POLL_MS, BUSY_POLL_REST_MS } from '../lib/limits.ts';
 import { BusyPoll } from './busy-poll.ts';
+import { BusyTime } from './busy-time.ts';
 
 const LOOK_MS = 0.01;
 const TIMEOUT_MS = 250;
@@ -23,7 +24,8 @@ function newRig(isOn = true) {
   const giveWay = () => {
     rig.now += rig.lostPerYieldMs;
   };
-  const poll = new BusyPoll(isOn, { epoll, giveWay, nowMs: () => rig.now });
+  const busyTime = new BusyTime(BusyTime.createMemory(), rig.now);
+  const poll = new BusyPoll(isOn, { epoll, giveWay, nowMs: () => rig.now, busyTime });
   /** Packets of `load` each come `gapMs` after the last was done with; how often the worker slept. */
   const exchange = (gapMs: number, { packets = 20, load = 1 } = {}): number => {
     const before = rig.slept;
@@ -35,7 +37,7 @@ function newRig(isOn = true) {
     }
     return rig.slept - before;
   };
-  return { rig, poll, exchange };
+  return { rig, poll, exchange, busyTime };
 }
 
 describe('a worker that waits', () => {
@@ -88,5 +90,14 @@ describe('a worker that waits', () => {
   it('always sleeps when it is off', () => {
     const { exchange } = newRig(false);
     expect(exchange(0.5)).toBe(20);
+  });
+
+  it.each([true, false])('is not busy while it looks or sleeps, but while it works: busy polling %s', (isOn) => {
+    const { rig, exchange, busyTime } = newRig(isOn);
+    exchange(0.5, { packets: 100 });
+    expect(busyTime.seconds).toBeCloseTo(0);
+    rig.now += 3_000;
+    exchange(0.5, { packets: 1 });
+    expect(busyTime.seconds).toBeCloseTo(3);
   });
 });

@@ -1,5 +1,6 @@
 import { BUSY_POLL_LOAD_PER_MS, BUSY_POLL_LOST_MS, BUSY_POLL_MS, BUSY_POLL_REST_MS } from '../lib/limits.ts';
 import type { Epoll } from '../sys/epoll.ts';
+import type { BusyTime } from './busy-time.ts';
 
 /** What a worker waits with. */
 export interface Waiting {
@@ -7,6 +8,7 @@ export interface Waiting {
   /** Gives the processor to whoever else wants it. */
   readonly giveWay: () => void;
   readonly nowMs: () => number;
+  readonly busyTime: Pick<BusyTime, 'waited'>;
 }
 
 /**
@@ -35,13 +37,14 @@ export class BusyPoll {
 
   /** As `Epoll.wait`. Sleeps for at most `timeoutMs` after it has looked for BUSY_POLL_MS. */
   wait(timeoutMs: number): number {
-    const { epoll, nowMs } = this.#waiting;
-    if (!this.#isOn) return epoll.wait(timeoutMs);
+    const { epoll, nowMs, busyTime } = this.#waiting;
     const begunMs = nowMs();
-    this.#weighLoad(begunMs);
-    const hasProspects = this.#idleMs < BUSY_POLL_MS && begunMs >= this.#restUntilMs;
+    if (this.#isOn) this.#weighLoad(begunMs);
+    const hasProspects = this.#isOn && this.#idleMs < BUSY_POLL_MS && begunMs >= this.#restUntilMs;
     const count = (hasProspects && this.#look(begunMs)) || epoll.wait(timeoutMs);
-    this.#idleMs = nowMs() - begunMs;
+    const endedMs = nowMs();
+    this.#idleMs = endedMs - begunMs;
+    busyTime.waited(begunMs, endedMs);
     return count;
   }
 

@@ -7,6 +7,7 @@ import { ReadableCounters } from '../forward/counters-rig.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { NeighbourTable } from '../forward/neighbours.ts';
 import { PathLimits } from '../forward/path-limits.ts';
+import { RemoteCounters } from '../forward/remote-counters.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
@@ -133,6 +134,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
   if (fdb.retainRemote(sourceOf(GROUP)) !== GROUP_REMOTE) throw new Error('the first remote has another id');
   const counters = new ReadableCounters();
+  const remoteCounters = new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes);
   const taps = new RemovableTapPort(slab, sums, { counters, ...(merging && { merging }) });
   const underlay = new MemoryUdpPort(slab, fdb.remotes);
   const map = new SegmentMap();
@@ -171,6 +173,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     headers,
     superFrame,
     storm,
+    counters,
     tos,
     droppedFrames: 1,
   };
@@ -178,7 +181,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const groupWatch = {
     heard: ({ index }: Segment, { d }: SourceAddress) => void heardInGroup.push({ segment: index, source: d }),
   };
-  const ports = { taps, underlay, segments: map, counters, groupWatch, receivePath, sendPath };
+  const ports = { taps, underlay, segments: map, counters, remoteCounters, groupWatch, receivePath, sendPath };
 
   /** A datagram arrives, or what UDP_GRO made of several. */
   function receive(
@@ -216,6 +219,11 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     addStatic(mac: string, address: number | 'local'): void {
       const source = address === 'local' ? LOCAL_SOURCE : sourceOf(address);
       fdb.addStatic(SEGMENT.index, ...macWords(mac), source, NOW);
+    },
+    /** What is counted of a VTEP. */
+    vtep(address: number) {
+      const { a, b, c, d } = sourceOf(address);
+      return RemoteCounters.total([remoteCounters], fdb.remotes.find(a, b, c, d));
     },
     /** All drops of both directions, by segment, direction and reason. */
     drops(): Record<string, number> {

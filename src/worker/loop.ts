@@ -1,6 +1,7 @@
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
 import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
+import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { type SendPath, send, strayReason } from '../forward/send.ts';
 import { classifyTrain, TRAIN } from '../offload/train.ts';
 import { TAP_GONE, type TapPort } from '../overlay/tap-port.ts';
@@ -18,6 +19,7 @@ export interface Ports {
   readonly underlay: UdpPort;
   readonly segments: SegmentMap;
   readonly counters: Counters;
+  readonly remoteCounters: RemoteCounters;
   readonly groupWatch: Pick<GroupWatch, 'heard'>;
   readonly receivePath: ReceivePath;
   readonly sendPath: SendPath;
@@ -28,7 +30,7 @@ const LOAD_OCTETS_SHIFT = 11;
 
 /** Forwards one batch of a socket's datagrams to the TAPs. How much it was (BUSY_POLL_LOAD_PER_MS). @param now tenths of a second */
 export function forwardDatagrams(ports: Ports, socket: number, now: number): number {
-  const { underlay, taps, receivePath } = ports;
+  const { underlay, taps, receivePath, remoteCounters } = ports;
   const group = underlay.groupOf(socket);
   const count = underlay.receive(socket);
   let load = count;
@@ -41,6 +43,7 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): num
     receivePath.tos = underlay.tos(i);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
     else forwardTrain(ports, at, length, segmentBytes, group, now);
+    remoteCounters.settle(receivePath.source, now);
   }
   taps.flush();
   return load;
@@ -58,7 +61,10 @@ function forwardTrain(
   const { view, headers } = ports.receivePath;
   const train = classifyTrain(view, at, length, segmentBytes, headers);
   if (train === TRAIN.superFrame) forwardDatagram(ports, at, length, segmentBytes, group, now);
-  if (train === TRAIN.ambiguous) ports.counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
+  if (train === TRAIN.ambiguous) {
+    ports.counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
+    ports.remoteCounters.dropped();
+  }
   if (train !== TRAIN.datagrams) return;
   let isForwarded = forwardDatagram(ports, at, segmentBytes, 0, group, now);
   for (let offset = segmentBytes; offset < length; offset += segmentBytes) {
@@ -67,6 +73,7 @@ function forwardTrain(
     if (isForwarded && repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)) {
       const frameBytes = bytes - VXLAN_HEADER_BYTES;
       ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + VXLAN_HEADER_BYTES, frameBytes, 0);
+      ports.remoteCounters.forwarded(bytes);
     } else {
       isForwarded = forwardDatagram(ports, datagramAt, bytes, 0, group, now);
     }
@@ -75,7 +82,7 @@ function forwardTrain(
 
 /** Whether it was forwarded; if not, it is counted. */
 function forwardDatagram(
-  { counters, receivePath, groupWatch }: Ports,
+  { counters, remoteCounters, receivePath, groupWatch }: Ports,
   at: number,
   length: number,
   segmentBytes: number,
@@ -84,10 +91,12 @@ function forwardDatagram(
 ): boolean {
   const verdict = receive(receivePath, at, length, segmentBytes, group, now);
   if (verdict === FORWARDED) {
+    remoteCounters.forwarded(length);
     if (group !== NO_GROUP) groupWatch.heard(receivePath.segment as Segment, receivePath.source);
     return true;
   }
   counters.rxDropped(receivePath.segment?.index ?? NO_SEGMENT, verdict);
+  remoteCounters.dropped();
   return false;
 }
 

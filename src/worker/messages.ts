@@ -54,6 +54,8 @@ export interface WorkerSetup {
   readonly owner: number;
   readonly fdbMemory: SharedArrayBuffer;
   readonly countersMemory: SharedArrayBuffer;
+  readonly remoteCountersMemory: SharedArrayBuffer;
+  readonly busyTimeMemory: SharedArrayBuffer;
   /** Who was heard in ARP and neighbour discovery, by whichever worker. */
   readonly neighboursMemory: SharedArrayBuffer;
   /** One cell, not zero once the worker is to stop. */

@@ -1,6 +1,7 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { Counters } from '../forward/counters.ts';
+import { RemoteCounters } from '../forward/remote-counters.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import type { IpWords } from '../lib/addresses.ts';
@@ -19,6 +20,7 @@ import { socketTos } from '../wire/ecn.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { newAnswers } from './answers.ts';
 import { BusyPoll } from './busy-poll.ts';
+import { BusyTime } from './busy-time.ts';
 import { createClock } from './clock.ts';
 import { GroupWatch } from './group-watch.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
@@ -42,19 +44,22 @@ const { setup, port } = workerData as { setup: WorkerSetup; port: MessagePort };
 const slab = new Slab(SLAB_BYTES);
 const fdb = new Fdb(setup.fdbMemory, setup.owner);
 const counters = new Counters(setup.countersMemory);
+const remoteCounters = new RemoteCounters(setup.remoteCountersMemory, fdb.remotes);
 const segments = new SegmentMap();
 const sums = octetSums(slab);
 const taps = new KernelTapPort(slab, sums, { counters, merging: offloadSwitch('udpGro') });
 const underlay = new KernelUdpPort(
   slab,
   fdb.remotes,
-  counters,
+  { counters, remoteCounters },
   setup.port,
   offloadSwitch('udpGso'),
   socketTos(setup.tos),
 );
 const epoll = new Epoll(slab, EVENT_BATCH);
-const busyPoll = new BusyPoll(setup.busyPoll, { epoll, giveWay: schedYield, nowMs: () => performance.now() });
+const nowMs = () => performance.now();
+const busyTime = new BusyTime(setup.busyTimeMemory, nowMs());
+const busyPoll = new BusyPoll(setup.busyPoll, { epoll, giveWay: schedYield, nowMs, busyTime });
 const clock = createClock(setup.epochMs);
 const stop = new Int32Array(setup.stopMemory);
 const wakeScratch = slab.address(slab.allocate(8));
@@ -88,6 +93,7 @@ const ports = {
   underlay,
   segments,
   counters,
+  remoteCounters,
   groupWatch,
   receivePath,
   sendPath: {
@@ -101,6 +107,7 @@ const ports = {
     headers,
     superFrame: newSuperFrame(),
     storm,
+    counters,
     tos: setup.tos,
     droppedFrames: 1,
   },

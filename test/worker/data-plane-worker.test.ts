@@ -12,11 +12,13 @@ import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
+import { RemoteCounters } from '../../src/forward/remote-counters.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, ipWords, parseIp } from '../../src/lib/addresses.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/udp-socket.ts';
+import { BusyTime } from '../../src/worker/busy-time.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
 import type { DataPlaneWorker } from '../../src/worker/worker.ts';
@@ -77,6 +79,8 @@ function start() {
       owner: 2,
       fdbMemory: createFdbMemory(1, 300),
       countersMemory,
+      remoteCountersMemory: RemoteCounters.createMemory(),
+      busyTimeMemory: BusyTime.createMemory(),
       neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,

@@ -13,6 +13,7 @@ import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { Counters } from '../../dist/forward/counters.js';
 import { RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
 import { NeighbourTable } from '../../dist/forward/neighbours.js';
+import { RemoteCounters } from '../../dist/forward/remote-counters.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../../dist/offload/split.js';
@@ -50,10 +51,11 @@ const sums = octetSums(slab);
 const fdb = new Fdb(createFdbMemory(1, 0), 1);
 const countersMemory = Counters.createMemory();
 const counters = new Counters(countersMemory);
+const remoteCounters = new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes);
 const refusals = [];
 const offload = () => new OffloadSwitch(isOffloaded, (error) => refusals.push(error));
 const taps = new KernelTapPort(slab, sums, { counters, merging: offload() });
-const underlay = new KernelUdpPort(slab, fdb.remotes, counters, PORT, offload());
+const underlay = new KernelUdpPort(slab, fdb.remotes, { counters, remoteCounters }, PORT, offload());
 const epoll = new Epoll(slab, 64);
 const receiver = openUnicastSocket(RECEIVER, PORT);
 if (isOffloaded) setsockopt(receiver, SOL_UDP, UDP_GRO, Buffer.from([1, 0, 0, 0]), 4);
@@ -109,13 +111,14 @@ const sendPath = {
   headers,
   superFrame,
   storm,
+  counters,
   tos: 0,
   droppedFrames: 1,
 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
-const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
+const ports = { taps, underlay, segments, counters, remoteCounters, groupWatch, receivePath, sendPath };
 
-const ROW = 4 + RX_REASONS.length + TX_REASONS.length;
+const ROW = 5 + RX_REASONS.length + TX_REASONS.length;
 const cells = new Float64Array(countersMemory);
 const RX_PACKETS = (segment.index + 2) * ROW;
 

@@ -9,6 +9,7 @@ import { Counters } from '../../dist/forward/counters.js';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
 import { NeighbourTable } from '../../dist/forward/neighbours.js';
 import { PathLimits } from '../../dist/forward/path-limits.js';
+import { RemoteCounters } from '../../dist/forward/remote-counters.js';
 import { SourceFilter } from '../../dist/forward/source-filter.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
@@ -32,6 +33,7 @@ const sums = octetSums(slab);
 const fdb = new Fdb(createFdbMemory(1, 300), 1);
 const countersMemory = Counters.createMemory();
 const counters = new Counters(countersMemory);
+const remoteCounters = new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes);
 const segments = new SegmentMap();
 
 /** Buffers that are filled again from their templates before each batch, since the path changes them in place. */
@@ -202,18 +204,19 @@ const sendPath = {
   headers,
   superFrame,
   storm,
+  counters,
   tos: 0,
   droppedFrames: 1,
 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
-const ports = { taps, underlay, segments, counters, groupWatch, receivePath, sendPath };
+const ports = { taps, underlay, segments, counters, remoteCounters, groupWatch, receivePath, sendPath };
 const floodRemotes = remotes.map((d) => fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d }));
 segments.apply({ kind: 'put', segment: { ...segment, floodRemotes } });
 
 const REMOTE = { a: 0, b: 0, c: 0xffff, d: 0x0a00_0003 };
 for (const [high, low] of known) fdb.addStatic(segment.index, high, low, REMOTE, NOW);
 
-const row = (segment.index + 1) * (4 + RX_REASONS.length + TX_REASONS.length);
+const row = (segment.index + 1) * (5 + RX_REASONS.length + TX_REASONS.length);
 const cells = new Float64Array(countersMemory);
 
 /** Forwards batch after batch until so many packets have come out on the other side. */

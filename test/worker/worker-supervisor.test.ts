@@ -11,9 +11,11 @@ import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { Counters } from '../../src/forward/counters.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
+import { RemoteCounters } from '../../src/forward/remote-counters.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
+import { BusyTime } from '../../src/worker/busy-time.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
 import { sleep, waitUntil } from '../support/wait.ts';
@@ -49,6 +51,8 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
     {
       fdbMemory,
       countersMemory: Counters.createMemory(),
+      remoteCountersMemory: RemoteCounters.createMemory(),
+      busyTimeMemory: BusyTime.createMemory(),
       neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,

@@ -1,0 +1,143 @@
+import type { SourceAddress } from '../fdb/fdb.ts';
+import { NO_REMOTE, type RemoteTable } from '../fdb/remotes.ts';
+import { MAX_REMOTES } from '../lib/limits.ts';
+import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
+
+/** Of a remote: which one the row is about, then what is counted. */
+const GENERATION = 0;
+const RX_PACKETS = 1;
+const RX_BYTES = 2;
+const TX_PACKETS = 3;
+const TX_BYTES = 4;
+const DROPS = 5;
+/** Tenths of a second, plus 1: 0 is never. */
+const HEARD = 6;
+const ROW = 7;
+
+/** What one worker, or all of them, counted of one remote. */
+export interface RemoteCount {
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly drops: number;
+  /** Tenths of a second; undefined: never. */
+  readonly heard: number | undefined;
+}
+
+/**
+ * One worker's counters of each remote VTEP, in shared memory: a row of doubles per remote id. Only the worker writes; whoever reads adds
+ * the workers up. Packets are VXLAN datagrams, bytes are inner bytes: received are those that the ladder let pass, sent those that the
+ * kernel took. Only remotes that have an id are counted: those that an entry or a flood list names.
+ *
+ * An id that is given to another remote has another generation, by which the row is seen to be stale: nobody needs to clear it.
+ */
+export class RemoteCounters {
+  readonly #cells: Float64Array;
+  readonly #remotes: RemoteTable;
+  /** Of the message at hand. */
+  #packets = 0;
+  #bytes = 0;
+  #drops = 0;
+  /** Who sent the message before: most often it is the same. */
+  readonly #source: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
+  #remote = NO_REMOTE;
+  #generation = 0;
+
+  static createMemory(): SharedArrayBuffer {
+    return new SharedArrayBuffer((MAX_REMOTES + 1) * ROW * Float64Array.BYTES_PER_ELEMENT);
+  }
+
+  constructor(memory: SharedArrayBuffer, remotes: RemoteTable) {
+    this.#cells = new Float64Array(memory);
+    this.#remotes = remotes;
+  }
+
+  /** One datagram of the message at hand went on. @param length of its UDP payload */
+  forwarded(length: number): void {
+    this.#packets++;
+    this.#bytes += length - VXLAN_HEADER_BYTES;
+  }
+
+  /** One datagram of the message at hand was dropped. */
+  dropped(): void {
+    this.#drops++;
+  }
+
+  /** The message at hand is done with: counts what became of it. @param now tenths of a second */
+  settle(source: SourceAddress, now: number): void {
+    const remote = this.#find(source);
+    if (remote !== NO_REMOTE) {
+      const row = this.#row(remote);
+      if (this.#packets !== 0) {
+        this.#add(row + RX_PACKETS, this.#packets);
+        this.#add(row + RX_BYTES, this.#bytes);
+        this.#cells[row + HEARD] = now + 1;
+      }
+      if (this.#drops !== 0) this.#add(row + DROPS, this.#drops);
+    }
+    this.#packets = 0;
+    this.#bytes = 0;
+    this.#drops = 0;
+  }
+
+  /** @param bytes of all `packets` together */
+  sent(remote: number, bytes: number, packets: number): void {
+    const row = this.#row(remote);
+    this.#add(row + TX_PACKETS, packets);
+    this.#add(row + TX_BYTES, bytes);
+  }
+
+  /** The kernel did not take datagrams to a remote. */
+  notSent(remote: number, packets: number): void {
+    this.#add(this.#row(remote) + DROPS, packets);
+  }
+
+  /** What all workers together counted of a remote. */
+  static total(workers: readonly RemoteCounters[], remote: number): RemoteCount {
+    const sum = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, drops: 0, heard: 0 };
+    for (const worker of workers) {
+      const cells = worker.#cells;
+      const row = remote * ROW;
+      if (cells[row + GENERATION] !== worker.#remotes.generation(remote)) continue;
+      sum.rxPackets += cells[row + RX_PACKETS] as number;
+      sum.rxBytes += cells[row + RX_BYTES] as number;
+      sum.txPackets += cells[row + TX_PACKETS] as number;
+      sum.txBytes += cells[row + TX_BYTES] as number;
+      sum.drops += cells[row + DROPS] as number;
+      sum.heard = Math.max(sum.heard, cells[row + HEARD] as number);
+    }
+    return { ...sum, heard: sum.heard === 0 ? undefined : sum.heard - 1 };
+  }
+
+  #find({ a, b, c, d }: SourceAddress): number {
+    const last = this.#source;
+    const isSame = last.d === d && last.c === c && last.b === b && last.a === a;
+    if (isSame && this.#remote !== NO_REMOTE && this.#remotes.generation(this.#remote) === this.#generation) {
+      return this.#remote;
+    }
+    const remote = this.#remotes.find(a, b, c, d);
+    last.a = a;
+    last.b = b;
+    last.c = c;
+    last.d = d;
+    this.#remote = remote;
+    if (remote !== NO_REMOTE) this.#generation = this.#remotes.generation(remote);
+    return remote;
+  }
+
+  /** Where the remote's cells are; they are at zero if the row was another's. */
+  #row(remote: number): number {
+    const row = remote * ROW;
+    const generation = this.#remotes.generation(remote);
+    if (this.#cells[row + GENERATION] !== generation) {
+      this.#cells.fill(0, row, row + ROW);
+      this.#cells[row + GENERATION] = generation;
+    }
+    return row;
+  }
+
+  #add(cell: number, amount: number): void {
+    this.#cells[cell] = (this.#cells[cell] as number) + amount;
+  }
+}
