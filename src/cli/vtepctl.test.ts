@@ -12,8 +12,10 @@ import {
   FdbEntriesSchema,
   FindingsSchema,
   FlushedSchema,
+  StatsSchema,
   StatusSchema,
   VniStatusesSchema,
+  VtepsSchema,
 } from '../control/schemas.ts';
 import { type ControlServer, openControlSocket } from '../control/server.ts';
 import { main } from './vtepctl.ts';
@@ -147,6 +149,27 @@ describe('text', () => {
     expect((await ctl('status')).stdout).toMatch(/local: -\ndev: -\n(.*\n)*offload: -\n/);
   });
 
+  it('vtep show', async () => {
+    const [first, second] = [
+      'VTEP        MACS  RX-PACKETS  RX-BYTES  TX-PACKETS  TX-BYTES  DROPS  HEARD\n' +
+        '198.18.0.2  1     10          980       12          1176      2      1s\n',
+      'fd00:18::3  1     0           0         0           0         0      -\n',
+    ];
+    expect(await ctl('vtep show')).toEqual(done(first + second));
+    expect((await ctl('vtep show 198.18.0.2')).stdout.split('\n')).toHaveLength(3);
+  });
+
+  it('stats', async () => {
+    const workers = '\nWORKER  BUSY\n0       1.2%\n';
+    const headings = [
+      'VNI  NAME  MACS  RX-PACKETS  RX-BYTES  TX-PACKETS  TX-BYTES  FLOODED  MOVES  EVICTIONS  RX-DROPS  TX-DROPS\n',
+      '100  red   2     10          980       12          1176      3        1      0          7         12\n',
+      '200  -     1     0           0         0           0         0        0      0          0         0\n',
+    ];
+    expect(await ctl('stats')).toEqual(done(headings.join('') + workers));
+    expect((await ctl('stats --vni 200')).stdout).toMatch(/^VNI .*\n200 .*\n\nWORKER/);
+  });
+
   it('drops shows reasons that occurred', async () => {
     expect(await ctl('drops')).toEqual(
       done('DIRECTION  REASON       COUNT\nrx         unknown-vni  7\ntx         no-remote    12\n'),
@@ -208,6 +231,10 @@ describe('--json', () => {
     ['vni show 200', VniStatusesSchema, () => [state.vnis[1]]],
     ['status', StatusSchema, () => state.status],
     ['drops', DropsSchema, () => state.drops],
+    ['vtep show', VtepsSchema, () => state.vteps],
+    ['vtep show fd00:18:0::3', VtepsSchema, () => [state.vteps[1]]],
+    ['stats', StatsSchema, () => state.stats],
+    ['stats --vni 100', StatsSchema, () => ({ ...state.stats, vnis: [state.stats.vnis[0]] })],
     ['doctor', FindingsSchema, () => state.findings],
   ] as [string, TSchema, () => unknown][])('%s, before the command and after it', async (line, schema, expected) => {
     const { exitCode, stdout } = await ctl(`--json ${line}`);
@@ -242,6 +269,11 @@ describe('--json', () => {
 describe('exit 1: refused or not found', () => {
   it.each([
     ['vni show 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    [
+      'vtep show 198.18.0.9',
+      'VTEP 198.18.0.9: no entry and no flood list of this vtepd names it: `vtepctl vtep show` lists those that are known',
+    ],
+    ['stats --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
     ['drops --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
     ['vni del 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
     ['vni add 100', 'vni add 100: VNI 100 is already given'],
@@ -329,7 +361,7 @@ describe('exit 64: wrong usage', () => {
     ['fbd show --bni 3', 'fbd: unknown command: did you mean fdb?'],
     [
       'trace',
-      'trace: unknown command: the commands are fdb, vni, remote, status, drops, doctor, config, reload, log-level',
+      'trace: unknown command: the commands are fdb, vni, remote, vtep, stats, status, drops, doctor, config, reload, log-level',
     ],
     ['log-level', 'LEVEL: missing: usage: vtepctl log-level LEVEL'],
     ['log-level loud', 'LEVEL loud: not a level: give one of fatal, error, warn, info, debug, trace, silent'],
@@ -368,6 +400,7 @@ describe('exit 64: wrong usage', () => {
     ['fdb show --vtep fe80::1%eth0', "--vtep fe80::1%eth0: not an IP address without zone: give one, or 'local'"],
     ['fdb show --static --dynamic', '--static: excludes --dynamic: give one of them, or none for both types'],
     ['vni show abc', 'N abc: not a VNI: give a number from 0 to 16777215'],
+    ['vtep show local', 'IP local: not an IP address without zone: write it as 192.0.2.1'],
     ['drops --vni abc', '--vni abc: not a VNI: give a number from 0 to 16777215'],
     ['fdb add', `MAC: missing: ${add}`],
     ['fdb add 02:00:00:00:00:01 --vtep local', `--vni: missing: ${add}`],

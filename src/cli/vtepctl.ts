@@ -8,9 +8,11 @@ import { DOCTOR_COMMANDS } from './doctor-command.ts';
 import { DROPS_COMMANDS } from './drops-command.ts';
 import { FDB_COMMANDS } from './fdb-commands.ts';
 import { REMOTE_COMMANDS } from './remote-commands.ts';
+import { STATS_COMMANDS } from './stats-command.ts';
 import { STATUS_COMMANDS } from './status-command.ts';
 import { styleFor } from './table.ts';
 import { VNI_COMMANDS } from './vni-commands.ts';
+import { VTEP_COMMANDS } from './vtep-commands.ts';
 import type { Command, FollowingCommand } from './vtepctl-command.ts';
 import { type CommandLine, parseCommandLine } from './vtepctl-parser.ts';
 
@@ -19,6 +21,8 @@ export const COMMANDS = [
   ...FDB_COMMANDS,
   ...VNI_COMMANDS,
   ...REMOTE_COMMANDS,
+  ...VTEP_COMMANDS,
+  ...STATS_COMMANDS,
   ...STATUS_COMMANDS,
   ...DROPS_COMMANDS,
   ...DOCTOR_COMMANDS,

@@ -2,6 +2,7 @@
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { LogLevel } from '../config/config.ts';
+import type { IpAddress } from '../lib/addresses.ts';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
 import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { readEvents } from './event-stream-reader.ts';
@@ -13,8 +14,10 @@ import type {
   FdbEvent,
   Finding,
   Flushed,
+  Stats,
   Status,
   VniStatus,
+  Vtep,
 } from './schemas.ts';
 
 /** A daemon that says nothing for this long is taken for hung. */
@@ -87,6 +90,14 @@ export class ControlClient {
 
   async drops(vni?: number): Promise<Drops> {
     return (await this.#ask('GET', withQuery('/v1/drops', { vni }))) as Drops;
+  }
+
+  async vteps(vtep?: IpAddress): Promise<Vtep[]> {
+    return (await this.#ask('GET', withQuery('/v1/vteps', { vtep }))) as Vtep[];
+  }
+
+  async stats(vni?: number): Promise<Stats> {
+    return (await this.#ask('GET', withQuery('/v1/stats', { vni }))) as Stats;
   }
 
   async status(): Promise<Status> {

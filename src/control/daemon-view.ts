@@ -5,7 +5,7 @@
 
 import type { LogLevel } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
-import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
+import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Stats, Status, VniStatus, Vtep } from './schemas.ts';
 
 /** Conditions on FDB entries, combined with AND; an absent one matches all. */
 export interface FdbFilter {
@@ -76,6 +76,10 @@ export interface DaemonView {
   deleteRemote(remote: FloodRemote): MaybePromise<void>;
   /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   drops(vni: number | undefined): MaybePromise<Drops>;
+  /** The remote VTEPs that an entry or a flood list names, sorted by address. */
+  vteps(): MaybePromise<readonly Vtep[]>;
+  /** Of one VNI, or of all, sorted by VNI. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
+  stats(vni: number | undefined): MaybePromise<Stats>;
   status(): MaybePromise<Status>;
   /** Looks at the daemon and its host; nothing is changed. */
   doctor(): MaybePromise<readonly Finding[]>;

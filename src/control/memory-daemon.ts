@@ -7,11 +7,13 @@ import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import type { DaemonView, EntryKey, FdbFilter, FdbListener, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { unknownVni } from './routes.ts';
-import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Status, VniStatus } from './schemas.ts';
+import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Stats, Status, VniStatus, Vtep } from './schemas.ts';
 
 export interface MemoryDaemonState {
   readonly entries: FdbEntry[];
   readonly vnis: VniStatus[];
+  readonly vteps: Vtep[];
+  readonly stats: Stats;
   readonly drops: Drops;
   readonly status: Status;
   readonly findings: Finding[];
@@ -124,6 +126,16 @@ export class MemoryDaemon implements DaemonView {
     return this.state.drops;
   }
 
+  vteps(): Vtep[] {
+    return this.state.vteps;
+  }
+
+  stats(vni: number | undefined): Stats {
+    if (vni !== undefined) this.#needVni(vni);
+    const { vnis, workers } = this.state.stats;
+    return { vnis: vnis.filter((stats) => vni === undefined || stats.vni === vni), workers };
+  }
+
   status(): Status {
     return this.state.status;
   }
@@ -192,6 +204,29 @@ export function sampleState(): MemoryDaemonState {
         ...{ mtu: 1450, bridge: null, vlan: null, learning: false, macs: 1, joined: false, status: 'TAP is down' },
       },
     ],
+    vteps: [
+      {
+        ...{ vtep: ip('198.18.0.2'), macs: 1, rxPackets: 10, rxBytes: 980, txPackets: 12, txBytes: 1_176 },
+        ...{ lastHeard: 1, drops: 2 },
+      },
+      {
+        ...{ vtep: ip('fd00:18::3'), macs: 1, rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 },
+        ...{ lastHeard: null, drops: 0 },
+      },
+    ],
+    stats: {
+      vnis: [
+        {
+          ...{ vni: 100, name: 'red', macs: 2, rxPackets: 10, rxBytes: 980, txPackets: 12, txBytes: 1_176, flooded: 3 },
+          ...{ moves: 1, evictions: 0, rxDrops: 7, txDrops: 12 },
+        },
+        {
+          ...{ vni: 200, name: null, macs: 1, rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, flooded: 0 },
+          ...{ moves: 0, evictions: 0, rxDrops: 0, txDrops: 0 },
+        },
+      ],
+      workers: [{ worker: 0, busy: 0.0123 }],
+    },
     drops: { rx: { short: 0, 'unknown-vni': 7 }, tx: { short: 0, 'no-remote': 12 } },
     status: {
       ...{

@@ -1,6 +1,7 @@
 /** The resources of the API, each with its `summary` for `/openapi.json`. Reads are apart: `--http` offers them alone. */
 
 import { Readable } from 'node:stream';
+import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
@@ -20,15 +21,18 @@ import {
   NoQuerySchema,
   RemotePathSchema,
   StaticEntrySchema,
+  StatsSchema,
   StatusSchema,
   VniPathSchema,
   VniQuerySchema,
   VniStatusesSchema,
   VniStatusSchema,
+  VtepsQuerySchema,
+  VtepsSchema,
 } from './schemas.ts';
 
 /**
- * `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/drops`, `/v1/status`, `/v1/events`, and of `/openapi.json`, which tells of the routes added after
+ * `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/vteps`, `/v1/stats`, `/v1/drops`, `/v1/status`, `/v1/events`, and of `/openapi.json`, which tells of the routes added after
  * it: to be called first. Changes nothing, and shows nothing that whoever reaches `--http` must not see.
  */
 export function addReadRoutes(api: TypedApi, view: DaemonView): void {
@@ -59,6 +63,35 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
       if (vni !== undefined && vnis.length === 0) throw unknownVni(vni);
       return vnis;
     },
+  );
+
+  api.get(
+    '/v1/vteps',
+    {
+      schema: {
+        summary: 'The remote VTEPs, sorted, with what was counted of each.',
+        querystring: VtepsQuerySchema,
+        response: { 200: VtepsSchema },
+      },
+    },
+    async (request) => {
+      const asked = request.query.vtep === undefined ? undefined : readRemote(request.query.vtep);
+      const vteps = (await view.vteps()).filter(({ vtep }) => asked === undefined || vtep === asked);
+      if (asked !== undefined && vteps.length === 0) throw unknownVtep(asked);
+      return vteps;
+    },
+  );
+
+  api.get(
+    '/v1/stats',
+    {
+      schema: {
+        summary: 'What was counted of each VNI, and how busy each worker is.',
+        querystring: VniQuerySchema,
+        response: { 200: StatsSchema },
+      },
+    },
+    async (request) => view.stats(request.query.vni),
   );
 
   api.get(
@@ -207,6 +240,14 @@ function addVniRoutes(api: TypedApi, view: DaemonView): void {
       return reply.code(204).send();
     },
   );
+}
+
+function unknownVtep(vtep: IpAddress): VtepError {
+  return new VtepError('ERR_VTEP_NOT_FOUND', {
+    object: `VTEP ${vtep}`,
+    cause: 'no entry and no flood list of this vtepd names it',
+    remedy: '`vtepctl vtep show` lists those that are known',
+  });
 }
 
 /** The refusal of a VNI that the daemon does not have, in the words that all commands share. */

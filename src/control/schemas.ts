@@ -80,6 +80,50 @@ const DropCounts = Type.Record(Type.String(), Count);
 export const DropsSchema = Type.Object({ rx: DropCounts, tx: DropCounts });
 export type Drops = Static<typeof DropsSchema>;
 
+const Passages = {
+  rxPackets: Count,
+  rxBytes: Type.Integer({ minimum: 0, description: 'inner bytes, as all others here' }),
+  txPackets: Count,
+  txBytes: Count,
+};
+
+/** One line of `GET /v1/vteps`. */
+export const VtepSchema = Type.Object({
+  vtep: Ip,
+  macs: Count,
+  ...Passages,
+  lastHeard: Type.Union([Count, Type.Null()], { description: 'whole seconds ago, null if never' }),
+  drops: Type.Integer({ minimum: 0, description: 'of what came from it, and of what could not be sent to it' }),
+});
+export type Vtep = Static<typeof VtepSchema>;
+export const VtepsSchema = Type.Array(VtepSchema);
+
+/** What is counted of one VNI. */
+export const VniStatsSchema = Type.Object({
+  vni: Vni,
+  name: orNull(Type.String()),
+  macs: Count,
+  ...Passages,
+  flooded: Type.Integer({ minimum: 0, description: 'packets sent as floods, each copy by itself' }),
+  moves: Count,
+  evictions: Count,
+  rxDrops: Count,
+  txDrops: Count,
+});
+export type VniStats = Static<typeof VniStatsSchema>;
+
+/** `GET /v1/stats`. */
+export const StatsSchema = Type.Object({
+  vnis: Type.Array(VniStatsSchema),
+  workers: Type.Array(
+    Type.Object({
+      worker: Count,
+      busy: Type.Number({ minimum: 0, maximum: 1, description: 'share of the last second that it did not wait' }),
+    }),
+  ),
+});
+export type Stats = Static<typeof StatsSchema>;
+
 /** Who asks for the group memberships of one underlay interface and family, where some VNI has a group. */
 export const QuerierSchema = Type.Object({
   dev: Type.String(),
@@ -194,7 +238,10 @@ export const LogLevelSchema = closed({
   ),
 });
 
-/** `GET /v1/vnis?…` and `GET /v1/drops?…`. */
+/** `GET /v1/vteps?…`. */
+export const VtepsQuerySchema = closed({ vtep: Type.Optional(RemoteText) });
+
+/** `GET /v1/vnis?…`, `GET /v1/drops?…` and `GET /v1/stats?…`. */
 export const VniQuerySchema = closed({ vni: Type.Optional(Vni) });
 
 /** A resource that takes no query. */

@@ -19,9 +19,11 @@ import {
   ErrorBodySchema,
   FdbEntriesSchema,
   FlushedSchema,
+  StatsSchema,
   StatusSchema,
   VniStatusesSchema,
   VniStatusSchema,
+  VtepsSchema,
 } from './schemas.ts';
 import { type ControlServer, openControlSocket } from './server.ts';
 
@@ -86,6 +88,10 @@ describe('reads', () => {
   it.each([
     ['/v1/fdb', FdbEntriesSchema],
     ['/v1/vnis', VniStatusesSchema],
+    ['/v1/vteps', VtepsSchema],
+    ['/v1/vteps?vtep=198.18.0.2', VtepsSchema],
+    ['/v1/stats', StatsSchema],
+    ['/v1/stats?vni=100', StatsSchema],
     ['/v1/drops', DropsSchema],
     ['/v1/drops?vni=100', DropsSchema],
     ['/v1/status', StatusSchema],
@@ -213,6 +219,10 @@ describe('refusals', () => {
     [
       ...(['GET', '/v1/vnis?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
       'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+    ],
+    [
+      ...(['GET', '/v1/vteps?vtep=x', undefined, 400, 'ERR_VTEP_USAGE'] as const),
+      'remote x: not an IP address without zone: give the unicast address of a VTEP',
     ],
     [
       ...(['GET', '/v1/drops?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),

@@ -12,7 +12,16 @@ import type {
   StaticFdbEntry,
 } from '../control/daemon-view.ts';
 import { unknownVni } from '../control/routes.ts';
-import type { ConfigFile, Drops, FdbEntry, Finding, Status, VniStatus } from '../control/schemas.ts';
+import type {
+  ConfigFile,
+  Drops,
+  FdbEntry,
+  Finding,
+  Stats,
+  Status,
+  VniStatus,
+  Vtep as VtepStats,
+} from '../control/schemas.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
@@ -24,6 +33,7 @@ import type { Link } from '../sys/links.ts';
 import { examineVtep } from './doctor/vtep-doctor.ts';
 import { listFdb } from './fdb-listing.ts';
 import type { Reload } from './reload.ts';
+import { statsOf, vtepsOf } from './statistics.ts';
 import { distinctTaps, tapOverrun, type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
@@ -165,6 +175,14 @@ export class VtepView implements DaemonView {
         ),
       },
     };
+  }
+
+  vteps(): VtepStats[] {
+    return vtepsOf(this.#vtep);
+  }
+
+  stats(vni: number | undefined): Stats {
+    return statsOf(this.#vtep, vni === undefined ? this.#vtep.vnis : [this.#vni(vni)]);
   }
 
   status(): Status {

@@ -5,6 +5,7 @@ import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import type { Counters } from '../forward/counters.ts';
 import { NeighbourTable } from '../forward/neighbours.ts';
+import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
@@ -12,6 +13,7 @@ import type { Logger } from '../observe/log.ts';
 import { deleteLinkGroup, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { INHERIT_TOS } from '../wire/ecn.ts';
+import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { FdbEvents } from './fdb-events.ts';
 import { FdbSweep } from './fdb-sweep.ts';
@@ -186,6 +188,15 @@ export class Vtep {
   /** Resolves once every worker has answered. What it is told, it knows. */
   answered(): Promise<void> {
     return this.#workers.orderAll(ownAddresses(this.#underlays));
+  }
+
+  /** Of each worker what it counted of each remote. */
+  get remoteCounters(): readonly RemoteCounters[] {
+    return this.#workers.remoteCounters;
+  }
+
+  get busyTimes(): readonly BusyTime[] {
+    return this.#workers.busyTimes;
   }
 
   /** The offloads in force with all TAPs and all workers. */
