@@ -80,6 +80,8 @@ export interface DaemonView {
   vteps(): MaybePromise<readonly Vtep[]>;
   /** Of one VNI, or of all, sorted by VNI. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   stats(vni: number | undefined): MaybePromise<Stats>;
+  /** All metrics in the text format of Prometheus, a piece at a time. */
+  metrics(): AsyncIterable<string>;
   status(): MaybePromise<Status>;
   /** Looks at the daemon and its host; nothing is changed. */
   doctor(): MaybePromise<readonly Finding[]>;

@@ -5,6 +5,7 @@ import { parseVniEntry } from '../config/vni-entry.ts';
 import { refuse } from '../config/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
+import { Metrics } from '../observe/metrics.ts';
 import type { DaemonView, EntryKey, FdbFilter, FdbListener, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
 import { unknownVni } from './routes.ts';
 import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Stats, Status, VniStatus, Vtep } from './schemas.ts';
@@ -24,6 +25,7 @@ export class MemoryDaemon implements DaemonView {
   readonly state: MemoryDaemonState;
   reloads = 0;
   logLevel: LogLevel = 'info';
+  readonly #metrics = new Metrics();
   readonly #listeners = new Set<FdbListener>();
 
   constructor(state: MemoryDaemonState) {
@@ -134,6 +136,23 @@ export class MemoryDaemon implements DaemonView {
     if (vni !== undefined) this.#needVni(vni);
     const { vnis, workers } = this.state.stats;
     return { vnis: vnis.filter((stats) => vni === undefined || stats.vni === vni), workers };
+  }
+
+  metrics(): AsyncIterable<string> {
+    const { vnis, stats, vteps, drops, status } = this.state;
+    return this.#metrics.page({
+      ...{
+        version: status.version,
+        startTime: 1_767_323_045,
+        drops,
+        limits: [],
+        cpuSeconds: 1,
+        residentBytes: 2 ** 27,
+      },
+      vnis: stats.vnis.map((each, i) => ({ ...each, tap: vnis[i]?.tap ?? null, isOk: true, statics: 0, maxMacs: 100 })),
+      vteps: vteps.map((vtep) => ({ ...vtep, lastHeard: vtep.lastHeard ?? undefined })),
+      workers: stats.workers.map((worker) => ({ ...worker, busySeconds: 2.5 })),
+    });
   }
 
   status(): Status {

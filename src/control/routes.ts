@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
+import { METRICS_CONTENT_TYPE } from '../observe/metrics.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { addEventRoute } from './event-streams.ts';
@@ -32,8 +33,8 @@ import {
 } from './schemas.ts';
 
 /**
- * `GET` of `/v1/fdb`, `/v1/vnis`, `/v1/vteps`, `/v1/stats`, `/v1/drops`, `/v1/status`, `/v1/events`, and of `/openapi.json`, which tells of the routes added after
- * it: to be called first. Changes nothing, and shows nothing that whoever reaches `--http` must not see.
+ * `GET` of what there is to see, and of `/openapi.json`, which tells of the routes added after it: to be called first. Changes nothing, and
+ * shows nothing that whoever reaches `--http` must not see.
  */
 export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   addOpenApiRoute(api, view);
@@ -116,6 +117,14 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
       },
     },
     async () => view.status(),
+  );
+
+  api.get(
+    '/metrics',
+    { schema: { summary: 'Everything that is counted, for Prometheus.', querystring: NoQuerySchema } },
+    async (_request, reply): Promise<void> => {
+      return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(view.metrics()) as never);
+    },
   );
 
   addEventRoute(api, view);

@@ -1,42 +1,86 @@
-import type { Stats, VniStats, Vtep as VtepStats } from '../control/schemas.ts';
+import type { Drops, Stats, VniStats, Vtep as VtepStats } from '../control/schemas.ts';
+import { NO_SEGMENT } from '../forward/counters.ts';
+import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipWords } from '../lib/addresses.ts';
 import type { Link } from '../sys/links.ts';
-import { tapOverrun, type Vni } from './vni.ts';
+import { distinctTaps, tapOverrun, type Vni } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf } from './vtep-address.ts';
 
 /** What `vtepctl` and Prometheus are told of the counters, so that both are told the same. */
 
-/** @param chosen in any order */
-export function statsOf(vtep: Pick<Vtep, 'counters' | 'fdb' | 'links' | 'busyTimes'>, chosen: readonly Vni[]): Stats {
-  const links = new Map(vtep.links().map((link) => [link.index, link]));
+type Links = ReadonlyMap<number, Link>;
+
+/** @param chosen in any order  @param links of the host, by their index */
+export function statsOf(
+  vtep: Pick<Vtep, 'counters' | 'fdb' | 'busyTimes'>,
+  chosen: readonly Vni[],
+  links: Links,
+): Stats {
   return {
     vnis: chosen.map((vni) => vniStats(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
     workers: vtep.busyTimes.map(({ ratio }, worker) => ({ worker, busy: Math.round(ratio * 10_000) / 10_000 })),
   };
 }
 
-/** Sorted by address, IPv4 first. */
-export function vtepsOf({ fdb, remoteCounters, now }: Pick<Vtep, 'fdb' | 'remoteCounters' | 'now'>): VtepStats[] {
-  const { remotes } = fdb;
-  const vteps = remotes.vteps().map((remote) => {
-    const { heard, ...counts } = RemoteCounters.total(remoteCounters, remote);
-    return {
-      vtep: addressOf(fdb, remote) as IpAddress,
-      macs: remotes.entriesAt(remote),
-      ...counts,
-      lastHeard: heard === undefined ? null : Math.max(0, Math.floor((now() - heard) / 10)),
-    };
-  });
-  const keys = new Map(vteps.map(({ vtep }) => [vtep, sortKey(vtep)]));
-  return vteps.sort((a, b) => ((keys.get(a.vtep) as string) < (keys.get(b.vtep) as string) ? -1 : 1));
+/** Of one VNI, or of the whole daemon, where what deleted VNIs dropped is in it too. */
+export function dropsOf(
+  { counters, vnis, underlays, changes }: Pick<Vtep, 'counters' | 'vnis' | 'underlays' | 'changes'>,
+  vni: Vni | undefined,
+  links: Links,
+): Drops {
+  const chosen = vni ? [vni] : [...vnis, ...changes.leaving];
+  const rows = chosen.flatMap(({ index }) => counters.map((each) => each.drops(index)));
+  if (!vni) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)), changes.removedDrops);
+  const sum = (counts: readonly Float64Array[], reason: number) =>
+    counts.reduce((total, row) => total + (row[reason] as number), 0);
+  const rx = rows.map((row) => row.rx);
+  const tx = rows.map((row) => row.tx);
+  // What the kernel lost at a socket is nobody's VNI in particular: it was never read. Nor is what it lost at the trunk.
+  const taps = vni ? chosen.filter(({ config }) => config.vlan === undefined) : distinctTaps(chosen);
+  const overrun = vni ? 0 : underlays.reduce((total, { dropped }) => total + dropped, 0);
+  return {
+    rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
+    tx: {
+      ...byName(TX_REASONS, (reason) => sum(tx, reason)),
+      'tap-overrun': taps.reduce(
+        (total, { tap }) => total + tapOverrun(tap, links.get(tap.link.index)),
+        vni ? 0 : changes.removedDrops.tapOverrun,
+      ),
+    },
+  };
 }
 
-function vniStats(
+/** Sorted by address, IPv4 first. */
+export function vtepsOf(vtep: Pick<Vtep, 'fdb' | 'remoteCounters' | 'now'>): VtepStats[] {
+  const now = vtep.now();
+  return heardRemotes(vtep).map(({ heard, ...counts }) => ({
+    ...counts,
+    lastHeard: heard === undefined ? null : Math.max(0, Math.floor((now - heard) / 10)),
+  }));
+}
+
+/** Likewise, with the time in tenths of a second when each was heard. */
+export function heardRemotes({ fdb, remoteCounters }: Pick<Vtep, 'fdb' | 'remoteCounters'>) {
+  const { remotes } = fdb;
+  const found = remotes.vteps().map((remote) => {
+    const vtep = addressOf(fdb, remote) as IpAddress;
+    const counts = RemoteCounters.total(remoteCounters, remote);
+    return { key: sortKey(vtep), count: { vtep, macs: remotes.entriesAt(remote), ...counts } };
+  });
+  return found.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ count }) => count);
+}
+
+/** The bridge that the TAP is a port of now. */
+export function bridgeOf({ link }: Vni, links: Links): string | undefined {
+  return link && links.get(link.master)?.name;
+}
+
+export function vniStats(
   { counters, fdb }: Pick<Vtep, 'counters' | 'fdb'>,
   { config, index, tap }: Vni,
-  links: ReadonlyMap<number, Link>,
+  links: Links,
 ): VniStats {
   const sum = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, flooded: 0 };
   let [rxDrops, txDrops] = [0, 0];
@@ -59,6 +103,10 @@ function vniStats(
     rxDrops,
     txDrops,
   };
+}
+
+function byName(names: readonly string[], count: (reason: number) => number): Record<string, number> {
+  return Object.fromEntries(names.map((name, reason) => [name, count(reason)]));
 }
 
 function total(counts: Float64Array): number {

@@ -23,18 +23,18 @@ import type {
   Vtep as VtepStats,
 } from '../control/schemas.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
-import { NO_SEGMENT } from '../forward/counters.ts';
-import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
+import { Metrics } from '../observe/metrics.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { examineVtep } from './doctor/vtep-doctor.ts';
 import { listFdb } from './fdb-listing.ts';
+import { readMetrics } from './metrics-reading.ts';
 import type { Reload } from './reload.ts';
-import { statsOf, vtepsOf } from './statistics.ts';
-import { distinctTaps, tapOverrun, type Vni, vniStatus } from './vni.ts';
+import { bridgeOf, dropsOf, statsOf, vtepsOf } from './statistics.ts';
+import { type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 
@@ -48,6 +48,9 @@ export class VtepView implements DaemonView {
   readonly #reload: Pick<Reload, 'run'>;
   readonly #log: Logger;
   readonly #startedMs = performance.now();
+  /** Unix time in seconds. */
+  readonly #startTime = Date.now() / 1000;
+  readonly #metrics = new Metrics();
   /** The examination under way: whoever asks meanwhile gets what it finds. */
   #examination: Promise<Finding[]> | undefined;
 
@@ -126,7 +129,7 @@ export class VtepView implements DaemonView {
   }
 
   vnis(): VniStatus[] {
-    const links = this.#vtep.links();
+    const links = this.#links();
     return this.#vtep.vnis.map((vni) => this.#describeVni(vni, links)).sort((a, b) => a.vni - b.vni);
   }
 
@@ -137,7 +140,7 @@ export class VtepView implements DaemonView {
       parseVniEntry(entry, { object, maxMacs: config.maxMacs, trunk: config.trunk }),
       object,
     );
-    return this.#describeVni(vni, this.#vtep.links());
+    return this.#describeVni(vni, this.#links());
   }
 
   deleteVni(vni: number): Promise<void> {
@@ -153,28 +156,11 @@ export class VtepView implements DaemonView {
   }
 
   drops(vni: number | undefined): Drops {
-    const { counters, vnis, underlays, changes } = this.#vtep;
-    const links = new Map(this.#vtep.links().map((link) => [link.index, link]));
-    const chosen = vni === undefined ? [...vnis, ...changes.leaving] : [this.#vni(vni)];
-    const rows = chosen.flatMap(({ index }) => counters.map((each) => each.drops(index)));
-    if (vni === undefined) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)), changes.removedDrops);
-    const sum = (counts: readonly Float64Array[], reason: number) =>
-      counts.reduce((total, row) => total + (row[reason] as number), 0);
-    const rx = rows.map((row) => row.rx);
-    const tx = rows.map((row) => row.tx);
-    // What the kernel lost at a socket is nobody's VNI in particular: it was never read. Nor is what it lost at the trunk.
-    const taps = vni === undefined ? distinctTaps(chosen) : chosen.filter(({ config }) => config.vlan === undefined);
-    const overrun = vni === undefined ? underlays.reduce((total, { dropped }) => total + dropped, 0) : 0;
-    return {
-      rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
-      tx: {
-        ...byName(TX_REASONS, (reason) => sum(tx, reason)),
-        'tap-overrun': taps.reduce(
-          (total, { tap }) => total + tapOverrun(tap, links.get(tap.link.index)),
-          vni === undefined ? changes.removedDrops.tapOverrun : 0,
-        ),
-      },
-    };
+    return dropsOf(this.#vtep, vni === undefined ? undefined : this.#vni(vni), this.#links());
+  }
+
+  metrics(): AsyncGenerator<string, void, undefined> {
+    return this.#metrics.page(readMetrics(this.#vtep, { version: this.#version, startTime: this.#startTime }));
   }
 
   vteps(): VtepStats[] {
@@ -182,7 +168,7 @@ export class VtepView implements DaemonView {
   }
 
   stats(vni: number | undefined): Stats {
-    return statsOf(this.#vtep, vni === undefined ? this.#vtep.vnis : [this.#vni(vni)]);
+    return statsOf(this.#vtep, vni === undefined ? this.#vtep.vnis : [this.#vni(vni)], this.#links());
   }
 
   status(): Status {
@@ -251,9 +237,14 @@ export class VtepView implements DaemonView {
       (vtep === undefined || addressOf(this.#vtep.fdb, entry.remote) === vtep);
   }
 
-  #describeVni(vni: Vni, links: readonly Link[]): VniStatus {
+  /** All links of the host by their index. */
+  #links(): Map<number, Link> {
+    return new Map(this.#vtep.links().map((link) => [link.index, link]));
+  }
+
+  #describeVni(vni: Vni, links: ReadonlyMap<number, Link>): VniStatus {
     const { config, index, underlay, group, link, tap } = vni;
-    const bridge = link && links.find(({ index }) => index === link.master)?.name;
+    const bridge = bridgeOf(vni, links);
     return {
       vni: config.vni,
       name: config.name ?? null,
@@ -269,8 +260,4 @@ export class VtepView implements DaemonView {
       status: vniStatus(vni, bridge),
     };
   }
-}
-
-function byName(names: readonly string[], count: (reason: number) => number): Record<string, number> {
-  return Object.fromEntries(names.map((name, reason) => [name, count(reason)]));
 }

@@ -97,6 +97,13 @@ export class RemoteTable {
     return ids;
   }
 
+  /** Ids that are given, to groups and to what nobody names any more too. Walks the table. */
+  get idsInUse(): number {
+    let count = 0;
+    for (let id = LOCAL + 1; id < this.#pool.end; id++) if (this.#references(id) >= 0) count++;
+    return count;
+  }
+
   /** Entries that name a remote, expired ones until the sweep takes them. */
   entriesAt(id: number): number {
     return Math.max(0, this.#references(id) - this.#pins(id));

@@ -52,6 +52,9 @@ export const MAX_FDB_EVENTS = 65_536;
 /** Log lines a second on MACs that flap: whoever invents sources could else fill the disk. The others are counted in one line. */
 export const MAX_FLAP_LINES_PER_SECOND = 10;
 
+/** Remote VTEPs that have metrics of their own, some six series each. Those beyond have none, until one of these is forgotten. */
+export const MAX_VTEP_SERIES = 1_024;
+
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;
 

@@ -1,0 +1,50 @@
+import { MAX_FDB_ENTRIES, MAX_REMOTES, MAX_SEGMENTS } from '../lib/limits.ts';
+import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
+import type { Link } from '../sys/links.ts';
+import { bridgeOf, dropsOf, heardRemotes, vniStats } from './statistics.ts';
+import { type Vni, vniStatus } from './vni.ts';
+import type { Vtep } from './vtep.ts';
+
+/** All that Prometheus is told, at one moment. */
+export function readMetrics(
+  vtep: Vtep,
+  { version, startTime }: { version: string; startTime: number },
+): MetricsReading {
+  const { fdb, vnis, busyTimes } = vtep;
+  const links = new Map(vtep.links().map((link) => [link.index, link]));
+  const { user, system } = process.cpuUsage();
+  return {
+    version,
+    startTime,
+    vnis: vnis.map((vni) => readVni(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
+    vteps: readVteps(vtep),
+    drops: dropsOf(vtep, undefined, links),
+    workers: busyTimes.map(({ ratio, seconds }, worker) => ({ worker, busy: ratio, busySeconds: seconds })),
+    limits: [
+      { limit: 'fdb-entries', used: fdb.count, max: MAX_FDB_ENTRIES },
+      { limit: 'remotes', used: fdb.remotes.idsInUse, max: MAX_REMOTES },
+      { limit: 'vnis', used: vnis.length, max: MAX_SEGMENTS },
+    ],
+    cpuSeconds: (user + system) / 1_000_000,
+    residentBytes: process.memoryUsage.rss(),
+  };
+}
+
+function readVni(vtep: Vtep, vni: Vni, links: ReadonlyMap<number, Link>): VniReading {
+  const { maxMacs, tap } = vni.config;
+  return {
+    ...vniStats(vtep, vni, links),
+    tap,
+    maxMacs,
+    isOk: vniStatus(vni, bridgeOf(vni, links)) === 'ok',
+    statics: vtep.fdb.staticsOf(vni.index),
+  };
+}
+
+function readVteps(vtep: Vtep): VtepReading[] {
+  const [nowMs, now] = [Date.now(), vtep.now()];
+  return heardRemotes(vtep).map(({ heard, ...counts }) => ({
+    ...counts,
+    lastHeard: heard === undefined ? undefined : Math.round(nowMs / 100 - (now - heard)) / 10,
+  }));
+}

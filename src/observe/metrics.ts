@@ -1,0 +1,227 @@
+import { setImmediate } from 'node:timers/promises';
+import { Registry } from 'prom-client';
+import { type FamilyText, MetricFamily, type Sample } from './metric-family.ts';
+import { VtepSeries } from './vtep-series.ts';
+
+/** What is counted of one VNI, as `vtepctl stats` shows it, and what else is measured of it. */
+export interface VniReading {
+  readonly vni: number;
+  readonly name: string | null;
+  readonly tap: string | null;
+  readonly isOk: boolean;
+  readonly macs: number;
+  readonly statics: number;
+  readonly maxMacs: number;
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly flooded: number;
+  readonly moves: number;
+  readonly evictions: number;
+}
+
+/** Likewise of a remote VTEP. */
+export interface VtepReading {
+  readonly vtep: string;
+  readonly macs: number;
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly drops: number;
+  /** Unix time in seconds, undefined if never. */
+  readonly lastHeard: number | undefined;
+}
+
+export interface MetricsReading {
+  readonly version: string;
+  /** Unix time in seconds. */
+  readonly startTime: number;
+  readonly vnis: readonly VniReading[];
+  readonly vteps: readonly VtepReading[];
+  readonly drops: { readonly [Direction in 'rx' | 'tx']: Readonly<Record<string, number>> };
+  readonly workers: readonly { readonly worker: number; readonly busy: number; readonly busySeconds: number }[];
+  readonly limits: readonly { readonly limit: string; readonly used: number; readonly max: number }[];
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+}
+
+/** What a page may be asked for as. */
+export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
+
+/** VNIs or VTEPs of one slice: to put them into words holds the event loop for about a millisecond. */
+const SLICE_ITEMS = 500;
+
+/** A family, what it has a sample or more of, and which. */
+interface Definition<Item> extends FamilyText {
+  readonly items: (reading: MetricsReading) => readonly Item[];
+  readonly samples: (item: Item) => readonly Sample[];
+}
+
+const vnis = ({ vnis }: MetricsReading) => vnis;
+const vteps = ({ vteps }: MetricsReading) => vteps;
+const one = (reading: MetricsReading) => [reading];
+const both = (labels: Sample['labels'], rx: number, tx: number): Sample[] => [
+  { labels: { ...labels, direction: 'rx' }, value: rx },
+  { labels: { ...labels, direction: 'tx' }, value: tx },
+];
+
+/** Checks a definition with its own items, and hides them, so that all fit into one list. */
+const define = <Item>({ items, samples, ...text }: Definition<Item>) => ({
+  text,
+  /** Samples of SLICE_ITEMS items each; one slice at least. */
+  *slices(reading: MetricsReading): Generator<readonly Sample[], void, undefined> {
+    const all = items(reading);
+    for (let from = 0; from === 0 || from < all.length; from += SLICE_ITEMS) {
+      yield all.slice(from, from + SLICE_ITEMS).flatMap((item) => samples(item));
+    }
+  },
+});
+
+const FAMILIES = [
+  define({
+    ...{ name: 'vtep_build_info', help: 'Always 1; the labels say what runs', type: 'gauge' },
+    items: one,
+    samples: ({ version }) => [{ labels: { version, node: process.versions.node }, value: 1 }],
+  }),
+  define({
+    ...{ name: 'vtep_start_time_seconds', help: 'When the daemon began, as Unix time', type: 'gauge' },
+    items: one,
+    samples: ({ startTime }) => [{ labels: {}, value: startTime }],
+  }),
+  define({
+    ...{ name: 'vtep_packets_total', help: 'VXLAN datagrams by VNI', type: 'counter' },
+    items: vnis,
+    samples: ({ vni, rxPackets, txPackets }) => both({ vni }, rxPackets, txPackets),
+  }),
+  define({
+    ...{ name: 'vtep_bytes_total', help: 'Bytes of inner frames by VNI', type: 'counter' },
+    items: vnis,
+    samples: ({ vni, rxBytes, txBytes }) => both({ vni }, rxBytes, txBytes),
+  }),
+  define({
+    ...{ name: 'vtep_flooded_packets_total', help: 'VXLAN datagrams sent as floods, each copy', type: 'counter' },
+    items: vnis,
+    samples: ({ vni, flooded }) => [{ labels: { vni }, value: flooded }],
+  }),
+  define({
+    ...{ name: 'vtep_drops_total', help: 'Frames and datagrams that did not go on, by reason', type: 'counter' },
+    items: ({ drops }) => [['rx', drops.rx] as const, ['tx', drops.tx] as const],
+    samples: ([direction, counts]) =>
+      Object.entries(counts).map(([reason, value]) => ({ labels: { direction, reason }, value })),
+  }),
+  define({
+    ...{ name: 'vtep_fdb_entries', help: 'MAC addresses that are known, local ones too', type: 'gauge' },
+    items: vnis,
+    samples: ({ vni, macs, statics }) => [
+      { labels: { vni, type: 'dynamic' }, value: Math.max(0, macs - statics) },
+      { labels: { vni, type: 'static' }, value: statics },
+    ],
+  }),
+  define({
+    ...{ name: 'vtep_fdb_max_entries', help: 'Bound on dynamic entries (max-macs)', type: 'gauge' },
+    items: vnis,
+    samples: ({ vni, maxMacs }) => [{ labels: { vni }, value: maxMacs }],
+  }),
+  define({
+    ...{ name: 'vtep_fdb_moves_total', help: 'Moves of learned MAC addresses between VTEPs', type: 'counter' },
+    items: vnis,
+    samples: ({ vni, moves }) => [{ labels: { vni }, value: moves }],
+  }),
+  define({
+    ...{ name: 'vtep_fdb_evictions_total', help: 'Entries that made room for others', type: 'counter' },
+    items: vnis,
+    samples: ({ vni, evictions }) => [{ labels: { vni }, value: evictions }],
+  }),
+  define({
+    ...{ name: 'vtep_vni_up', help: '1 if the status of the VNI is ok, else 0', type: 'gauge' },
+    items: vnis,
+    samples: ({ vni, isOk }) => [{ labels: { vni }, value: isOk ? 1 : 0 }],
+  }),
+  define({
+    ...{ name: 'vtep_vni_info', help: 'Always 1; the labels say what the VNI is called', type: 'gauge' },
+    items: vnis,
+    samples: ({ vni, name, tap }) => [{ labels: { vni, name: name ?? '', tap: tap ?? '' }, value: 1 }],
+  }),
+  define({
+    ...{ name: 'vtep_remote_packets_total', help: 'VXLAN datagrams by remote VTEP', type: 'counter' },
+    items: vteps,
+    samples: ({ vtep, rxPackets, txPackets }) => both({ vtep }, rxPackets, txPackets),
+  }),
+  define({
+    ...{ name: 'vtep_remote_bytes_total', help: 'Bytes of inner frames by remote VTEP', type: 'counter' },
+    items: vteps,
+    samples: ({ vtep, rxBytes, txBytes }) => both({ vtep }, rxBytes, txBytes),
+  }),
+  define({
+    ...{ name: 'vtep_remote_drops_total', help: 'Datagrams dropped from, or not sent to, a VTEP', type: 'counter' },
+    items: vteps,
+    samples: ({ vtep, drops }) => [{ labels: { vtep }, value: drops }],
+  }),
+  define({
+    ...{ name: 'vtep_remote_fdb_entries', help: 'MAC addresses behind a remote VTEP', type: 'gauge' },
+    items: vteps,
+    samples: ({ vtep, macs }) => [{ labels: { vtep }, value: macs }],
+  }),
+  define({
+    name: 'vtep_remote_last_heard_timestamp_seconds',
+    ...{ help: 'When a datagram of the VTEP was last forwarded, as Unix time', type: 'gauge' },
+    items: vteps,
+    samples: ({ vtep, lastHeard }) => (lastHeard === undefined ? [] : [{ labels: { vtep }, value: lastHeard }]),
+  }),
+  define({
+    ...{ name: 'vtep_worker_busy_ratio', help: 'Share of the last second not spent waiting', type: 'gauge' },
+    items: ({ workers }) => workers,
+    samples: ({ worker, busy }) => [{ labels: { worker }, value: busy }],
+  }),
+  define({
+    ...{ name: 'vtep_worker_busy_seconds_total', help: 'Time not spent waiting for packets', type: 'counter' },
+    items: ({ workers }) => workers,
+    samples: ({ worker, busySeconds }) => [{ labels: { worker }, value: busySeconds }],
+  }),
+  define({
+    ...{ name: 'vtep_limit_used', help: 'How much of a bounded table is in use', type: 'gauge' },
+    items: ({ limits }) => limits,
+    samples: ({ limit, used }) => [{ labels: { limit }, value: used }],
+  }),
+  define({
+    ...{ name: 'vtep_limit_max', help: 'How much a bounded table holds', type: 'gauge' },
+    items: ({ limits }) => limits,
+    samples: ({ limit, max }) => [{ labels: { limit }, value: max }],
+  }),
+  define({
+    ...{ name: 'vtep_process_cpu_seconds_total', help: 'Processor time of all threads', type: 'counter' },
+    items: one,
+    samples: ({ cpuSeconds }) => [{ labels: {}, value: cpuSeconds }],
+  }),
+  define({
+    ...{ name: 'vtep_process_resident_memory_bytes', help: 'Memory of the process', type: 'gauge' },
+    items: one,
+    samples: ({ residentBytes }) => [{ labels: {}, value: residentBytes }],
+  }),
+];
+
+/** The daemon's metrics in a registry of its own. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #series = new VtepSeries();
+  readonly #families = FAMILIES.map(({ text, slices }) => ({ family: new MetricFamily(this.#registry, text), slices }));
+
+  /** The page that Prometheus reads, a piece at a time; in between others have their turn. */
+  page(reading: MetricsReading): AsyncGenerator<string, void, undefined> {
+    const vteps = this.#series.choose(reading.vteps);
+    return this.#write({ ...reading, vteps, limits: [...reading.limits, this.#series.limit] });
+  }
+
+  async *#write(reading: MetricsReading): AsyncGenerator<string, void, undefined> {
+    for (const { family, slices } of this.#families) {
+      let isFirst = true;
+      for (const samples of slices(reading)) {
+        if (!isFirst) await setImmediate();
+        yield await family.write(samples, isFirst);
+        isFirst = false;
+      }
+    }
+  }
+}
