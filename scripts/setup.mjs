@@ -32,7 +32,8 @@ export function ensureSystemPackages(packages) {
   if (!isRoot) fail(`missing packages, and only root can install them: sudo apt-get install ${names}`);
   console.log(`installing: ${names}`);
 
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // Offline, systemd starts none of the services that come with a package: only the programs are wanted.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', SYSTEMD_OFFLINE: '1' };
   const quietly = ['-qq', '-o', 'Dpkg::Use-Pty=0'];
   // The result of `update` does not count: one broken source must not matter if the package can be had elsewhere.
   run('apt-get', [...quietly, 'update'], { env });

@@ -16,6 +16,7 @@ const PACKAGES = {
   'iptables-save': 'iptables',
   sysctl: 'procps',
   'systemd-analyze': 'systemd',
+  promtool: 'prometheus',
 };
 
 if (isRoot) ensureSystemPackages(PACKAGES);

@@ -125,7 +125,11 @@ export class VtepdProcess {
   }
 
   /** Reads from the API as `vtepctl` does, without the time that a process takes to start. */
-  get<T>(path: string): Promise<T> {
+  async get<T>(path: string): Promise<T> {
+    return JSON.parse(await this.getText(path)) as T;
+  }
+
+  getText(path: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const call = request({ socketPath: this.socket, path, timeout: 10_000 }, (response) => {
         let text = '';
@@ -133,7 +137,7 @@ export class VtepdProcess {
           text += part;
         });
         response.once('end', () => {
-          if (response.statusCode === 200) resolve(JSON.parse(text) as T);
+          if (response.statusCode === 200) resolve(text);
           else reject(new Error(`GET ${path}: ${response.statusCode} ${text}`));
         });
       });
