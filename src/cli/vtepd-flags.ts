@@ -2,7 +2,7 @@
 import yargs from 'yargs';
 import type { Config } from '../config/config.ts';
 import { readConfigFile } from '../config/config-file.ts';
-import { ENTRY_KEYS, FLAGS, type ScalarFlagName } from '../config/flags.ts';
+import { ENTRY_KEYS, FILE_SWITCHES, FLAGS, type ScalarFlagName } from '../config/flags.ts';
 import { nearestName } from '../config/nearest-name.ts';
 import { parseConfig } from '../config/parse.ts';
 import { flagObject, refuse, shown } from '../config/written-value.ts';
@@ -38,7 +38,7 @@ export function parseVtepdArguments(argv: readonly string[], readFile: (path: st
     local: values(parsed.local),
     allowVtep: values(parsed['allow-vtep']),
     scalars,
-    querier: parsed.querier === true,
+    switches: FILE_SWITCHES.filter((name) => parsed[name] === true),
     check: parsed.check === true,
   };
   const { config: path } = scalars;

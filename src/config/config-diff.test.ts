@@ -78,6 +78,8 @@ describe('what belongs to sockets, threads and memory', () => {
     ['offload: off', 'offload'],
     ['busy-poll: off', 'busy-poll'],
     ['querier: on', 'querier'],
+    ['persist: on', 'persist'],
+    ['state-dir: /d', 'state-dir'],
     ['socket: /s', 'socket'],
     ["http: '[::1]:9477'", 'http'],
     ['log-format: json', 'log-format'],

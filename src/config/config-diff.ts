@@ -34,6 +34,8 @@ const FIXED = {
   offload: 'offload',
   busyPoll: 'busy-poll',
   querier: 'querier',
+  persist: 'persist',
+  stateDir: 'state-dir',
   socketPath: 'socket',
   http: 'http',
   logFormat: 'log-format',

@@ -1,6 +1,13 @@
 /** `--config FILE`: YAML whose keys are the flags without their dashes, and `vnis`, the list of segments. Pure: the text comes in. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument, type YAMLMap } from 'yaml';
-import { ENTRY_KEYS, type EntryKeyName, FLAGS, type ScalarFlagName } from './flags.ts';
+import {
+  ENTRY_KEYS,
+  type EntryKeyName,
+  FILE_SWITCHES,
+  type FileSwitchName,
+  FLAGS,
+  type ScalarFlagName,
+} from './flags.ts';
 import { suggestion } from './nearest-name.ts';
 import type { WrittenConfig } from './written-config.ts';
 import { refuse, shown, type WrittenValue } from './written-value.ts';
@@ -9,7 +16,7 @@ import { KEY_NAMES, type WrittenVni } from './written-vni.ts';
 const SCALAR_NAMES: readonly string[] = FLAGS.filter(({ name, kind }) => kind === 'scalar' && name !== 'config').map(
   ({ name }) => name,
 );
-export const FILE_KEYS = [...SCALAR_NAMES, 'querier', 'local', 'allow-vtep', 'vnis'];
+export const FILE_KEYS = [...SCALAR_NAMES, ...FILE_SWITCHES, 'local', 'allow-vtep', 'vnis'];
 /** A segment's keys: those of `--vni`, and what stands in front of them there. */
 export const VNI_KEYS = ['vni', 'group', ...KEY_NAMES];
 
@@ -43,11 +50,11 @@ class FileReader {
   read(root: YAMLMap<ParsedNode, Node>): WrittenConfig {
     const scalars: Partial<Record<ScalarFlagName, WrittenValue>> = {};
     const lists: Record<string, WrittenValue[]> = {};
-    const switches: { querier?: WrittenValue } = {};
+    const switches: Partial<Record<FileSwitchName, WrittenValue>> = {};
     let vnis: WrittenVni[] = [];
     for (const { name, at, value } of this.#keys(root, '', FILE_KEYS)) {
       if (name === 'vnis') vnis = this.#elements(value, 'vnis', at).map((node, i) => this.#vni(node, `vnis[${i}]`, at));
-      else if (name === 'querier') switches.querier = this.#value(value, name, at);
+      else if (isFileSwitch(name)) switches[name] = this.#value(value, name, at);
       else if (SCALAR_NAMES.includes(name)) scalars[name as ScalarFlagName] = this.#value(value, name, at);
       else lists[name] = this.#values(value, name, at);
     }
@@ -104,6 +111,10 @@ class FileReader {
     if (text === '') refuse(object, 'it has no value', 'give one, or leave out the key');
     return { object, label: shown(text), text };
   }
+}
+
+function isFileSwitch(name: string): name is FileSwitchName {
+  return FILE_SWITCHES.some((known) => known === name);
 }
 
 /** A value as a flag would have it: as it is written, whatever type YAML takes it for. */

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { readConfigFile } from './config-file.ts';
 import { toFileValue } from './config-text.ts';
-import { ENTRY_KEYS, FLAGS } from './flags.ts';
+import { ENTRY_KEYS, FILE_SWITCHES, FLAGS } from './flags.ts';
 import { parseConfig } from './parse.ts';
 import type { RawFlags } from './written-config.ts';
 
@@ -19,7 +19,8 @@ function roundTrip(raw: RawFlags): void {
 const SCALARS = {
   ...{ dev: 'eth0', port: '49152', ttl: '2', 'mcast-ttl': '3', tos: 'inherit', df: 'unset', ageing: '0' },
   ...{ 'max-macs': '6', 'source-ports': '7', 'source-port-range': '50000-60000', 'reserved-bits': 'drop' },
-  ...{ trunk: 'trunk0', workers: '2', offload: 'gro', 'busy-poll': 'off', socket: '/s', http: '[::1]:9477' },
+  ...{ trunk: 'trunk0', workers: '2', offload: 'gro', 'busy-poll': 'off', 'state-dir': '/d', socket: '/s' },
+  ...{ http: '[::1]:9477' },
   ...{ 'log-level': 'debug', 'log-format': 'json' },
 };
 const KEYS = [
@@ -33,7 +34,7 @@ it('every flag and key alone, and all together, read back to what they were', ()
   const names = FLAGS.filter(({ kind, name }) => kind === 'scalar' && name !== 'config').map(({ name }) => name);
   expect(Object.keys(SCALARS).sort()).toEqual([...names].sort());
   for (const [name, text] of Object.entries(SCALARS)) roundTrip({ ...NO_FLAGS, vni: ['1'], scalars: { [name]: text } });
-  roundTrip({ ...NO_FLAGS, vni: ['1'], querier: true });
+  for (const name of FILE_SWITCHES) roundTrip({ ...NO_FLAGS, vni: ['1'], switches: [name] });
   expect(new Set([...KEYS.map((key) => key.split('=')[0]), 'vlan'])).toEqual(
     new Set(ENTRY_KEYS.map(({ name }) => name)),
   );

@@ -30,6 +30,8 @@ export function toFileValue(config: Config): FileValue {
     ['offload', config.offload, STANDARD.offload],
     ['busy-poll', config.busyPoll, STANDARD.busyPoll],
     ['querier', config.querier ? 'on' : 'off', 'off'],
+    ['persist', config.persist ? 'on' : 'off', 'off'],
+    ['state-dir', config.stateDir, STANDARD.stateDir],
     ['socket', config.socketPath, STANDARD.socketPath],
     ['http', config.http && formatHttpAddress(config.http), STANDARD.http],
     ['log-level', config.logLevel, STANDARD.logLevel],

@@ -120,6 +120,10 @@ export interface Config {
   readonly busyPoll: BusyPollMode;
   /** Whether to be the IGMP and MLD querier of the underlays when nobody else is. */
   readonly querier: boolean;
+  /** Whether TAPs outlive the process, and learned MACs are kept in `stateDir`. */
+  readonly persist: boolean;
+  /** Absolute path without `/` at its end, at most MAX_STATE_DIR_BYTES. */
+  readonly stateDir: string;
   /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */
   readonly socketPath: string;
   /** Where the API is read over TCP; an unspecified address is every one. undefined: nowhere. */

@@ -34,6 +34,10 @@ interface EntryKey {
 /** Where vtepd listens and vtepctl looks unless told otherwise. */
 export const DEFAULT_SOCKET_PATH = '/run/vtepd/vtepd.sock';
 
+/** Switches that a file may set too, as `on` or `off`. */
+export const FILE_SWITCHES = ['querier', 'persist'] as const;
+export type FileSwitchName = (typeof FILE_SWITCHES)[number];
+
 export const FLAGS = [
   {
     name: 'vni',
@@ -157,6 +161,20 @@ export const FLAGS = [
     value: '',
     meaning:
       'Be the IGMP and MLD querier on the underlay when none is heard, so that switches that snoop go on passing the groups; of several, the one with the lowest address is. Needs CAP_NET_RAW.',
+  },
+  {
+    name: 'persist',
+    kind: 'switch',
+    value: '',
+    meaning:
+      'TAPs outlive the process, so that bridge membership and addresses survive a restart or a crash, and learned MACs are kept in --state-dir.',
+  },
+  {
+    name: 'state-dir',
+    kind: 'scalar',
+    value: 'DIR',
+    standard: '/var/lib/vtepd',
+    meaning: 'Where --persist keeps learned MACs; one for each vtepd of a host. Its TAPs carry it in their alias.',
   },
   {
     name: 'config',

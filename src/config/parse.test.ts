@@ -50,6 +50,8 @@ it('fills in the defaults of the contract', () => {
     offload: 'auto',
     busyPoll: 'auto',
     querier: false,
+    persist: false,
+    stateDir: '/var/lib/vtepd',
     socketPath: '/run/vtepd/vtepd.sock',
     http: undefined,
     logLevel: 'info',
@@ -84,6 +86,7 @@ it.each<[scalars: Scalars, differs: object]>([
   [{ offload: 'off' }, { offload: 'off' }],
   [{ offload: 'gso' }, { offload: 'gso' }],
   [{ offload: 'gro' }, { offload: 'gro' }],
+  [{ 'state-dir': '/tmp/d/' }, { stateDir: '/tmp/d', persist: false }],
   [{ socket: '/tmp/s' }, { socketPath: '/tmp/s' }],
   [{ http: '127.0.0.1:9477' }, { http: { address: '127.0.0.1', port: 9477 } }],
   [
@@ -95,9 +98,12 @@ it.each<[scalars: Scalars, differs: object]>([
 });
 
 it('keeps the order of segments, and the switches', () => {
-  const config = parse({}, { vni: ['7', '3', '5'], local: ['10.0.0.1'], querier: true, check: true });
+  const config = parse(
+    {},
+    { vni: ['7', '3', '5'], local: ['10.0.0.1'], switches: ['querier', 'persist'], check: true },
+  );
   expect(config.vnis.map(({ vni }) => vni)).toEqual([7, 3, 5]);
-  expect(config).toMatchObject({ local: ['10.0.0.1'], querier: true, check: true });
+  expect(config).toMatchObject({ local: ['10.0.0.1'], querier: true, persist: true, check: true });
 });
 
 it('is frozen to its leaves', () => {

@@ -11,6 +11,7 @@ import {
   parseOnOff,
   parsePortRange,
   parseSocketPath,
+  parseStateDir,
   parseTos,
   parseWholeNumber,
 } from './scalars.ts';
@@ -70,6 +71,8 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),
     busyPoll: scalar('busy-poll', (written) => parseChoice(written, BUSY_POLL_MODES)),
     querier: switches.querier !== undefined && parseOnOff(switches.querier),
+    persist: switches.persist !== undefined && parseOnOff(switches.persist),
+    stateDir: scalar('state-dir', parseStateDir),
     socketPath: scalar('socket', parseSocketPath),
     http: optional('http', parseHttpAddress),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),

@@ -7,6 +7,7 @@ import {
   parsePortRange,
   parseSegmentName,
   parseSocketPath,
+  parseStateDir,
   parseTos,
   parseWholeNumber,
 } from './scalars.ts';
@@ -37,6 +38,8 @@ describe('accepted values', () => {
     [parseSegmentName, '\u{1f680}'.repeat(64), '\u{1f680}'.repeat(64)],
     [parseSocketPath, '/run/vtepd/a.sock', '/run/vtepd/a.sock'],
     [parseSocketPath, `/${'s'.repeat(102)}`, `/${'s'.repeat(102)}`],
+    [parseStateDir, '/var/lib/vtepd/', '/var/lib/vtepd'],
+    [parseStateDir, `/${'d'.repeat(199)}/`, `/${'d'.repeat(199)}`],
   ])('%o takes %j', (parse, text, value) => {
     expect(parse(flagValue('x', text))).toEqual(value);
   });

@@ -1,5 +1,5 @@
 /** Parsers of single values that are not addresses. Each throws VtepError ERR_VTEP_USAGE for what it does not take. */
-import { MAX_INTERFACE_NAME, MAX_SOCKET_PATH_BYTES } from '../lib/limits.ts';
+import { MAX_INTERFACE_NAME, MAX_SOCKET_PATH_BYTES, MAX_STATE_DIR_BYTES } from '../lib/limits.ts';
 import { nearestName } from './nearest-name.ts';
 import { refuse, type WrittenValue } from './written-value.ts';
 
@@ -95,4 +95,21 @@ export function parseSocketPath(written: WrittenValue): string {
     refuse(object, `the path has ${bytes} bytes, a socket's can have ${MAX_SOCKET_PATH_BYTES}`, 'choose a shorter one');
   }
   return text;
+}
+
+/** Absolute path of a directory other than the root, at most MAX_STATE_DIR_BYTES of UTF-8: without `//`, `.` or `..`, so that one directory is written one way. */
+export function parseStateDir(written: WrittenValue): string {
+  const { object, label, text } = written;
+  if (!text.startsWith('/')) refuse(object, `${label} is not an absolute path`, 'begin it with /');
+  if (UNPRINTABLE.test(text)) refuse(object, `${label} has characters that cannot be printed`, 'leave them out');
+  const path = text.endsWith('/') ? text.slice(0, -1) : text;
+  const steps = path.split('/').slice(1);
+  if (steps.length === 0 || steps.some((step) => ['', '.', '..'].includes(step))) {
+    refuse(object, `${label} is the root or has //, . or .. in it`, 'write it like /var/lib/vtepd');
+  }
+  const bytes = new TextEncoder().encode(path).length;
+  if (bytes > MAX_STATE_DIR_BYTES) {
+    refuse(object, `the path has ${bytes} bytes, at most ${MAX_STATE_DIR_BYTES} are possible`, 'choose a shorter one');
+  }
+  return path;
 }

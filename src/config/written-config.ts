@@ -1,5 +1,5 @@
 /** All that was written, by flags or in a file, before anything of it is judged. */
-import type { ScalarFlagName } from './flags.ts';
+import type { FileSwitchName, ScalarFlagName } from './flags.ts';
 import { flagValue, type WrittenValue } from './written-value.ts';
 import { splitVniEntry, type WrittenVni } from './written-vni.ts';
 
@@ -10,7 +10,7 @@ export interface WrittenConfig {
   readonly allowVtep: readonly WrittenValue[] | undefined;
   readonly scalars: Readonly<Partial<Record<ScalarFlagName, WrittenValue>>>;
   /** `on` or `off`. */
-  readonly switches: Readonly<Partial<Record<'querier', WrittenValue>>>;
+  readonly switches: Readonly<Partial<Record<FileSwitchName, WrittenValue>>>;
 }
 
 /** The values of the flags as they were written; a flag that was not given is not there. */
@@ -19,12 +19,12 @@ export interface RawFlags {
   readonly local: readonly string[];
   readonly allowVtep?: readonly string[];
   readonly scalars: Readonly<Partial<Record<ScalarFlagName, string>>>;
-  readonly querier?: boolean;
+  readonly switches?: readonly FileSwitchName[];
   readonly check: boolean;
 }
 
 /** @throws VtepError ERR_VTEP_USAGE for an empty value, and an entry that is no entry */
-export function writtenFlags({ vni, local, allowVtep = [], scalars, querier }: RawFlags): WrittenConfig {
+export function writtenFlags({ vni, local, allowVtep = [], scalars, switches = [] }: RawFlags): WrittenConfig {
   const list = (name: string, texts: readonly string[]) =>
     texts.length === 0 ? undefined : texts.map((text) => flagValue(name, text));
   const entries = Object.entries(scalars).map(([name, text]) => [name, flagValue(name, text)]);
@@ -33,7 +33,9 @@ export function writtenFlags({ vni, local, allowVtep = [], scalars, querier }: R
     local: list('local', local),
     allowVtep: list('allow-vtep', allowVtep),
     scalars: Object.fromEntries(entries),
-    switches: querier ? { querier: { object: '--querier', label: '--querier', text: 'on' } } : {},
+    switches: Object.fromEntries(
+      switches.map((name) => [name, { object: `--${name}`, label: `--${name}`, text: 'on' }]),
+    ),
   };
 }
 

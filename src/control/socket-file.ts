@@ -6,21 +6,12 @@
  * without an instant in which the name is free, and of two daemons that start at once one is refused.
  */
 
-import {
-  accessSync,
-  chownSync,
-  constants,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { accessSync, chownSync, constants, lstatSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_SOCKET_PATH_BYTES } from '../lib/limits.ts';
+import { makeDirectory } from '../sys/directory.ts';
 
 /** The group that may use the socket beside its owner. */
 const SOCKET_GROUP = 'vtepd';
@@ -79,18 +70,6 @@ export async function takeSocketFile(server: Server, path: string, groupFile: st
 /** Removes the socket's name if it is still this server's; a later daemon's is left alone. */
 export function releaseSocketFile(path: string, own: FileIdentity): void {
   if (isFile(path, own)) rmSync(path, { force: true });
-}
-
-/** Not mkdirSync's `recursive`: below a directory that takes none, such as /proc, Node 20 tries for ever. */
-function makeDirectory(directory: string): void {
-  if (existsSync(directory)) return;
-  if (dirname(directory) !== directory) makeDirectory(dirname(directory));
-  try {
-    mkdirSync(directory, 0o755);
-  } catch (error) {
-    // Another start may have made it in between.
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
 }
 
 async function listen(server: Server, pending: string): Promise<FileIdentity> {

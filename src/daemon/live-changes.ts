@@ -13,7 +13,7 @@ import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { notifySystemd, statusLine } from './notify.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
-import { releaseTap } from './tap.ts';
+import { deleteTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
 import { reachOf, tapNumber, tapOverrun, type Vni } from './vni.ts';
@@ -120,7 +120,7 @@ export class LiveChanges {
       this.removedDrops.take(workers.counters, index);
       this.leaving.delete(vni);
       if (isTapShared) this.#raiseTrunkMtu(vni);
-      else releaseTap(tap);
+      else deleteTap(tap);
       this.#vtep.freeIndex(index);
       log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
       notifySystemd(statusLine(this.#vtep));

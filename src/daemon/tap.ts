@@ -5,7 +5,7 @@ import { VtepError } from '../lib/errors.ts';
 import { close } from '../sys/libc.ts';
 import { changeLink, findLink, isAsWanted, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { type OpenTap, openTap, resetOffloads, type TapOptions, tapCommand } from '../sys/tun.ts';
+import { type OpenTap, openTap, resetOffloads, setPersistent, type TapOptions, tapCommand } from '../sys/tun.ts';
 
 export interface TapPlan {
   readonly vni: VniConfig;
@@ -13,25 +13,29 @@ export interface TapPlan {
   readonly mtuBytes: number;
   /** Link group of the TAPs that vtepd made, by which all are deleted at once. */
   readonly linkGroup: number;
+  /** Alias of the TAPs that vtepd makes to outlive it; undefined: those that it makes go with it. */
+  readonly newAlias: string | undefined;
+  /** Alias that tells a TAP which a former run made. */
+  readonly ownAlias: string;
   /** Queues, one for each worker, and the offloads wanted. */
   readonly options: TapOptions;
 }
 
 /** An open TAP, set up and up. */
 export interface Tap extends OpenTap {
-  /** Whether vtepd made it, and so may delete it. */
+  /** Whether vtepd made it, in this run or a former one, and so may delete it. */
   readonly isOwn: boolean;
   readonly link: Link;
 }
 
 /**
  * Makes a VNI's TAP or the trunk, or adopts one that is there without carrier, with its addresses, MAC and bridge; then sets MTU and
- * bridge and brings it up. A TAP that was adopted keeps that state when it is released.
+ * bridge and brings it up. A TAP that was adopted keeps that state when it is released. One that was made goes with its fds until `settleTap`.
  *
  * @throws VtepError naming the TAP; one that vtepd made is gone then
  */
 export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
-  const { vni, mtuBytes, linkGroup, options } = plan;
+  const { vni, mtuBytes, options } = plan;
   const object = `TAP "${vni.tap}"`;
   const bridge = vni.bridge === undefined ? undefined : findBridge(netlink, vni);
   const existing = findLink(netlink, vni.tap);
@@ -42,19 +46,43 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
     const change = {
       mtuBytes,
       mac: vni.mac ?? (existing ? undefined : defaultTapMac(plan.local, vni)),
-      group: existing ? undefined : linkGroup,
+      group: existing ? undefined : plan.linkGroup,
+      alias: existing ? undefined : plan.newAlias,
       master: bridge?.index,
       up: true,
     };
     if (!isAsWanted(link, change)) changeLink(netlink, link.index, change, object);
-    return { ...tap, isOwn: !existing, link: needLink(netlink, link.index, object) };
+    const isOwn = !existing || existing.alias === plan.ownAlias;
+    return { ...tap, isOwn, link: needLink(netlink, link.index, object) };
   } catch (error) {
     releaseTap(tap);
     throw error;
   }
 }
 
-/** Lets a TAP go. One that vtepd made disappears; one that was adopted is left as the next program expects it, without offloads. */
+/**
+ * Makes one of vtepd's own TAPs outlive the process or not, whatever a former run wanted of it. One that does not is put into the link group
+ * by which those that go are deleted.
+ */
+export function settleTap(
+  netlink: NetlinkSocket,
+  { isOwn, fds: [fd], link }: Tap,
+  { isPersistent, linkGroup }: { isPersistent: boolean; linkGroup: number },
+): void {
+  if (!isOwn) return;
+  setPersistent(fd, isPersistent);
+  if (!isPersistent && link.group !== linkGroup) {
+    changeLink(netlink, link.index, { group: linkGroup }, `TAP "${link.name}"`);
+  }
+}
+
+/** Lets a TAP go for good: one that vtepd made disappears, also where a former run did and it was to outlive the process. */
+export function deleteTap(tap: Tap): void {
+  if (tap.isOwn) setPersistent(tap.fds[0], false);
+  releaseTap(tap);
+}
+
+/** Lets a TAP go. One that vtepd made disappears unless it is to outlive the process; one that was adopted is left as the next program expects it, without offloads. */
 export function releaseTap({ fds }: OpenTap): void {
   resetOffloads(fds[0]);
   for (const queue of fds) close(queue);

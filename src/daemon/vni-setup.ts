@@ -6,8 +6,7 @@ import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import { findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import type { TapOptions } from '../sys/tun.ts';
-import { defaultTapMac, setUpTap } from './tap.ts';
+import { defaultTapMac, setUpTap, type TapPlan } from './tap.ts';
 import { joinTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
 import { tapMtu, type Vni } from './vni.ts';
@@ -19,9 +18,7 @@ export interface VniGround {
   readonly fdb: Fdb;
   /** Tenths of a second. */
   readonly now: () => number;
-  /** Link group of the TAPs that vtepd makes. */
-  readonly linkGroup: number;
-  readonly tapOptions: TapOptions;
+  readonly taps: Pick<TapPlan, 'linkGroup' | 'newAlias' | 'ownAlias' | 'options'>;
   readonly isOwnAddress: (address: IpAddress) => boolean;
   /** Those that there are; one with `vlan=` has the trunk. */
   readonly vnis: readonly Vni[];
@@ -44,7 +41,7 @@ export interface VniPlace {
  */
 export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   const { config, index, underlays, reach, trunkMtuBytes } = place;
-  const { netlink, fdb, now, linkGroup, tapOptions } = ground;
+  const { netlink, fdb, now, taps } = ground;
   const { group: address } = config;
   const underlay = underlays.find(({ family }) => address && family === ipFamily(address)) ?? underlays[0];
   refuseUnderlayAsBridge(netlink, config, underlay);
@@ -64,8 +61,7 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
       group = underlay.membership.join(address, needsGroup).number;
     }
     const trunk = joinTrunk(netlink, ground.vnis, place);
-    const tap =
-      trunk?.tap ?? setUpTap(netlink, { vni: config, local: underlay.local, mtuBytes, linkGroup, options: tapOptions });
+    const tap = trunk?.tap ?? setUpTap(netlink, { ...taps, vni: config, local: underlay.local, mtuBytes });
     const flooding = { group, groupRemote, needsGroup, floodRemotes, remotesInGroup: new Set<IpAddress>() };
     return { config, index, underlay, underlays, reach, ...flooding, tap, link: trunk?.link ?? tap.link };
   } catch (error) {

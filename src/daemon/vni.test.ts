@@ -21,6 +21,7 @@ const UNDERLAY_LINK: Link = {
   name: 'eth0',
   mtuBytes: 1_500,
   mac: '02:00:00:00:00:99',
+  alias: '',
   up: true,
   carrier: true,
   group: 0,

@@ -16,14 +16,17 @@ import { INHERIT_TOS } from '../wire/ecn.ts';
 import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, monotonicMs } from '../worker/clock.ts';
 import { FdbEvents } from './fdb-events.ts';
+import { FdbSnapshots } from './fdb-snapshots.ts';
 import { FdbSweep } from './fdb-sweep.ts';
 import { HostWatch } from './host-watch.ts';
 import { LazyJoin } from './lazy-join.ts';
+import { deleteLeftoverTaps } from './leftover-taps.ts';
 import { LiveChanges } from './live-changes.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
 import { QuerierWatch } from './querier-watch.ts';
-import { releaseTap } from './tap.ts';
+import { StateDir, tapAlias } from './state-dir.ts';
+import { releaseTap, settleTap } from './tap.ts';
 import { Underlay } from './underlay.ts';
 import { chooseFamilies, chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
 import { distinctTaps, reachOf, trunkMtuLimit, type Vni } from './vni.ts';
@@ -61,11 +64,17 @@ export class Vtep {
   /** Rows of FDB and counters. */
   readonly #indexes = new NumberPool();
   readonly #lazyJoin: LazyJoin;
+  /** With `--persist`. */
+  readonly #stateDir: StateDir | undefined;
+  readonly #snapshots: FdbSnapshots | undefined;
+  /** All of the start is done: what is to outlive the process does so from now on. */
+  #isUp = false;
   #socketNumber = 0;
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
     this.config = config;
     this.#log = log;
+    this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
     const epochMs = monotonicMs();
     const fdbMemory = createFdbMemory(randomInt(2 ** 31), config.ageingSeconds);
     this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
@@ -111,6 +120,15 @@ export class Vtep {
     });
     const watched = { netlink: this.#netlink, log, underlays, vnis, host: this.#host };
     this.queriers = new QuerierWatch({ ...watched, isCandidate: config.querier });
+    this.#snapshots =
+      this.#stateDir &&
+      new FdbSnapshots(
+        {
+          ...{ fdb: this.fdb, now: this.now, log, vnis, allowedVteps, ageingSeconds: config.ageingSeconds },
+          locals: () => underlays.map(({ local }) => local),
+        },
+        this.#stateDir.path,
+      );
     this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host, links: () => this.links() });
   }
 
@@ -129,6 +147,7 @@ export class Vtep {
         const { tap, underlay } = vtep.#addVni(vni, underlays, trunkMtuBytes);
         log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: tap.link.mtuBytes, dev: underlay.name });
       }
+      await vtep.#snapshots?.restore();
       vtep.#host.start();
       if (!(await vtep.#workers.start())) {
         const remedy = 'the log has its error';
@@ -142,6 +161,8 @@ export class Vtep {
       vtep.queriers.start();
       void vtep.#lazyJoin.run();
       vtep.events.start();
+      vtep.#snapshots?.start();
+      vtep.#settle();
       return vtep;
     } catch (error) {
       await vtep.stop();
@@ -149,7 +170,7 @@ export class Vtep {
     }
   }
 
-  /** Leaves the groups and removes the TAPs that vtepd made. */
+  /** Leaves the groups and removes the TAPs that vtepd made, unless they are to outlive it. */
   async stop(): Promise<void> {
     this.#sweep.stop();
     this.#lazyJoin.stop();
@@ -158,9 +179,10 @@ export class Vtep {
     this.#host.stop();
     await this.#workers.stop();
     await this.changes.close();
+    await this.#snapshots?.stop();
     for (const underlay of this.#underlays.splice(0)) underlay.close();
     const vnis = this.#vnis.splice(0);
-    if (vnis.some(({ tap, link }) => tap.isOwn && link)) {
+    if (vnis.some((vni) => this.#isDoomed(vni))) {
       try {
         deleteLinkGroup(this.#netlink, this.#linkGroup);
       } catch (error) {
@@ -170,6 +192,7 @@ export class Vtep {
     }
     for (const { tap } of distinctTaps(vnis)) releaseTap(tap);
     this.#netlink.close();
+    this.#stateDir?.release();
   }
 
   get vnis(): readonly Vni[] {
@@ -213,6 +236,30 @@ export class Vtep {
     return this.#underlays.some(({ local }) => local === address);
   }
 
+  get #ownAlias(): string {
+    return tapAlias(this.config.stateDir);
+  }
+
+  /** What is vtepd's own is from now on what it is to be when vtepd stops, and what former runs left behind is gone. */
+  #settle(): void {
+    for (const vni of distinctTaps(this.#vnis)) this.#settleTap(vni);
+    this.#isUp = true;
+    if (!this.config.persist) return;
+    const names = new Set(this.#vnis.map(({ config }) => config.tap));
+    const linkGroup = unusedLinkGroup(this.#netlink);
+    deleteLeftoverTaps(this.#netlink, { log: this.#log, ownAlias: this.#ownAlias, names, linkGroup });
+  }
+
+  #settleTap({ tap }: Vni): void {
+    settleTap(this.#netlink, tap, { isPersistent: this.config.persist, linkGroup: this.#linkGroup });
+  }
+
+  /** Whether its TAP goes when vtepd stops: those that it has just made if the start fails. */
+  #isDoomed({ tap, link }: Vni): boolean {
+    if (!link) return false;
+    return this.#isUp ? tap.isOwn && !this.config.persist : tap.link.group === this.#linkGroup;
+  }
+
   /** Every VNI with its underlays, all of them open: a VNI that names no destination goes where the others go. */
   #chooseUnderlays(): PlacedVni[] {
     const { vnis } = this.config;
@@ -233,14 +280,19 @@ export class Vtep {
         netlink: this.#netlink,
         fdb: this.fdb,
         now: this.now,
-        linkGroup: this.#linkGroup,
-        tapOptions: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
+        taps: {
+          linkGroup: this.#linkGroup,
+          newAlias: this.config.persist ? this.#ownAlias : undefined,
+          ownAlias: this.#ownAlias,
+          options: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
+        },
         isOwnAddress: (address: IpAddress) => this.isOwnAddress(address),
         vnis: this.#vnis,
       };
       const reach = reachOf(this.#underlays, underlays[0].name);
       const vni = setUpVni(ground, { config, index, underlays, reach, trunkMtuBytes });
       this.#vnis.push(vni);
+      if (this.#isUp) this.#settleTap(vni);
       return vni;
     } catch (error) {
       this.#indexes.give(index);

@@ -25,6 +25,8 @@ export const ERROR_CATALOGUE = {
   ERR_VTEP_CONTROL_SOCKET: { exitCode: 1, httpStatus: 500 },
   /** The address of `--http` belongs to another program, or is none of this host. */
   ERR_VTEP_HTTP: { exitCode: 1, httpStatus: 500 },
+  /** The state directory is held by another daemon, or cannot be made or written. */
+  ERR_VTEP_STATE_DIR: { exitCode: 1, httpStatus: 500 },
   /** An operation names a VNI, entry or remote that does not exist. */
   ERR_VTEP_NOT_FOUND: { exitCode: 1, httpStatus: 404 },
   /** An operation contradicts what is there, e.g. a static entry for another VTEP. */

@@ -148,6 +148,16 @@ export const API_KEEP_ALIVE_MS = 5_000;
 /** The control socket's path: sun_path holds 108 octets with the closing NUL (unix(7)), and `.new` is put behind while it is taken. */
 export const MAX_SOCKET_PATH_BYTES = 103;
 
+/** `--state-dir`: a TAP's alias, of at most 255 octets (IFALIASZ, linux/if.h), says it behind a few words. */
+export const MAX_STATE_DIR_BYTES = 200;
+
+/**
+ * `--persist`: pause between two snapshots of the FDB, and at least so many times what the last one took: of a million entries, the disk then
+ * takes a few MB in a few minutes. A crash loses what was learned since.
+ */
+export const SNAPSHOT_PAUSE_MS = 60_000;
+export const SNAPSHOT_PAUSE_FACTOR = 100;
+
 /** Lines of one check of `vtepctl doctor`: more, nobody reads. What exceeds them is counted in the last. */
 export const MAX_FINDINGS_PER_CHECK = 16;
 

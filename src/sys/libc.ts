@@ -16,6 +16,7 @@ type Pointer = Uint8Array | Address | null;
 
 export const open = libc.func('int open(const char *path, int flags)') as (path: string, flags: number) => number;
 export const close = libc.func('int close(int fd)') as (fd: number) => number;
+export const flock = libc.func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
 export const ioctl = libc.func('int ioctl(int fd, ulong request, void *argument)') as (
   fd: number,
   request: number,

@@ -16,6 +16,7 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
 const IFLA_GROUP = 27;
 const IFLA_CARRIER = 33;
@@ -55,6 +56,8 @@ export interface Link {
   readonly name: string;
   readonly mtuBytes: number;
   readonly mac: string;
+  /** What somebody wrote on it (`ip link set … alias`); empty unless somebody did. */
+  readonly alias: string;
   /** Administratively up. */
   readonly up: boolean;
   /** Something is attached: for a TAP, a program holds it. */
@@ -96,6 +99,7 @@ export interface LinkChange {
   readonly mtuBytes?: number | undefined;
   readonly mac?: MacAddress | undefined;
   readonly up?: boolean | undefined;
+  readonly alias?: string | undefined;
   readonly group?: number | undefined;
   /** Index of a bridge. */
   readonly master?: number | undefined;
@@ -130,6 +134,7 @@ export function changeLink(netlink: NetlinkSocket, index: number, change: LinkCh
   const parts = [ifinfomsg(index, change.up)];
   if (change.mtuBytes !== undefined) parts.push(attribute(IFLA_MTU, uint32(change.mtuBytes)));
   if (change.mac !== undefined) parts.push(attribute(IFLA_ADDRESS, Buffer.from(change.mac.replaceAll(':', ''), 'hex')));
+  if (change.alias !== undefined) parts.push(attribute(IFLA_IFALIAS, Buffer.from(change.alias)));
   if (change.group !== undefined) parts.push(attribute(IFLA_GROUP, uint32(change.group)));
   if (change.master !== undefined) parts.push(attribute(IFLA_MASTER, uint32(change.master)));
   netlink.change(RTM_NEWLINK, parts, object);
@@ -199,6 +204,7 @@ function readLink(payload: Buffer): Link {
     name: readString(attributes.get(IFLA_IFNAME)),
     mtuBytes: attributes.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
     mac: (attributes.get(IFLA_ADDRESS)?.toString('hex').match(/../g) ?? []).join(':'),
+    alias: readString(attributes.get(IFLA_IFALIAS)),
     up: (payload.readUInt32LE(8) & IFF_UP) !== 0,
     carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
     group: attributes.get(IFLA_GROUP)?.readUInt32LE(0) ?? 0,

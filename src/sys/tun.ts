@@ -9,6 +9,7 @@ const TUN_PATH = '/dev/net/tun';
 const O_RDWR_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
 
 const TUNSETIFF = 0x4004_54ca;
+const TUNSETPERSIST = 0x4004_54cb;
 const TUNSETOWNER = 0x4004_54cc;
 const TUNSETOFFLOAD = 0x4004_54d0;
 const TUNSETVNETHDRSZ = 0x4004_54d8;
@@ -115,6 +116,11 @@ function openQueue(name: string, { isMultiQueue, isNew }: { isMultiQueue: boolea
 /** Switches the device's offloads off, for whoever attaches next. On a device that is gone it does nothing. */
 export function resetOffloads(fd: number): void {
   ioctlNumber(fd, TUNSETOFFLOAD, 0);
+}
+
+/** Whether the device outlives its fds. On one that is gone it does nothing. */
+export function setPersistent(fd: number, isPersistent: boolean): void {
+  ioctlNumber(fd, TUNSETPERSIST, isPersistent ? 1 : 0);
 }
 
 /** The command that makes a persistent TAP of a kind. */

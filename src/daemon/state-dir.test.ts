@@ -1,0 +1,31 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { StateDir } from './state-dir.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'vtepd-state-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+it('is made, and is one daemon’s until that lets it go', () => {
+  const path = join(folder, 'a/b');
+  const state = StateDir.take(path);
+  const message = `--state-dir ${path}: another vtepd keeps its state there: stop it, or give each its own --state-dir`;
+  expect(() => StateDir.take(path)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_STATE_DIR', message }));
+  state.release();
+  StateDir.take(path).release();
+});
+
+it.each([
+  ['below a file', 'file/state', 'ENOTDIR'],
+  ['a file itself', 'file', 'EACCES'],
+  ['where nobody can write', '/proc/vtepd', 'ENOENT'],
+])('is refused %s', (_, name, errno) => {
+  writeFileSync(join(folder, 'file'), '');
+  const path = name.startsWith('/') ? name : join(folder, name);
+  const message = `--state-dir ${path}: it cannot be made or written (${errno}): let vtepd write there, or name another directory`;
+  expect(() => StateDir.take(path)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_STATE_DIR', message }));
+});

@@ -1,0 +1,48 @@
+import { accessSync, closeSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import { VtepError } from '../lib/errors.ts';
+import { makeDirectory } from '../sys/directory.ts';
+import { lockFile } from '../sys/file-lock.ts';
+import { SysError } from '../sys/sys-error.ts';
+
+/** `--state-dir`, held by this daemon alone until it lets go or ends. */
+export class StateDir {
+  readonly path: string;
+  readonly #lock: number;
+
+  private constructor(path: string, lock: number) {
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /** Makes the directory if need be. @throws VtepError ERR_VTEP_STATE_DIR */
+  static take(path: string): StateDir {
+    const lock = takeLock(path);
+    if (lock !== undefined) return new StateDir(path, lock);
+    throw refused(path, 'another vtepd keeps its state there', 'stop it, or give each its own --state-dir');
+  }
+
+  release(): void {
+    closeSync(this.#lock);
+  }
+}
+
+/** What vtepd writes on the TAPs that it makes to outlive it. It tells them from those of others, and goes with them. */
+export function tapAlias(stateDir: string): string {
+  return `vtepd ${stateDir}`;
+}
+
+function takeLock(path: string): number | undefined {
+  try {
+    makeDirectory(path);
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return lockFile(join(path, 'lock'));
+  } catch (error) {
+    const reason = error instanceof SysError ? error.message : (error as NodeJS.ErrnoException).code;
+    throw refused(path, `it cannot be made or written (${reason})`, 'let vtepd write there, or name another directory');
+  }
+}
+
+function refused(path: string, cause: string, remedy: string): VtepError {
+  return new VtepError('ERR_VTEP_STATE_DIR', { object: `--state-dir ${path}`, cause, remedy });
+}

@@ -1,0 +1,87 @@
+import { MAX_VNI } from '../lib/limits.ts';
+import { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
+
+/**
+ * Learned MACs as a file. All numbers are in network order. Behind the entries stands a digest of all before it, which is the caller's affair.
+ *
+ *      0               1               2               3
+ *     +---------------+---------------+---------------+---------------+
+ *     |      v               t               e               p        |
+ *     |      d               f               d               b        |  header, 16 octets
+ *     |                            version                            |
+ *     |                             zero                              |
+ *     +---------------+---------------+---------------+---------------+
+ *     |                              VNI                              |
+ *     |                        MAC, octets 0–3                        |  entry, 32 octets
+ *     |        MAC, octets 4–5        |             zero              |
+ *     |              VTEP, 16 octets, IPv4 as ::ffff:a.b.c.d,         |
+ *     |                    zero: behind the own TAP                   |
+ *     |           last heard, seconds since 1970, unsigned            |
+ *     +---------------+---------------+---------------+---------------+
+ */
+export const SNAPSHOT_HEADER_BYTES = 16;
+export const SNAPSHOT_ENTRY_BYTES = 32;
+
+const MAGIC_HIGH = 0x7674_6570;
+const MAGIC_LOW = 0x6466_6462;
+const VERSION = 1;
+
+export interface SnapshotEntry {
+  /** 0 to MAX_VNI. */
+  readonly vni: number;
+  /** The MAC: first four octets, last two. Neither group nor zero. */
+  readonly high: number;
+  readonly low: number;
+  /** LOCAL_SOURCE, or an address that one host can have. */
+  readonly vtep: SourceAddress;
+  /** Whole seconds since 1970, 32 bits. */
+  readonly heardSeconds: number;
+}
+
+export function writeSnapshotHeader(into: DataView): void {
+  for (const [i, word] of [MAGIC_HIGH, MAGIC_LOW, VERSION, 0].entries()) into.setUint32(4 * i, word);
+}
+
+/** Whether a snapshot that this release reads begins here. */
+export function hasSnapshotHeader(from: DataView): boolean {
+  if (from.byteLength < SNAPSHOT_HEADER_BYTES) return false;
+  return [MAGIC_HIGH, MAGIC_LOW, VERSION, 0].every((word, i) => from.getUint32(4 * i) === word);
+}
+
+export function writeSnapshotEntry(into: DataView, at: number, entry: SnapshotEntry): void {
+  const { vni, high, low, vtep, heardSeconds } = entry;
+  into.setUint32(at, vni);
+  into.setUint32(at + 4, high);
+  into.setUint16(at + 8, low);
+  into.setUint16(at + 10, 0);
+  into.setInt32(at + 12, vtep.a);
+  into.setInt32(at + 16, vtep.b);
+  into.setInt32(at + 20, vtep.c);
+  into.setInt32(at + 24, vtep.d);
+  into.setUint32(at + 28, heardSeconds);
+}
+
+/** The entry at `at`, which has its 32 octets; undefined for what cannot have been learned. */
+export function readSnapshotEntry(from: DataView, at: number): SnapshotEntry | undefined {
+  const vni = from.getUint32(at);
+  const high = from.getUint32(at + 4);
+  const low = from.getUint16(at + 8);
+  const isGroup = ((high >>> 24) & 1) === 1;
+  if (vni > MAX_VNI || isGroup || (high === 0 && low === 0) || from.getUint16(at + 10) !== 0) return undefined;
+  const words = {
+    a: from.getInt32(at + 12),
+    b: from.getInt32(at + 16),
+    c: from.getInt32(at + 20),
+    d: from.getInt32(at + 24),
+  };
+  const isLocal = words.a === 0 && words.b === 0 && words.c === 0 && words.d === 0;
+  if (!isLocal && !isHost(words)) return undefined;
+  const vtep = isLocal ? LOCAL_SOURCE : words;
+  return { vni, high, low, vtep, heardSeconds: from.getUint32(at + 28) };
+}
+
+/** No group, and neither 0.0.0.0 nor 255.255.255.255. */
+function isHost({ a, b, c, d }: SourceAddress): boolean {
+  const isIpv4 = a === 0 && b === 0 && c === 0xffff;
+  return isIpv4 ? d !== 0 && d !== -1 && d >>> 28 !== 0xe : a >>> 24 !== 0xff;
+}
