@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { lostEvents } from '../control/event-streams.ts';
+import { lostEvents } from '../control/lost-events.ts';
 import { MemoryDaemon, sampleState } from '../control/memory-daemon.ts';
 import type { FdbEvent } from '../control/schemas.ts';
 import { type ControlServer, openControlSocket } from '../control/server.ts';

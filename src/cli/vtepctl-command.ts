@@ -45,7 +45,7 @@ export interface Command<Request = unknown, Answer = unknown> extends CommandFor
   /** The answer is what `--json` prints. */
   call(client: ControlClient, request: Request): Promise<Answer>;
   /** Pure. @returns lines, each with its newline */
-  render(answer: Answer, style: Style): string;
+  render(answer: Answer, style: Style): string | Promise<string>;
   /** Pure. Absent: 0. */
   exitCode?(answer: Answer): number;
 }

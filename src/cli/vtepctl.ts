@@ -92,7 +92,7 @@ async function answer(
   { stdout, env, timeoutMs }: Surroundings,
 ): Promise<number> {
   const value = await command.call(clientOf(socket, timeoutMs), request);
-  await write(stdout, json ? `${JSON.stringify(value)}\n` : command.render(value, styleFor(stdout, env)));
+  await write(stdout, json ? `${JSON.stringify(value)}\n` : await command.render(value, styleFor(stdout, env)));
   return command.exitCode?.(value) ?? EXIT.done;
 }
 

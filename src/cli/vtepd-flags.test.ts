@@ -31,16 +31,16 @@ describe('accepted command lines', () => {
     [[...V, '--dev', '007'], { dev: '007' }],
     [[...V, '--dev', '1e3'], { dev: '1e3' }],
     [['--vni', '100,name="a b"'], { vnis: [{ name: '"a b"' }] }],
-  ])('%j', (argv, differs) => {
-    expect(read(argv)).toMatchObject({ kind: 'run', config: differs });
+  ])('%j', async (argv, differs) => {
+    expect(await read(argv)).toMatchObject({ kind: 'run', config: differs });
   });
 
-  it('every scalar flag reaches the configuration', () => {
+  it('every scalar flag reaches the configuration', async () => {
     const argv =
       '--vni 1 --dev eth0 --local 10.0.0.1 --port 8472 --ttl 2 --mcast-ttl 3 --tos 0x4 --df unset --ageing 5 --max-macs 6 ' +
       '--source-ports 7 --source-port-range 50000-50006 --allow-vtep 10.0.0.0/8 --reserved-bits drop --workers 8 --offload gro --state-dir /d ' +
       '--socket /s --log-level debug --log-format json --check';
-    expect(read(argv.split(' '))).toMatchObject({
+    expect(await read(argv.split(' '))).toMatchObject({
       kind: 'run',
       config: {
         vnis: [{ vni: 1, maxMacs: 6 }],
@@ -123,20 +123,20 @@ describe('refusals', () => {
     [[...V, ''], `"": ${NO_FLAG}`],
     [[...V, '--', '--ttl', '3'], `--ttl: ${NO_FLAG}`],
     [[...V, '--', '03'], `03: ${NO_FLAG}`],
-  ])('%j', (argv, message) => {
-    expect(() => read(argv)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
+  ])('%j', async (argv, message) => {
+    await expect(read(argv)).rejects.toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
   });
 
-  it('random arguments are an invocation or a refusal of one line', () => {
+  it('random arguments are an invocation or a refusal of one line', async () => {
     const flags = FLAGS.map(({ name }) => `--${name}`);
     const tokens = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 12 }),
       fc.constantFrom(...flags, ...flags.map((flag) => `${flag}=`), '100', '-1', '--', '-', '\n', 'eth0', '--ttl=5'),
     );
-    fc.assert(
-      fc.property(fc.array(tokens, { maxLength: 6 }), (argv) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(tokens, { maxLength: 6 }), async (argv) => {
         try {
-          expect(read(argv).kind).toMatch(/^(run|help|version)$/);
+          expect((await read(argv)).kind).toMatch(/^(run|help|version)$/);
         } catch (error) {
           expect(error).toBeInstanceOf(VtepError);
           expect(error).toMatchObject({ exitCode: 64 });
@@ -157,32 +157,32 @@ describe('--config', () => {
     [['--vni', '100=239.1.1.9'], { vnis: [{ vni: 200 }, { vni: 100, group: '239.1.1.9', mtuBytes: undefined }] }],
     [['--vni', '300'], { vnis: [{ vni: 100 }, { vni: 200 }, { vni: 300 }] }],
     [['--check'], { check: true }],
-  ])('and %j', (argv, differs) => {
-    expect(read(['--config', '/a.yaml', ...argv])).toMatchObject({ kind: 'run', config: differs });
+  ])('and %j', async (argv, differs) => {
+    expect(await read(['--config', '/a.yaml', ...argv])).toMatchObject({ kind: 'run', config: differs });
   });
 
-  it('is read again as it is by then, under the same flags', () => {
+  it('is read again as it is by then, under the same flags', async () => {
     const texts = ['ttl: 1\nvnis: []', 'ttl: 2\nport: 5\nvnis: [{vni: 7}]', 'ttl: 256'];
-    const invocation = parseVtepdArguments(['--config', '/f', '--port', '6'], () => texts.shift() as string);
+    const invocation = await parseVtepdArguments(['--config', '/f', '--port', '6'], () => texts.shift() as string);
     if (invocation.kind !== 'run') expect.fail();
     expect(invocation.config).toMatchObject({ ttl: 1, port: 6, vnis: [] });
     expect(invocation.reread?.()).toMatchObject({ ttl: 2, port: 6, vnis: [{ vni: 7 }] });
     expect(invocation.reread).toThrow('/f:1:6: ttl: 256 is not a whole number from 1 to 255');
   });
 
-  it('that cannot be read is refused, also by --check', () => {
-    expect(() => read(['--check', '--config', '/b.yaml'])).toThrow('--config /b.yaml: it cannot be read');
+  it('that cannot be read is refused, also by --check', async () => {
+    await expect(read(['--check', '--config', '/b.yaml'])).rejects.toThrow('--config /b.yaml: it cannot be read');
   });
 });
 
 describe('--help and --version', () => {
-  it('need no segment, and --help wins', () => {
-    expect(read(['--version'])).toEqual({ kind: 'version' });
-    expect(read(['--version', '--help', '--ttl', 'abc'])).toMatchObject({ kind: 'help' });
+  it('need no segment, and --help wins', async () => {
+    expect(await read(['--version'])).toEqual({ kind: 'version' });
+    expect(await read(['--version', '--help', '--ttl', 'abc'])).toMatchObject({ kind: 'help' });
   });
 
-  it('help names every flag and key with its default, in 80 columns', () => {
-    const invocation = read(['--help']);
+  it('help names every flag and key with its default, in 80 columns', async () => {
+    const invocation = await read(['--help']);
     const text = invocation.kind === 'help' ? invocation.text : '';
     for (const flag of FLAGS) {
       expect(text).toContain(`\n  --${`${flag.name} ${flag.value}`.trim()}\n`);

@@ -1,7 +1,6 @@
 /** The command line of `vtepd`: yargs splits it into strings, config/ judges them; help is made of the same table. */
 import yargs from 'yargs';
 import type { Config } from '../config/config.ts';
-import { readConfigFile } from '../config/config-file.ts';
 import { ENTRY_KEYS, FILE_SWITCHES, FLAGS, type ScalarFlagName } from '../config/flags.ts';
 import { nearestName } from '../config/nearest-name.ts';
 import { parseConfig } from '../config/parse.ts';
@@ -22,7 +21,10 @@ const HELP_INDENT = 10;
  * @param readFile the configuration file's text; throws VtepError ERR_VTEP_USAGE
  * @throws VtepError ERR_VTEP_USAGE, one line without the program's name
  */
-export function parseVtepdArguments(argv: readonly string[], readFile: (path: string) => string): VtepdInvocation {
+export async function parseVtepdArguments(
+  argv: readonly string[],
+  readFile: (path: string) => string,
+): Promise<VtepdInvocation> {
   refuseUnknownFlags(argv);
   const parsed = splitArguments(argv);
   if (parsed.help === true) return { kind: 'help', text: helpText() };
@@ -42,8 +44,11 @@ export function parseVtepdArguments(argv: readonly string[], readFile: (path: st
     check: parsed.check === true,
   };
   const { config: path } = scalars;
-  const read = () => parseConfig(flags, path === undefined ? undefined : readConfigFile(readFile(path), path));
-  return { kind: 'run', config: read(), reread: path === undefined ? undefined : read };
+  if (path === undefined) return { kind: 'run', config: parseConfig(flags), reread: undefined };
+  // Only here: without a file nobody needs a reader of YAML, which takes a while to load.
+  const { readConfigFile } = await import('../config/config-file.ts');
+  const read = () => parseConfig(flags, readConfigFile(readFile(path), path));
+  return { kind: 'run', config: read(), reread: read };
 }
 
 /**

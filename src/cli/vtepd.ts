@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { flagObject, refuse } from '../config/written-value.ts';
-import { runDaemon } from '../daemon/main.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_CONFIG_CHARACTERS } from '../lib/limits.ts';
 import { ERROR_LEVEL, isJournal, withPriority } from '../observe/journal.ts';
@@ -15,7 +14,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   let invocation: VtepdInvocation;
   try {
-    invocation = parseVtepdArguments(argv, readConfigText);
+    invocation = await parseVtepdArguments(argv, readConfigText);
   } catch (error) {
     if (!(error instanceof VtepError)) throw error;
     complain(error.message);
@@ -24,6 +23,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (invocation.kind === 'help') process.stdout.write(invocation.text);
   if (invocation.kind === 'version') process.stdout.write(`vtepd ${version()}\n`);
   if (invocation.kind !== 'run' || invocation.config.check) return 0;
+  // Only here: help and refusals need none of it.
+  const { runDaemon } = await import('../daemon/main.ts');
   return runDaemon(invocation, version(), complain);
 }
 

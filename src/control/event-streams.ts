@@ -5,16 +5,12 @@ import { VtepError } from '../lib/errors.ts';
 import { MAX_EVENT_BACKLOG_BYTES, MAX_EVENT_STREAMS } from '../lib/limits.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
+import { lostEvents } from './lost-events.ts';
 import { type FdbEvent, FdbEventSchema, NoQuerySchema } from './schemas.ts';
 
 /** How events stand in the stream. */
 export function formatEvents(events: readonly FdbEvent[]): string {
   return events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
-}
-
-export function lostEvents(count: number): FdbEvent {
-  const nothing = { vni: null, mac: null, vtep: null, from: null, type: null };
-  return { time: new Date().toISOString(), event: 'lost', ...nothing, count };
 }
 
 export function addEventRoute(api: TypedApi, view: DaemonView): void {

@@ -3,7 +3,8 @@ import { createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { HttpAddress } from '../config/config.ts';
 import type { IpAddress } from '../lib/addresses.ts';
-import { checkHttpAddress, openHttp } from './http-server.ts';
+import { checkHttpAddress } from './http-listening.ts';
+import { openHttp } from './http-server.ts';
 import { MemoryDaemon, sampleState } from './memory-daemon.ts';
 
 const LOOPBACK = '127.0.0.1' as IpAddress;

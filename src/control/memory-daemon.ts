@@ -7,8 +7,8 @@ import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import { Metrics } from '../observe/metrics.ts';
 import type { DaemonView, EntryKey, FdbFilter, FdbListener, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
-import { unknownVni } from './routes.ts';
 import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Stats, Status, VniStatus, Vtep } from './schemas.ts';
+import { unknownVni } from './unknown-vni.ts';
 
 export interface MemoryDaemonState {
   readonly entries: FdbEntry[];

@@ -31,6 +31,7 @@ import {
   VtepsQuerySchema,
   VtepsSchema,
 } from './schemas.ts';
+import { unknownVni } from './unknown-vni.ts';
 
 /**
  * `GET` of what there is to see, and of `/openapi.json`, which tells of the routes added after it: to be called first. Changes nothing, and
@@ -256,14 +257,5 @@ function unknownVtep(vtep: IpAddress): VtepError {
     object: `VTEP ${vtep}`,
     cause: 'no entry and no flood list of this vtepd names it',
     remedy: '`vtepctl vtep show` lists those that are known',
-  });
-}
-
-/** The refusal of a VNI that the daemon does not have, in the words that all commands share. */
-export function unknownVni(vni: number): VtepError {
-  return new VtepError('ERR_VTEP_NOT_FOUND', {
-    object: `VNI ${vni}`,
-    cause: 'this vtepd does not have it',
-    remedy: '`vtepctl vni show` lists those it has',
   });
 }

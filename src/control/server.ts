@@ -7,8 +7,6 @@ import type { DaemonView } from './daemon-view.ts';
 import { addHostRoutes, addReadRoutes } from './routes.ts';
 import { releaseSocketFile, takeSocketFile } from './socket-file.ts';
 
-export { checkControlSocket } from './socket-file.ts';
-
 export interface ControlServerOptions {
   /** Gets unforeseen errors; absent: silence. */
   readonly logger?: FastifyBaseLogger;

@@ -18,7 +18,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_SOCKET_PATH_BYTES } from '../lib/limits.ts';
 import { ControlClient } from './client.ts';
 import { MemoryDaemon, sampleState } from './memory-daemon.ts';
-import { type ControlServer, checkControlSocket, openControlSocket } from './server.ts';
+import { type ControlServer, openControlSocket } from './server.ts';
+import { checkControlSocket } from './socket-file.ts';
 
 let directory: string;
 let path: string;

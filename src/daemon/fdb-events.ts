@@ -1,5 +1,5 @@
 import type { FdbListener } from '../control/daemon-view.ts';
-import { lostEvents } from '../control/event-streams.ts';
+import { lostEvents } from '../control/lost-events.ts';
 import type { FdbEvent } from '../control/schemas.ts';
 import { EVENT_KIND, HAS_FROM, STATIC_EVENT } from '../fdb/event-ring.ts';
 import type { Fdb } from '../fdb/fdb.ts';

@@ -8,6 +8,8 @@ import type { Link } from '../sys/links.ts';
 import { LazyJoin } from './lazy-join.ts';
 import type { Vni } from './vni.ts';
 
+const log = await createLog('silent', 'json');
+
 const NOW = 100;
 const AGEING_SECONDS = 30;
 const [TAP_MAC, BRIDGE_MAC, PORT_MAC] = ['fe:00:00:00:00:01', '02:00:00:00:00:b0', '02:00:00:00:00:b1'];
@@ -41,7 +43,7 @@ function watch(written: readonly string[]) {
       said.push(`${vni.config.vni} ${isNeeded ? 'needs' : 'lets go'} ${group}`);
     },
   };
-  const lazyJoin = new LazyJoin({ fdb, log: createLog('silent', 'json'), vnis, host, links: () => links });
+  const lazyJoin = new LazyJoin({ fdb, log, vnis, host, links: () => links });
   running.push(lazyJoin);
   void lazyJoin.run();
   const learn = ([high, low]: readonly [number, number], source = LOCAL_SOURCE, now = NOW) =>

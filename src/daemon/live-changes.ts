@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../config/config.ts';
 import { checkVniSet } from '../config/vni-set.ts';
-import { unknownVni } from '../control/routes.ts';
+import { unknownVni } from '../control/unknown-vni.ts';
 import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
 import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts';
-import { checkHttpAddress, openHttp } from '../control/http-server.ts';
-import { checkControlSocket, openControlSocket } from '../control/server.ts';
+import { checkHttpAddress } from '../control/http-listening.ts';
+import { checkControlSocket } from '../control/socket-file.ts';
 import { VtepError } from '../lib/errors.ts';
 import { createLog, type Logger } from '../observe/log.ts';
 import { notifySystemd, statusLine } from './notify.ts';
@@ -23,12 +23,14 @@ export async function runDaemon(
   version: string,
   complain: (message: string) => void,
 ): Promise<number> {
-  const log = createLog(config.logLevel, config.logFormat);
+  const log = await createLog(config.logLevel, config.logFormat);
   const ending = endingOf(log);
   // Nothing above this line touches the host. ---------------------------------------------------------------------------
   try {
     await checkControlSocket(config.socketPath);
     if (config.http) await checkHttpAddress(config.http);
+    // Most of what a start loads is the API: loaded while the workers start, each on a thread of its own.
+    const loadingApi = Promise.all([import('../control/server.ts'), import('../control/http-server.ts')]);
     const vtep = await Vtep.start(config, log, ending.fail);
     try {
       const reload = new Reload(vtep, { config, reread, log });
@@ -36,6 +38,7 @@ export async function runDaemon(
       const view = new VtepView(vtep, { version, reload, log });
       const servers: { close(): Promise<void> }[] = [];
       const watchdog = new Watchdog(() => vtep.answered());
+      const [{ openControlSocket }, { openHttp }] = await loadingApi;
       try {
         if (config.http) servers.push(await openHttp(config.http, view, log));
         servers.push(await openControlSocket(config.socketPath, view, { logger: log }));

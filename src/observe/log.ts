@@ -1,5 +1,4 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
 import { isJournal, withPriority } from './journal.ts';
 
 export type { Logger };
@@ -11,18 +10,18 @@ export type { Logger };
  *
  * @param format `auto` is pretty on a terminal and JSON elsewhere
  */
-export function createLog(level: string, format: 'json' | 'pretty' | 'auto'): Logger {
+export async function createLog(level: string, format: 'json' | 'pretty' | 'auto'): Promise<Logger> {
   const isPretty = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true);
   const stdout = pino.destination({ dest: 1, sync: true });
   if (isJournal(1, process.env.JOURNAL_STREAM)) {
-    return pino({ level, base: null, timestamp: false }, journalStream(stdout, isPretty));
+    return pino({ level, base: null, timestamp: false }, await journalStream(stdout, isPretty));
   }
-  const stream = isPretty ? pretty({ sync: true, ignore: 'pid,hostname,name' }) : stdout;
+  const stream = isPretty ? (await import('pino-pretty')).default({ sync: true, ignore: 'pid,hostname,name' }) : stdout;
   return pino({ level, base: { pid: process.pid } }, stream);
 }
 
-function journalStream(stdout: DestinationStream, isPretty: boolean): DestinationStream {
-  const format = isPretty ? pretty.prettyFactory({ colorize: false }) : (line: string) => line;
+async function journalStream(stdout: DestinationStream, isPretty: boolean): Promise<DestinationStream> {
+  const format = isPretty ? (await import('pino-pretty')).prettyFactory({ colorize: false }) : (line: string) => line;
   return {
     // Has pino set lastLevel before each line.
     [Symbol.for('pino.metadata')]: true,

@@ -81,7 +81,7 @@ describeSystem('the death of a thread', () => {
       {
         firstOwner: 2,
         fdb: new Fdb(fdbMemory, 1),
-        log: createLog('silent', 'json'),
+        log: await createLog('silent', 'json'),
         state: (worker) => {
           threads.push(worker);
           return [

@@ -26,6 +26,8 @@ import type { Order } from '../../src/worker/messages.ts';
 import { vxlan } from '../support/frames.ts';
 import { sleep, waitUntil } from '../support/wait.ts';
 
+const log = await createLog('silent', 'json');
+
 const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-pool.js', import.meta.url));
 
 const LOCAL = parseIp('127.7.0.3') as IpAddress;
@@ -75,7 +77,7 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
     {
       firstOwner: FIRST_OWNER,
       fdb: new Fdb(fdbMemory, 1),
-      log: createLog('silent', 'json'),
+      log,
       state: (worker) => {
         threads.push(worker);
         return state(worker);

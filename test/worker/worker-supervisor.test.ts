@@ -20,6 +20,8 @@ import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
 import { sleep, waitUntil } from '../support/wait.ts';
 
+const log = await createLog('silent', 'json');
+
 const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-supervisor.js', import.meta.url));
 
 const FIRST_OWNER = 2;
@@ -66,7 +68,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
     {
       nextOwner: () => owner++,
       fdb: new Fdb(fdbMemory, 1),
-      log: createLog('silent', 'json'),
+      log,
       state: () => stateOf(++threads),
       tapGone: () => {},
       remoteInGroup: () => {},
