@@ -436,7 +436,8 @@ describe('bounds', () => {
     expect(answer).toContain('request: 8 of this connection are not answered yet: wait for the answers');
   });
 
-  it('closes within its grace although a request hangs, and twice without harm', async () => {
+  // Without the grace's end, closing would wait for the request for ever.
+  it('closes although a request hangs, and twice without harm', async () => {
     let isAsked = false;
     daemon.status = () => {
       isAsked = true;
@@ -444,9 +445,7 @@ describe('bounds', () => {
     };
     const hanging = ask('GET', '/v1/status').catch((error: unknown) => error);
     await expect.poll(() => isAsked).toBe(true);
-    const start = performance.now();
     await Promise.all([server.close(), server.close()]);
-    expect(performance.now() - start).toBeLessThan(2_000);
     expect(await hanging).toBeInstanceOf(Error);
   });
 });
