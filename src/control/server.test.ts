@@ -438,13 +438,14 @@ describe('bounds', () => {
 
   // Without the grace's end, closing would wait for the request for ever.
   it('closes although a request hangs, and twice without harm', async () => {
-    let isAsked = false;
-    daemon.status = () => {
-      isAsked = true;
-      return new Promise<never>(() => {}) as never;
-    };
+    const arrived = new Promise<void>((resolve) => {
+      daemon.status = () => {
+        resolve();
+        return new Promise<never>(() => {}) as never;
+      };
+    });
     const hanging = ask('GET', '/v1/status').catch((error: unknown) => error);
-    await expect.poll(() => isAsked).toBe(true);
+    await arrived;
     await Promise.all([server.close(), server.close()]);
     expect(await hanging).toBeInstanceOf(Error);
   });
