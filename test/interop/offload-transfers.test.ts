@@ -9,7 +9,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { describeSystem, type Host, useLab } from '../support/lab.ts';
 import { readNetCounters, risen } from '../support/net-counters.ts';
-import { OFFLOAD_MODES, offloadFlags, sizedFor } from '../support/offload-modes.ts';
+import { lengthyTransfer, OFFLOAD_MODES, offloadFlags, sizedFor } from '../support/offload-modes.ts';
 import { transfer } from '../support/transfer.ts';
 import { startKernelVtep, startVtep } from '../support/vtep-host.ts';
 
@@ -33,6 +33,7 @@ const ipv6 = (host: Host) => `fd00:2::${host.number}`;
 describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, wire }) => {
   const lab = useLab({ hosts: 3, wire });
   const megabytes = (count: number) => sizedFor(offload, count * MEGABYTE);
+  const manyMegabytes = (count: number) => lengthyTransfer(offload, count * MEGABYTE);
 
   beforeAll(async () => {
     const segments = [{ vni: 100, group: '239.1.1.1' }];
@@ -59,7 +60,7 @@ describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, 
     'one large stream, $name',
     async ({ from, to }) => {
       const [source, sink] = [lab.host(from), lab.host(to)];
-      await expectTransfer(source, sink, { address: ipv4(sink), bytes: megabytes(1000) });
+      await expectTransfer(source, sink, { address: ipv4(sink), bytes: manyMegabytes(1000) });
     },
     180_000,
   );
@@ -68,7 +69,7 @@ describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, 
     'over IPv6, $name',
     async ({ from, to }) => {
       const [source, sink] = [lab.host(from), lab.host(to)];
-      await expectTransfer(source, sink, { address: ipv6(sink), bytes: megabytes(100) });
+      await expectTransfer(source, sink, { address: ipv6(sink), bytes: manyMegabytes(100) });
     },
     180_000,
   );
@@ -79,7 +80,7 @@ describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, 
       const [source, sink] = [lab.host(from), lab.host(to)];
       const streams = Array.from({ length: 8 }, (_, i) => ({
         address: i % 4 === 3 ? ipv6(sink) : ipv4(sink),
-        bytes: megabytes(50),
+        bytes: manyMegabytes(50),
       }));
       await Promise.all(streams.map((stream) => expectTransfer(source, sink, stream)));
     },
@@ -94,7 +95,9 @@ describeSystem.each(LABS)('bulk TCP: offload $offload, $wire wire', ({ offload, 
       [one, three],
       [three, one],
     ] as const;
-    await Promise.all(pairs.map(([from, to]) => expectTransfer(from, to, { address: ipv4(to), bytes: megabytes(50) })));
+    await Promise.all(
+      pairs.map(([from, to]) => expectTransfer(from, to, { address: ipv4(to), bytes: manyMegabytes(50) })),
+    );
   }, 180_000);
 
   describe('with ECN', () => {

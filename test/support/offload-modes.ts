@@ -19,7 +19,15 @@ export function mergesFrames(mode: OffloadMode): boolean {
   return mode === 'auto' || mode === 'gro';
 }
 
+/** `VTEPD_TEST_TRANSFERS=full`, as `npm run test:system` sets it. */
+const FULL_SIZE = process.env.VTEPD_TEST_TRANSFERS === 'full';
+
 /** The full size where it is the default that is tested; the other modes need less to show a fault. */
 export function sizedFor(mode: OffloadMode, bytes: number): number {
   return mode === 'auto' ? bytes : bytes / 10;
+}
+
+/** Bytes of a transfer that only its length makes slow: all of them are moved where time does not matter, a tenth elsewhere. */
+export function lengthyTransfer(mode: OffloadMode, bytes: number): number {
+  return sizedFor(mode, FULL_SIZE ? bytes : bytes / 10);
 }
