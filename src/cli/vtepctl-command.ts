@@ -80,6 +80,13 @@ export function readVni(object: string, text: string): number {
 }
 
 /** @throws VtepError ERR_VTEP_USAGE */
+export function readNumber(object: string, text: string, { first, last }: { first: number; last: number }): number {
+  const number = /^\d{1,8}$/.test(text) ? Number(text) : -1;
+  if (number >= first && number <= last) return number;
+  throw usageError(`${object} ${text}`, 'out of range', `give a whole number from ${first} to ${last}`);
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
 export function readMac(object: string, text: string): MacAddress {
   const mac = parseMac(text);
   if (!mac) throw usageError(`${object} ${text}`, 'not a MAC address', 'write it as 02:00:00:00:00:01');

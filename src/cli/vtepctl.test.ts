@@ -18,6 +18,7 @@ import {
   VtepsSchema,
 } from '../control/schemas.ts';
 import { type ControlServer, openControlSocket } from '../control/server.ts';
+import type { IpAddress } from '../lib/addresses.ts';
 import { main } from './vtepctl.ts';
 
 let directory: string;
@@ -179,6 +180,35 @@ describe('text', () => {
   it('drops without any', async () => {
     Object.assign(state.drops, { rx: { short: 0 }, tx: { short: 0 } });
     expect(await ctl('drops --vni 100')).toEqual(done('no drops\n'));
+  });
+
+  it('trace', async () => {
+    const [known, unknown] = ['02:00:00:00:00:02', '02:00:00:00:00:09'];
+    const trace = (vni: number, dst: string, rest = '') =>
+      ctl(`trace --vni ${vni} --src 02:00:00:00:00:01 --dst ${dst} ${rest}`);
+    expect(await trace(100, known)).toEqual(
+      done(`destination ${known}: known at 198.18.0.2\nforwarded to 198.18.0.2\n`),
+    );
+    expect((await trace(100, unknown)).stdout).toMatch(/\nflooded to 239\.1\.1\.1\n$/);
+    expect((await trace(200, unknown)).stdout).toMatch(/\nflooded to 2 remotes\n$/);
+    state.vnis[0]?.remotes.push('198.18.0.2' as IpAddress);
+    expect((await trace(100, unknown)).stdout).toMatch(/\nflooded to 239\.1\.1\.1 and 1 remote\n$/);
+    expect(await trace(100, '02:00:00:00:00:01')).toEqual(done('dropped: local\n'));
+    expect(await trace(100, known, '--vtep 198.18.0.2 --vlan 5 --size 1500')).toEqual(done('forwarded to vxlan100\n'));
+    expect(JSON.parse((await trace(100, known, '--json')).stdout)).toMatchObject({
+      ...{ direction: 'tx', verdict: 'forwarded', reason: null, destinations: ['198.18.0.2'] },
+    });
+    expect(await trace(7, known)).toMatchObject({ exitCode: 1, stdout: '' });
+  });
+
+  it.each([
+    ['trace --vni 100 --src 02:00:00:00:00:01', '--dst: missing: usage: vtepctl trace --vni N --src MAC --dst MAC'],
+    ['trace --vni 1 --src x --dst x', '--src x: not a MAC address'],
+    ['trace --vni 1 --src 02:00:00:00:00:01 --dst 02:00:00:00:00:02 --vlan 4095', '--vlan 4095: out of range: give a'],
+    ['trace --vni 1 --src 02:00:00:00:00:01 --dst 02:00:00:00:00:02 --size 1e3', '--size 1e3: out of range: give a'],
+  ])('%s is wrong usage', async (line, message) => {
+    const { exitCode, stderr } = await ctl(line);
+    expect([exitCode, stderr]).toEqual([64, expect.stringContaining(`vtepctl: ${message}`)]);
   });
 
   it('doctor', async () => {
@@ -359,10 +389,7 @@ describe('exit 64: wrong usage', () => {
     ['fdb trace', 'fdb trace: unknown command: the commands are show, add, del, flush, monitor'],
     ['fdb monitor --vni 1', '--vni: unknown flag: usage: vtepctl fdb monitor'],
     ['fbd show --bni 3', 'fbd: unknown command: did you mean fdb?'],
-    [
-      'trace',
-      'trace: unknown command: the commands are fdb, vni, remote, vtep, stats, status, drops, doctor, config, reload, log-level',
-    ],
+    ['tracer', 'tracer: unknown command: did you mean trace?'],
     ['log-level', 'LEVEL: missing: usage: vtepctl log-level LEVEL'],
     ['log-level loud', 'LEVEL loud: not a level: give one of fatal, error, warn, info, debug, trace, silent'],
     ['vni sho', 'vni sho: unknown command: did you mean vni show?'],

@@ -11,6 +11,7 @@ import { REMOTE_COMMANDS } from './remote-commands.ts';
 import { STATS_COMMANDS } from './stats-command.ts';
 import { STATUS_COMMANDS } from './status-command.ts';
 import { styleFor } from './table.ts';
+import { TRACE_COMMANDS } from './trace-command.ts';
 import { VNI_COMMANDS } from './vni-commands.ts';
 import { VTEP_COMMANDS } from './vtep-commands.ts';
 import type { Command, FollowingCommand } from './vtepctl-command.ts';
@@ -25,6 +26,7 @@ export const COMMANDS = [
   ...STATS_COMMANDS,
   ...STATUS_COMMANDS,
   ...DROPS_COMMANDS,
+  ...TRACE_COMMANDS,
   ...DOCTOR_COMMANDS,
   ...CONFIG_COMMANDS,
 ] as const;

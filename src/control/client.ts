@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { LogLevel } from '../config/config.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
-import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
+import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry, TracedFrame } from './daemon-view.ts';
 import { readEvents } from './event-stream-reader.ts';
 import type {
   ConfigFile,
@@ -16,6 +16,7 @@ import type {
   Flushed,
   Stats,
   Status,
+  Trace,
   VniStatus,
   Vtep,
 } from './schemas.ts';
@@ -102,6 +103,10 @@ export class ControlClient {
 
   async status(): Promise<Status> {
     return (await this.#ask('GET', '/v1/status')) as Status;
+  }
+
+  async trace(frame: TracedFrame): Promise<Trace> {
+    return (await this.#ask('GET', withQuery('/v1/trace', { ...frame }))) as Trace;
   }
 
   async doctor(): Promise<Finding[]> {

@@ -5,7 +5,18 @@
 
 import type { LogLevel } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
-import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Stats, Status, VniStatus, Vtep } from './schemas.ts';
+import type {
+  ConfigFile,
+  Drops,
+  FdbEntry,
+  FdbEvent,
+  Finding,
+  Stats,
+  Status,
+  Trace,
+  VniStatus,
+  Vtep,
+} from './schemas.ts';
 
 /** Conditions on FDB entries, combined with AND; an absent one matches all. */
 export interface FdbFilter {
@@ -31,6 +42,19 @@ export interface FloodRemote {
   readonly vni: number;
   /** Neither multicast, broadcast, unspecified nor link-local where it is to be added. */
   readonly remote: IpAddress;
+}
+
+/** A frame whose way is asked for. */
+export interface TracedFrame {
+  readonly vni: number;
+  readonly src: MacAddress;
+  readonly dst: MacAddress;
+  /** The VTEP that it comes from, a unicast address; undefined: it comes out of the TAP. */
+  readonly vtep?: IpAddress | undefined;
+  /** VID of an inner 802.1Q tag; undefined: it has none. */
+  readonly vlan?: number | undefined;
+  /** Octets without FCS; undefined: the shortest that Ethernet has. */
+  readonly size?: number | undefined;
 }
 
 export type FdbListener = (events: readonly FdbEvent[]) => void;
@@ -83,6 +107,8 @@ export interface DaemonView {
   /** All metrics in the text format of Prometheus, a piece at a time. */
   metrics(): AsyncIterable<string>;
   status(): MaybePromise<Status>;
+  /** What would happen to a frame now; nothing is changed. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI, if it comes out of the TAP */
+  trace(frame: TracedFrame): MaybePromise<Trace>;
   /** Looks at the daemon and its host; nothing is changed. */
   doctor(): MaybePromise<readonly Finding[]>;
   /** As it runs: what was added while running, static entries too, is in it. */

@@ -6,8 +6,27 @@ import { refuse } from '../config/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import { Metrics } from '../observe/metrics.ts';
-import type { DaemonView, EntryKey, FdbFilter, FdbListener, FloodRemote, StaticFdbEntry } from './daemon-view.ts';
-import type { ConfigFile, Drops, FdbEntry, FdbEvent, Finding, Stats, Status, VniStatus, Vtep } from './schemas.ts';
+import type {
+  DaemonView,
+  EntryKey,
+  FdbFilter,
+  FdbListener,
+  FloodRemote,
+  StaticFdbEntry,
+  TracedFrame,
+} from './daemon-view.ts';
+import type {
+  ConfigFile,
+  Drops,
+  FdbEntry,
+  FdbEvent,
+  Finding,
+  Stats,
+  Status,
+  Trace,
+  VniStatus,
+  Vtep,
+} from './schemas.ts';
 import { unknownVni } from './unknown-vni.ts';
 
 export interface MemoryDaemonState {
@@ -157,6 +176,16 @@ export class MemoryDaemon implements DaemonView {
 
   status(): Status {
     return this.state.status;
+  }
+
+  trace({ vni, dst, vtep }: TracedFrame): Trace {
+    const { tap, group, remotes } = this.#needVni(vni);
+    if (vtep) return { direction: 'rx', verdict: 'forwarded', reason: null, destinations: [tap ?? ''], steps: [] };
+    const known = this.#find({ vni, mac: dst })?.vtep;
+    if (known === 'local') return { direction: 'tx', verdict: 'dropped', reason: 'local', destinations: [], steps: [] };
+    const steps = [`destination ${dst}: ${known ? `known at ${known}` : 'unknown'}`];
+    const destinations = known ? [known] : [...(group ? [group] : []), ...remotes];
+    return { direction: 'tx', verdict: known ? 'forwarded' : 'flooded', reason: null, destinations, steps };
   }
 
   doctor(): Finding[] {

@@ -11,8 +11,8 @@ import {
   parseMac,
 } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import type { FdbFilter, StaticFdbEntry } from './daemon-view.ts';
-import type { StaticEntry } from './schemas.ts';
+import type { FdbFilter, StaticFdbEntry, TracedFrame } from './daemon-view.ts';
+import type { StaticEntry, TraceQuery } from './schemas.ts';
 
 interface FilterText {
   readonly vni?: number;
@@ -50,6 +50,14 @@ export function readRemote(text: string): IpAddress {
   const remote = parseIp(text);
   if (!remote) throw wrong(`remote ${text}`, 'not an IP address without zone', 'give the unicast address of a VTEP');
   return remote;
+}
+
+/** Whatever a frame may have can be traced, a group as its source too; but datagrams come from one VTEP. @throws VtepError ERR_VTEP_USAGE */
+export function readTracedFrame({ vni, src, dst, vtep, vlan, size }: TraceQuery): TracedFrame {
+  const source = vtep === undefined ? undefined : parseIp(vtep);
+  const cause = source ? notUnicast(source) : vtep !== undefined && 'not an IP address without zone';
+  if (cause) throw wrong(`vtep ${vtep}`, cause, 'give the unicast address of a VTEP');
+  return { vni, src: readMac(src), dst: readMac(dst), vtep: source, vlan, size };
 }
 
 /** A remote that can stand in a flood list at all. @throws VtepError ERR_VTEP_USAGE */

@@ -10,7 +10,7 @@ import { type Static, type TProperties, Type } from 'typebox';
 import { LOG_LEVELS } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { ErrorCode } from '../lib/errors.ts';
-import { MAX_VLAN, MAX_VNI } from '../lib/limits.ts';
+import { MAX_TRACED_FRAME_BYTES, MAX_VLAN, MAX_VNI, MIN_TRACED_FRAME_BYTES } from '../lib/limits.ts';
 
 /** What a request's property is, is also what its refusal says: `query vni="x": not a VNI, 0 to 16777215`. */
 const Vni = Type.Integer({ minimum: 0, maximum: MAX_VNI, description: `a VNI, 0 to ${MAX_VNI}` });
@@ -166,6 +166,18 @@ export const FindingSchema = Type.Object({
 export type Finding = Static<typeof FindingSchema>;
 export const FindingsSchema = Type.Array(FindingSchema);
 
+/** `GET /v1/trace`: what would happen to a frame now. */
+export const TraceSchema = Type.Object({
+  direction: Type.Union([Type.Literal('tx'), Type.Literal('rx')], {
+    description: '`tx`: out of the TAP to the underlay; `rx`: from a VTEP to the TAP',
+  }),
+  verdict: Type.Union([Type.Literal('forwarded'), Type.Literal('flooded'), Type.Literal('dropped')]),
+  reason: Type.Union([Type.String(), Type.Null()], { description: 'the drop reason, null unless dropped' }),
+  destinations: Type.Array(Type.String(), { description: 'VTEPs and groups; for `rx` the TAP; none if dropped' }),
+  steps: Type.Array(Type.String(), { description: 'in words, in their order' }),
+});
+export type Trace = Static<typeof TraceSchema>;
+
 /** `GET /v1/config`: keys and values of a file that `--config` accepts. */
 export const ConfigSchema = Type.Record(Type.String(), Type.Unknown());
 export type ConfigFile = Static<typeof ConfigSchema>;
@@ -208,6 +220,23 @@ export const FlushQuerySchema = closed({
   vtep: Type.Optional(VtepText),
   all: Type.Optional(Type.Boolean({ description: "'true' or 'false'" })),
 });
+
+/** `GET /v1/trace?…`; with `vtep` it is a datagram from there, without it a frame out of the TAP. */
+export const TraceQuerySchema = closed({
+  vni: Vni,
+  src: MacText,
+  dst: MacText,
+  vtep: Type.Optional(RemoteText),
+  vlan: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_VLAN, description: `a VLAN, 0 to ${MAX_VLAN}` })),
+  size: Type.Optional(
+    Type.Integer({
+      minimum: MIN_TRACED_FRAME_BYTES,
+      maximum: MAX_TRACED_FRAME_BYTES,
+      description: `the octets of a frame, ${MIN_TRACED_FRAME_BYTES} to ${MAX_TRACED_FRAME_BYTES}`,
+    }),
+  ),
+});
+export type TraceQuery = Static<typeof TraceQuerySchema>;
 
 /** `POST /v1/fdb`. */
 export const StaticEntrySchema = closed({ vni: Vni, mac: MacText, vtep: VtepText });

@@ -21,6 +21,7 @@ import {
   FlushedSchema,
   StatsSchema,
   StatusSchema,
+  TraceSchema,
   VniStatusesSchema,
   VniStatusSchema,
   VtepsSchema,
@@ -96,6 +97,8 @@ describe('reads', () => {
     ['/v1/drops?vni=100', DropsSchema],
     ['/v1/status', StatusSchema],
     ['/v1/config', ConfigSchema],
+    [`/v1/trace?vni=100&src=${MAC1}&dst=02:00:00:00:00:02`, TraceSchema],
+    [`/v1/trace?vni=100&src=${MAC1}&dst=02:00:00:00:00:02&vtep=fd00::1&vlan=4094&size=14`, TraceSchema],
   ])('GET %s answers what its schema says', async (url, schema) => {
     const { status, type, body } = await ask('GET', url);
     expect(status).toBe(200);
@@ -227,6 +230,38 @@ describe('refusals', () => {
     [
       ...(['GET', '/v1/drops?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
       'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+    ],
+    [
+      'GET',
+      `/v1/trace?vni=100&src=${MAC1}`,
+      undefined,
+      400,
+      usage,
+      'query dst: missing: a MAC address such as 02:00:00:00:00:01',
+    ],
+    [
+      'GET',
+      `/v1/trace?vni=100&src=${MAC1}&dst=02:00:00:00:00:02&vtep=local`,
+      undefined,
+      400,
+      usage,
+      'vtep local: not an IP address without zone: give the unicast address of a VTEP',
+    ],
+    [
+      'GET',
+      `/v1/trace?vni=100&src=${MAC1}&dst=02:00:00:00:00:02&vtep=224.0.0.1`,
+      undefined,
+      400,
+      usage,
+      'vtep 224.0.0.1: a multicast address: give the unicast address of a VTEP',
+    ],
+    [
+      'GET',
+      `/v1/trace?vni=100&src=${MAC1}&dst=02:00:00:00:00:02&size=13`,
+      undefined,
+      400,
+      usage,
+      'query size="13": not the octets of a frame, 14 to 65535',
     ],
     [
       'GET',

@@ -6,6 +6,7 @@ import { addConfigRoutes } from './config-routes.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { addHostRoutes, addReadRoutes } from './routes.ts';
 import { releaseSocketFile, takeSocketFile } from './socket-file.ts';
+import { addTraceRoutes } from './trace-routes.ts';
 
 export interface ControlServerOptions {
   /** Gets unforeseen errors; absent: silence. */
@@ -35,6 +36,7 @@ export async function openControlSocket(
   addReadRoutes(api, view);
   addHostRoutes(api, view);
   addConfigRoutes(api, view);
+  addTraceRoutes(api, view);
   await api.ready();
   // Not api.listen(): it cannot bind with another umask, nor under another name.
   const own = await takeSocketFile(api.server, path, groupFile).catch(async (error: unknown) => {

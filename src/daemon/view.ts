@@ -10,6 +10,7 @@ import type {
   FdbListener,
   FloodRemote,
   StaticFdbEntry,
+  TracedFrame,
 } from '../control/daemon-view.ts';
 import type {
   ConfigFile,
@@ -18,6 +19,7 @@ import type {
   Finding,
   Stats,
   Status,
+  Trace,
   VniStatus,
   Vtep as VtepStats,
 } from '../control/schemas.ts';
@@ -33,6 +35,7 @@ import { listFdb } from './fdb-listing.ts';
 import { readMetrics } from './metrics-reading.ts';
 import type { Reload } from './reload.ts';
 import { bridgeOf, dropsOf, statsOf, vtepsOf } from './statistics.ts';
+import { traceThrough } from './trace.ts';
 import { type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
@@ -186,6 +189,10 @@ export class VtepView implements DaemonView {
       vteps: fdb.remotes.count,
       queriers: this.#vtep.queriers.status(),
     };
+  }
+
+  trace(frame: TracedFrame): Trace {
+    return traceThrough(this.#vtep, frame);
   }
 
   doctor(): Promise<Finding[]> {

@@ -52,6 +52,9 @@ export class Vtep {
   /** What changes in the FDB. */
   readonly events: FdbEvents;
   readonly queriers: QuerierWatch;
+  /** What the workers share beside the FDB. */
+  readonly storm: StormControl;
+  readonly neighbours: NeighbourTable;
   readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
   readonly #underlays: Underlay[] = [];
@@ -84,15 +87,19 @@ export class Vtep {
     this.#linkGroup = unusedLinkGroup(this.#netlink);
     this.#offload = possibleOffload(config.offload, log);
     const { workers, port, reservedBits, allowedVteps } = config;
+    const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 31));
+    const stormMemory = StormControl.createMemory();
+    this.neighbours = new NeighbourTable(neighboursMemory);
+    this.storm = new StormControl(stormMemory);
     const setup = {
       fdbMemory,
-      neighboursMemory: NeighbourTable.createMemory(randomInt(2 ** 31)),
+      neighboursMemory,
       epochMs,
       port,
       dropReservedBits: reservedBits === 'drop',
       tos: tosNumber(config),
       allowedVteps,
-      stormMemory: StormControl.createMemory(),
+      stormMemory,
       offload: this.#offload,
       busyPoll: config.busyPoll === 'auto',
     };
@@ -331,7 +338,7 @@ export class Vtep {
 }
 
 /** `--tos` as the data path takes it. */
-function tosNumber({ tos }: Config): number {
+export function tosNumber({ tos }: Config): number {
   return tos === 'inherit' ? INHERIT_TOS : tos;
 }
 

@@ -108,6 +108,19 @@ export class Fdb {
     }
   }
 
+  /** What `learn` would answer if there is room, and nothing changes. */
+  wouldLearn(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
+    const entry = this.#table.find(segment, high, low);
+    if (entry === NO_ENTRY) return LEARNED.added;
+    const value = this.#table.consistentValue(entry, segment, high, low);
+    if (value === TORN) return LEARNED.added;
+    const isSame = this.remotes.isAt(value & 0xffff, source);
+    if ((value & STATIC) !== 0) return isSame ? LEARNED.refreshed : LEARNED.conflict;
+    if (this.#table.isExpired(entry, now)) return LEARNED.added;
+    if (isSame) return LEARNED.refreshed;
+    return this.#flapping.wouldHold(entry, this.#table.movesOf(entry), now) ? LEARNED.held : LEARNED.moved;
+  }
+
   /** Makes or keeps a static entry; it replaces a learned one. `conflict` if a static one names another place, `full` if there is no room. */
   addStatic(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
     return this.#locked(() => this.#changes.addStatic(segment, high, low, source, now));

@@ -39,6 +39,13 @@ export class Flapping {
     );
   }
 
+  /** Whether a move would be refused, by a hold or by what `judge` would say; nothing is counted. Without the lock, as `isHeld`. */
+  wouldHold(entry: number, moves: number, now: number): boolean {
+    const at = entry * FLAP.words;
+    if (moves === 0 || now >= (this.#flaps[at + FLAP.until] as number)) return false;
+    return (this.#flaps[at + FLAP.moves] as number) + 1 >= HELD;
+  }
+
   /** Counts a move that is about to be made by an entry that is not held. @param moves that it has made before @returns one of MOVE */
   judge(entry: number, moves: number, now: number): number {
     const flaps = this.#flaps;

@@ -43,14 +43,14 @@ export interface FrameSink extends AnswerSink {
   flush(): void;
 }
 
-/** What `receive` works with; one per worker, made once. */
+/** What `receive` works with; one per worker, made once. A trace has parts of its own that change nothing. */
 export interface ReceivePath {
   /** The worker's slab. */
   readonly view: DataView;
-  readonly segments: SegmentMap;
-  readonly fdb: Fdb;
+  readonly segments: Pick<SegmentMap, 'byVni'>;
+  readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'learn'>;
   readonly taps: FrameSink;
-  readonly suppression: Suppression;
+  readonly suppression: Pick<Suppression, 'answers' | 'hear'>;
   /** Scratch, to look into trains of datagrams and inner IP headers with. */
   readonly headers: FrameHeaders;
   /** Where the datagram came from, set by the caller. */
@@ -62,7 +62,7 @@ export interface ReceivePath {
   readonly dropReservedBits: boolean;
   /** Whose datagrams are taken; undefined: anybody's. */
   readonly allowedSources: SourceFilter | undefined;
-  readonly storm: StormControl;
+  readonly storm: Pick<StormControl, 'take'>;
   /** Out: the segment the datagram belongs to, once that is known. */
   segment: Segment | undefined;
   /** Out: whether the datagram had to ask storm control. */

@@ -55,19 +55,19 @@ export interface DatagramSink {
   flush(): void;
 }
 
-/** What `send` works with; one per worker, made once. */
+/** What `send` works with; one per worker, made once. A trace has parts of its own that change nothing. */
 export interface SendPath {
   /** The worker's slab. The frame's vnet header stands in front of it. */
   readonly view: DataView;
-  readonly fdb: Fdb;
+  readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'learn'>;
   readonly underlay: DatagramSink;
   readonly sums: OctetSums;
-  readonly suppression: Suppression;
-  readonly pathLimits: PathLimits;
-  readonly tooBig: TooBigAnswers;
+  readonly suppression: Pick<Suppression, 'answers' | 'hear'>;
+  readonly pathLimits: Pick<PathLimits, 'isEmpty' | 'frameBytes'>;
+  readonly tooBig: Pick<TooBigAnswers, 'answer'>;
   readonly headers: FrameHeaders;
   readonly superFrame: SuperFrame;
-  readonly storm: StormControl;
+  readonly storm: Pick<StormControl, 'take'>;
   readonly counters: Pick<Counters, 'flooded'>;
   /** Outer TOS octet, of which the ECN bits do not count, or INHERIT_TOS. */
   readonly tos: number;

@@ -109,6 +109,24 @@ it('lets through, in any stretch of time, at most one second’s worth and what 
   );
 });
 
+it('is told what it would give, as often as one asks, without losing any of it', () => {
+  const steps = fc.array(fc.tuple(fc.nat({ max: 12 }), fc.integer({ min: 1, max: 30 })), {
+    maxLength: 60,
+    size: 'max',
+  });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 50 }), steps, (rate, asked) => {
+      const control = new StormControl(StormControl.createMemory());
+      let now = 0;
+      for (const [wait, frames] of asked) {
+        now += wait;
+        const foretold = [1, 2, 3].map(() => control.has(3, STORM_RX, rate, frames, now));
+        expect(foretold).toEqual(new Array(3).fill(control.take(3, STORM_RX, rate, frames, now)));
+      }
+    }),
+  );
+});
+
 it('gives those who ask one by one without pause all that the rate allows', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 100 }), (rate, tenths) => {

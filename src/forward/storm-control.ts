@@ -52,19 +52,34 @@ export class StormControl {
     }
   }
 
+  /** What `take` would answer; nothing is taken. */
+  has(segment: number, direction: number, framesPerSecond: number, frames: number, now: number): boolean {
+    const bucket = segment * SEGMENT_WORDS + direction * BUCKET_WORDS;
+    const filledAt = Atomics.load(this.#cells, bucket + FILLED_AT);
+    const held = Atomics.load(this.#cells, bucket + HELD);
+    const gain = gainSince(filledAt, Math.max(now, 1), framesPerSecond);
+    const filled = gain === 0 ? held : Math.min(framesPerSecond * FRAME_COST, held + gain);
+    return filled >= frames * FRAME_COST;
+  }
+
   /** Adds what the time since the last filling brings. Of several workers that come at once, one does. */
   #fill(bucket: number, framesPerSecond: number, now: number): void {
     const filledAt = Atomics.load(this.#cells, bucket + FILLED_AT);
-    // Zero is a bucket that was never asked: it is full.
+    // Never the zero of a bucket that was not asked yet.
     const at = Math.max(now, 1);
-    if (at <= filledAt || Atomics.compareExchange(this.#cells, bucket + FILLED_AT, filledAt, at) !== filledAt) return;
-    const elapsed = filledAt === 0 ? FILLING_TENTHS : Math.min(at - filledAt, FILLING_TENTHS);
+    const gain = gainSince(filledAt, at, framesPerSecond);
+    if (gain === 0 || Atomics.compareExchange(this.#cells, bucket + FILLED_AT, filledAt, at) !== filledAt) return;
     const full = framesPerSecond * FRAME_COST;
-    const gain = framesPerSecond * elapsed;
     for (;;) {
       const held = Atomics.load(this.#cells, bucket + HELD);
       const filled = Math.min(full, held + gain);
       if (Atomics.compareExchange(this.#cells, bucket + HELD, held, filled) === held) return;
     }
   }
+}
+
+/** What a bucket gains, in tenths of a frame; 0 if no time has passed. @param filledAt zero: it was never asked, and is full */
+function gainSince(filledAt: number, at: number, framesPerSecond: number): number {
+  if (at <= filledAt) return 0;
+  return framesPerSecond * (filledAt === 0 ? FILLING_TENTHS : Math.min(at - filledAt, FILLING_TENTHS));
 }

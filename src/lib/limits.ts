@@ -111,6 +111,10 @@ export const MAX_AGEING_SECONDS = 31_536_000;
 /** Characters of a configuration file: a thousand for each of MAX_SEGMENTS VNIs. A longer one is refused. */
 export const MAX_CONFIG_CHARACTERS = 16_777_216;
 
+/** Octets of a frame that is traced: from a bare Ethernet header to more than any TAP gives. */
+export const MIN_TRACED_FRAME_BYTES = 14;
+export const MAX_TRACED_FRAME_BYTES = 65_535;
+
 /** Bytes of one API request body. A larger one is answered 413. */
 export const MAX_API_BODY_BYTES = 1_048_576;
 

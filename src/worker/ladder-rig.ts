@@ -143,7 +143,8 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket);
   const headers = newFrameHeaders();
   const storm = new StormControl(StormControl.createMemory());
-  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: NeighbourTable.createMemory(1), taps });
+  const neighboursMemory = NeighbourTable.createMemory(1);
+  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps });
   const pathLimits = new PathLimits(fdb.remotes);
   const receivePath = {
     view: slab.view,
@@ -201,6 +202,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     /** What the watch over groups was asked about. */
     heardInGroup,
     pathLimits,
+    neighboursMemory,
     receive,
     /** A frame comes out of a TAP. Whether the TAP is still there. */
     send(inner: Uint8Array, { tap = SEGMENT.tap, now = NOW, vnetHeader = new Uint8Array(10) } = {}): boolean {
@@ -239,9 +241,9 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
 }
 
 /** A rig whose one segment floods to these remotes. */
-export function newFloodingRig(addresses: readonly number[], segment: Segment = SEGMENT): Rig {
+export function newFloodingRig(addresses: readonly number[], segment: Segment = SEGMENT, options?: RigOptions): Rig {
   const floodRemotes: number[] = [];
-  const rig = newRig([{ ...segment, floodRemotes }]);
+  const rig = newRig([{ ...segment, floodRemotes }], options);
   for (const address of addresses) floodRemotes.push(rig.fdb.retainRemote(sourceOf(address)));
   return rig;
 }

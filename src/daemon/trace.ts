@@ -1,0 +1,195 @@
+import type { TracedFrame } from '../control/daemon-view.ts';
+import type { Trace } from '../control/schemas.ts';
+import { unknownVni } from '../control/unknown-vni.ts';
+import { LEARNED, UNKNOWN } from '../fdb/fdb.ts';
+import { LOCAL } from '../fdb/remotes.ts';
+import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import { SourceFilter } from '../forward/source-filter.ts';
+import { type TraceGround, type TraceStep, traceDatagram, traceFrame } from '../forward/trace.ts';
+import { type IpAddress, ipFamily, isGroupMac, isMulticastIp, type MacAddress, macWords } from '../lib/addresses.ts';
+import { NO_GROUP, UNTAGGED } from '../segment/segment.ts';
+import { ETHERNET_HEADER_BYTES, ETHERTYPE, writeMac } from '../wire/ethernet.ts';
+import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
+import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
+import { toSegment, type Vni } from './vni.ts';
+import { tosNumber, type Vtep } from './vtep.ts';
+import { addressOf, sourceOf } from './vtep-address.ts';
+
+/** `vtepctl trace`: the pure trace, asked of the running VTEP and put into words. */
+
+/** The shortest that Ethernet has, without FCS (IEEE 802.3 §3.2.8). */
+const SHORTEST_FRAME_BYTES = 60;
+
+/** For local experiments (IEEE 802): nothing looks into such a frame. */
+const EXPERIMENTAL_TYPE = 0x88b5;
+
+/** @throws VtepError ERR_VTEP_NOT_FOUND if the frame comes out of the TAP of a VNI that is not there */
+export function traceThrough(vtep: Vtep, frame: TracedFrame): Trace {
+  const vni = vtep.vnis.find(({ config }) => config.vni === frame.vni);
+  const steps = [...describeFrame(vni, frame)];
+  if (frame.vtep !== undefined) return traceFrom(vtep, vni, { frame, source: frame.vtep, steps });
+  if (!vni) throw unknownVni(frame.vni);
+  const segment = toSegment(vni);
+  const octets = frameOctets(frame, segment.vlan > UNTAGGED ? [segment.vlan] : []);
+  const { verdict, steps: taken } = traceFrame(groundOf(vtep), segment, octets, vtep.now());
+  const said = sayAll(vtep, vni, { frame, taken, source: 'local' });
+  steps.push(...said.steps);
+  if (verdict !== FORWARDED) return dropped('tx', TX_REASONS[verdict], steps);
+  // What the UDP port does with a VTEP that was learned of a family that this one has no address of.
+  if (said.destinations.length === 0) return dropped('tx', 'send-error', steps);
+  const isFlooded =
+    isGroupMac(frame.dst) || taken.some((step) => step.kind === 'destination' && step.remote === UNKNOWN);
+  const { destinations } = said;
+  return { direction: 'tx', verdict: isFlooded ? 'flooded' : 'forwarded', reason: null, destinations, steps };
+}
+
+/** A datagram from another VTEP. */
+function traceFrom(
+  vtep: Vtep,
+  vni: Vni | undefined,
+  { frame, source, steps }: { frame: TracedFrame; source: IpAddress; steps: string[] },
+): Trace {
+  const octets = frameOctets(frame, []);
+  const payload = new Uint8Array(VXLAN_HEADER_BYTES + octets.length);
+  payload.set(octets, VXLAN_HEADER_BYTES);
+  writeVxlanHeader(new DataView(payload.buffer), 0, frame.vni);
+  const datagram = { payload, source: sourceOf(source), tos: 0, group: NO_GROUP };
+  const { verdict, steps: taken } = traceDatagram(groundOf(vtep), datagram, vtep.now());
+  if (vni) steps.push(...sayAll(vtep, vni, { frame, taken, source }).steps);
+  if (verdict !== FORWARDED) return dropped('rx', RX_REASONS[verdict], steps);
+  const destinations = vni ? [vni.config.tap] : [];
+  return { direction: 'rx', verdict: 'forwarded', reason: null, destinations, steps };
+}
+
+function dropped(direction: Trace['direction'], reason: string | undefined, steps: string[]): Trace {
+  return { direction, verdict: 'dropped', reason: reason ?? null, destinations: [], steps };
+}
+
+/** What the workers have, as far as it is shared, and were told. */
+function groundOf(vtep: Vtep): TraceGround {
+  const { config, fdb, storm, neighbours, vnis, underlays } = vtep;
+  const { allowedVteps, reservedBits } = config;
+  return {
+    fdb,
+    storm,
+    neighbours,
+    tos: tosNumber(config),
+    segments: {
+      byVni: (number) => {
+        const vni = vnis.find((each) => each.config.vni === number);
+        return vni && toSegment(vni);
+      },
+    },
+    isOwnAddress: ({ a, b, c, d }) =>
+      underlays.some(({ localWords: own }) => own.d === d && own.c === c && own.b === b && own.a === a),
+    dropReservedBits: reservedBits === 'drop',
+    allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
+  };
+}
+
+/** @param tags of the trunk, in front of the frame's own */
+function frameOctets(
+  { src, dst, vlan, size = SHORTEST_FRAME_BYTES }: TracedFrame,
+  tags: readonly number[],
+): Uint8Array {
+  const all = vlan === undefined ? tags : [...tags, vlan];
+  const bytes = new Uint8Array(
+    Math.max(size + VLAN_TAG_BYTES * tags.length, ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES * all.length),
+  );
+  const view = new DataView(bytes.buffer);
+  for (const [i, mac] of [dst, src].entries()) {
+    const { high, low } = macWords(mac);
+    writeMac(view, 6 * i, high, low);
+  }
+  let at = ETHERNET_HEADER_BYTES - 2;
+  for (const tag of all) {
+    view.setUint16(at, ETHERTYPE.vlan);
+    view.setUint16(at + 2, tag);
+    at += VLAN_TAG_BYTES;
+  }
+  view.setUint16(at, EXPERIMENTAL_TYPE);
+  return bytes;
+}
+
+function* describeFrame(vni: Vni | undefined, { vni: number, vtep, dst, vlan, size }: TracedFrame): Generator<string> {
+  const tag = vlan === undefined ? '' : `, VLAN ${vlan}`;
+  const octets = `${size ?? SHORTEST_FRAME_BYTES} octets${tag}`;
+  const origin = vtep === undefined ? `out of ${vni?.config.tap}` : `in a datagram from ${vtep}`;
+  yield `VNI ${number}: a frame of ${octets}, ${origin}`;
+  if (isGroupMac(dst)) yield `destination ${dst}: a group`;
+  if (vtep === undefined && isGroupMac(dst) && vni?.config.suppress) {
+    yield 'suppress=on: if it asks for a neighbour that was heard lately, it is answered instead';
+  }
+}
+
+interface Told {
+  readonly frame: TracedFrame;
+  readonly taken: readonly TraceStep[];
+  /** Where the frame comes from. */
+  readonly source: IpAddress | 'local';
+}
+
+/** What the trace wrote down, in words, and whom the frame is really sent to. */
+function sayAll(vtep: Vtep, vni: Vni, told: Told): Pick<Trace, 'destinations' | 'steps'> {
+  const sent = told.taken.flatMap((step) =>
+    step.kind === 'send' ? [addressOf(vtep.fdb, step.remote) as IpAddress] : [],
+  );
+  return {
+    destinations: sent.filter((address) => localFor(vtep, vni, address) !== undefined),
+    steps: told.taken.map((step) => stepText(vtep, vni, { ...told, step })),
+  };
+}
+
+function stepText(vtep: Vtep, vni: Vni, { frame, source, step }: Told & { readonly step: TraceStep }): string {
+  switch (step.kind) {
+    case 'destination':
+      return `destination ${frame.dst}: ${step.remote === UNKNOWN ? 'unknown' : whereIs(vtep, vni, frame.dst)}`;
+    case 'source':
+      return `source ${frame.src}: ${sourceText(step.outcome, whereIs(vtep, vni, frame.src), placeText(vni, source))}`;
+    case 'storm':
+      return `storm=${vni.config.stormPps}: ${step.passes ? 'it passes' : 'this second’s frames are used up'}`;
+    case 'too-big':
+      return `longest frame that fits the underlay: ${step.maxFrameBytes} octets`;
+    case 'deliver':
+      return `deliver to ${vni.config.tap}${vni.config.vlan ? `, VLAN ${vni.config.vlan}` : ''}`;
+    case 'send':
+      return sendText(vtep, vni, addressOf(vtep.fdb, step.remote) as IpAddress, step.tos);
+  }
+}
+
+function sendText(vtep: Vtep, vni: Vni, address: IpAddress, tos: number): string {
+  const local = localFor(vtep, vni, address);
+  if (local === undefined) return `${address}: no IPv${ipFamily(address)} address to send from`;
+  const { port, ttl, mcastTtl } = vtep.config;
+  const to = ipFamily(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+  const hops = isMulticastIp(address) ? mcastTtl : ttl;
+  return `encapsulate: ${local} > ${to}, VNI ${vni.config.vni}, TTL ${hops}, TOS 0x${tos.toString(16).padStart(2, '0')}`;
+}
+
+/** The outer source address of what is sent to a VTEP. */
+function localFor({ underlays }: Vtep, { reach }: Vni, address: IpAddress): IpAddress | undefined {
+  const number = ipFamily(address) === 4 ? reach.ipv4 : reach.ipv6;
+  return underlays.find((underlay) => underlay.number === number)?.local;
+}
+
+/** `known at 198.18.0.2 (dynamic, 3s)`, `unknown`. */
+function whereIs({ fdb, now }: Vtep, vni: Vni, mac: MacAddress): string {
+  const time = now();
+  const { high, low } = macWords(mac);
+  const entry = fdb.entryOf(vni.index, high, low, time);
+  if (!entry) return 'unknown';
+  const age = entry.isStatic ? 'static' : `dynamic, ${Math.max(0, Math.floor((time - entry.heard) / 10))}s`;
+  return `known ${entry.remote === LOCAL ? placeText(vni, 'local') : placeText(vni, addressOf(fdb, entry.remote))} (${age})`;
+}
+
+function placeText({ config }: Vni, vtep: IpAddress | 'local'): string {
+  return vtep === 'local' ? `behind ${config.tap}` : `at ${vtep}`;
+}
+
+/** @param known what is known of it now @param place where it comes from */
+function sourceText(outcome: number, known: string, place: string): string {
+  if (outcome === LEARNED.added) return `would be learned ${place}`;
+  if (outcome === LEARNED.moved) return `${known}, would move to be ${place}`;
+  if (outcome === LEARNED.held) return `${known}, moves too often and is held there`;
+  return known;
+}

@@ -1,0 +1,148 @@
+import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
+import { newSuperFrame } from '../offload/split.ts';
+import type { Segment } from '../segment/segment.ts';
+import type { SegmentMap } from '../segment/segment-map.ts';
+import { newFrameHeaders } from '../wire/ip.ts';
+import { portableSums } from '../wire/octet-sums.ts';
+import type { NeighbourTable } from './neighbours.ts';
+import { receive } from './receive.ts';
+import { send } from './send.ts';
+import type { SourceFilter } from './source-filter.ts';
+import type { StormControl } from './storm-control.ts';
+import { ANSWER_BYTES, Suppression } from './suppression.ts';
+
+/**
+ * What would happen to a frame: the ladders themselves, `send` and `receive`, on a copy of it and between parts that answer as those of a
+ * worker do, write down what they were asked, and change nothing. A trace can therefore not say otherwise than the data path does.
+ *
+ * What a worker alone knows, a narrower path to a VTEP, is not in it, nor what the kernel says when a datagram or frame is handed to it.
+ */
+
+/** What the ladder asked or did, in its order. Remotes as the FDB has them. */
+export type TraceStep =
+  /** @see LEARNED */
+  | { readonly kind: 'source'; readonly outcome: number }
+  | { readonly kind: 'destination'; readonly remote: number }
+  | { readonly kind: 'storm'; readonly passes: boolean }
+  | { readonly kind: 'too-big'; readonly maxFrameBytes: number }
+  | { readonly kind: 'send'; readonly remote: number; readonly tos: number }
+  | { readonly kind: 'deliver' };
+
+export interface Trace {
+  /** FORWARDED, or a TX_DROP or RX_DROP reason. */
+  readonly verdict: number;
+  readonly steps: readonly TraceStep[];
+}
+
+/** The state of the data path, which all threads share, and its settings. */
+export interface TraceGround {
+  readonly fdb: Fdb;
+  readonly storm: StormControl;
+  readonly neighbours: NeighbourTable;
+  /** Outer TOS octet, or INHERIT_TOS. */
+  readonly tos: number;
+  readonly segments: Pick<SegmentMap, 'byVni'>;
+  readonly isOwnAddress: (source: SourceAddress) => boolean;
+  readonly dropReservedBits: boolean;
+  readonly allowedSources: SourceFilter | undefined;
+}
+
+/** A datagram that arrives: its outer source and TOS octet, and the number of the group whose socket it comes by, or NO_GROUP. */
+export interface TracedDatagram {
+  readonly payload: Uint8Array;
+  readonly source: SourceAddress;
+  readonly tos: number;
+  readonly group: number;
+}
+
+/** Room in front of a frame: its vnet header, over which the VXLAN header is written. */
+const HEADROOM_BYTES = 16;
+
+/** A frame comes out of the segment's TAP; if that is a trunk, with the segment's tag. @param now tenths of a second */
+export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Array, now: number): Trace {
+  const { view, bytes, suppression, fdb, storm, steps } = newRecorder(ground, frame);
+  const path = {
+    view,
+    fdb,
+    storm,
+    suppression,
+    sums: portableSums(bytes),
+    headers: newFrameHeaders(),
+    superFrame: newSuperFrame(),
+    tos: ground.tos,
+    droppedFrames: 1,
+    counters: { flooded: () => {} },
+    pathLimits: { isEmpty: true, frameBytes: () => Number.POSITIVE_INFINITY },
+    tooBig: {
+      answer: (_segment: Segment, _at: number, _headers: unknown, maxFrameBytes: number) =>
+        void steps.push({ kind: 'too-big', maxFrameBytes }),
+    },
+    underlay: {
+      toRemote: (
+        _: Segment,
+        remote: number,
+        _at: number,
+        _length: number,
+        _bytes: number,
+        _flow: number,
+        tos: number,
+      ) => void steps.push({ kind: 'send', remote, tos }),
+      // Super-frames alone ask for room, and are no part of a trace.
+      reserve: () => HEADROOM_BYTES,
+      flush: () => {},
+    },
+  };
+  return { verdict: send(path, segment, HEADROOM_BYTES, frame.length, now), steps };
+}
+
+/** A datagram comes from the underlay. @param now tenths of a second */
+export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now: number): Trace {
+  const { payload, source, tos, group } = datagram;
+  const { segments, isOwnAddress, dropReservedBits, allowedSources } = ground;
+  const { view, suppression, fdb, storm, steps } = newRecorder(ground, payload);
+  const taps = { deliver: () => void steps.push({ kind: 'deliver' }), answer: () => {}, flush: () => {} };
+  const settings = { segments, isOwnAddress, dropReservedBits, allowedSources, source, tos };
+  const parts = { view, fdb, storm, suppression, taps, headers: newFrameHeaders() };
+  const path = { ...settings, ...parts, segment: undefined, isStormControlled: false };
+  return { verdict: receive(path, HEADROOM_BYTES, payload.length, 0, group, now), steps };
+}
+
+/** The parts that both ladders have, over a copy of the octets. */
+function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array) {
+  const bytes = new Uint8Array(HEADROOM_BYTES + octets.length + ANSWER_BYTES);
+  bytes.set(octets, HEADROOM_BYTES);
+  const view = new DataView(bytes.buffer);
+  const steps: TraceStep[] = [];
+  const answers = new Suppression(view, fdb, neighbours, HEADROOM_BYTES + octets.length, { answer: () => {} });
+  const learned = (outcome: number) => {
+    steps.push({ kind: 'source', outcome });
+    return outcome;
+  };
+  return {
+    bytes,
+    view,
+    steps,
+    suppression: { answers: answers.answers.bind(answers), hear: () => {} },
+    fdb: {
+      conflicts: (segment: number, high: number, low: number, source: SourceAddress) => {
+        const isConflict = fdb.conflicts(segment, high, low, source);
+        if (isConflict) learned(LEARNED.conflict);
+        return isConflict;
+      },
+      lookup: (segment: number, high: number, low: number, now: number) => {
+        const remote = fdb.lookup(segment, high, low, now);
+        steps.push({ kind: 'destination', remote });
+        return remote;
+      },
+      learn: (segment: number, high: number, low: number, source: SourceAddress, _maxMacs: number, now: number) =>
+        learned(fdb.wouldLearn(segment, high, low, source, now)),
+    },
+    storm: {
+      take: (segment: number, direction: number, framesPerSecond: number, frames: number, now: number) => {
+        const passes = storm.has(segment, direction, framesPerSecond, frames, now);
+        steps.push({ kind: 'storm', passes });
+        return passes;
+      },
+    },
+  };
+}
