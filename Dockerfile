@@ -11,6 +11,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY scripts scripts
+COPY man man
 COPY assembly assembly
 COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts

@@ -17,6 +17,10 @@ const PACKAGES = {
   sysctl: 'procps',
   'systemd-analyze': 'systemd',
   promtool: 'prometheus',
+  mandoc: 'mandoc',
+  groff: 'groff-base',
+  zsh: 'zsh',
+  fish: 'fish',
 };
 
 if (isRoot) ensureSystemPackages(PACKAGES);
