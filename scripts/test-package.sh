@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# What test-package.mjs runs inside the system that it made. $1: a package, $2: a newer one. Each step is a check.
+set -uo pipefail
+export DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+passed=0 failed=0
+config=/etc/vtepd/vtepd.yaml
+enabled=/etc/systemd/system/multi-user.target.wants/vtepd.service
+
+# check NAME COMMAND…
+check() {
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    passed=$((passed + 1))
+    echo "ok: $name"
+  else
+    failed=$((failed + 1))
+    printf 'failed: %s\n%s\n' "$name" "$output"
+  fi
+}
+
+# The daemon of the installed package, on a real TAP, until vtepctl has seen it.
+daemon_runs() {
+  ip link set lo up && ip link add up0 type dummy && ip addr add 198.18.0.1/24 dev up0 && ip link set up0 up || return
+  mkdir -p /run/vtepd
+  vtepd --config "$config" --dev up0 --vni 100,remote=198.18.0.2 >/tmp/vtepd.log 2>&1 &
+  local pid=$! tries=0 code
+  until vtepctl status >/tmp/status 2>&1; do
+    kill -0 "$pid" || { cat /tmp/vtepd.log; return 1; }
+    [[ $((tries += 1)) -lt 100 ]] || { cat /tmp/status; kill "$pid"; return 1; }
+    sleep 0.1
+  done
+  grep -q '^vnis *1$' /tmp/status && ip -o link show vxlan100 && [[ $(vtepctl vni show 100 | tail -n 1) == *ok ]]
+  code=$?
+  cat /tmp/status
+  kill -TERM "$pid" && wait "$pid" && [[ $code == 0 ]] && ! ip link show vxlan100
+}
+
+nothing_left() {
+  local left
+  left=$(find / -xdev \( -path /proc -o -path /root -o -path /tmp \) -prune -o -name '*vtep*' -print | grep -v '^/var/log/')
+  [[ -z $left ]] || { echo "$left"; return 1; }
+}
+
+check 'installs' dpkg -i "$1"
+check 'vtepd --version' vtepd --version
+check 'the configuration is valid' vtepd --check --config "$config"
+check 'the example is valid' vtepd --check --config /usr/share/doc/vtepd/examples/vtepd.yaml
+check 'the user is there' getent passwd vtepd
+check 'the group is there' getent group vtepd
+check 'the service is enabled' test -L "$enabled"
+check 'the service has its flags' grep -q '^VTEPD_OPTIONS=' /etc/default/vtepd
+check 'the daemon runs' daemon_runs
+echo '# edited' >>"$config"
+check 'installs again' dpkg -i "$1"
+rm "$enabled" # as systemctl disable does
+check 'upgrades' dpkg -i "$2"
+check 'keeps an edited configuration' grep -q '^# edited$' "$config"
+check 'leaves a disabled service disabled' test ! -e "$enabled"
+check 'is the newer one' test "$(dpkg-query -W -f '${Version}' vtepd)" = 0.0.1~test2
+check 'removes' dpkg -r vtepd
+check 'keeps the configuration when removed' test -e "$config"
+check 'installs after removal' dpkg -i "$2"
+mkdir -p /var/lib/vtepd && touch /var/lib/vtepd/state
+check 'purges' dpkg -P vtepd
+rm -rf /run/vtepd
+check 'a purge leaves no file' nothing_left
+check 'a purge leaves no user' test -z "$(getent passwd vtepd)$(getent group vtepd)"
+
+echo "$passed passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,46 @@
+/** The npm package: what is in the tarball, and that its programs run where npm puts them, without any install script. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  version: string;
+  man: string[];
+  bin: Record<string, string>;
+  scripts: Record<string, string>;
+};
+const folder = mkdtempSync(join(tmpdir(), 'vtepd-npm-test-'));
+const tree = join(folder, 'package');
+
+beforeAll(() => {
+  execFileSync('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder], { cwd: ROOT });
+  execFileSync('tar', ['-xzf', join(folder, `vtepd-${manifest.version}.tgz`), '-C', folder]);
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it('has all that it names, and the rest that belongs to it', () => {
+  const rest = ['dist/completion/vtepctl.bash', 'dist/wire/octet-sums.wasm', 'examples/vtepd.yaml', 'LICENSE'];
+  const named = [...manifest.man, ...Object.values(manifest.bin), 'systemd/vtepd.service', ...rest];
+  expect(named.filter((path) => !existsSync(join(tree, path)))).toEqual([]);
+});
+
+it('has no script that would run when it is installed', () => {
+  const atInstallation = ['preinstall', 'install', 'postinstall', 'prepare'];
+  expect(atInstallation.filter((name) => name in manifest.scripts)).toEqual([]);
+});
+
+it.each([
+  ['vtepd', `vtepd ${manifest.version}\n`],
+  ['vtepctl', `${manifest.version}\n`],
+])('%s runs by the link that npm makes', (program, version) => {
+  const bin = join(folder, 'bin');
+  mkdirSync(bin, { recursive: true });
+  symlinkSync(realpathSync(join(tree, manifest.bin[program] ?? '')), join(bin, program));
+  expect(execFileSync(join(bin, program), ['--version'], { encoding: 'utf8' })).toBe(version);
+});
