@@ -19,21 +19,32 @@ check() {
   fi
 }
 
-# The daemon of the installed package, on a real TAP, until vtepctl has seen it.
-daemon_runs() {
-  ip link set lo up && ip link add up0 type dummy && ip addr add 198.18.0.1/24 dev up0 && ip link set up0 up || return
+# with_daemon COMMAND FLAG…: the installed daemon as its service would start it, and the command once vtepctl reaches it.
+with_daemon() {
+  local command=$1 pid tries=0 code
+  shift
   mkdir -p /run/vtepd
-  vtepd --config "$config" --dev up0 --vni 100,remote=198.18.0.2 >/tmp/vtepd.log 2>&1 &
-  local pid=$! tries=0 code
+  (. /etc/default/vtepd && exec vtepd $VTEPD_OPTIONS "$@") >/tmp/vtepd.log 2>&1 &
+  pid=$!
   until vtepctl status >/tmp/status 2>&1; do
     kill -0 "$pid" || { cat /tmp/vtepd.log; return 1; }
     [[ $((tries += 1)) -lt 100 ]] || { cat /tmp/status; kill "$pid"; return 1; }
     sleep 0.1
   done
-  grep -q '^vnis *1$' /tmp/status && ip -o link show vxlan100 && [[ $(vtepctl vni show 100 | tail -n 1) == *ok ]]
+  "$command"
   code=$?
   cat /tmp/status
-  kill -TERM "$pid" && wait "$pid" && [[ $code == 0 ]] && ! ip link show vxlan100
+  kill -TERM "$pid" && wait "$pid" && [[ $code == 0 ]]
+}
+
+has_no_vni() { grep -qx 'vnis: *0' /tmp/status; }
+
+has_a_tap() { grep -qx 'vnis: *1' /tmp/status && ip -o link show vxlan100 && [[ $(vtepctl vni show 100 | tail -n 1) == *ok ]]; }
+
+runs_on_a_tap() {
+  ip link set lo up && ip link add up0 type veth peer name up1 && ip addr add 198.18.0.1/24 dev up0 || return
+  ip link set up0 up && ip link set up1 up || return
+  with_daemon has_a_tap --dev up0 --vni 100,remote=198.18.0.2 && ! ip link show vxlan100
 }
 
 nothing_left() {
@@ -50,13 +61,15 @@ check 'the user is there' getent passwd vtepd
 check 'the group is there' getent group vtepd
 check 'the service is enabled' test -L "$enabled"
 check 'the service has its flags' grep -q '^VTEPD_OPTIONS=' /etc/default/vtepd
-check 'the daemon runs' daemon_runs
+check 'the daemon runs with the configuration as installed' with_daemon has_no_vni
+check 'the daemon runs on a TAP' runs_on_a_tap
 echo '# edited' >>"$config"
 check 'installs again' dpkg -i "$1"
 rm "$enabled" # as systemctl disable does
 check 'upgrades' dpkg -i "$2"
 check 'keeps an edited configuration' grep -q '^# edited$' "$config"
 check 'leaves a disabled service disabled' test ! -e "$enabled"
+check 'the newer daemon runs' with_daemon has_no_vni
 check 'is the newer one' test "$(dpkg-query -W -f '${Version}' vtepd)" = 0.0.1~test2
 check 'removes' dpkg -r vtepd
 check 'keeps the configuration when removed' test -e "$config"
