@@ -1,6 +1,7 @@
 /** The resources of the API, each with its `summary` for `/openapi.json`. Reads are apart: `--http` offers them alone. */
 
 import { Readable } from 'node:stream';
+import { Type } from 'typebox';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics.ts';
@@ -122,7 +123,13 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
 
   api.get(
     '/metrics',
-    { schema: { summary: 'Everything that is counted, for Prometheus.', querystring: NoQuerySchema } },
+    {
+      schema: {
+        summary: 'All counters, for Prometheus.',
+        querystring: NoQuerySchema,
+        response: { 200: { content: { 'text/plain': { schema: Type.String() } } } },
+      },
+    },
     async (_request, reply): Promise<void> => {
       return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(view.metrics()) as never);
     },

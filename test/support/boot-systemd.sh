@@ -4,6 +4,8 @@
 set -e
 
 if [ "$1" = inside ]; then
+  # Only the first process of its own namespaces may do what follows.
+  [ $$ = 1 ]
   FOLDER=$2 REPOSITORY=$3 NODE=$4
   mount --make-rprivate /
   mount -t tmpfs tmpfs "$FOLDER"
@@ -63,6 +65,8 @@ NODES
   mkdir old
   pivot_root . old
   umount -l /old
+  # What systemd cleans at a boot, /tmp among it, must be the overlay's and never the machine's.
+  [ "$(stat -f -c %T /)" = overlayfs ]
   exec env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin container=test /lib/systemd/systemd --system --unit=basic.target
 fi
 
@@ -75,7 +79,7 @@ unshare --mount sh -es "$0" "$@" <<'BRANCH'
   mkdir "$branch"
   namespaces='--fork --pid --mount --net --uts --ipc --cgroup'
   sh -c 'echo $$ > "$1/cgroup.procs" && shift && exec unshare "$@"' sh "$branch" $namespaces sh "$script" inside "$folder/root" "$3" "$4" &
-  until pgrep -P $! > "$folder/pid"; do sleep 0.05; done
+  for _ in $(seq 200); do pgrep -P $! > "$folder/pid" && break || sleep 0.05; done
   wait $! || :
   find "$branch" -depth -type d -exec rmdir {} +
 BRANCH
