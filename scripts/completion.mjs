@@ -65,10 +65,11 @@ function groupsOf(commands) {
   return groups;
 }
 
-/** The options with a value, each once; one name means the same in every command. */
+/** The options with a value, each once. One name means the same in every command; where some offer fewer words, the most are offered. */
 function valuedOptions(commands) {
   const options = commands.flatMap((command) => command.options).filter((option) => option.takes !== null);
-  return [...new Map(options.map((option) => [option.name, option])).values()];
+  const fewestFirst = options.toSorted((a, b) => (a.takes.words?.length ?? 0) - (b.takes.words?.length ?? 0));
+  return [...new Map(fewestFirst.map((option) => [option.name, option])).values()];
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

@@ -69,6 +69,7 @@ describe('catalogue', () => {
       ERR_VTEP_TAP: [1, 409],
       ERR_VTEP_PORT_IN_USE: [1, 409],
       ERR_VTEP_CONTROL_SOCKET: [1, 500],
+      ERR_VTEP_HTTP: [1, 500],
       ERR_VTEP_STATE_DIR: [1, 500],
       ERR_VTEP_NOT_FOUND: [1, 404],
       ERR_VTEP_CONFLICT: [1, 409],
