@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 /** docs/logging.md names every event with its levels, and none that is not logged. */
 const SOURCES = new URL('../', import.meta.url);
-const CALL = /\blog\.(trace|debug|info|warn|error|fatal)\(\s*\{\s*event: ([^,}]+)/gi;
+const CALL = /\blog(?:ger)?\??\.(trace|debug|info|warn|error|fatal)\(\s*\{\s*event: ([^,}]+)/gi;
 const ROW = /^\| `([a-z-]+)` +\| ((?:trace|debug|info|warn|error|fatal)(?:, \w+)*) +\|/gm;
 
 function inSources(): string[] {
