@@ -3,12 +3,12 @@
  *
  *     192.0.2.1 vxlan100 ── host 1: vtepd 198.18.0.1 ───┬── VNI 100 = 239.1.1.1
  *     192.0.2.2 vxlan100 ── host 2: vtepd 198.18.0.2 ───┘
- *           host 1's control socket ── TCP on loopback ── Prometheus
+ *                      --http 198.18.0.1:9477  <── Prometheus on host 2
  */
 import { readFileSync } from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { describeSystem, useLab } from '../support/lab.ts';
-import { forwardTcp, promtool, startPrometheus } from '../support/prometheus.ts';
+import { promtool, startPrometheus } from '../support/prometheus.ts';
 import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -16,6 +16,7 @@ const RULES = new URL('../../docs/prometheus/vtepd.rules.yml', import.meta.url).
 const RULES_TEST = new URL('../../docs/prometheus/vtepd.rules.test.yml', import.meta.url).pathname;
 const DASHBOARD = new URL('../../docs/grafana/vtepd.json', import.meta.url).pathname;
 
+const HTTP = '198.18.0.1:9477';
 const MTU_PAYLOAD = 1_000;
 
 interface Counts {
@@ -57,7 +58,10 @@ describeSystem('what is counted', () => {
 
   beforeAll(async () => {
     const segments = [{ vni: 100, group: '239.1.1.1', keys: ['name=red'] }];
-    [vtep, far] = await Promise.all([startVtepdVtep(one, { segments }), startVtepdVtep(two, { segments })]);
+    [vtep, far] = await Promise.all([
+      startVtepdVtep(one, { segments, flags: ['--http', HTTP] }),
+      startVtepdVtep(two, { segments }),
+    ]);
     for (const host of [one, two]) {
       host.run('sysctl', '-qw', 'net.ipv6.conf.vxlan100.disable_ipv6=1');
       host.ip('addr', 'add', `192.0.2.${host.number}/24`, 'dev', 'vxlan100');
@@ -120,9 +124,7 @@ describeSystem('what is counted', () => {
   });
 
   test('Prometheus reads it', async () => {
-    const defer = lab.scope.defer.bind(lab.scope);
-    const port = await forwardTcp(vtep.daemon.socket, defer);
-    const prometheus = await startPrometheus({ ports: [port], ruleFile: RULES }, defer);
+    const prometheus = await startPrometheus(two, { targets: [HTTP], ruleFile: RULES });
     const ask = (query: string) => prometheus<Samples>(`/api/v1/query?query=${encodeURIComponent(query)}`);
     const up = await waitFor(
       'the target is up',
@@ -138,7 +140,7 @@ describeSystem('what is counted', () => {
       ({ result: samples }) => samples[0]?.value[1] === `${here?.txPackets}`,
       { timeoutMs: 30_000, everyMs: 200 },
     );
-    expect(result[0]?.metric.instance).toBe(`127.0.0.1:${port}`);
+    expect(result[0]?.metric.instance).toBe(HTTP);
     const { groups } = await prometheus<{ groups: { rules: { name: string; health: string }[] }[] }>('/api/v1/rules');
     expect(groups[0]?.rules.length).toBeGreaterThan(10);
   });

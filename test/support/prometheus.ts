@@ -1,12 +1,18 @@
-/** A Prometheus of the test's own, on loopback, with its data in a folder that goes with it. */
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+/** A Prometheus in a host's namespace, with its data in a folder of the lab. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { askApi, overTcp } from './api-client.ts';
+import type { Host } from './lab.ts';
 import { waitFor } from './wait.ts';
 
-type Defer = (end: () => void | Promise<void>) => void;
+const PORT = 9090;
+
+export interface PrometheusOptions {
+  /** `ADDRESS:PORT`s, all of the job vtepd. */
+  readonly targets: readonly string[];
+  readonly ruleFile: string;
+}
 
 /** What a tool says, and whether it is content. */
 export function promtool(words: readonly string[], input = ''): { ok: boolean; output: string } {
@@ -14,77 +20,43 @@ export function promtool(words: readonly string[], input = ''): { ok: boolean; o
   return { ok: status === 0, output: `${stdout}${stderr}` };
 }
 
-/** Makes a unix socket reachable by TCP, which Prometheus needs. @returns the port, of 127.0.0.1 */
-export async function forwardTcp(socketPath: string, defer: Defer): Promise<number> {
-  const server = createServer((client) => {
-    const upstream = connect(socketPath);
-    client.pipe(upstream).pipe(client);
-    for (const end of [client, upstream]) {
-      end.on('error', () => {
-        client.destroy();
-        upstream.destroy();
-      });
-    }
-  });
-  const port = await listen(server);
-  defer(() => void server.close());
-  return port;
-}
-
-/** Starts Prometheus on targets of the job vtepd. @returns a query of its API */
+/** Starts Prometheus; it ends with the current scope of the lab. @returns a query of its API */
 export async function startPrometheus(
-  { ports, ruleFile }: { ports: readonly number[]; ruleFile: string },
-  defer: Defer,
+  host: Host,
+  { targets, ruleFile }: PrometheusOptions,
 ): Promise<<T>(path: string) => Promise<T>> {
-  const folder = mkdtempSync(join(tmpdir(), 'vtepd-prometheus-'));
-  const targets = ports.map((port) => `127.0.0.1:${port}`);
+  const folder = join(host.lab.folder, `prometheus-${host.namespace}`);
+  const file = join(folder, 'prometheus.yml');
+  mkdirSync(folder);
   const config = {
     global: { scrape_interval: '1s', evaluation_interval: '1s' },
     rule_files: [ruleFile],
     scrape_configs: [{ job_name: 'vtepd', static_configs: [{ targets }] }],
   };
   // JSON is YAML.
-  writeFileSync(join(folder, 'prometheus.yml'), JSON.stringify(config));
-  const probe = createServer();
-  const port = await listen(probe);
-  await new Promise((resolve) => probe.close(resolve));
-  const child = spawn(
-    'prometheus',
-    [
-      `--config.file=${join(folder, 'prometheus.yml')}`,
-      `--storage.tsdb.path=${join(folder, 'data')}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  );
+  writeFileSync(file, JSON.stringify(config));
+  const address = `127.0.0.1:${PORT}`;
+  const words = [`--config.file=${file}`, `--storage.tsdb.path=${join(folder, 'data')}`];
+  const child = host.spawn('prometheus', [...words, `--web.listen-address=${address}`], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let log = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     log += text;
   });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  defer(async () => {
+  host.lab.scope.defer(async () => {
     child.kill('SIGKILL');
     await ended;
-    rmSync(folder, { recursive: true, force: true });
   });
-  const query = async <T>(path: string): Promise<T> => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`);
-    return ((await response.json()) as { data: T }).data;
-  };
+  const connect = overTcp(host, '127.0.0.1', PORT);
   const isReady = async () => {
     if (child.exitCode !== null) throw new Error(`prometheus ended:\n${log}`);
-    return fetch(`http://127.0.0.1:${port}/-/ready`).then(
-      ({ ok }) => ok,
+    return askApi(connect, 'GET', '/-/ready').then(
+      ({ status }) => status === 200,
       () => false,
     );
   };
   await waitFor('Prometheus is ready', isReady, (ok) => ok, { timeoutMs: 30_000, everyMs: 100 });
-  return query;
-}
-
-function listen(server: ReturnType<typeof createServer>): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
-  });
+  return async <T>(path: string) => (JSON.parse((await askApi(connect, 'GET', path)).text) as { data: T }).data;
 }
