@@ -19,7 +19,12 @@ export function completionFiles({ flags, commands, commonFlags, dashed, logLevel
   const vtepctl = commands.map(({ words, summary, operand, flags: own }) => ({
     words,
     summary,
-    options: [...Object.entries(own).map((entry) => vniOption(option(entry))), ...common],
+    options: [
+      ...Object.entries(own)
+        .flatMap(bothNames)
+        .map((entry) => vniOption(option(entry))),
+      ...common,
+    ],
     operand: operandTakes(operand, logLevels),
   }));
   const level = { common, commands: vtepctl, groups: groupsOf(vtepctl), valued: valuedOptions(vtepctl) };
@@ -40,6 +45,11 @@ function takes(value, logLevels) {
   if (value === 'IFACE') return { kind: 'interfaces' };
   if (value === 'LEVEL') return { kind: 'words', words: [...logLevels] };
   return { kind: 'words', words: value.split('|').filter((word) => /^[a-z][a-z-]*$/.test(word)) };
+}
+
+/** A flag and its letter are completed alike. */
+function bothNames([name, flag]) {
+  return [name, ...(flag.short ? [flag.short] : [])].map((each) => [each, flag]);
 }
 
 function vniOption(option) {

@@ -56,7 +56,10 @@ function commandItem({ summary, operand, flags }, usage) {
 
 function commandFlags(flags) {
   return Object.entries(flags)
-    .map(([name, { describe, value = '' }]) => item(flagTerm({ name, value }), sentence(describe)))
+    .map(([name, { describe, value = '', short }]) => {
+      const terms = [name, ...(short ? [short] : [])].map((each) => flagTerm({ name: each, value }));
+      return item(terms.join(' , '), sentence(describe));
+    })
     .join('\n');
 }
 

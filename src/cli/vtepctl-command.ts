@@ -12,6 +12,8 @@ export interface Flag {
   /** What stands for the value in help texts, e.g. `IP|local`; absent: the flag is a switch. */
   readonly value?: string;
   readonly required?: true;
+  /** One letter that says the same. */
+  readonly short?: string;
 }
 
 /** Flags that every command takes, before it or after it. */

@@ -111,9 +111,10 @@ function operandPattern({ operand }: AnyCommand): string {
 
 /** yargs would take `--vni abc` as NaN and `--vni` alone as nothing: values are text, and there is exactly one. */
 function addFlags(parser: Argv, flags: Readonly<Record<string, Flag>>): Argv {
-  for (const [name, { describe, value }] of Object.entries(flags)) {
-    if (value === undefined) parser.option(name, { type: 'boolean', describe });
-    else parser.option(name, { type: 'string', nargs: 1, requiresArg: true, describe: `${value}: ${describe}` });
+  for (const [name, { describe, value, short: alias = [] }] of Object.entries(flags)) {
+    const kind = value === undefined ? { type: 'boolean' as const } : { type: 'string' as const, nargs: 1 };
+    const text = value === undefined ? describe : `${value}: ${describe}`;
+    parser.option(name, { ...kind, alias, requiresArg: value !== undefined, describe: text });
   }
   return parser;
 }

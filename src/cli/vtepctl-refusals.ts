@@ -24,7 +24,7 @@ export function refusalOf(message: string, { argv, scope, commands }: FaultPlace
   if (message === NO_COMMAND && scope === '') return refusalWithoutCommand(argv);
   if (message === NO_COMMAND) return usageError(scope, 'no command', `one of ${nextWords(scope, commands).join(', ')}`);
   const [complaint = '', names = ''] = message.split(/: (.*)/s);
-  if (complaint.startsWith('Not enough arguments')) return usageError(`--${names}`, 'without a value', 'give it one');
+  if (complaint.startsWith('Not enough arguments')) return usageError(dashed(names), 'without a value', 'give it one');
   if (complaint.startsWith('Not enough non-option')) {
     return usageError(command?.operand?.label ?? scope, 'missing', usage);
   }
@@ -52,11 +52,11 @@ function refusalWithoutCommand(argv: readonly string[]): Error {
 
 function unknownFlag(name: string, known: Readonly<Record<string, unknown>>, usage?: string): Error {
   const near = nearestName(name, Object.keys(known));
-  return usageError(
-    `${name.length === 1 ? '-' : '--'}${name}`,
-    'unknown flag',
-    near ? `did you mean --${near}?` : usage,
-  );
+  return usageError(dashed(name), 'unknown flag', near ? `did you mean --${near}?` : usage);
+}
+
+function dashed(name: string): string {
+  return `${name.length === 1 ? '-' : '--'}${name}`;
 }
 
 function isFlag(name: string, argv: readonly string[]): boolean {
