@@ -6,6 +6,7 @@ import { type IpAddress, type MacAddress, parseIp, parseMac } from '../lib/addre
 import { VtepError } from '../lib/errors.ts';
 import { MAX_VNI } from '../lib/limits.ts';
 import type { Style } from './table.ts';
+import type { TerminalEnds } from './terminal-screen.ts';
 
 export interface Flag {
   readonly describe: string;
@@ -56,8 +57,16 @@ export interface Command<Request = unknown, Answer = unknown> extends CommandFor
 export interface FollowingCommand<Request = unknown, Item = unknown> extends CommandForm<Request> {
   /** Each item is what `--json` prints a line of. Ends when `signal` is aborted. */
   follow(client: ControlClient, request: Request, signal: AbortSignal): AsyncIterable<readonly Item[]>;
-  /** Pure. @returns one line, without its newline */
+  /** Pure. @returns one line, without its newline, or several */
   renderItem(item: Item): string;
+  /** On a terminal, a live screen in place of lines. Ends when it is left or `signal` aborted. */
+  watch?(client: ControlClient, request: Request, looker: Looker): Promise<void>;
+}
+
+/** Who looks at a live screen. */
+export interface Looker extends TerminalEnds {
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
 }
 
 export type AnyCommand = Command | FollowingCommand;

@@ -11,6 +11,8 @@ import { REMOTE_COMMANDS } from './remote-commands.ts';
 import { STATS_COMMANDS } from './stats-command.ts';
 import { STATUS_COMMANDS } from './status-command.ts';
 import { styleFor } from './table.ts';
+import type { TerminalInput, TerminalOutput } from './terminal-screen.ts';
+import { TOP_COMMANDS } from './top-command.ts';
 import { TRACE_COMMANDS } from './trace-command.ts';
 import { VNI_COMMANDS } from './vni-commands.ts';
 import { VTEP_COMMANDS } from './vtep-commands.ts';
@@ -26,6 +28,7 @@ export const COMMANDS = [
   ...STATS_COMMANDS,
   ...STATUS_COMMANDS,
   ...DROPS_COMMANDS,
+  ...TOP_COMMANDS,
   ...TRACE_COMMANDS,
   ...DOCTOR_COMMANDS,
   ...CONFIG_COMMANDS,
@@ -35,9 +38,11 @@ const EXIT = { done: 0, refused: 1, unreachable: 2, usage: 64 } as const;
 
 /** What vtepctl needs of its process. */
 export interface Surroundings {
-  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  readonly stdout: TerminalOutput;
   readonly stderr: NodeJS.WritableStream;
   readonly env: NodeJS.ProcessEnv;
+  /** Keys for a live screen. */
+  readonly stdin?: TerminalInput;
   /** How long a silent daemon is waited for; absent: the client's own. */
   readonly timeoutMs?: number;
   /** Tells a command that goes on to end. Absent: SIGINT and SIGTERM do. */
@@ -98,14 +103,21 @@ async function answer(
   return command.exitCode?.(value) ?? EXIT.done;
 }
 
-/** Prints items as they come, until interrupted or until nobody reads them. */
+/** Shows a live screen, or prints items as they come, until interrupted or until nobody reads them. */
 async function follow(
   command: FollowingCommand,
   { socket, json, request }: Asked,
-  { stdout, timeoutMs, interrupted }: Surroundings,
+  surroundings: Surroundings,
 ): Promise<void> {
+  const { stdout, env, timeoutMs, interrupted } = surroundings;
   const signal = interrupted ?? untilSignal();
-  for await (const items of command.follow(clientOf(socket, timeoutMs), request, signal)) {
+  const client = clientOf(socket, timeoutMs);
+  const isScreen = stdout.isTTY === true && env.TERM !== 'dumb';
+  if (command.watch && isScreen && !json) {
+    // A process makes its standard input when it is first looked at.
+    return command.watch(client, request, { stdout, stdin: surroundings.stdin, env, signal });
+  }
+  for await (const items of command.follow(client, request, signal)) {
     const lines = items.map((item) => (json ? JSON.stringify(item) : command.renderItem(item)));
     if (!(await write(stdout, `${lines.join('\n')}\n`))) return;
   }

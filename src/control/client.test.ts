@@ -119,6 +119,16 @@ describe('without a daemon', () => {
     await expect(client.status()).rejects.toMatchObject({ code, message });
   });
 
+  it('gives up on one that hangs when it is told to, and never asks again', async () => {
+    await impostor(undefined, false);
+    const left = new AbortController();
+    const client = new ControlClient(path).until(left.signal);
+    const asked = client.status();
+    left.abort();
+    await expect(asked).rejects.toMatchObject({ code: 'ERR_VTEP_UNREACHABLE' });
+    await expect(client.status()).rejects.toMatchObject({ code: 'ERR_VTEP_UNREACHABLE' });
+  });
+
   it('gives up on a daemon that hangs in the middle of its answer', async () => {
     const client = await impostor('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{', false);
     await expect(client.status()).rejects.toMatchObject({ code, message: expect.stringContaining('no answer within') });

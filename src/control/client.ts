@@ -26,6 +26,8 @@ export const ANSWER_TIMEOUT_MS = 10_000;
 
 export interface ControlClientOptions {
   readonly timeoutMs?: number;
+  /** Once aborted, every request fails at once. */
+  readonly signal?: AbortSignal;
 }
 
 interface Answer {
@@ -42,14 +44,21 @@ type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 export class ControlClient {
   readonly #socketPath: string;
   readonly #timeoutMs: number;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(socketPath: string, { timeoutMs = ANSWER_TIMEOUT_MS }: ControlClientOptions = {}) {
+  constructor(socketPath: string, { timeoutMs = ANSWER_TIMEOUT_MS, signal }: ControlClientOptions = {}) {
     this.#socketPath = socketPath;
     this.#timeoutMs = timeoutMs;
+    this.#signal = signal;
   }
 
   get socketPath(): string {
     return this.#socketPath;
+  }
+
+  /** The same daemon, asked no longer than until `signal` is aborted. */
+  until(signal: AbortSignal): ControlClient {
+    return new ControlClient(this.#socketPath, { timeoutMs: this.#timeoutMs, signal });
   }
 
   async fdbEntries(filter: FdbFilter): Promise<FdbEntry[]> {
@@ -158,7 +167,7 @@ export class ControlClient {
     method: string,
     path: string,
     body: string | undefined,
-    { read, signal }: { read: (response: IncomingMessage) => Promise<Result>; signal?: AbortSignal },
+    { read, signal = this.#signal }: { read: (response: IncomingMessage) => Promise<Result>; signal?: AbortSignal },
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
       const fail = (error: NodeJS.ErrnoException) => reject(this.#failure(error));
