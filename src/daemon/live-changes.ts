@@ -17,7 +17,7 @@ import { deleteTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
 import { reachOf, tapNumber, tapOverrun, type Vni } from './vni.ts';
-import { addStatics, forgetVni, retainRemote } from './vni-setup.ts';
+import { addStatics, forgetVni, retainRemote, staticsOf } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import {
@@ -100,8 +100,8 @@ export class LiveChanges {
     });
   }
 
-  /** Deletes a VNI. @throws VtepError ERR_VTEP_NOT_FOUND */
-  removeVni(number: number): Promise<void> {
+  /** Deletes a VNI. @returns it as it was, with what was added while running @throws VtepError ERR_VTEP_NOT_FOUND */
+  removeVni(number: number): Promise<VniConfig> {
     return this.#change(async () => {
       const { vnis, workers, fdb, now, netlink, log } = this.#vtep;
       const vni = this.#find(number);
@@ -115,6 +115,7 @@ export class LiveChanges {
       if (!isTapShared) orders.push(workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) }));
       await Promise.all(orders);
       await this.#leaveGroup(vni);
+      const statics = staticsOf(fdb, index, now());
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
       if (!isTapShared) this.removedDrops.tapOverrun += tapOverrun(tap, link && findLink(netlink, link.index));
       this.removedDrops.take(workers.counters, index);
@@ -124,6 +125,7 @@ export class LiveChanges {
       this.#vtep.freeIndex(index);
       log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
       notifySystemd(statusLine(this.#vtep));
+      return { ...vni.config, statics };
     });
   }
 

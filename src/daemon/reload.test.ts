@@ -32,11 +32,12 @@ class ListedVtep {
     return undefined as never;
   }
 
-  async removeVni(vni: number): Promise<void> {
+  async removeVni(vni: number): Promise<VniConfig> {
     const at = this.vnis.findIndex(({ config }) => config.vni === vni);
-    if (at < 0) throw new Error(`no VNI ${vni}`);
-    this.vnis.splice(at, 1);
+    const [removed] = at < 0 ? [] : this.vnis.splice(at, 1);
+    if (!removed) throw new Error(`no VNI ${vni}`);
     this.done.push(`remove ${vni}`);
+    return removed.config;
   }
 
   async adjustVni(before: VniConfig, after: VniConfig): Promise<void> {
@@ -111,6 +112,22 @@ describe('what was changed while running', () => {
     (vtep.vnis[0] as { config: VniConfig }).config = live('2,remote=10.0.0.1,remote=10.0.0.7');
     expect(await reloadWith('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.2]}, {vni: 3}]')).toEqual(['add 3', 'adjust 2']);
     expect(vtep.show()).toEqual(['2,remote=10.0.0.2,remote=10.0.0.7', '3', '9=239.1.1.9']);
+  });
+
+  it('goes with a VNI that is made anew', async () => {
+    start('vnis: [{vni: 2, remote: [10.0.0.1, 10.0.0.2], static: ["02:00:00:00:00:01@10.0.0.1"]}]');
+    const [entry1, entry3] = ['static=02:00:00:00:00:01@10.0.0.1', 'static=02:00:00:00:00:03@10.0.0.7'];
+    (vtep.vnis[0] as { config: VniConfig }).config = live(
+      `2,remote=10.0.0.1,remote=10.0.0.2,remote=10.0.0.7,${entry1},${entry3}`,
+    );
+    expect(await reloadWith('vnis: [{vni: 2, tap: t2, remote: [10.0.0.2, 10.0.0.3]}]')).toEqual(['remove 2', 'add 2']);
+    expect(vtep.show()).toEqual([`2,tap=t2,remote=10.0.0.2,remote=10.0.0.3,remote=10.0.0.7,${entry3}`]);
+  });
+
+  it('yields to what the file says of the same MAC address', async () => {
+    (vtep.vnis[0] as { config: VniConfig }).config = live('1,static=02:00:00:00:00:01@10.0.0.7');
+    await reloadWith('vnis: [{vni: 1, tap: t1, static: ["02:00:00:00:00:01@10.0.0.1"]}]');
+    expect(vtep.show()).toEqual(['1,tap=t1,static=02:00:00:00:00:01@10.0.0.1']);
   });
 
   it('is no obstacle once the file says the same', async () => {

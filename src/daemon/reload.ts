@@ -1,6 +1,7 @@
-import type { Config, VniConfig } from '../config/config.ts';
+import type { Config, StaticEntry, VniConfig } from '../config/config.ts';
 import { diffConfig, isSame } from '../config/config-diff.ts';
 import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
+import type { MacAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { LiveChanges } from './live-changes.ts';
@@ -104,6 +105,7 @@ export class Reload {
     const isRunning = ({ vni }: VniConfig) => running.has(vni);
     // What was deleted while running comes back where the file says something new of it.
     const returning = [...diff.adjusted, ...diff.remade].filter((vni) => !isRunning(vni));
+    const leftAs = new Map<number, VniConfig>();
     const added = [...diff.added.filter((vni) => !isSame(vni, running.get(vni.vni))), ...returning];
     const adjusted = diff.adjusted.filter(isRunning);
     const remade = diff.remade.filter(isRunning);
@@ -116,8 +118,9 @@ export class Reload {
     return [
       ...early.map((vni) => this.#addition(vni)),
       ...adjusted.map((vni) => this.#adjustment(old.get(vni.vni) as VniConfig, vni)),
-      ...leaving.map(({ vni }) => this.#removal(running.get(vni) as VniConfig)),
-      ...[...remade, ...late].map((vni) => this.#addition(vni)),
+      ...leaving.map(({ vni }) => this.#removal(vni, leftAs)),
+      ...remade.map((vni) => this.#addition(vni, () => withLive(vni, old.get(vni.vni), leftAs.get(vni.vni)))),
+      ...late.map((vni) => this.#addition(vni)),
     ];
   }
 
@@ -130,15 +133,19 @@ export class Reload {
     }
   }
 
-  #addition(config: VniConfig): Step {
+  /** @param whole the configuration, asked for once what leaves has left */
+  #addition(config: VniConfig, whole = () => config): Step {
     const { changes } = this.#vtep;
-    return { take: () => changes.addVni(config, vniInFile(config).object), undo: () => changes.removeVni(config.vni) };
+    return { take: () => changes.addVni(whole(), vniInFile(config).object), undo: () => changes.removeVni(config.vni) };
   }
 
-  /** @param running with the remotes that were changed while running, which its way back has too */
-  #removal(running: VniConfig): Step {
+  /** @param leftAs where it is written down as it was, so that the way back brings what was added while running */
+  #removal(vni: number, leftAs: Map<number, VniConfig>): Step {
     const { changes } = this.#vtep;
-    return { take: () => changes.removeVni(running.vni), undo: () => changes.addVni(running, `VNI ${running.vni}`) };
+    return {
+      take: async () => leftAs.set(vni, await changes.removeVni(vni)),
+      undo: () => changes.addVni(leftAs.get(vni) as VniConfig, `VNI ${vni}`),
+    };
   }
 
   #adjustment(before: VniConfig, after: VniConfig): Step {
@@ -167,6 +174,18 @@ async function takeAll(steps: readonly Step[], log: Logger): Promise<void> {
       throw error;
     }
   }
+}
+
+/** What a file says of a VNI that is made anew, and the remotes and static entries that were added to it while it ran. */
+function withLive(after: VniConfig, before: VniConfig | undefined, left: VniConfig | undefined): VniConfig {
+  const remotes = (left?.remotes ?? []).filter((remote) => !before?.remotes.includes(remote));
+  const isIn = (list: readonly StaticEntry[] = [], mac: MacAddress) => list.some((entry) => entry.mac === mac);
+  const statics = (left?.statics ?? []).filter(({ mac }) => !isIn(before?.statics, mac) && !isIn(after.statics, mac));
+  return {
+    ...after,
+    remotes: [...new Set([...after.remotes, ...remotes])],
+    statics: [...after.statics, ...statics],
+  };
 }
 
 function vniInFile(config: VniConfig): NamedVni {

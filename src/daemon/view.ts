@@ -145,8 +145,8 @@ export class VtepView implements DaemonView {
     return this.#describeVni(vni, this.#links());
   }
 
-  deleteVni(vni: number): Promise<void> {
-    return this.#vtep.changes.removeVni(vni);
+  async deleteVni(vni: number): Promise<void> {
+    await this.#vtep.changes.removeVni(vni);
   }
 
   addRemote({ vni, remote }: FloodRemote): Promise<void> {

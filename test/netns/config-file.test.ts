@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { describeSystem, useLab } from '../support/lab.ts';
 import { all, floodAt, floodSteadily, numbersAt } from '../support/steady-flood.ts';
-import { startVtepdVtep } from '../support/vtep-host.ts';
+import { type FdbEntry, startVtepdVtep } from '../support/vtep-host.ts';
 import { runVtepd, startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -174,6 +174,26 @@ describeSystem('the configuration file', () => {
       await waitUntil('the log says why not', () => daemon.stdout.includes('vnis: not a list'));
       expect(await numbers(daemon)).toEqual([100, 200, 300, 900]);
       expect(daemon.running).toBe(true);
+    });
+
+    test('leaves a VNI that is made anew, or was to be, what was added to it live', async () => {
+      const { daemon, reload } = await start();
+      await daemon.ctl('remote', 'add', '198.18.0.7', '--vni', '300');
+      await daemon.ctl('fdb', 'add', '02:00:00:00:09:07', '--vni', '300', '--vtep', '198.18.0.7');
+      const live = async () => {
+        const { mtu, remotes } = (await shown(daemon)).find(({ vni }) => vni === 300) ?? {};
+        const table = await daemon.ctl<FdbEntry[]>('fdb', 'show', '--vni', '300', '--static');
+        return { mtu, remotes, statics: table.map(({ mac, vtep }) => `${mac} ${vtep}`) };
+      };
+      const remotes = ['198.18.0.2', '198.18.0.3', '198.18.0.7'];
+      const statics = ['02:00:00:00:09:01 198.18.0.2', '02:00:00:00:09:07 198.18.0.7'];
+      const made = FILE.replace('remote: [', 'mtu: 1300\n    remote: [');
+      // It is gone when the host says so.
+      const refused = await reload(FILE.replace('remote: [', 'mtu: 9000\n    remote: ['));
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('eth0 has MTU 1500') });
+      expect(await live()).toEqual({ mtu: 1450, remotes, statics });
+      expect(await reload(made)).toEqual({ code: 0, stderr: '' });
+      expect(await live()).toEqual({ mtu: 1300, remotes, statics });
     });
 
     test('is shown as a file that says the same, live changes included', async () => {
