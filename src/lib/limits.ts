@@ -136,6 +136,26 @@ export const MAX_EVENT_STREAMS = 16;
 /** Bytes that wait for one such client to read. Beyond, events are lost to that client, which is told how many if it reads in time. */
 export const MAX_EVENT_BACKLOG_BYTES = 1_048_576;
 
+/** Captures at once, since each costs the workers a copy of what it takes. A further one is refused. */
+export const MAX_CAPTURES = 4;
+
+/**
+ * Frames that wait to be read, in each worker for each capture, a power of two: at 10 Gb/s, a few milliseconds. Memory is taken as it is used.
+ * When full, further frames are not captured, and whoever captures is told how many.
+ */
+export const CAPTURE_RING_BYTES = 4_194_304;
+
+/** Octets of a frame that are captured: more than any TAP and any datagram have. */
+export const MAX_CAPTURED_BYTES = 65_600;
+
+/** Bytes that wait for a client of `/v1/capture` to read. Beyond, frames stay in the rings, until those are full. */
+export const MAX_CAPTURE_BACKLOG_BYTES = 1_048_576;
+
+/** How often the main thread looks into the rings, and how many frames and octets it puts into words before others have their turn. */
+export const CAPTURE_LOOK_MS = 20;
+export const CAPTURE_SLICE_FRAMES = 256;
+export const CAPTURE_SLICE_BYTES = 262_144;
+
 /** Bytes of an API request's head: method, path, query and headers. vtepctl sends under 300. A larger one is answered 431. */
 export const MAX_API_HEADER_BYTES = 8_192;
 

@@ -26,7 +26,8 @@ const SOCKADDR_IN6_BYTES = 28;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
-/** From a name's start to its address: sin_addr, sin6_addr; and to sin6_scope_id. */
+/** From a name's start to its port, the same in both families; to its address: sin_addr, sin6_addr; and to sin6_scope_id. */
+const PORT_AT = 2;
 const IPV4_AT = 4;
 const IPV6_AT = 8;
 const SCOPE_AT = 24;
@@ -107,6 +108,11 @@ export class ReceiveArray {
       source.c = view.getInt32(name + IPV6_AT + 8);
       source.d = view.getInt32(name + IPV6_AT + 12);
     }
+  }
+
+  /** The sender's port, which stands at the same place in both families. */
+  sourcePort(i: number): number {
+    return this.#view.getUint16(this.#namesAt + i * NAME_BYTES + PORT_AT);
   }
 
   /** Octets received. */

@@ -136,6 +136,10 @@ export class KernelUdpPort implements UdpPort {
     this.#received.readSource(i, source);
   }
 
+  sourcePort(i: number): number {
+    return this.#received.sourcePort(i);
+  }
+
   tos(i: number): number {
     return this.#received.tos(i);
   }

@@ -10,6 +10,9 @@ const SLOT_BYTES = 66_048;
 /** As the kernel's port: room for the datagrams of super-frames between two flushes. */
 const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 
+/** All that arrives comes from this port. */
+export const MEMORY_SOURCE_PORT = 50_001;
+
 interface SentDatagram {
   readonly vni: number;
   /** IPv4 address, or the last word of an IPv6 address, signed. */
@@ -84,6 +87,10 @@ export class MemoryUdpPort implements UdpPort {
     source.b = 0;
     source.c = 0xffff;
     source.d = this.#received[i]?.source ?? 0;
+  }
+
+  sourcePort(): number {
+    return MEMORY_SOURCE_PORT;
   }
 
   tos(i: number): number {

@@ -19,6 +19,8 @@ export interface UdpPort extends DatagramSink {
   segmentBytes(i: number): number;
   /** Writes the outer source address of datagram `i` into `source`. */
   readSource(i: number, source: SourceAddress): void;
+  /** Outer source port of datagram `i`. */
+  sourcePort(i: number): number;
   /** Outer TOS octet or traffic class of message `i`. */
   tos(i: number): number;
   /** Number of the group whose socket this is, or NO_GROUP. */

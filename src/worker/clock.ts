@@ -3,11 +3,17 @@ export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
-/**
- * Tenths of a second since `epochMs` of that clock. `performance.now()` starts anew in each thread but costs no allocation, so the distance
- * between the two is taken once.
- */
+/** Tenths of a second since `epochMs` of that clock. */
 export function createClock(epochMs: number): () => number {
-  const offset = monotonicMs() - performance.now() - epochMs;
-  return () => Math.floor((performance.now() + offset) / 100);
+  const nowMs = createFineClock(epochMs);
+  return () => Math.floor(nowMs() / 100);
+}
+
+/**
+ * Milliseconds since `epochMs` of that clock, with microseconds as a fraction. `performance.now()` starts anew in each thread but costs no
+ * allocation, so the distance between the two is taken once.
+ */
+export function createFineClock(epochMs: number): () => number {
+  const offset = Number(process.hrtime.bigint()) / 1e6 - performance.now() - epochMs;
+  return () => performance.now() + offset;
 }

@@ -5,6 +5,7 @@ import { LOCAL } from '../fdb/remotes.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import type { FrameCapture } from '../forward/frame-capture.ts';
 import { NeighbourTable } from '../forward/neighbours.ts';
 import { PathLimits } from '../forward/path-limits.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
@@ -182,7 +183,8 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const groupWatch = {
     heard: ({ index }: Segment, { d }: SourceAddress) => void heardInGroup.push({ segment: index, source: d }),
   };
-  const ports = { taps, underlay, segments: map, counters, remoteCounters, groupWatch, receivePath, sendPath };
+  const capture = undefined as FrameCapture | undefined;
+  const ports = { taps, underlay, segments: map, counters, remoteCounters, groupWatch, receivePath, sendPath, capture };
 
   /** A datagram arrives, or what UDP_GRO made of several. */
   function receive(

@@ -1,5 +1,6 @@
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
+import type { FrameCapture } from '../forward/frame-capture.ts';
 import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { type SendPath, send, strayReason } from '../forward/send.ts';
@@ -23,6 +24,8 @@ export interface Ports {
   readonly groupWatch: Pick<GroupWatch, 'heard'>;
   readonly receivePath: ReceivePath;
   readonly sendPath: SendPath;
+  /** While somebody captures. */
+  capture: FrameCapture | undefined;
 }
 
 /** A message that is longer counts once more for each 2 KB. */
@@ -41,6 +44,7 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): num
     load += length >> LOAD_OCTETS_SHIFT;
     underlay.readSource(i, receivePath.source);
     receivePath.tos = underlay.tos(i);
+    if (ports.capture !== undefined) ports.capture.message(underlay.sourcePort(i), group);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
     else forwardTrain(ports, at, length, segmentBytes, group, now);
     remoteCounters.settle(receivePath.source, now);
@@ -62,6 +66,7 @@ function forwardTrain(
   const train = classifyTrain(view, at, length, segmentBytes, headers);
   if (train === TRAIN.superFrame) forwardDatagram(ports, at, length, segmentBytes, group, now);
   if (train === TRAIN.ambiguous) {
+    ports.capture?.refused(ports.receivePath, at, length, RX_DROP['short-inner']);
     ports.counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
     ports.remoteCounters.dropped();
   }
@@ -71,6 +76,7 @@ function forwardTrain(
     const datagramAt = at + offset;
     const bytes = Math.min(segmentBytes, length - offset);
     if (isForwarded && repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)) {
+      ports.capture?.repeated(ports.receivePath, datagramAt, bytes);
       const frameBytes = bytes - VXLAN_HEADER_BYTES;
       ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + VXLAN_HEADER_BYTES, frameBytes, 0);
       ports.remoteCounters.forwarded(bytes);
@@ -82,14 +88,17 @@ function forwardTrain(
 
 /** Whether it was forwarded; if not, it is counted. */
 function forwardDatagram(
-  { counters, remoteCounters, receivePath, groupWatch }: Ports,
+  { counters, remoteCounters, receivePath, groupWatch, capture }: Ports,
   at: number,
   length: number,
   segmentBytes: number,
   group: number,
   now: number,
 ): boolean {
-  const verdict = receive(receivePath, at, length, segmentBytes, group, now);
+  const verdict =
+    capture === undefined
+      ? receive(receivePath, at, length, segmentBytes, group, now)
+      : capture.receive(receivePath, at, length, segmentBytes, group, now);
   if (verdict === FORWARDED) {
     remoteCounters.forwarded(length);
     if (group !== NO_GROUP) groupWatch.heard(receivePath.segment as Segment, receivePath.source);
@@ -122,13 +131,19 @@ export function forwardFrames(ports: Ports, tap: number, now: number): number {
 
 /** The outer tag says whose frame it is. */
 function forwardTrunkFrame(ports: Ports, trunk: Trunk, at: number, length: number, now: number): void {
-  const { view } = ports.sendPath;
-  const segment = trunk.byVlan(trunkVlan(view, at, length));
-  if (segment !== undefined) forwardFrame(ports, segment, at, length, now);
-  else ports.counters.txDropped(NO_SEGMENT, strayReason(view, at, length));
+  const { sendPath, capture, counters } = ports;
+  const segment = trunk.byVlan(trunkVlan(sendPath.view, at, length));
+  if (segment !== undefined) {
+    forwardFrame(ports, segment, at, length, now);
+    return;
+  }
+  capture?.stray(sendPath, at, length);
+  counters.txDropped(NO_SEGMENT, strayReason(sendPath.view, at, length));
 }
 
-function forwardFrame({ sendPath, counters }: Ports, segment: Segment, at: number, length: number, now: number): void {
-  const verdict = send(sendPath, segment, at, length, now);
+function forwardFrame(ports: Ports, segment: Segment, at: number, length: number, now: number): void {
+  const { sendPath, counters, capture } = ports;
+  const verdict =
+    capture === undefined ? send(sendPath, segment, at, length, now) : capture.send(sendPath, segment, at, length, now);
   if (verdict !== FORWARDED) counters.txDropped(segment.index, verdict, sendPath.droppedFrames);
 }

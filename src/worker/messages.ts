@@ -1,3 +1,4 @@
+import type { CaptureFilter } from '../forward/frame-capture.ts';
 import type { IpWords } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';
@@ -27,7 +28,15 @@ export type Order =
   /** The interface of an underlay was made anew. */
   | { readonly kind: 'pool-scope'; readonly underlay: number; readonly scope: number }
   /** The addresses that are this VTEP's own. */
-  | { readonly kind: 'own-addresses'; readonly addresses: readonly IpWords[] };
+  | { readonly kind: 'own-addresses'; readonly addresses: readonly IpWords[] }
+  /** Frames are copied into the ring from now on. */
+  | {
+      readonly kind: 'start-capture';
+      readonly capture: number;
+      readonly ring: SharedArrayBuffer;
+      readonly filter: CaptureFilter;
+    }
+  | { readonly kind: 'stop-capture'; readonly capture: number };
 
 /** An order as it travels; it is answered by `done` with its number once it is in force. */
 export interface NumberedOrder {

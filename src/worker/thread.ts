@@ -1,6 +1,7 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { Counters } from '../forward/counters.ts';
+import { FrameCapture } from '../forward/frame-capture.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
@@ -21,9 +22,9 @@ import { newFrameHeaders } from '../wire/ip.ts';
 import { newAnswers } from './answers.ts';
 import { BusyPoll } from './busy-poll.ts';
 import { BusyTime } from './busy-time.ts';
-import { createClock } from './clock.ts';
+import { createClock, createFineClock } from './clock.ts';
 import { GroupWatch } from './group-watch.ts';
-import { forwardDatagrams, forwardFrames } from './loop.ts';
+import { forwardDatagrams, forwardFrames, type Ports } from './loop.ts';
 import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSetup } from './messages.ts';
 
 /** The data-plane thread: blocks until a fd is readable, forwards a batch of it, and again. Nothing here touches the event loop. */
@@ -88,7 +89,8 @@ const receivePath = {
   segment: undefined,
   isStormControlled: false,
 };
-const ports = {
+const frameCapture = new FrameCapture(fdb, createFineClock(setup.epochMs));
+const ports: Ports = {
   taps,
   underlay,
   segments,
@@ -111,6 +113,7 @@ const ports = {
     tos: setup.tos,
     droppedFrames: 1,
   },
+  capture: undefined,
 };
 
 function run(): void {
@@ -178,6 +181,14 @@ function obey(order: Order): void {
       break;
     case 'own-addresses':
       ownAddresses = order.addresses;
+      break;
+    case 'start-capture':
+      frameCapture.start(order.capture, order.ring, order.filter);
+      ports.capture = frameCapture;
+      break;
+    case 'stop-capture':
+      frameCapture.stop(order.capture);
+      if (frameCapture.isEmpty) ports.capture = undefined;
       break;
   }
 }

@@ -116,7 +116,17 @@ const sendPath = {
   droppedFrames: 1,
 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
-const ports = { taps, underlay, segments, counters, remoteCounters, groupWatch, receivePath, sendPath };
+const ports = {
+  taps,
+  underlay,
+  segments,
+  counters,
+  remoteCounters,
+  groupWatch,
+  receivePath,
+  sendPath,
+  capture: undefined,
+};
 
 const ROW = 5 + RX_REASONS.length + TX_REASONS.length;
 const cells = new Float64Array(countersMemory);

@@ -209,7 +209,17 @@ const sendPath = {
   droppedFrames: 1,
 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
-const ports = { taps, underlay, segments, counters, remoteCounters, groupWatch, receivePath, sendPath };
+const ports = {
+  taps,
+  underlay,
+  segments,
+  counters,
+  remoteCounters,
+  groupWatch,
+  receivePath,
+  sendPath,
+  capture: undefined,
+};
 const floodRemotes = remotes.map((d) => fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d }));
 segments.apply({ kind: 'put', segment: { ...segment, floodRemotes } });
 

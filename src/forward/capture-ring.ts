@@ -1,0 +1,90 @@
+/**
+ * Frames on their way from one worker to the main thread: one writer, one reader, neither ever waits. Records stand one behind the other in
+ * units of eight octets, each whole in one piece; where one does not fit before the end, the rest is skipped.
+ *
+ *     words: written | read | lost | -     then the units:   | record | record | … | skipped |
+ *
+ * `written` and `read` count units modulo 2^32; a record begins with the number of its units, zero says that what follows is skipped.
+ */
+
+export const UNIT_BYTES = 8;
+export const UNIT_WORDS = 2;
+
+const HEADER_WORDS = 4;
+const HEADER_BYTES = HEADER_WORDS * Int32Array.BYTES_PER_ELEMENT;
+const WRITTEN = 0;
+const READ = 1;
+const LOST = 2;
+
+export class CaptureRing {
+  readonly memory: SharedArrayBuffer;
+  /** The units, without the header. */
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly #header: Int32Array;
+  readonly #units: number;
+  /** Where the record that is being written begins, counted as `written` is. */
+  #reservedAt = 0;
+
+  /** @param bytes of the units, a power of two: at least twice the longest record */
+  static createMemory(bytes: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(HEADER_BYTES + bytes);
+  }
+
+  constructor(memory: SharedArrayBuffer) {
+    this.memory = memory;
+    this.#header = new Int32Array(memory, 0, HEADER_WORDS);
+    this.words = new Int32Array(memory, HEADER_BYTES);
+    this.doubles = new Float64Array(memory, HEADER_BYTES);
+    this.bytes = new Uint8Array(memory, HEADER_BYTES);
+    this.view = new DataView(memory, HEADER_BYTES);
+    this.#units = this.doubles.length;
+  }
+
+  /** The writer's: room for a record of so many units. The unit where it begins, or -1 if there is none now. */
+  reserve(units: number): number {
+    const written = this.#header[WRITTEN] as number;
+    const at = written & (this.#units - 1);
+    const skipped = at + units > this.#units ? this.#units - at : 0;
+    const used = (written - Atomics.load(this.#header, READ)) | 0;
+    if (used + skipped + units > this.#units) return -1;
+    if (skipped > 0) this.words[at * UNIT_WORDS] = 0;
+    this.#reservedAt = (written + skipped) | 0;
+    return this.#reservedAt & (this.#units - 1);
+  }
+
+  /** The writer's: the record that was reserved is there, in as many units as were asked for or fewer. */
+  commit(units: number): void {
+    this.words[(this.#reservedAt & (this.#units - 1)) * UNIT_WORDS] = units;
+    Atomics.store(this.#header, WRITTEN, (this.#reservedAt + units) | 0);
+  }
+
+  /** The writer's: a frame more found no room. */
+  countLost(): void {
+    Atomics.add(this.#header, LOST, 1);
+  }
+
+  /** Frames that found no room so far, modulo 2^32. */
+  get lost(): number {
+    return Atomics.load(this.#header, LOST) >>> 0;
+  }
+
+  /** The reader's: the unit where the oldest record begins, or -1 if there is none. It stays in place until `release`. */
+  next(): number {
+    const read = this.#header[READ] as number;
+    if (Atomics.load(this.#header, WRITTEN) === read) return -1;
+    const at = read & (this.#units - 1);
+    if (this.words[at * UNIT_WORDS] !== 0) return at;
+    Atomics.store(this.#header, READ, (read + this.#units - at) | 0);
+    return 0;
+  }
+
+  /** The reader's: the record that `next` gave is done with. */
+  release(): void {
+    const read = this.#header[READ] as number;
+    const units = this.words[(read & (this.#units - 1)) * UNIT_WORDS] as number;
+    Atomics.store(this.#header, READ, (read + units) | 0);
+  }
+}

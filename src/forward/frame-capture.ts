@@ -1,0 +1,362 @@
+import { type Fdb, type SourceAddress, UNKNOWN } from '../fdb/fdb.ts';
+import { LOCAL } from '../fdb/remotes.ts';
+import { MAX_CAPTURED_BYTES } from '../lib/limits.ts';
+import { segmentCount } from '../offload/segment-count.ts';
+import { INNER_VLAN, NO_GROUP, NO_VLAN, type Segment } from '../segment/segment.ts';
+import { outerTos } from '../wire/ecn.ts';
+import {
+  ETHERNET_HEADER_BYTES,
+  hasEthernetHeader,
+  isGroupDestination,
+  macHigh,
+  macLow,
+  SOURCE_MAC_AT,
+} from '../wire/ethernet.ts';
+import { flowHash } from '../wire/flow-hash.ts';
+import { locateHeaders, newFrameHeaders } from '../wire/ip.ts';
+import { popTrunkTag, stripVlanTags } from '../wire/vlan.ts';
+import { GSO_TYPE, gsoSize, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+import { hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni, writeVxlanHeader } from '../wire/vxlan.ts';
+import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from './capture-ring.ts';
+import { FORWARDED } from './drop-reason.ts';
+import { type ReceivePath, receive } from './receive.ts';
+import { type SendPath, send, strayReason } from './send.ts';
+
+/**
+ * Words of a captured frame, in front of its octets. `vtep`: address, IPv4 as ::ffff:a.b.c.d, or zeros; of a flood it is the group.
+ * `verdict`: FORWARDED or the reason. `port`: outer source port of what was received, flow hash of what is sent. `at`: first octet, counted
+ * from the record's. `captured` octets of `length` are there: the VXLAN header and the frame, or the frame alone if it is none to be sent.
+ */
+export const RECORD = {
+  units: 0,
+  kind: 1,
+  time: 2,
+  verdict: 4,
+  vni: 5,
+  vtep: 6,
+  copies: 10,
+  segments: 11,
+  tos: 12,
+  port: 13,
+  group: 14,
+  at: 15,
+  captured: 16,
+  length: 17,
+  words: 18,
+} as const;
+
+/** Bits of a record's kind. */
+export const RECORD_KIND = { tx: 1, flooded: 2 } as const;
+
+/** The VNI of a datagram that is too short to have one. */
+export const NO_VNI = -1;
+
+/** Behind the words is room for a VXLAN header, in front of a frame. */
+const FRAME_AT = RECORD.words * Int32Array.BYTES_PER_ELEMENT + VXLAN_HEADER_BYTES;
+
+/** What is captured; what is undefined is as it likes. Combined with AND. */
+export interface CaptureFilter {
+  readonly vni: number | undefined;
+  /** Source or destination of the frame: first four octets and last two. */
+  readonly mac: { readonly high: number; readonly low: number } | undefined;
+  /** Where it comes from; or is sent to, as one of many if it is flooded. A group too. */
+  readonly vtep: SourceAddress | undefined;
+  readonly dropsOnly: boolean;
+}
+
+/** Tells the clock's milliseconds, of which a fraction says microseconds. */
+type Clock = () => number;
+
+/**
+ * A worker's end of the captures that are open: takes a copy of each frame before its ladder changes it, and notes beside it what became of
+ * it. There is one only while somebody captures.
+ */
+export class FrameCapture {
+  readonly #writers: CaptureWriter[] = [];
+  readonly #fdb: Pick<Fdb, 'lookup' | 'remotes'>;
+  readonly #nowMs: Clock;
+  readonly #headers = newFrameHeaders();
+  #sourcePort = 0;
+  #group = NO_GROUP;
+
+  constructor(fdb: Pick<Fdb, 'lookup' | 'remotes'>, nowMs: Clock) {
+    this.#fdb = fdb;
+    this.#nowMs = nowMs;
+  }
+
+  /** @param capture its number */
+  start(capture: number, memory: SharedArrayBuffer, filter: CaptureFilter): void {
+    this.stop(capture);
+    this.#writers.push(new CaptureWriter(capture, new CaptureRing(memory), filter));
+  }
+
+  stop(capture: number): void {
+    const at = this.#writers.findIndex((writer) => writer.capture === capture);
+    if (at >= 0) this.#writers.splice(at, 1);
+  }
+
+  get isEmpty(): boolean {
+    return this.#writers.length === 0;
+  }
+
+  /** What the datagrams of a message have in common that their path does not know. @param group number of the group whose socket it came by, or NO_GROUP */
+  message(sourcePort: number, group: number): void {
+    this.#sourcePort = sourcePort;
+    this.#group = group;
+  }
+
+  /** `receive`, captured. */
+  receive(path: ReceivePath, at: number, length: number, segmentBytes: number, group: number, now: number): number {
+    this.#receiving(path, at, length);
+    const verdict = receive(path, at, length, segmentBytes, group, now);
+    this.#received(path, verdict, segmentBytes);
+    return verdict;
+  }
+
+  /** A datagram that takes the way of the one before it. */
+  repeated(path: ReceivePath, at: number, length: number): void {
+    this.#receiving(path, at, length);
+    this.#received(path, FORWARDED, 0);
+  }
+
+  /** A message that cannot be told apart. @param reason an RX_DROP reason */
+  refused(path: ReceivePath, at: number, length: number, reason: number): void {
+    path.segment = undefined;
+    this.#receiving(path, at, length);
+    this.#received(path, reason, 0);
+  }
+
+  /** Before a datagram is changed. */
+  #receiving({ view, source }: ReceivePath, at: number, length: number): void {
+    const vni = hasVxlanHeader(length) ? vxlanVni(view, at) : NO_VNI;
+    const frameAt = at + VXLAN_HEADER_BYTES;
+    const frameBytes = length - VXLAN_HEADER_BYTES;
+    for (let i = 0; i < this.#writers.length; i++) {
+      const writer = this.#writers[i] as CaptureWriter;
+      const { vtep } = writer.filter;
+      const isMeant = writer.takes(vni, view, frameAt, frameBytes) && (vtep === undefined || isSame(vtep, source));
+      writer.begin(isMeant, view, at, length, FRAME_AT - VXLAN_HEADER_BYTES);
+    }
+  }
+
+  /** What became of it. @param segmentBytes payload of each segment of a super-frame if its sender told, else 0 */
+  #received(path: ReceivePath, verdict: number, segmentBytes: number): void {
+    const { source, segment, tos } = path;
+    for (let i = 0; i < this.#writers.length; i++) {
+      const writer = this.#writers[i] as CaptureWriter;
+      if (!writer.mayEnd(verdict)) continue;
+      const { ring, wordsAt, firstAt, captured } = writer;
+      const { words } = ring;
+      const frameBytes = captured - VXLAN_HEADER_BYTES;
+      const isWhole = segment !== undefined && captured === writer.length && hasEthernetHeader(frameBytes);
+      words[wordsAt + RECORD.kind] = 0;
+      words[wordsAt + RECORD.vni] = hasVxlanHeader(captured) ? vxlanVni(ring.view, firstAt) : NO_VNI;
+      writeSource(words, wordsAt, source);
+      words[wordsAt + RECORD.copies] = 0;
+      words[wordsAt + RECORD.segments] = isWhole
+        ? segmentCount(
+            ring.view,
+            firstAt + VXLAN_HEADER_BYTES,
+            frameBytes,
+            segmentBytes,
+            segment.tapMtuBytes,
+            this.#headers,
+          )
+        : 1;
+      words[wordsAt + RECORD.tos] = tos;
+      words[wordsAt + RECORD.port] = this.#sourcePort;
+      words[wordsAt + RECORD.group] = this.#group;
+      writer.end(verdict, this.#nowMs(), 0);
+    }
+  }
+
+  /** `send`, captured. */
+  send(path: SendPath, segment: Segment, at: number, length: number, now: number): number {
+    const { view } = path;
+    const isWhole = hasEthernetHeader(length);
+    const isGroup = isWhole && isGroupDestination(view, at);
+    // Asked here too, for the ladder does not tell: another worker could give it another answer only within this moment.
+    const remote =
+      isWhole && !isGroup ? this.#fdb.lookup(segment.index, macHigh(view, at), macLow(view, at), now) : UNKNOWN;
+    const vnetAt = at - VNET_HDR_BYTES;
+    const isSuper = gsoType(view, vnetAt) !== GSO_TYPE.none;
+    const segmentBytes = isSuper ? gsoSize(view, vnetAt) : 0;
+    // The kernel left it to the ladder.
+    const isUnfinished = !isSuper && needsChecksum(view, vnetAt);
+    for (let i = 0; i < this.#writers.length; i++) {
+      const writer = this.#writers[i] as CaptureWriter;
+      const { vtep } = writer.filter;
+      const isMeant =
+        writer.takes(segment.vni, view, at, length) && (vtep === undefined || this.#goesTo(segment, remote, vtep));
+      writer.begin(isMeant, view, at, length, FRAME_AT);
+    }
+    const verdict = send(path, segment, at, length, now);
+    for (let i = 0; i < this.#writers.length; i++) {
+      const writer = this.#writers[i] as CaptureWriter;
+      if (!writer.mayEnd(verdict)) continue;
+      if (isUnfinished && verdict === FORWARDED) writer.copyAgain(view, at);
+      this.#sent(writer, path, segment, remote, segmentBytes, verdict);
+    }
+    return verdict;
+  }
+
+  /** A frame of a trunk whose VLAN no segment has. */
+  stray(path: SendPath, at: number, length: number): void {
+    const reason = strayReason(path.view, at, length);
+    for (let i = 0; i < this.#writers.length; i++) {
+      const writer = this.#writers[i] as CaptureWriter;
+      const isMeant = writer.filter.vtep === undefined && writer.takes(NO_VNI, path.view, at, length);
+      writer.begin(isMeant, path.view, at, length, FRAME_AT);
+      if (writer.mayEnd(reason)) this.#sent(writer, path, undefined, LOCAL, 0, reason);
+    }
+  }
+
+  #sent(
+    writer: CaptureWriter,
+    path: SendPath,
+    segment: Segment | undefined,
+    remote: number,
+    segmentBytes: number,
+    verdict: number,
+  ): void {
+    const { ring, wordsAt, captured } = writer;
+    const { words, view } = ring;
+    const isForwarded = verdict === FORWARDED && segment !== undefined;
+    const isFlooded = isForwarded && remote === UNKNOWN;
+    let frameAt = writer.firstAt;
+    let frameBytes = captured;
+    if (isForwarded) {
+      // The tags that do not cross the underlay.
+      if (segment.vlan !== NO_VLAN) frameAt += popTrunkTag(view, frameAt, frameBytes);
+      frameBytes = writer.firstAt + captured - frameAt;
+      if (segment.innerVlan === INNER_VLAN.strip) frameAt += stripVlanTags(view, frameAt, frameBytes);
+      frameBytes = writer.firstAt + captured - frameAt;
+    }
+    locateHeaders(view, frameAt, frameBytes, this.#headers);
+    const segments = segmentBytes === 0 ? 1 : segmentCount(view, frameAt, frameBytes, segmentBytes, 0, this.#headers);
+    words[wordsAt + RECORD.kind] = RECORD_KIND.tx | (isFlooded ? RECORD_KIND.flooded : 0);
+    words[wordsAt + RECORD.vni] = segment?.vni ?? NO_VNI;
+    const target = isFlooded && segment.group !== NO_GROUP ? segment.groupRemote : remote;
+    for (let word = 0; word < 4; word++) {
+      words[wordsAt + RECORD.vtep + word] =
+        target === UNKNOWN || target === LOCAL ? 0 : this.#fdb.remotes.word(target, word);
+    }
+    words[wordsAt + RECORD.copies] = isFlooded ? segment.floodRemotes.length : 0;
+    words[wordsAt + RECORD.segments] = segments;
+    words[wordsAt + RECORD.tos] = isForwarded ? outerTos(view, this.#headers, path.tos) : 0;
+    words[wordsAt + RECORD.port] = isForwarded ? flowHash(view, frameAt, this.#headers) : 0;
+    words[wordsAt + RECORD.group] = NO_GROUP;
+    if (isForwarded) {
+      frameAt -= VXLAN_HEADER_BYTES;
+      writeVxlanHeader(view, frameAt, segment.vni);
+    }
+    writer.end(verdict, this.#nowMs(), frameAt - writer.firstAt);
+  }
+
+  /** Whether a VTEP, or a group, is the one that a frame is for, or among those that it is flooded to. */
+  #goesTo(segment: Segment, remote: number, vtep: SourceAddress): boolean {
+    const { remotes } = this.#fdb;
+    if (remote === LOCAL) return false;
+    if (remote !== UNKNOWN) return remotes.isAt(remote, vtep);
+    if (segment.group !== NO_GROUP && remotes.isAt(segment.groupRemote, vtep)) return true;
+    for (let i = 0; i < segment.floodRemotes.length; i++) {
+      if (remotes.isAt(segment.floodRemotes[i] as number, vtep)) return true;
+    }
+    return false;
+  }
+}
+
+/** One capture in one worker: what it takes, and the frame that is on its way through the ladder. */
+class CaptureWriter {
+  readonly capture: number;
+  readonly ring: CaptureRing;
+  readonly filter: CaptureFilter;
+  /** The record's first word, and its frame's first octet, in the ring. */
+  wordsAt = 0;
+  firstAt = 0;
+  /** Octets of the frame, and those that are copied. */
+  length = 0;
+  captured = 0;
+  #isMeant = false;
+  #hasRoom = false;
+
+  constructor(capture: number, ring: CaptureRing, filter: CaptureFilter) {
+    this.capture = capture;
+    this.ring = ring;
+    this.filter = filter;
+  }
+
+  /** What can be said of a frame before its ladder. @param length may be anything, also below zero */
+  takes(vni: number, view: DataView, at: number, length: number): boolean {
+    const { filter } = this;
+    if (filter.vni !== undefined && filter.vni !== vni) return false;
+    if (filter.mac === undefined) return true;
+    if (length < ETHERNET_HEADER_BYTES) return false;
+    const { high, low } = filter.mac;
+    return (
+      (macHigh(view, at) === (high | 0) && macLow(view, at) === low) ||
+      (macHigh(view, at + SOURCE_MAC_AT) === (high | 0) && macLow(view, at + SOURCE_MAC_AT) === low)
+    );
+  }
+
+  /** Copies a frame, if there is room. @param offset where it is to begin in the record */
+  begin(isMeant: boolean, view: DataView, at: number, length: number, offset: number): void {
+    this.#isMeant = isMeant;
+    if (!isMeant) return;
+    const captured = Math.min(length, MAX_CAPTURED_BYTES);
+    const unit = this.ring.reserve(unitsOf(offset + captured));
+    this.#hasRoom = unit >= 0;
+    if (unit < 0) return;
+    this.wordsAt = unit * UNIT_WORDS;
+    this.firstAt = unit * UNIT_BYTES + offset;
+    this.length = length;
+    this.captured = captured;
+    this.copyAgain(view, at);
+  }
+
+  /** The frame as it is now. */
+  copyAgain(view: DataView, at: number): void {
+    const { firstAt, captured } = this;
+    const to = this.ring.view;
+    let i = 0;
+    for (const last = captured - 4; i <= last; i += 4) to.setInt32(firstAt + i, view.getInt32(at + i));
+    for (; i < captured; i++) to.setUint8(firstAt + i, view.getUint8(at + i));
+  }
+
+  /** Whether the frame is to be kept; if only room is missing, that is counted. */
+  mayEnd(verdict: number): boolean {
+    const isMeant = this.#isMeant && (verdict !== FORWARDED || !this.filter.dropsOnly);
+    this.#isMeant = false;
+    if (isMeant && !this.#hasRoom) this.ring.countLost();
+    return isMeant && this.#hasRoom;
+  }
+
+  /** The record is complete. @param skipped octets that the captured now begin later; fewer than none if a header was put in front */
+  end(verdict: number, nowMs: number, skipped: number): void {
+    const { ring, wordsAt } = this;
+    const { words } = ring;
+    const at = this.firstAt + skipped - wordsAt * Int32Array.BYTES_PER_ELEMENT;
+    const captured = this.captured - skipped;
+    words[wordsAt + RECORD.verdict] = verdict;
+    ring.doubles[(wordsAt + RECORD.time) / UNIT_WORDS] = nowMs;
+    words[wordsAt + RECORD.at] = at;
+    words[wordsAt + RECORD.captured] = captured;
+    words[wordsAt + RECORD.length] = this.length - skipped;
+    ring.commit(unitsOf(at + captured));
+  }
+}
+
+function unitsOf(bytes: number): number {
+  return Math.ceil(bytes / UNIT_BYTES);
+}
+
+function isSame(one: SourceAddress, other: SourceAddress): boolean {
+  return one.d === other.d && one.c === other.c && one.b === other.b && one.a === other.a;
+}
+
+function writeSource(words: Int32Array, wordsAt: number, { a, b, c, d }: SourceAddress): void {
+  words[wordsAt + RECORD.vtep] = a;
+  words[wordsAt + RECORD.vtep + 1] = b;
+  words[wordsAt + RECORD.vtep + 2] = c;
+  words[wordsAt + RECORD.vtep + 3] = d;
+}
