@@ -4,9 +4,10 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { LogLevel } from '../config/config.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../lib/errors.ts';
-import type { EntryKey, FdbFilter, FloodRemote, StaticFdbEntry, TracedFrame } from './daemon-view.ts';
+import type { CaptureQuery, EntryKey, FdbFilter, FloodRemote, StaticFdbEntry, TracedFrame } from './daemon-view.ts';
 import { readEvents } from './event-stream-reader.ts';
 import type {
+  CaptureEvent,
   ConfigFile,
   Drops,
   ErrorBody,
@@ -138,11 +139,29 @@ export class ControlClient {
    * Changes of the FDB from now on, as many at a time as have come; ends when `signal` is aborted.
    * @throws VtepError ERR_VTEP_UNREACHABLE also when the daemon ends
    */
-  async *events(signal: AbortSignal): AsyncGenerator<readonly FdbEvent[], void, undefined> {
+  events(signal: AbortSignal): AsyncGenerator<readonly FdbEvent[], void, undefined> {
+    return this.#follow('/v1/events', readEvents<FdbEvent>, signal);
+  }
+
+  /** Captured frames, likewise. */
+  capture(query: CaptureQuery, signal: AbortSignal): AsyncGenerator<readonly CaptureEvent[], void, undefined> {
+    return this.#follow(withQuery('/v1/capture', { ...query, format: 'events' }), readEvents<CaptureEvent>, signal);
+  }
+
+  /** Captured frames as octets of a pcapng file, in pieces that end anywhere; likewise. */
+  captureFile(query: CaptureQuery, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#follow(withQuery('/v1/capture', { ...query, format: 'pcapng' }), readOctets, signal);
+  }
+
+  async *#follow<Item>(
+    path: string,
+    read: (chunks: AsyncIterable<unknown>) => AsyncGenerator<Item, void, undefined>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Item, void, undefined> {
     try {
-      const answer = await this.#exchange('GET', '/v1/events', undefined, { read: openStream, signal });
-      if ('text' in answer) throw this.#refusal('GET /v1/events', answer.status, parseJson(answer.text));
-      yield* readEvents(answer);
+      const answer = await this.#exchange('GET', path, undefined, { read: openStream, signal });
+      if ('text' in answer) throw this.#refusal(`GET ${path}`, answer.status, parseJson(answer.text));
+      yield* read(answer);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof VtepError) throw error;
@@ -226,6 +245,10 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
+}
+
+async function* readOctets(chunks: AsyncIterable<unknown>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of chunks) yield chunk as Uint8Array;
 }
 
 /** The response itself where it is a stream of events, which may be silent for as long as nothing happens. */

@@ -5,6 +5,7 @@
 
 import type { LogLevel } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+import type { OuterHeaders } from '../wire/outer-headers.ts';
 import type {
   ConfigFile,
   Drops,
@@ -55,6 +56,50 @@ export interface TracedFrame {
   readonly vlan?: number | undefined;
   /** Octets without FCS; undefined: the shortest that Ethernet has. */
   readonly size?: number | undefined;
+}
+
+/** What is captured; what is absent is as it likes. Combined with AND. */
+export interface CaptureQuery {
+  readonly vni?: number;
+  /** Source or destination of the inner frame. */
+  readonly mac?: MacAddress;
+  /** Where it comes from or is sent to, as one of many if it is flooded; a group too. */
+  readonly vtep?: IpAddress;
+  /** Dropped frames alone. */
+  readonly drops: boolean;
+}
+
+/** A frame, and what became of it. */
+export interface CapturedFrame {
+  /** Unix time in microseconds. */
+  readonly timeUs: number;
+  readonly direction: 'tx' | 'rx';
+  readonly verdict: 'forwarded' | 'flooded' | 'dropped';
+  /** The drop reason, null unless dropped. */
+  readonly reason: string | null;
+  /** Null where it has none, or none is known. */
+  readonly vni: number | null;
+  /** Where it came from, or the one VTEP that it is for; of a flood the group. */
+  readonly vtep: IpAddress | null;
+  /** Remotes that a flood goes to beside the group. */
+  readonly copies: number;
+  /** Frames that it stands for: above 1 it is a super-frame. */
+  readonly segments: number;
+  /** Of the datagram that it is in; undefined: it is in none. */
+  readonly outer: OuterHeaders | undefined;
+  /** The datagram's payload, VXLAN header first; or the frame alone if it is in none. Perhaps the beginning alone. */
+  readonly octets: Uint8Array;
+  /** How many octets that has. */
+  readonly length: number;
+}
+
+/** An open capture. Whoever opened it reads and closes it. */
+export interface Capture {
+  /** Frames that wait, in the order of their time: a slice, and whether there are more. */
+  read(): { readonly frames: readonly CapturedFrame[]; readonly isMore: boolean };
+  /** How many found no room since it was opened. */
+  readonly lost: number;
+  close(): void;
 }
 
 export type FdbListener = (events: readonly FdbEvent[]) => void;
@@ -109,6 +154,11 @@ export interface DaemonView {
   status(): MaybePromise<Status>;
   /** What would happen to a frame now; nothing is changed. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI, if it comes out of the TAP */
   trace(frame: TracedFrame): MaybePromise<Trace>;
+  /**
+   * Captures frames from now on.
+   * @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI, ERR_VTEP_LIMIT
+   */
+  capture(query: CaptureQuery): MaybePromise<Capture>;
   /** Looks at the daemon and its host; nothing is changed. */
   doctor(): MaybePromise<readonly Finding[]>;
   /** As it runs: what was added while running, static entries too, is in it. */

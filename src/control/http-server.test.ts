@@ -50,6 +50,7 @@ describe('a read-only API on a loopback address', () => {
     ['DELETE', '/v1/fdb'],
     ['GET', '/v1/config'],
     ['GET', '/v1/doctor'],
+    ['GET', '/v1/capture'],
     ['POST', '/v1/reload'],
     ['HEAD', '/v1/events'],
   ])('has no %s %s', async (method, path) => {

@@ -7,6 +7,9 @@ import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import { Metrics } from '../observe/metrics.ts';
 import type {
+  Capture,
+  CapturedFrame,
+  CaptureQuery,
   DaemonView,
   EntryKey,
   FdbFilter,
@@ -39,6 +42,9 @@ export interface MemoryDaemonState {
   readonly findings: Finding[];
 }
 
+/** More than tests look at, fewer than they pass. */
+const MEMORY_SLICE_FRAMES = 64;
+
 /** Follows the contract of {@link DaemonView}; `state` stays the caller's and is changed in place. */
 export class MemoryDaemon implements DaemonView {
   readonly state: MemoryDaemonState;
@@ -46,6 +52,8 @@ export class MemoryDaemon implements DaemonView {
   logLevel: LogLevel = 'info';
   readonly #metrics = new Metrics();
   readonly #listeners = new Set<FdbListener>();
+  /** The captures under way, with what was asked for. */
+  readonly captures = new Set<{ readonly query: CaptureQuery; readonly waiting: CapturedFrame[]; lost: number }>();
 
   constructor(state: MemoryDaemonState) {
     this.state = state;
@@ -186,6 +194,27 @@ export class MemoryDaemon implements DaemonView {
     const steps = [`destination ${dst}: ${known ? `known at ${known}` : 'unknown'}`];
     const destinations = known ? [known] : [...(group ? [group] : []), ...remotes];
     return { direction: 'tx', verdict: known ? 'forwarded' : 'flooded', reason: null, destinations, steps };
+  }
+
+  capture(query: CaptureQuery): Capture {
+    if (query.vni !== undefined) this.#needVni(query.vni);
+    const open = { query, waiting: [] as CapturedFrame[], lost: 0 };
+    this.captures.add(open);
+    return {
+      read: () => ({ frames: open.waiting.splice(0, MEMORY_SLICE_FRAMES), isMore: open.waiting.length > 0 }),
+      get lost() {
+        return open.lost;
+      },
+      close: () => void this.captures.delete(open),
+    };
+  }
+
+  /** Frames pass by whoever captures; so many more find no room. */
+  pass(frames: readonly CapturedFrame[], lost = 0): void {
+    for (const capture of this.captures) {
+      capture.waiting.push(...frames);
+      capture.lost += lost;
+    }
   }
 
   doctor(): Finding[] {

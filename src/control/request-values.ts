@@ -11,8 +11,8 @@ import {
   parseMac,
 } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import type { FdbFilter, StaticFdbEntry, TracedFrame } from './daemon-view.ts';
-import type { StaticEntry, TraceQuery } from './schemas.ts';
+import type { CaptureQuery, FdbFilter, StaticFdbEntry, TracedFrame } from './daemon-view.ts';
+import type { CaptureQueryText, StaticEntry, TraceQuery } from './schemas.ts';
 
 interface FilterText {
   readonly vni?: number;
@@ -58,6 +58,20 @@ export function readTracedFrame({ vni, src, dst, vtep, vlan, size }: TraceQuery)
   const cause = source ? notUnicast(source) : vtep !== undefined && 'not an IP address without zone';
   if (cause) throw wrong(`vtep ${vtep}`, cause, 'give the unicast address of a VTEP');
   return { vni, src: readMac(src), dst: readMac(dst), vtep: source, vlan, size };
+}
+
+/** @throws VtepError ERR_VTEP_USAGE */
+export function readCaptureQuery({ vni, mac, vtep, drops = false }: CaptureQueryText): CaptureQuery {
+  const address = vtep === undefined ? undefined : parseIp(vtep);
+  if (vtep !== undefined && !address) {
+    throw wrong(`vtep ${vtep}`, 'not an IP address without zone', 'give the address of a VTEP or of a group');
+  }
+  return {
+    ...(vni !== undefined && { vni }),
+    ...(mac !== undefined && { mac: readMac(mac) }),
+    ...(address && { vtep: address }),
+    drops,
+  };
 }
 
 /** A remote that can stand in a flood list at all. @throws VtepError ERR_VTEP_USAGE */

@@ -178,6 +178,31 @@ export const TraceSchema = Type.Object({
 });
 export type Trace = Static<typeof TraceSchema>;
 
+/** One event of `GET /v1/capture`: a frame, or how many of them are missing. */
+export const CaptureEventSchema = Type.Object({
+  time: Type.String({ description: 'RFC 3339, UTC, to a microsecond' }),
+  event: Type.Union([Type.Literal('frame'), Type.Literal('lost')], {
+    description: '`lost`: frames came faster than they were read; `count` alone says something then',
+  }),
+  direction: Type.Union([Type.Literal('tx'), Type.Literal('rx'), Type.Null()], {
+    description: '`tx`: out of the TAP; `rx`: from the underlay',
+  }),
+  verdict: Type.Union([Type.Literal('forwarded'), Type.Literal('flooded'), Type.Literal('dropped'), Type.Null()]),
+  reason: Type.Union([Type.String(), Type.Null()], { description: 'the drop reason, null unless dropped' }),
+  vni: orNull(Vni),
+  vtep: Type.Union([Ip, Type.Null()], {
+    description: 'where it came from, or the one VTEP that it is for; of a flood the group',
+  }),
+  copies: Type.Integer({ minimum: 0, description: 'remotes that a flood goes to beside the group' }),
+  segments: Type.Integer({ minimum: 0, description: 'frames that it stands for: above 1 it is a super-frame' }),
+  src: orNull(Mac),
+  dst: orNull(Mac),
+  length: Type.Integer({ minimum: 0, description: 'octets of the inner frame' }),
+  summary: Type.String({ description: 'what is in it, in a few words' }),
+  count: Type.Optional(Type.Integer({ minimum: 1, description: 'how many are lost; on `lost` alone' })),
+});
+export type CaptureEvent = Static<typeof CaptureEventSchema>;
+
 /** `GET /v1/config`: keys and values of a file that `--config` accepts. */
 export const ConfigSchema = Type.Record(Type.String(), Type.Unknown());
 export type ConfigFile = Static<typeof ConfigSchema>;
@@ -237,6 +262,18 @@ export const TraceQuerySchema = closed({
   ),
 });
 export type TraceQuery = Static<typeof TraceQuerySchema>;
+
+/** `GET /v1/capture?…`; filters combine with AND. */
+export const CaptureQuerySchema = closed({
+  vni: Type.Optional(Vni),
+  mac: Type.Optional(MacText),
+  vtep: Type.Optional(RemoteText),
+  drops: Type.Optional(Type.Boolean({ description: "'true' or 'false'" })),
+  format: Type.Optional(
+    Type.Union([Type.Literal('events'), Type.Literal('pcapng')], { description: "'events' or 'pcapng'" }),
+  ),
+});
+export type CaptureQueryText = Static<typeof CaptureQuerySchema>;
 
 /** `POST /v1/fdb`. */
 export const StaticEntrySchema = closed({ vni: Vni, mac: MacText, vtep: VtepText });

@@ -2,6 +2,7 @@
 
 import type { FastifyBaseLogger } from 'fastify';
 import { closeApi, createApi } from './api.ts';
+import { addCaptureRoute } from './capture-streams.ts';
 import { addConfigRoutes } from './config-routes.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { addHostRoutes, addReadRoutes } from './routes.ts';
@@ -37,6 +38,7 @@ export async function openControlSocket(
   addHostRoutes(api, view);
   addConfigRoutes(api, view);
   addTraceRoutes(api, view);
+  addCaptureRoute(api, view);
   await api.ready();
   // Not api.listen(): it cannot bind with another umask, nor under another name.
   const own = await takeSocketFile(api.server, path, groupFile).catch(async (error: unknown) => {

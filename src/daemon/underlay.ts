@@ -4,7 +4,13 @@ import { maxPrefixBits } from '../lib/ip-prefix.ts';
 import { close } from '../sys/libc.ts';
 import { type Link, listAddresses } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { droppedByKernel, mergeReceived, openUnicastSockets, setMulticastInterface } from '../sys/udp-socket.ts';
+import {
+  droppedByKernel,
+  mergeReceived,
+  openUnicastSockets,
+  portOf,
+  setMulticastInterface,
+} from '../sys/udp-socket.ts';
 import {
   GroupMembership,
   type GroupSockets,
@@ -41,6 +47,8 @@ export class Underlay {
   /** The unicast socket of each worker. */
   readonly unicastFds: readonly number[];
   readonly sendFds: readonly number[];
+  /** The port of each. */
+  readonly sendPorts: readonly number[];
   /** The interface as last seen; an interface that is gone keeps its last MTU here. */
   #link: Link;
   #isGone = false;
@@ -77,6 +85,7 @@ export class Underlay {
         tos: config.tos === 'inherit' ? 0 : config.tos,
         deviceIndex: link.index,
       });
+      this.sendPorts = this.sendFds.map(portOf);
     } catch (error) {
       for (const fd of this.unicastFds) close(fd);
       throw error;

@@ -4,6 +4,8 @@ import { toFileValue } from '../config/config-text.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { shown } from '../config/written-value.ts';
 import type {
+  Capture,
+  CaptureQuery,
   DaemonView,
   EntryKey,
   FdbFilter,
@@ -193,6 +195,11 @@ export class VtepView implements DaemonView {
 
   trace(frame: TracedFrame): Trace {
     return traceThrough(this.#vtep, frame);
+  }
+
+  async capture(query: CaptureQuery): Promise<Capture> {
+    if (query.vni !== undefined) this.#vni(query.vni);
+    return this.#vtep.captures.open(query);
   }
 
   doctor(): Promise<Finding[]> {

@@ -14,7 +14,8 @@ import { deleteLinkGroup, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { INHERIT_TOS } from '../wire/ecn.ts';
 import type { BusyTime } from '../worker/busy-time.ts';
-import { createClock, monotonicMs } from '../worker/clock.ts';
+import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
+import { Captures } from './captures.ts';
 import { FdbEvents } from './fdb-events.ts';
 import { FdbSnapshots } from './fdb-snapshots.ts';
 import { FdbSweep } from './fdb-sweep.ts';
@@ -52,6 +53,8 @@ export class Vtep {
   /** What changes in the FDB. */
   readonly events: FdbEvents;
   readonly queriers: QuerierWatch;
+  /** Who captures frames. */
+  readonly captures: Captures;
   /** What the workers share beside the FDB. */
   readonly storm: StormControl;
   readonly neighbours: NeighbourTable;
@@ -108,11 +111,13 @@ export class Vtep {
       firstOwner: MAIN_OWNER + 1,
       fdb: this.fdb,
       log,
-      state: (worker) => workerState(worker, workers, { underlays, vnis }),
+      state: (worker) => [...workerState(worker, workers, { underlays, vnis }), ...this.captures.orders(worker)],
       tapGone: (tap) => this.#host.tapGone(tap),
       remoteInGroup: (segment, remote) => this.changes.remoteInGroup(segment, remote),
       died: onDeath,
     });
+    const nowMs = createFineClock(epochMs);
+    this.captures = new Captures({ workers: this.#workers, config, underlays, vnis, nowMs });
     const held = { netlink: this.#netlink, log, underlays, vnis, workers: this.#workers };
     this.#host = new HostWatch(held);
     this.changes = new LiveChanges({

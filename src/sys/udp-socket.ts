@@ -1,6 +1,6 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
 import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
-import { bind, close, errno, getsockopt, setsockopt, socket } from './libc.ts';
+import { bind, close, errno, getsockname, getsockopt, setsockopt, socket } from './libc.ts';
 import { attachFilter, int32, setInt } from './socket-option.ts';
 import { check } from './sys-error.ts';
 
@@ -137,6 +137,14 @@ export interface SendOptions {
   readonly df: 'set' | 'unset';
   /** Index of the interface that multicast leaves by. */
   readonly deviceIndex: number;
+}
+
+/** The port that a socket is bound to. */
+export function portOf(fd: number): number {
+  const name = Buffer.alloc(SOCKADDR_IN6_BYTES);
+  check(getsockname(fd, name, int32(name.length)), 'getsockname');
+  // In both families the port stands behind the family.
+  return name.readUInt16BE(2);
 }
 
 /** A socket of the source-port pool: only sends. */
