@@ -53,6 +53,23 @@ export interface Command<Request = unknown, Answer = unknown> extends CommandFor
   exitCode?(answer: Answer): number;
 }
 
+/** A command that writes by itself what comes: text, or octets. */
+export interface StreamingCommand<Request = unknown> extends CommandForm<Request> {
+  /** Ends when `signal` is aborted. @throws VtepError */
+  stream(client: ControlClient, request: Request, output: StreamOutput): Promise<void>;
+}
+
+/** Where a streaming command writes. */
+export interface StreamOutput {
+  readonly json: boolean;
+  readonly isTerminal: boolean;
+  readonly signal: AbortSignal;
+  /** To standard output; resolves to false if its reader went away, who has what it wanted. @throws VtepError */
+  write(text: string | Uint8Array): Promise<boolean>;
+  /** A line on standard error, for people. */
+  tell(line: string): Promise<void>;
+}
+
 /** A command that goes on until it is interrupted. */
 export interface FollowingCommand<Request = unknown, Item = unknown> extends CommandForm<Request> {
   /** Each item is what `--json` prints a line of. Ends when `signal` is aborted. */
@@ -69,7 +86,7 @@ export interface Looker extends TerminalEnds {
   readonly signal: AbortSignal;
 }
 
-export type AnyCommand = Command | FollowingCommand;
+export type AnyCommand = Command | FollowingCommand | StreamingCommand;
 
 /** The arguments of one command, each as text. */
 export interface Arguments {
@@ -136,10 +153,15 @@ export function usageOf({ words, operand, flags }: AnyCommand): string {
   const form = operand && (operand.form ?? operand.label);
   const label = form === undefined ? [] : [operand?.optional ? `[${form}]` : form];
   const options = Object.entries(flags).map(([name, { value, required: needed }]) => {
-    const option = value === undefined ? `--${name}` : `--${name} ${value}`;
+    const option = value === undefined ? dashed(name) : `${dashed(name)} ${value}`;
     return needed ? option : `[${option}]`;
   });
   return ['usage: vtepctl', words, ...label, ...options].join(' ');
+}
+
+/** A flag as it is typed: `--vni`, `-c`. */
+export function dashed(name: string): string {
+  return name.length === 1 ? `-${name}` : `--${name}`;
 }
 
 export function usageError(object: string, cause: string, remedy?: string): VtepError {

@@ -6,6 +6,7 @@ import {
   type AnyCommand,
   type Arguments,
   COMMON_FLAGS,
+  dashed,
   type Flag,
   nextWords,
   usageError,
@@ -127,7 +128,7 @@ function argumentsOf(command: AnyCommand, parsed: Record<string, unknown>): Argu
     if (label === undefined) {
       if (value === true) switches.add(name);
     } else if (value !== undefined) {
-      values[name] = single(`--${name}`, value);
+      values[name] = single(dashed(name), value);
     }
   }
   // What follows `--` is no part of any command, and strict mode does not look at it.

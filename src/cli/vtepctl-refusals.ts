@@ -1,7 +1,7 @@
 /** What yargs finds wrong with a command line, in the words and with the remedies of vtepctl. */
 
 import { nearestName } from '../config/nearest-name.ts';
-import { type AnyCommand, COMMON_FLAGS, nextWords, usageError, usageOf } from './vtepctl-command.ts';
+import { type AnyCommand, COMMON_FLAGS, dashed, nextWords, usageError, usageOf } from './vtepctl-command.ts';
 
 /** Given to yargs as the text of its complaint, so that it is told from the others. */
 export const NO_COMMAND = 'no command';
@@ -52,11 +52,7 @@ function refusalWithoutCommand(argv: readonly string[]): Error {
 
 function unknownFlag(name: string, known: Readonly<Record<string, unknown>>, usage?: string): Error {
   const near = nearestName(name, Object.keys(known));
-  return usageError(dashed(name), 'unknown flag', near ? `did you mean --${near}?` : usage);
-}
-
-function dashed(name: string): string {
-  return `${name.length === 1 ? '-' : '--'}${name}`;
+  return usageError(dashed(name), 'unknown flag', near ? `did you mean ${dashed(near)}?` : usage);
 }
 
 function isFlag(name: string, argv: readonly string[]): boolean {

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { ControlClient } from '../control/client.ts';
 import { VtepError } from '../lib/errors.ts';
+import { CAPTURE_COMMANDS } from './capture-command.ts';
 import { CONFIG_COMMANDS } from './config-commands.ts';
 import { DOCTOR_COMMANDS } from './doctor-command.ts';
 import { DROPS_COMMANDS } from './drops-command.ts';
@@ -16,7 +17,7 @@ import { TOP_COMMANDS } from './top-command.ts';
 import { TRACE_COMMANDS } from './trace-command.ts';
 import { VNI_COMMANDS } from './vni-commands.ts';
 import { VTEP_COMMANDS } from './vtep-commands.ts';
-import type { Command, FollowingCommand } from './vtepctl-command.ts';
+import type { Command, FollowingCommand, StreamingCommand } from './vtepctl-command.ts';
 import { type CommandLine, parseCommandLine } from './vtepctl-parser.ts';
 
 /** Every command, in the order in which help lists them. */
@@ -30,6 +31,7 @@ export const COMMANDS = [
   ...DROPS_COMMANDS,
   ...TOP_COMMANDS,
   ...TRACE_COMMANDS,
+  ...CAPTURE_COMMANDS,
   ...DOCTOR_COMMANDS,
   ...CONFIG_COMMANDS,
 ] as const;
@@ -76,6 +78,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
   }
   try {
     if (line.kind === 'text') await write(stdout, line.text);
+    else if ('stream' in line.command) await stream(line.command, { ...line, request }, surroundings);
     else if ('follow' in line.command) await follow(line.command, { ...line, request }, surroundings);
     else return await answer(line.command, { ...line, request }, surroundings);
     return EXIT.done;
@@ -123,6 +126,21 @@ async function follow(
   }
 }
 
+/** Lets a command write by itself, until interrupted. */
+async function stream(
+  command: StreamingCommand,
+  { socket, json, request }: Asked,
+  { stdout, stderr, timeoutMs, interrupted }: Surroundings,
+): Promise<void> {
+  await command.stream(clientOf(socket, timeoutMs), request, {
+    json,
+    isTerminal: stdout.isTTY === true,
+    signal: interrupted ?? untilSignal(),
+    write: (text) => write(stdout, text),
+    tell: async (line) => void (await write(stderr, `${line}\n`)),
+  });
+}
+
 function clientOf(socket: string, timeoutMs: number | undefined): ControlClient {
   return new ControlClient(socket, timeoutMs === undefined ? {} : { timeoutMs });
 }
@@ -135,8 +153,8 @@ function untilSignal(): AbortSignal {
 }
 
 /** Resolves when the text is out; to false if the reader went away (`| head`), who has what it wanted. */
-function write(stream: NodeJS.WritableStream, text: string): Promise<boolean> {
-  if (text === '') return Promise.resolve(true);
+function write(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<boolean> {
+  if (text.length === 0) return Promise.resolve(true);
   return new Promise((resolve, reject) => {
     const done = (error?: NodeJS.ErrnoException | null) => {
       if (!error || error.code === 'EPIPE') resolve(!error);

@@ -1,0 +1,70 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { VtepError } from '../lib/errors.ts';
+import { wholeBlocks } from './capture-blocks.ts';
+
+/** It shows what tenants say. */
+const FILE_MODE = 0o600;
+
+/** A pcapng file that is being written. Whatever happens, it ends behind a whole block. */
+export class CaptureFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  #bytes = 0;
+  #frames = 0;
+
+  private constructor(path: string, handle: FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  /** Overwrites a file that is there. @throws VtepError ERR_VTEP_SYSTEM */
+  static async create(path: string): Promise<CaptureFile> {
+    const handle = await open(path, 'w', FILE_MODE).catch((error: NodeJS.ErrnoException) => {
+      throw refusal(path, error);
+    });
+    return new CaptureFile(path, handle);
+  }
+
+  /** @param blocks whole ones  @throws VtepError ERR_VTEP_SYSTEM; the blocks that found room are in the file then, and it is closed */
+  async write(blocks: Uint8Array): Promise<void> {
+    let written = 0;
+    try {
+      while (written < blocks.length) {
+        written += (await this.#handle.write(blocks, written, blocks.length - written)).bytesWritten;
+      }
+    } catch (error) {
+      const { bytes, frames } = wholeBlocks(blocks.subarray(0, written));
+      // A pipe or a device cannot be cut, and has no need of it.
+      await this.#handle.truncate(this.#bytes + bytes).catch(() => {});
+      await this.#handle.close().catch(() => {});
+      throw refusal(this.#path, error as NodeJS.ErrnoException, this.#frames + frames);
+    }
+    this.#bytes += blocks.length;
+    this.#frames += wholeBlocks(blocks).frames;
+  }
+
+  /** @throws VtepError ERR_VTEP_SYSTEM: some file systems say here alone that they are full */
+  async close(): Promise<void> {
+    await this.#handle.close().catch((error: NodeJS.ErrnoException) => {
+      throw refusal(this.#path, error, this.#frames);
+    });
+  }
+}
+
+const REFUSALS: Readonly<Record<string, readonly [cause: string, remedy: string] | undefined>> = {
+  ENOSPC: ['no space left', 'free some, or name a file on another file system'],
+  EDQUOT: ['the disk quota is used up', 'free some, or name a file on another file system'],
+  EFBIG: ['the file may not grow any more', 'raise `ulimit -f`, or end after so many frames with -c'],
+  ENOENT: ['there is no such directory', 'make it, or name another file'],
+  ENOTDIR: ['what stands before the last / is no directory', 'name another file'],
+  EISDIR: ['that is a directory', 'name a file in it'],
+  EACCES: ['no permission to write there', 'name another file'],
+  EROFS: ['the file system is read-only', 'name another file'],
+};
+
+/** @param frames that are in the file; undefined: there is none */
+function refusal(path: string, { code = '', message }: NodeJS.ErrnoException, frames?: number): VtepError {
+  const [what, remedy] = REFUSALS[code] ?? [message, undefined];
+  const kept = frames === undefined ? '' : `; ${frames} ${frames === 1 ? 'frame is' : 'frames are'} in the file`;
+  return new VtepError('ERR_VTEP_SYSTEM', { object: `-w ${path}`, cause: `${code}, ${what}${kept}`, remedy });
+}
