@@ -17,6 +17,7 @@ const PACKAGES = {
   sysctl: 'procps',
   'systemd-analyze': 'systemd',
   promtool: 'prometheus',
+  tshark: 'tshark',
   mandoc: 'mandoc',
   groff: 'groff-base',
   zsh: 'zsh',
