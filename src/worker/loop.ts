@@ -33,9 +33,10 @@ const LOAD_OCTETS_SHIFT = 11;
 
 /** Forwards one batch of a socket's datagrams to the TAPs. How much it was (BUSY_POLL_LOAD_PER_MS). @param now tenths of a second */
 export function forwardDatagrams(ports: Ports, socket: number, now: number): number {
-  const { underlay, taps, receivePath, remoteCounters } = ports;
+  const { underlay, taps, receivePath, remoteCounters, capture } = ports;
   const group = underlay.groupOf(socket);
   const count = underlay.receive(socket);
+  capture?.batch();
   let load = count;
   for (let i = 0; i < count; i++) {
     const at = underlay.datagramAt(i);
@@ -44,7 +45,7 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): num
     load += length >> LOAD_OCTETS_SHIFT;
     underlay.readSource(i, receivePath.source);
     receivePath.tos = underlay.tos(i);
-    if (ports.capture !== undefined) ports.capture.message(underlay.sourcePort(i), group);
+    capture?.message(underlay.sourcePort(i), group);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
     else forwardTrain(ports, at, length, segmentBytes, group, now);
     remoteCounters.settle(receivePath.source, now);
@@ -111,8 +112,9 @@ function forwardDatagram(
 
 /** Forwards one batch of a TAP's frames to the underlay. How much it was, or TAP_GONE. @param now tenths of a second */
 export function forwardFrames(ports: Ports, tap: number, now: number): number {
-  const { taps, underlay, segments } = ports;
+  const { taps, underlay, segments, capture } = ports;
   const count = taps.read(tap);
+  capture?.batch();
   if (count === TAP_GONE) return TAP_GONE;
   let load = count;
   const segment = segments.byTap(tap);

@@ -5,8 +5,10 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
+import { CaptureRing } from '../../dist/forward/capture-ring.js';
 import { Counters } from '../../dist/forward/counters.js';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
+import { FrameCapture } from '../../dist/forward/frame-capture.js';
 import { NeighbourTable } from '../../dist/forward/neighbours.js';
 import { PathLimits } from '../../dist/forward/path-limits.js';
 import { RemoteCounters } from '../../dist/forward/remote-counters.js';
@@ -23,10 +25,11 @@ import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
 
-const { direction, segment, packets, warmUpPackets, buffers, segmentBytes, known, remotes, allowedVteps } = JSON.parse(
-  readFileSync(0, 'utf8'),
-);
+const { direction, segment, packets, warmUpPackets, buffers, segmentBytes, known, remotes, allowedVteps, captures } =
+  JSON.parse(readFileSync(0, 'utf8'));
 const [SLOT_BYTES, SLOT_HEADROOM, AREA_BYTES, NOW] = [66_048, 40, 262_144, 1_000];
+/** Asking for the time, once a batch, would be garbage of its own. */
+const NOW_MS = 1_234.567;
 
 const slab = new Slab(16_777_216);
 const sums = octetSums(slab);
@@ -145,6 +148,10 @@ class CountingUnderlay {
     source.d = 0x0a00_0002;
   }
 
+  sourcePort() {
+    return 50_000;
+  }
+
   tos() {
     return 0;
   }
@@ -226,6 +233,19 @@ segments.apply({ kind: 'put', segment: { ...segment, floodRemotes } });
 const REMOTE = { a: 0, b: 0, c: 0xffff, d: 0x0a00_0003 };
 for (const [high, low] of known) fdb.addStatic(segment.index, high, low, REMOTE, NOW);
 
+const capture = new FrameCapture(fdb, () => NOW_MS);
+const rings = captures.map((filter, i) => {
+  const memory = CaptureRing.createMemory(1 << 22);
+  capture.start(i, memory, filter);
+  return new CaptureRing(memory);
+});
+if (rings.length > 0) ports.capture = capture;
+
+/** As the main thread, which is another's garbage. */
+function readRings() {
+  for (let i = 0; i < rings.length; i++) while (rings[i].next() >= 0) rings[i].release();
+}
+
 const row = (segment.index + 1) * (5 + RX_REASONS.length + TX_REASONS.length);
 const cells = new Float64Array(countersMemory);
 
@@ -236,6 +256,7 @@ function forward(count) {
   while (cells[RX_PACKETS] + cells[TX_PACKETS] < end) {
     if (direction === 'send') forwardFrames(ports, segment.tap, NOW);
     else forwardDatagrams(ports, 0, NOW);
+    readRings();
   }
 }
 

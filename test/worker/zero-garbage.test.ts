@@ -7,6 +7,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { CaptureFilter } from '../../src/forward/frame-capture.ts';
 import { type IpPrefix, parseWrittenPrefix } from '../../src/lib/ip-prefix.ts';
 import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
@@ -65,6 +66,7 @@ interface Load {
   readonly stormPps?: number;
   /** Whose datagrams are taken, the sender's among them; else anybody's. */
   readonly allowedVteps?: readonly IpPrefix[];
+  readonly captures?: readonly CaptureFilter[];
 }
 
 const hex = (octets: readonly number[]) => Buffer.from(octets).toString('hex');
@@ -77,7 +79,7 @@ const highFrame = (packet: Packet) => {
 };
 
 function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = true, ...load }: Load) {
-  const { innerVlan = SEGMENT.innerVlan, stormPps = 0, allowedVteps = [] } = load;
+  const { innerVlan = SEGMENT.innerVlan, stormPps = 0, allowedVteps = [], captures = [] } = load;
   const frames = packets.map(highFrame);
   const sent = frames.map(({ octets, transportAt }, i) => {
     const { version, protocol, checksum } = packets[i] as Packet;
@@ -93,6 +95,7 @@ function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = t
     direction,
     segment: { ...SEGMENT, innerVlan, stormPps },
     allowedVteps,
+    captures,
     packets: PACKETS,
     warmUpPackets: gsoBytes > 0 ? WARM_UP.super : WARM_UP.single,
     buffers: direction === 'send' ? sent : received,
@@ -165,6 +168,24 @@ const LOADS: [string, Load][] = [
   ],
 ];
 
+/** Takes all, and takes what the VTEP is asked for of each. */
+const CAPTURES: readonly CaptureFilter[] = [
+  { vni: undefined, mac: undefined, vtep: undefined, dropsOnly: false },
+  {
+    vni: SEGMENT.vni,
+    mac: { high: 0xfe00_0000, low: 0x99 },
+    vtep: { a: 0, b: 0, c: 0xffff, d: 0x0a00_0003 },
+    dropsOnly: true,
+  },
+];
+
+const CAPTURED_LOADS: [string, Load][] = [
+  ['sends small frames', { direction: 'send', packets: mixed(32, { protocol: UDP, checksum: 'partial' }) }],
+  ['floods frames', { direction: 'send', packets: mixed(32, { protocol: UDP }), isKnown: false }],
+  ['receives datagrams', { direction: 'receive', packets: mixed(32, { protocol: UDP }) }],
+  ['receives a train', { direction: 'receive', packets: flowOf(44, {}), isTrain: true }],
+];
+
 const NODE_FLAGS = ['--expose-gc', '--trace-gc'];
 
 describe('a worker makes no garbage while it', () => {
@@ -174,6 +195,15 @@ describe('a worker makes no garbage while it', () => {
       [...NODE_FLAGS, STEADY_STATE],
       planOf(load),
     );
+    expect(collections).toEqual([]);
+    expect(bytes / PACKETS).toBeLessThan(MAX_BYTES_A_PACKET);
+  });
+});
+
+describe('a worker that is captured makes none either while it', () => {
+  test.each(CAPTURED_LOADS)('%s', (_what, load) => {
+    const plan = planOf({ ...load, captures: CAPTURES });
+    const { bytes, collections } = run<{ bytes: number }>(process.execPath, [...NODE_FLAGS, STEADY_STATE], plan);
     expect(collections).toEqual([]);
     expect(bytes / PACKETS).toBeLessThan(MAX_BYTES_A_PACKET);
   });
