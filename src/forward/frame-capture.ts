@@ -15,7 +15,15 @@ import {
 import { flowHash } from '../wire/flow-hash.ts';
 import { locateHeaders, newFrameHeaders } from '../wire/ip.ts';
 import { popTrunkTag, stripVlanTags } from '../wire/vlan.ts';
-import { GSO_TYPE, gsoSize, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+import {
+  checksumOffset,
+  checksumStart,
+  GSO_TYPE,
+  gsoSize,
+  gsoType,
+  needsChecksum,
+  VNET_HDR_BYTES,
+} from '../wire/vnet-hdr.ts';
 import { hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni, writeVxlanHeader } from '../wire/vxlan.ts';
 import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from './capture-ring.ts';
 import { FORWARDED } from './drop-reason.ts';
@@ -188,8 +196,9 @@ export class FrameCapture {
     const vnetAt = at - VNET_HDR_BYTES;
     const isSuper = gsoType(view, vnetAt) !== GSO_TYPE.none;
     const segmentBytes = isSuper ? gsoSize(view, vnetAt) : 0;
-    // The kernel left it to the ladder.
-    const isUnfinished = !isSuper && needsChecksum(view, vnetAt);
+    // The kernel left it to the ladder, which writes it where no tag that goes moves anything.
+    const checksumAt =
+      !isSuper && needsChecksum(view, vnetAt) ? checksumStart(view, vnetAt) + checksumOffset(view, vnetAt) : -1;
     for (let i = 0; i < this.#writers.length; i++) {
       const writer = this.#writers[i] as CaptureWriter;
       const { vtep } = writer.filter;
@@ -201,7 +210,7 @@ export class FrameCapture {
     for (let i = 0; i < this.#writers.length; i++) {
       const writer = this.#writers[i] as CaptureWriter;
       if (!writer.mayEnd(verdict)) continue;
-      if (isUnfinished && verdict === FORWARDED) writer.copyAgain(view, at);
+      if (checksumAt >= 0 && verdict === FORWARDED) writer.copyWord(view, at, checksumAt);
       this.#sent(writer, path, segment, remote, segmentBytes, verdict);
     }
     return verdict;
@@ -230,15 +239,14 @@ export class FrameCapture {
     const { words, view } = ring;
     const isForwarded = verdict === FORWARDED && segment !== undefined;
     const isFlooded = isForwarded && remote === UNKNOWN;
+    const end = writer.firstAt + captured;
     let frameAt = writer.firstAt;
-    let frameBytes = captured;
     if (isForwarded) {
       // The tags that do not cross the underlay.
-      if (segment.vlan !== NO_VLAN) frameAt += popTrunkTag(view, frameAt, frameBytes);
-      frameBytes = writer.firstAt + captured - frameAt;
-      if (segment.innerVlan === INNER_VLAN.strip) frameAt += stripVlanTags(view, frameAt, frameBytes);
-      frameBytes = writer.firstAt + captured - frameAt;
+      if (segment.vlan !== NO_VLAN) frameAt += popTrunkTag(view, frameAt, end - frameAt);
+      if (segment.innerVlan === INNER_VLAN.strip) frameAt += stripVlanTags(view, frameAt, end - frameAt);
     }
+    const frameBytes = end - frameAt;
     locateHeaders(view, frameAt, frameBytes, this.#headers);
     const segments = segmentBytes === 0 ? 1 : segmentCount(view, frameAt, frameBytes, segmentBytes, 0, this.#headers);
     words[wordsAt + RECORD.kind] = RECORD_KIND.tx | (isFlooded ? RECORD_KIND.flooded : 0);
@@ -318,16 +326,15 @@ class CaptureWriter {
     this.firstAt = unit * UNIT_BYTES + offset;
     this.length = length;
     this.captured = captured;
-    this.copyAgain(view, at);
-  }
-
-  /** The frame as it is now. */
-  copyAgain(view: DataView, at: number): void {
-    const { firstAt, captured } = this;
     const to = this.ring.view;
     let i = 0;
-    for (const last = captured - 4; i <= last; i += 4) to.setInt32(firstAt + i, view.getInt32(at + i));
-    for (; i < captured; i++) to.setUint8(firstAt + i, view.getUint8(at + i));
+    for (const last = captured - 4; i <= last; i += 4) to.setInt32(this.firstAt + i, view.getInt32(at + i));
+    for (; i < captured; i++) to.setUint8(this.firstAt + i, view.getUint8(at + i));
+  }
+
+  /** Two octets of the frame as they are now. */
+  copyWord(view: DataView, at: number, offset: number): void {
+    if (offset + 2 <= this.captured) this.ring.view.setUint16(this.firstAt + offset, view.getUint16(at + offset));
   }
 
   /** Whether the frame is to be kept; if only room is missing, that is counted. */

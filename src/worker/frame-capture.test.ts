@@ -206,15 +206,16 @@ describe('of the TAP', () => {
     expect(records()).toMatchObject([{ verdict: 'forwarded', octets: hex(datagram(frame({ tags: left ?? '' }))) }]);
   });
 
-  it('a checksum that was left to the ladder is there', () => {
-    const rig = newRig();
+  it.each<[string, Partial<Segment>, number[]]>([
+    ['', {}, []],
+    [', behind the tag of a trunk', { vlan: 100 }, [0x81, 0, 0, 100]],
+    [', behind tags that are stripped', { innerVlan: INNER_VLAN.strip }, [0x81, 0, 0, 7, 0x81, 0, 0, 8]],
+  ])('a checksum that was left to the ladder is there%s', (_, segment, tags) => {
+    const rig = newRig([{ ...SEGMENT, ...segment }]);
     rig.hear(DESTINATION, PEER);
     const { records } = capture(rig);
     const { octets, transportAt } = frameTo(DESTINATION, {
-      version: 4,
-      protocol: UDP,
-      payload: scrambled(99),
-      checksum: 'partial',
+      ...{ version: 4, protocol: UDP, payload: scrambled(99), checksum: 'partial', tags },
     });
     rig.send(octets, { vnetHeader: header(0, { start: transportAt, protocol: UDP, segmentBytes: 0 }) });
     const [sent] = rig.underlay.sent;

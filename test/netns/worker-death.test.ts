@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
+import { CaptureRing } from '../../src/forward/capture-ring.ts';
 import { TX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
@@ -25,6 +26,8 @@ import { waitUntil } from '../support/wait.ts';
 
 const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-pool.js', import.meta.url));
 const FLOWS = 64;
+/** All frames of a run, and more. */
+const RING_BYTES = 1 << 20;
 
 /** It floods to nobody: every frame is counted where it was read. */
 const SEGMENT: Segment = {
@@ -60,7 +63,7 @@ describeSystem('the death of a thread', () => {
     compiled = (await import(COMPILED)) as typeof import('../../src/daemon/worker-pool.ts');
   });
 
-  test('loses no frame of its flows, nor of others; a TAP that goes is told by each', async () => {
+  test('loses no frame of its flows, nor of others, nor any that is captured; a TAP that goes is told by each', async () => {
     const tap = inNamespace(host.namespace, () => openTap('tap0', 'create', { queues: 2, gso: false, gro: false }));
     lab.scope.defer(() => {
       for (const fd of tap.fds) close(fd);
@@ -69,6 +72,8 @@ describeSystem('the death of a thread', () => {
     const neighboursMemory = NeighbourTable.createMemory(1);
     const setup = { fdbMemory, neighboursMemory, epochMs: monotonicMs(), port: 4_789, dropReservedBits: false, tos: 0 };
     const [threads, gone]: [number[], number[]] = [[], []];
+    const rings = [0, 1].map(() => new CaptureRing(CaptureRing.createMemory(RING_BYTES)));
+    const filter = { vni: undefined, mac: undefined, vtep: undefined, dropsOnly: false };
     const pool = new compiled.WorkerPool(
       2,
       {
@@ -86,6 +91,7 @@ describeSystem('the death of a thread', () => {
           threads.push(worker);
           return [
             { kind: 'segment', update: { kind: 'put', segment: SEGMENT } },
+            { kind: 'start-capture', capture: 1, ring: (rings[worker] as CaptureRing).memory, filter },
             { kind: 'add-tap', tap: SEGMENT.tap, fd: tap.fds[worker] as number, mergesUdp: false },
           ];
         },
@@ -113,6 +119,8 @@ describeSystem('the death of a thread', () => {
     await waitUntil('all frames', () => total() === 5 * FLOWS);
     expect([threads, counts()]).toEqual([[0, 1, 1], [first, second].map((count) => 5 * (count ?? 0))]);
 
+    expect(rings.map(countRecords)).toEqual(counts());
+
     host.ip('link', 'del', 'tap0');
     await waitUntil('both have let it go', () => gone.length === 2);
     await pool.orderAll({ kind: 'remove-tap', tap: SEGMENT.tap });
@@ -120,6 +128,12 @@ describeSystem('the death of a thread', () => {
     expect(gone).toEqual([SEGMENT.tap, SEGMENT.tap]);
   });
 });
+
+function countRecords(ring: CaptureRing): number {
+  let count = 0;
+  for (; ring.next() >= 0; count++) ring.release();
+  return count;
+}
 
 function flowFrames(): Buffer[] {
   return Array.from({ length: FLOWS }, (_, flow) => {
