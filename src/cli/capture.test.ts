@@ -9,7 +9,7 @@ import { captureEvent, fileHead, filePacket, lostFrames } from '../control/captu
 import { MemoryDaemon, sampleState } from '../control/memory-daemon.ts';
 import { type ControlServer, openControlSocket } from '../control/server.ts';
 import { BlockCutter, wholeBlocks } from './capture-blocks.ts';
-import { lineOf } from './capture-command.ts';
+import { lineOf } from './capture-output.ts';
 import { main } from './vtepctl.ts';
 
 let directory: string;
