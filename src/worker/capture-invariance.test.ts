@@ -23,14 +23,15 @@ import {
 
 const SEGMENTS: Segment[] = [
   SEGMENT,
-  { ...SEGMENT, index: 4, vni: 200, tap: 8, vlan: 100, innerVlan: INNER_VLAN.strip, group: NO_GROUP },
+  { ...SEGMENT, index: 4, vni: 200, tap: 8, vlan: 100, innerVlan: INNER_VLAN.strip },
   { ...SEGMENT, index: 5, vni: 300, tap: 8, vlan: 0, innerVlan: INNER_VLAN.pass },
+  { ...SEGMENT, index: 6, vni: 400, tap: 9, group: NO_GROUP },
 ];
 
 const mac = fc.constantFrom(STATION, DESTINATION, BROADCAST, TAP_MAC, '0180c2000000', '020000000099');
 const tags = fc.constantFrom('', '', '81000007', '81000064', '8100006481000007', '88a80001', '810003e7');
 const inner = fc
-  .record({ dst: mac, src: mac, tags, rest: fc.uint8Array({ minLength: 0, maxLength: 60 }), cut: fc.nat(9) })
+  .record({ dst: mac, src: mac, tags, rest: fc.uint8Array({ minLength: 40, maxLength: 60 }), cut: fc.nat(9) })
   .map(({ cut, ...parts }) => (cut === 0 ? frame(parts).subarray(0, 13) : frame(parts)));
 
 /** Says that the checksum is unfinished: perhaps of octets that are not there. */
@@ -39,7 +40,7 @@ const unfinished = fc
   .map(({ start, offset }) => Uint8Array.of(1, 0, 0, 0, 0, 0, start, 0, offset, 0));
 
 const sent = fc.record({
-  tap: fc.constantFrom(SEGMENT.tap, 8),
+  tap: fc.constantFrom(SEGMENT.tap, 8, 9),
   octets: inner,
   vnetHeader: fc.oneof(fc.constant(new Uint8Array(10)), unfinished),
 });
@@ -48,8 +49,12 @@ const payload = fc
   .record({ inner, vni: fc.constantFrom(SEGMENT.vni, 200, 300, 77), flags: fc.constantFrom(8, 8, 8, 0) })
   .map(({ inner: octets, ...header }) => datagram(octets, header));
 const received = fc.record({
-  payloads: fc.array(payload, { minLength: 1, maxLength: 3 }),
-  segmentBytes: fc.option(fc.integer({ min: 1, max: 80 }), { nil: undefined }),
+  /** One, some that may be told apart or not, or the same several times. */
+  payloads: fc.oneof(
+    fc.array(payload, { minLength: 1, maxLength: 3 }),
+    fc.tuple(payload, fc.integer({ min: 2, max: 4 })).map(([octets, times]) => Array<Buffer>(times).fill(octets)),
+  ),
+  isMerged: fc.boolean(),
   source: fc.constantFrom(PEER, PEER, OWN),
   socket: fc.constantFrom(UNICAST_SOCKET, GROUP_SOCKET),
   tos: fc.nat(255),
@@ -61,8 +66,9 @@ function play(rig: Rig, steps: readonly (Value<typeof sent> | Value<typeof recei
   rig.addStatic(DESTINATION, PEER);
   for (const step of steps) {
     if ('payloads' in step) {
-      const { payloads, segmentBytes, ...how } = step;
-      rig.receive(Buffer.concat(payloads), { ...how, ...(segmentBytes !== undefined && { segmentBytes }) });
+      const { payloads, isMerged, ...how } = step;
+      if (isMerged) rig.receive(Buffer.concat(payloads), { ...how, segmentBytes: payloads[0]?.length });
+      else for (const each of payloads) rig.receive(each, how);
     } else {
       const { octets, ...how } = step;
       rig.send(octets, how);
