@@ -1,5 +1,15 @@
 /** `--config FILE`: YAML whose keys are the flags without their dashes, and `vnis`, the list of segments. Pure: the text comes in. */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument, type YAMLMap } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type ParsedNode,
+  parseDocument,
+  type YAMLError,
+  type YAMLMap,
+} from 'yaml';
 import {
   ENTRY_KEYS,
   type EntryKeyName,
@@ -31,7 +41,7 @@ export function readConfigFile(text: string, path: string): WrittenConfig {
     return `${path}:${line}:${col}`;
   };
   const [fault] = [...document.errors, ...document.warnings];
-  if (fault !== undefined) refuse(place(fault.pos[0]), `not YAML as it should be: ${fault.message}`);
+  if (fault !== undefined) refuse(place(fault.pos[0]), `not YAML as it should be: ${faultText(fault, text)}`);
   const { contents } = document;
   // A file of comments alone.
   if (contents === null) return { vnis: [], local: undefined, allowVtep: undefined, scalars: {}, switches: {} };
@@ -111,6 +121,14 @@ class FileReader {
     if (text === '') refuse(object, 'it has no value', 'give one, or leave out the key');
     return { object, label: shown(text), text };
   }
+}
+
+/** The library's own words, but where they speak to a programmer or leave out which key it is. */
+function faultText({ code, message, pos }: YAMLError, text: string): string {
+  if (code === 'MULTIPLE_DOCS') return 'a second document begins: leave out the `---`';
+  const [key] = /^[\w-]{1,40}/.exec(text.slice(pos[0], pos[0] + 40)) ?? [];
+  if (code === 'DUPLICATE_KEY' && key) return `the key ${key} is there twice: leave one out`;
+  return message;
 }
 
 function isFileSwitch(name: string): name is FileSwitchName {

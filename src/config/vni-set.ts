@@ -9,6 +9,8 @@ import { flagObject, refuse } from './written-value.ts';
 export interface NamedVni {
   readonly object: string;
   readonly config: VniConfig;
+  /** It is there already: another of its number has to wait until it is deleted. */
+  readonly isRunning?: true;
 }
 
 /** The flags that segments are checked against: addresses and interface only as far as they were given. */
@@ -39,12 +41,15 @@ export function checkVniSet(segments: readonly NamedVni[], underlay: UnderlayFla
 }
 
 function checkDistinct(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags): void {
-  const byVni = new Map<number, string>();
+  const byVni = new Map<number, NamedVni>();
   const byTap = new Map<string, string>();
-  for (const { object, config } of segments) {
+  for (const segment of segments) {
+    const { object, config } = segment;
     const sameVni = byVni.get(config.vni);
-    if (sameVni !== undefined) refuse(object, `VNI ${config.vni} is already given by ${sameVni}`, 'give each VNI once');
-    byVni.set(config.vni, object);
+    if (sameVni?.isRunning)
+      refuse(object, `vtepd runs ${sameVni.object} already`, `delete it first (\`vtepctl vni del ${config.vni}\`)`);
+    if (sameVni) refuse(object, `VNI ${config.vni} is already given by ${sameVni.object}`, 'give each VNI once');
+    byVni.set(config.vni, segment);
     if (config.vlan !== undefined) continue;
     if (config.tap === trunk) refuse(object, `TAP ${config.tap} is also the --trunk`, 'give another tap=');
     const sameTap = byTap.get(config.tap);

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../config/config.ts';
-import { checkVniSet } from '../config/vni-set.ts';
+import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
 import { unknownVni } from '../control/unknown-vni.ts';
 import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
@@ -82,7 +82,9 @@ export class LiveChanges {
   addVni(config: VniConfig, object: string): Promise<Vni> {
     return this.#change(async () => {
       const { vnis, underlays, log } = this.#vtep;
-      const running = vnis.map((vni) => ({ object: `VNI ${vni.config.vni}`, config: vni.config }));
+      const running = vnis.map(
+        (vni): NamedVni => ({ object: `VNI ${vni.config.vni}`, config: vni.config, isRunning: true }),
+      );
       checkVniSet([...running, { object, config }], this.#vtep.config);
       const open = underlays.length;
       let vni: Vni;

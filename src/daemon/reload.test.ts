@@ -139,7 +139,7 @@ describe('what was changed while running', () => {
 
   it('is one if the file says something else of it', async () => {
     await vtep.addVni(live('9=239.1.1.9'));
-    const message = 'reload: VNI 9: VNI 9 is already given by VNI 9: give each VNI once';
+    const message = 'reload: VNI 9: vtepd runs VNI 9 already: delete it first (`vtepctl vni del 9`)';
     await expect(reloadWith('vnis: [{vni: 9, group: 239.1.1.8}]')).rejects.toThrow(message);
     expect(vtep.done).toEqual([]);
   });

@@ -193,5 +193,5 @@ function vniInFile(config: VniConfig): NamedVni {
 }
 
 function runningVni({ config }: Pick<Vni, 'config'>): NamedVni {
-  return { object: `VNI ${config.vni}`, config };
+  return { object: `VNI ${config.vni}`, config, isRunning: true };
 }
