@@ -32,6 +32,7 @@ describe('refusals', () => {
     [parseVtepAddress, '239.1.1.1', 'is a multicast address: give the unicast address of a VTEP'],
     [parseVtepAddress, 'ff02::1', 'is a multicast address: give the unicast address of a VTEP'],
     [parseVtepAddress, '255.255.255.255', 'is the broadcast address: give the unicast address of a VTEP'],
+    [parseVtepAddress, 'fe80::1', 'is a link-local address (fe80::/10): give the unicast address of a VTEP'],
     [parseVtepAddress, '10.0.0.1/24', 'is not an IP address: give an address like 192.0.2.1'],
     [parseVtepAddress, '10.0.0.010', 'is not an IP address: give an address like 192.0.2.1'],
     [parseVtepAddress, 'host.example', 'is not an IP address: give an address like 192.0.2.1'],

@@ -27,15 +27,15 @@ export function parseGroup(written: WrittenValue): IpAddress {
 /** The address of a VTEP: anything but unspecified, multicast and broadcast. Loopback is taken: two daemons may share a host. */
 export function parseVtepAddress(written: WrittenValue): IpAddress {
   const address = parseAnyIp(written, 'give an address like 192.0.2.1');
-  const cause = notUnicast(address);
+  const cause = notOfVtep(address);
   if (cause !== undefined) refuse(written.object, `${written.label} is ${cause}`, 'give the unicast address of a VTEP');
   return address;
 }
 
-/** An outer source address: as of a VTEP, and not link-local, since no other host could tell which link it is on. */
+/** An outer source address: as of a VTEP. */
 export function parseLocalAddress(written: WrittenValue): IpAddress {
   const address = parseAnyIp(written, 'give an address like 192.0.2.1');
-  const cause = notUnicast(address) ?? (isLinkLocalIpv6(address) ? 'a link-local address (fe80::/10)' : undefined);
+  const cause = notOfVtep(address);
   if (cause !== undefined) {
     refuse(written.object, `${written.label} is ${cause}`, 'give a unicast address of the underlay interface');
   }
@@ -63,6 +63,11 @@ export function familiesOf({ group, remotes, statics }: VniConfig): (4 | 6)[] {
 /** `IPv4` or `IPv6`, for messages. */
 export function familyName(address: IpAddress): string {
   return `IPv${ipFamily(address)}`;
+}
+
+/** Why an address cannot be a VTEP's. A link-local one says nothing to a host that is not told the link. */
+function notOfVtep(address: IpAddress): string | undefined {
+  return notUnicast(address) ?? (isLinkLocalIpv6(address) ? 'a link-local address (fe80::/10)' : undefined);
 }
 
 function parseAnyIp({ object, label, text }: WrittenValue, remedy: string): IpAddress {

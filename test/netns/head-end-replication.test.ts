@@ -239,7 +239,9 @@ describeSystem('head-end replication', () => {
       await remote(vtep, 'add', two.address);
       expect(await vtep.daemon.runCtl('remote', 'add', 'fd00:18::2', '--vni', '200')).toMatchObject({
         code: 1,
-        stderr: 'vtepctl: remote fd00:18::2 of VNI 200: it is IPv6, and the underlay is IPv4: name an IPv4 VTEP\n',
+        stderr:
+          'vtepctl: remote fd00:18::2 of VNI 200: it is IPv6, and the VNI was made for IPv4 alone: ' +
+          'name an IPv4 VTEP, or make the VNI anew with remote=fd00:18::2\n',
       });
       expect(await remotesOf(vtep, 200)).toEqual([]);
     });
