@@ -65,6 +65,13 @@ function nft(table: Table, traffic: Partial<ProtectedTraffic> = {}) {
 const insert = 'nft insert rule inet filter input udp dport 4789 accept';
 const remove = 'nft delete rule inet filter input handle 1';
 
+it.each([
+  ['drop', drop],
+  ['reject', { reject: { type: 'icmp' } }],
+])('names a rule as it is written: %s', (verb, statement) => {
+  expect(nft({ rules: [[dport(4789), statement]] })[0]?.message).toContain(`rule "udp dport 4789 ${verb}" (handle 1)`);
+});
+
 describe('one rule of nftables in front of nothing', () => {
   it.each([
     ['no rule', [], 'ok', null],

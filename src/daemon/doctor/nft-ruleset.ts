@@ -119,14 +119,17 @@ function openingOf({ family, table, name, hook }: NftChain, port: number): strin
 function readRule({ family, table, chain, handle, expr = [] }: NftRule, context: NftContext): Rule[] {
   const conditions: NftExpression[] = [];
   let action: Action = { kind: 'none' };
+  let verb = '';
   let branches: [NftExpression, Action][] | undefined;
   let isKnown = true;
   for (const statement of expr) {
     const [kind = ''] = Object.keys(statement);
     const value = statement[kind];
     const verdict = verdictOf(kind, value);
-    if (verdict) action = verdict;
-    else if (kind === 'match') conditions.push(value as NftExpression);
+    if (verdict) {
+      action = verdict;
+      verb = kind === 'reject' ? kind : wordOf(verdict);
+    } else if (kind === 'match') conditions.push(value as NftExpression);
     else if (kind === 'vmap') {
       const { key, data } = value as { key: unknown; data: unknown };
       branches = elementsOf(data, context).map(([element, branch]) => {
@@ -138,7 +141,7 @@ function readRule({ family, table, chain, handle, expr = [] }: NftRule, context:
       });
     } else if (!NEUTRAL.has(kind)) isKnown = false;
   }
-  const words = [...conditions.map(describeMatch), ...(isKnown ? [] : ['…']), wordOf(action)].filter(Boolean).join(' ');
+  const words = [...conditions.map(describeMatch), ...(isKnown ? [] : ['…']), verb].filter(Boolean).join(' ');
   const rule = (more: NftExpression[], taken: Action): Rule => {
     const compiled = compileMatch([...conditions, ...more], context);
     return {
