@@ -49,6 +49,8 @@ export class Underlay {
   readonly sendFds: readonly number[];
   /** The port of each. */
   readonly sendPorts: readonly number[];
+  /** MTU of the interface when it was taken into use: other VTEPs may have been given TAPs for it. */
+  readonly firstMtuBytes: number;
   /** The interface as last seen; an interface that is gone keeps its last MTU here. */
   #link: Link;
   #isGone = false;
@@ -66,6 +68,7 @@ export class Underlay {
       listAddresses(netlink).find(({ address }) => address === local)?.prefixBits ?? maxPrefixBits(local);
     const place = { port, family: this.family };
     this.#link = link;
+    this.firstMtuBytes = link.mtuBytes;
     this.unicastSocket = nextSocket();
     const sockets: GroupSockets = {
       ...kernelGroupSockets,

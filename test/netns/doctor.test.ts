@@ -42,7 +42,7 @@ describeSystem('doctor', () => {
 
   /** Runs a remedy as one who pastes it. */
   function mend(remedy: string | null): void {
-    one.run('sh', '-c', (remedy ?? 'false').replace(/^vtepctl\b/, `${process.execPath} ${VTEPCTL}`));
+    one.run('sh', '-c', (remedy ?? 'false').replaceAll(/(?<=^|&& )vtepctl\b/g, `${process.execPath} ${VTEPCTL}`));
   }
 
   async function planted(check: string): Promise<Finding> {
@@ -148,11 +148,13 @@ describeSystem('doctor', () => {
         'ip addr change 198.18.0.1/24 dev eth0 preferred_lft 0 valid_lft 900',
         'ip addr change 198.18.0.1/24 dev eth0 preferred_lft forever valid_lft forever',
       ],
+      ['mtu', 'failed', 'ip link set eth0 mtu 1400', 'ip link set eth0 mtu 1500'],
       ['mtu', 'failed', 'ip link set vxlan300 mtu 1500', 'ip link set vxlan300 mtu 1430'],
       ['mtu', 'warning', 'ip link set veth1 mtu 1500', 'ip link set veth1 mtu 1450'],
       ['mtu', 'warning', 'ip link set veth1 mtu 1300', 'ip link set veth1 mtu 1450'],
       ['port', 'warning', 'ip link add vx0 type vxlan id 7 dstport 4789 dev eth0', 'ip link del vx0'],
       ['vni', 'failed', 'ip link set vxlan100 down', 'ip link set vxlan100 up'],
+      ['vni', 'failed', 'ip link set br0 down', 'ip link set br0 up'],
       ['vni', 'failed', 'ip link set vxlan200 nomaster', 'ip link set vxlan200 master br0'],
       ['multicast-route', 'warning', 'ip route del 224.0.0.0/4 || true', 'ip route add 224.0.0.0/4 dev eth0'],
     ] as const)('%s %s: %s', async (check, status, fault, remedy) => {
@@ -336,8 +338,10 @@ describeSystem('doctor', () => {
       expect(await planted('vni')).toMatchObject({
         status: 'failed',
         object: 'VNI 100',
-        remedy: 'systemctl restart vtepd',
+        remedy: expect.stringMatching(/^vtepctl .*vni del 100 && vtepctl .*vni add 100=239\.1\.1\.1/),
       });
+      mend((await planted('vni')).remedy);
+      await mended('vni');
     });
   });
 

@@ -81,37 +81,45 @@ describe('mtu', () => {
   const path = { vtep: '198.18.1.2' as IpAddress, mtuBytes: 1400, dev: 'eth0', devMtuBytes: 1500 };
 
   it('is ok where all fit', () => {
-    expect(checkMtu([tap], [])).toEqual([ok('mtu', 'eth0 1500', 'vxlan100 1450')]);
+    expect(checkMtu([], [tap], [])).toEqual([ok('mtu', 'eth0 1500', 'vxlan100 1450')]);
   });
 
   it('fails where the underlay carries less than the TAP', () => {
-    expect(checkMtu([{ ...tap, mtuBytes: 1500, ports: [] }], [])).toMatchObject([
+    expect(checkMtu([], [{ ...tap, mtuBytes: 1500, ports: [] }], [])).toMatchObject([
       { object: 'vxlan100', status: 'failed', remedy: 'ip link set vxlan100 mtu 1450' },
     ]);
   });
 
+  it.each([
+    [1500, 'ok', null],
+    [1600, 'ok', null],
+    [1400, 'failed', 'ip link set eth0 mtu 1500'],
+  ])('of an underlay that had 1500 and has %i: %s', (mtuBytes, status, remedy) => {
+    expect(checkMtu([{ dev: 'eth0', mtuBytes, firstMtuBytes: 1500 }], [], [])).toMatchObject([{ status, remedy }]);
+  });
+
   it('may be lower than it could be', () => {
-    expect(checkMtu([{ ...tap, mtuBytes: 1400, ports: [] }], [])).toMatchObject([{ status: 'ok' }]);
+    expect(checkMtu([], [{ ...tap, mtuBytes: 1400, ports: [] }], [])).toMatchObject([{ status: 'ok' }]);
   });
 
   it.each([1400, 1500])('warns of a bridge port of %i', (mtuBytes) => {
-    expect(checkMtu([{ ...tap, ports: [{ name: 'veth1', mtuBytes }] }], [])).toMatchObject([
+    expect(checkMtu([], [{ ...tap, ports: [{ name: 'veth1', mtuBytes }] }], [])).toMatchObject([
       { object: 'veth1', status: 'warning', remedy: 'ip link set veth1 mtu 1450' },
     ]);
   });
 
   it('says what the underlay needs for ports that are wider', () => {
-    const [finding] = checkMtu([{ ...tap, ports: [{ name: 'veth1', mtuBytes: 1500 }] }], []);
+    const [finding] = checkMtu([], [{ ...tap, ports: [{ name: 'veth1', mtuBytes: 1500 }] }], []);
     expect(finding?.message).toContain('or give eth0 1550');
   });
 
   it('warns of a narrower path, unless the TAP fits it', () => {
     const taps = (mtuBytes: number) => [{ name: 'vxlan100', mtuBytes, limitBytes: 1350 }];
-    expect(checkMtu([tap], [{ ...path, taps: taps(1450) }])).toMatchObject([
+    expect(checkMtu([], [tap], [{ ...path, taps: taps(1450) }])).toMatchObject([
       { object: 'vxlan100', status: 'warning', remedy: 'ip link set vxlan100 mtu 1350' },
     ]);
-    expect(checkMtu([tap], [{ ...path, taps: taps(1350) }])).toMatchObject([{ status: 'ok' }]);
-    expect(checkMtu([tap], [{ ...path, mtuBytes: 1500, taps: taps(1450) }])).toMatchObject([{ status: 'ok' }]);
+    expect(checkMtu([], [tap], [{ ...path, taps: taps(1350) }])).toMatchObject([{ status: 'ok' }]);
+    expect(checkMtu([], [tap], [{ ...path, mtuBytes: 1500, taps: taps(1450) }])).toMatchObject([{ status: 'ok' }]);
   });
 });
 

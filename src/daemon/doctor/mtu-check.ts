@@ -16,6 +16,14 @@ export interface TapMtuFacts {
   readonly ports: readonly { readonly name: string; readonly mtuBytes: number }[];
 }
 
+/** An underlay interface: TAPs follow its MTU here, but not on other hosts. */
+export interface DevMtuFacts {
+  readonly dev: string;
+  readonly mtuBytes: number;
+  /** When vtepd took it into use. */
+  readonly firstMtuBytes: number;
+}
+
 /** A path to a VTEP that ICMP has told to be narrower than the interface. */
 export interface PathFacts {
   readonly vtep: IpAddress;
@@ -26,11 +34,21 @@ export interface PathFacts {
   readonly taps: readonly { readonly name: string; readonly mtuBytes: number; readonly limitBytes: number }[];
 }
 
-export function checkMtu(taps: readonly TapMtuFacts[], paths: readonly PathFacts[]): Finding[] {
-  const faults = [...taps.flatMap(tapFaults), ...paths.flatMap(pathFaults)];
+export function checkMtu(
+  underlays: readonly DevMtuFacts[],
+  taps: readonly TapMtuFacts[],
+  paths: readonly PathFacts[],
+): Finding[] {
+  const faults = [...underlays.flatMap(devFaults), ...taps.flatMap(tapFaults), ...paths.flatMap(pathFaults)];
   const names = taps.map(({ tap, mtuBytes }) => `${tap} ${mtuBytes}`);
   const devs = [...new Set(taps.map(({ dev, devMtuBytes }) => `${dev} ${devMtuBytes}`))];
   return faultsOr(faults, ok('mtu', someOf(devs), names.length === 0 ? 'no TAPs' : someOf(names)));
+}
+
+function devFaults({ dev, mtuBytes, firstMtuBytes }: DevMtuFacts): Finding[] {
+  if (mtuBytes >= firstMtuBytes) return [];
+  const message = `MTU ${mtuBytes}, and ${firstMtuBytes} when vtepd started: what other VTEPs send up to that is lost; if all were lowered, restart vtepd`;
+  return [failed('mtu', dev, message, `ip link set ${dev} mtu ${firstMtuBytes}`)];
 }
 
 function tapFaults({ tap, mtuBytes, limitBytes, dev, devMtuBytes, bridge, ports }: TapMtuFacts): Finding[] {

@@ -11,23 +11,42 @@ export interface VniFacts {
   readonly bridge: string | undefined;
   /** Bridge that the TAP is a port of. */
   readonly actualBridge: string | undefined;
+  readonly isBridgeUp: boolean;
+  /** As `vtepctl vni add` takes it; undefined: its TAP is the trunk, which other VNIs have too. */
+  readonly entry: string | undefined;
   readonly group: IpAddress | undefined;
   /** Remotes of its flood list that are heard in its group. */
   readonly remotesInGroup: readonly IpAddress[];
 }
 
-export function checkVnis(vnis: readonly VniFacts[]): Finding[] {
-  const faults = vnis.flatMap(({ vni, tap, isTapGone, isTapUp, bridge, actualBridge }) => {
+/** @param vtepctl how to call it, with its `--socket` */
+export function checkVnis(vnis: readonly VniFacts[], vtepctl: string): Finding[] {
+  const faults = vnis.flatMap(({ vni, tap, isTapGone, isTapUp, bridge, actualBridge, isBridgeUp, entry }) => {
     const object = `VNI ${vni}`;
-    if (isTapGone) return failed('vni', object, `its TAP ${tap} was deleted`, 'systemctl restart vtepd');
+    if (isTapGone) {
+      const anew = entry && `${vtepctl} vni del ${vni} && ${vtepctl} vni add ${quoted(entry)}`;
+      return failed('vni', object, `its TAP ${tap} was deleted`, anew ?? 'systemctl restart vtepd');
+    }
     if (!isTapUp) return failed('vni', object, `its TAP ${tap} is down`, `ip link set ${tap} up`);
-    if (bridge === undefined || bridge === actualBridge) return [];
-    return failed('vni', object, `its TAP ${tap} is not in ${bridge}`, `ip link set ${tap} master ${bridge}`);
+    if (bridge !== undefined && bridge !== actualBridge)
+      return failed('vni', object, `its TAP ${tap} is not in ${bridge}`, `ip link set ${tap} master ${bridge}`);
+    if (actualBridge === undefined || isBridgeUp) return [];
+    return failed(
+      'vni',
+      object,
+      `the bridge ${actualBridge} of its TAP ${tap} is down`,
+      `ip link set ${actualBridge} up`,
+    );
   });
   return faultsOr(
     faults,
     ok('vni', `${vnis.length} ${vnis.length === 1 ? 'VNI' : 'VNIs'}`, 'every TAP is up and where it belongs'),
   );
+}
+
+/** For a shell. */
+function quoted(word: string): string {
+  return /^[\w=.,:@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** @param vtepctl how to call it, with its `--socket` */

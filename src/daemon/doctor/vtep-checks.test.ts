@@ -111,16 +111,25 @@ describe('querier', () => {
 describe('vni', () => {
   const vni = {
     ...{ vni: 100, tap: 'vxlan100', isTapGone: false, isTapUp: true, bridge: 'br0', actualBridge: 'br0' },
-    ...{ group: ip('239.1.1.1'), remotesInGroup: [] },
+    ...{ isBridgeUp: true, entry: '100=239.1.1.1,bridge=br0', group: ip('239.1.1.1'), remotesInGroup: [] },
   };
   it.each([
     ['well', {}, 'ok', null],
     ['in another bridge than nobody asked for', { bridge: undefined, actualBridge: 'br1' }, 'ok', null],
-    ['gone', { isTapGone: true }, 'failed', 'systemctl restart vtepd'],
+    ['in none, as nobody asked for one', { bridge: undefined, actualBridge: undefined, isBridgeUp: false }, 'ok', null],
+    ['gone', { isTapGone: true }, 'failed', 'vtepctl vni del 100 && vtepctl vni add 100=239.1.1.1,bridge=br0'],
+    [
+      'gone, its name in need of quotes',
+      { isTapGone: true, entry: "100,name=Bob's lab" },
+      'failed',
+      "vtepctl vni del 100 && vtepctl vni add '100,name=Bob'\\''s lab'",
+    ],
+    ['gone, and the trunk of others', { isTapGone: true, entry: undefined }, 'failed', 'systemctl restart vtepd'],
+    ['in a bridge that is down', { isBridgeUp: false }, 'failed', 'ip link set br0 up'],
     ['down', { isTapUp: false }, 'failed', 'ip link set vxlan100 up'],
     ['out of its bridge', { actualBridge: undefined }, 'failed', 'ip link set vxlan100 master br0'],
   ] as const)('%s', (_what, facts, status, remedy) => {
-    expect(checkVnis([{ ...vni, ...facts }])).toMatchObject([{ check: 'vni', status, remedy }]);
+    expect(checkVnis([{ ...vni, ...facts }], 'vtepctl')).toMatchObject([{ check: 'vni', status, remedy }]);
   });
 
   it('a remote in the group', () => {

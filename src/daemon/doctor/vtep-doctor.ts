@@ -24,7 +24,7 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
     const { config, underlays } = vtep;
     const { port, sourcePortRange, mcastTtl, socketPath } = config;
     const addresses = gatherAddresses(netlink, links);
-    const vnis = gatherVnis(vtep, links);
+    const vnis = await gatherVnis(vtep, links);
     const taps = gatherTaps(vtep, links);
     const groups = await gatherGroups(vtep, netlink, links);
     const { vteps, paths, silentVnis } = await gatherVteps(vtep, netlink, links);
@@ -54,6 +54,10 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
         return [link.name, facts];
       }),
     );
+    // An interface of both families is one.
+    const devs = new Map(
+      underlays.map(({ link: { name }, mtuBytes, firstMtuBytes }) => [name, { dev: name, mtuBytes, firstMtuBytes }]),
+    );
     const locals = underlays.map(({ local }) => local);
     const vtepctl = socketPath === DEFAULT_SOCKET_PATH ? 'vtepctl' : `vtepctl --socket ${socketPath}`;
     return [
@@ -63,7 +67,7 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
       ...underlays.map(({ link, local, prefixBits }) =>
         checkAddress(link.name, { address: local, prefixBits }, addresses),
       ),
-      ...checkMtu(taps, paths),
+      ...checkMtu([...devs.values()], taps, paths),
       ...checkOwnPort(port, locals, vxlanDevices(links, port, locals)),
       ...checkFirewall(firewall, traffic),
       ...checkGroups(groups, maxMemberships),
@@ -75,7 +79,7 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
       }),
       ...(groups.length > 0 ? checkTtl(mcastTtl, vteps, silentVnis) : []),
       ...queriers.map(checkQuerier),
-      ...checkVnis(vnis),
+      ...checkVnis(vnis, vtepctl),
       ...checkRemotesInGroup(vnis, vtepctl),
       ...checkDrops(drops),
     ];

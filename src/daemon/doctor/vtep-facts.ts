@@ -1,4 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
+import type { StaticEntry } from '../../config/config.ts';
+import { formatVniEntry } from '../../config/vni-entry.ts';
 import type { EntryView } from '../../fdb/fdb.ts';
 import { LOCAL } from '../../fdb/remotes.ts';
 import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
@@ -24,16 +26,26 @@ const ROUTES_AT_A_TIME = 64;
 /** Records of the forwarding table looked at likewise. */
 const SLICE_RECORDS = 10_000;
 
-export function gatherVnis({ vnis }: Vtep, links: readonly Link[]): VniFacts[] {
-  return vnis.map(({ config, link, tap, remotesInGroup }) => {
-    const now = links.find(({ index }) => index === tap.link.index);
+export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<VniFacts[]> {
+  const { vnis } = vtep;
+  const present = new Map(links.map((link) => [link.index, link]));
+  const isGone = ({ link, tap }: Vni) => !link || !present.has(tap.link.index);
+  // Only who has to write a VNI anew needs all that belongs to it.
+  const statics = vnis.some(isGone) ? await vtep.statics() : new Map<number, readonly StaticEntry[]>();
+  return vnis.map((each) => {
+    const { config, tap, remotesInGroup } = each;
+    const now = present.get(tap.link.index);
+    const actualBridge = bridgeOf(now, links);
+    const whole = { ...config, statics: statics.get(config.vni) ?? [] };
     return {
       vni: config.vni,
       tap: config.tap,
-      isTapGone: !link || !now,
+      isTapGone: isGone(each),
       isTapUp: now?.up ?? false,
       bridge: config.bridge,
-      actualBridge: bridgeOf(now, links)?.name,
+      actualBridge: actualBridge?.name,
+      isBridgeUp: actualBridge?.up ?? false,
+      entry: config.vlan === undefined ? formatVniEntry(whole, vtep.config) : undefined,
       group: config.group,
       remotesInGroup: [...remotesInGroup],
     };
