@@ -16,8 +16,8 @@ function shown(page: string): string {
   return rendered(page).replace(/\s+/g, ' ');
 }
 
-function rendered(page: string): string {
-  const text = execFileSync('mandoc', ['-Tutf8', '-Owidth=200', MAN + page], { encoding: 'utf8' });
+function rendered(page: string, columns = 200): string {
+  const text = execFileSync('mandoc', ['-Tutf8', `-Owidth=${columns}`, MAN + page], { encoding: 'utf8' });
   // Bold and underlined letters are struck over.
   return text.replace(/.[\b]/gu, '');
 }
@@ -38,6 +38,12 @@ describe.each(PAGES)('%s', (page) => {
   it('is without fault to groff', () => {
     const { status, stderr } = spawnSync('groff', ['-mandoc', '-Tutf8', '-ww', '-z', MAN + page], { encoding: 'utf8' });
     expect([stderr, status]).toEqual(['', 0]);
+  });
+
+  it('has examples that can be pasted from a terminal of 80 columns', () => {
+    const examples = [...readFileSync(MAN + page, 'utf8').matchAll(/^\.Dl (.*)$/gm)].map(([, text = '']) => text);
+    const narrow = rendered(page, 78);
+    expect(examples.filter((example) => !narrow.includes(example))).toEqual([]);
   });
 
   it('is found by npm', () => {
