@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { flagObject, refuse } from '../config/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
-import { MAX_CONFIG_CHARACTERS } from '../lib/limits.ts';
 import { ERROR_LEVEL, isJournal, withPriority } from '../observe/journal.ts';
+import { readConfigText } from './config-source.ts';
 import { parseVtepdArguments, type VtepdInvocation } from './vtepd-flags.ts';
 
 /** `vtepd`: reads the flags and runs the daemon in this very process. Returns the exit code. */
@@ -26,18 +25,6 @@ export async function main(argv: readonly string[]): Promise<number> {
   // Only here: help and refusals need none of it.
   const { runDaemon } = await import('../daemon/main.ts');
   return runDaemon(invocation, version(), complain);
-}
-
-function readConfigText(path: string): string {
-  const object = flagObject('config', path);
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    refuse(object, `it cannot be read: ${(error as Error).message}`, 'name a YAML file');
-  }
-  if (text.length <= MAX_CONFIG_CHARACTERS) return text;
-  refuse(object, `it has more than ${MAX_CONFIG_CHARACTERS} characters`, 'name a YAML file');
 }
 
 function version(): string {

@@ -108,8 +108,8 @@ export const MAX_UDP_SEGMENTS = 64;
 /** Seconds that `--ageing` takes: a year. The FDB's clock counts tenths of seconds in 32 bits. */
 export const MAX_AGEING_SECONDS = 31_536_000;
 
-/** Characters of a configuration file: a thousand for each of MAX_SEGMENTS VNIs. A longer one is refused. */
-export const MAX_CONFIG_CHARACTERS = 16_777_216;
+/** Octets of a configuration file: a thousand for each of MAX_SEGMENTS VNIs. A longer one is refused. */
+export const MAX_CONFIG_BYTES = 16_777_216;
 
 /** Octets of a frame that is traced: from a bare Ethernet header to more than any TAP gives. */
 export const MIN_TRACED_FRAME_BYTES = 14;
