@@ -99,6 +99,7 @@ describe('refusals name the place', () => {
     ['vnis: [{vni: 1, learning: maybe}]', '/f:1:27: vnis[0].learning: maybe is not one of on, off'],
     ['vnis: [{vni: 1}, {vni: 1}]', '/f:1:18: vnis[1]: VNI 1 is already given by /f:1:8: vnis[0]: give each VNI once'],
     ['vnis: [{vni: 1, vlan: 2}]', '/f:1:8: vnis[0]: vlan=2 needs a trunk that it is a VLAN of'],
+    ['port: true', '/f:1:7: port: true is not a whole number from 1 to 65535'],
     ['local: fe80::1', '/f:1:8: local: fe80::1 is a link-local address'],
     ['local: [10.0.0.1, 10.0.0.2]', '/f:1:19: local[1]: --local 10.0.0.1 is IPv4 too'],
     ['allow-vtep: [10.0.0.1/8]', '/f:1:14: allow-vtep[0]: 10.0.0.1/8 has bits set beyond its prefix'],

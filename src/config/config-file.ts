@@ -119,7 +119,8 @@ class FileReader {
     if (!isScalar(node)) refuse(object, 'one value belongs here', 'write it behind the colon');
     const text = scalarText(node.value, node.source ?? '');
     if (text === '') refuse(object, 'it has no value', 'give one, or leave out the key');
-    return { object, label: shown(text), text };
+    const written = typeof node.value === 'boolean' ? (node.source ?? text) : text;
+    return { object, label: shown(written), text };
   }
 }
 
