@@ -199,6 +199,7 @@ describeSystem('the configuration file', () => {
     test('is shown as a file that says the same, live changes included', async () => {
       const { daemon } = await start(`${FILE}log-level: warn\n`);
       await daemon.ctl('vni', 'add', '900=239.1.1.9,name=on');
+      await daemon.ctl('vni', 'add', '50=239.1.1.5');
       await daemon.ctl('fdb', 'add', '02:00:00:00:09:07', '--vni', '200', '--vtep', 'local');
       await daemon.ctl('remote', 'del', '198.18.0.3', '--vni', '300');
       await daemon.ctl('log-level', 'debug');
@@ -207,7 +208,19 @@ describeSystem('the configuration file', () => {
       const again = await startVtepd(one, ['--config', file(stdout)], { socket: daemon.socket });
       expect(await shown(again)).toEqual(vnis);
       expect((await again.runCtl('config', 'show')).stdout).toBe(stdout);
-      expect(await again.ctl('config', 'show')).toMatchObject({ 'log-level': 'debug' });
+      const { vnis: sorted, ...rest } = await again.ctl<{ vnis: { vni: number }[] }>('config', 'show');
+      expect(rest).toMatchObject({ 'log-level': 'debug' });
+      expect(sorted.map(({ vni }) => vni)).toEqual([50, 100, 200, 300, 900]);
+    });
+
+    test('leaves what was added live to a VNI that it makes anew', async () => {
+      const { daemon, path } = await start();
+      await daemon.ctl('remote', 'add', '198.18.0.7', '--vni', '100');
+      await daemon.ctl('fdb', 'add', '02:00:00:00:09:07', '--vni', '100', '--vtep', '198.18.0.7');
+      writeFileSync(path, FILE.replace('239.1.1.1\n', '239.1.1.11\n'));
+      await daemon.ctl('reload');
+      expect(await daemon.ctl('vni', 'show', '100')).toMatchObject([{ group: '239.1.1.11', remotes: ['198.18.0.7'] }]);
+      expect(await daemon.ctl('fdb', 'show', '--static', '--vni', '100')).toMatchObject([{ vtep: '198.18.0.7' }]);
     });
 
     test('that has gone is refused; without --config there is none', async () => {
