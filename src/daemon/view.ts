@@ -225,7 +225,9 @@ export class VtepView implements DaemonView {
       }
     }
     const { config, vnis } = this.#vtep;
-    const running = vnis.map(({ config: vni }) => ({ ...vni, statics: statics.get(vni.vni) ?? [] }));
+    const running = vnis
+      .map(({ config: vni }) => ({ ...vni, statics: statics.get(vni.vni) ?? [] }))
+      .sort((one, other) => one.vni - other.vni);
     return toFileValue({ ...config, logLevel: this.#log.level as LogLevel, vnis: running });
   }
 

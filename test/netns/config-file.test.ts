@@ -213,16 +213,6 @@ describeSystem('the configuration file', () => {
       expect(sorted.map(({ vni }) => vni)).toEqual([50, 100, 200, 300, 900]);
     });
 
-    test('leaves what was added live to a VNI that it makes anew', async () => {
-      const { daemon, path } = await start();
-      await daemon.ctl('remote', 'add', '198.18.0.7', '--vni', '100');
-      await daemon.ctl('fdb', 'add', '02:00:00:00:09:07', '--vni', '100', '--vtep', '198.18.0.7');
-      writeFileSync(path, FILE.replace('239.1.1.1\n', '239.1.1.11\n'));
-      await daemon.ctl('reload');
-      expect(await daemon.ctl('vni', 'show', '100')).toMatchObject([{ group: '239.1.1.11', remotes: ['198.18.0.7'] }]);
-      expect(await daemon.ctl('fdb', 'show', '--static', '--vni', '100')).toMatchObject([{ vtep: '198.18.0.7' }]);
-    });
-
     test('that has gone is refused; without --config there is none', async () => {
       const { daemon, path } = await start();
       chmodSync(path, 0o644);
