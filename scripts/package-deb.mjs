@@ -1,9 +1,11 @@
 /**
  * `npm run package:deb`: a Debian package in `dist-deb/`, of what was built and the installed production dependencies.
- * The same sources, dependencies and SOURCE_DATE_EPOCH (default: the last commit) give the same bytes.
- * `-- --version V` gives it another version, `-- --out FOLDER` another place; `--built` trusts dist/. Prints the path.
+ * The same sources, dependencies and SOURCE_DATE_EPOCH (default: the last commit) give the same bytes. DEBFULLNAME and DEBEMAIL
+ * name its maintainer. `-- --version V` gives it another version, `-- --out FOLDER` another place; `--built` trusts dist/.
+ * Prints the path.
  */
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   cpSync,
@@ -13,6 +15,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -38,13 +41,15 @@ if (!values.built && run(process.execPath, ['scripts/build.mjs'], { stdio: ['ign
 // koffi's library for this machine is the one that is installed, so the package is for this architecture alone.
 const architecture = output('dpkg', ['--print-architecture']);
 const epoch = Number(process.env.SOURCE_DATE_EPOCH ?? output('git', ['log', '-1', '--format=%ct']));
+const { DEBFULLNAME = 'vtepd contributors', DEBEMAIL = 'vtepd@localhost' } = process.env;
 const root = mkdtempSync(join(tmpdir(), 'vtepd-deb-'));
 try {
   stageProgram();
   stageDocuments();
   stageService();
-  const size = settle(root);
-  stageControl(size);
+  prune(root);
+  const { size, digests } = settle(root);
+  stageControl(size, digests);
   settle(join(root, 'DEBIAN'));
   mkdirSync(values.out, { recursive: true });
   const file = join(values.out, `vtepd_${values.version}_${architecture}.deb`);
@@ -58,7 +63,8 @@ try {
 
 function stageProgram() {
   const lib = 'usr/lib/vtepd';
-  for (const path of ['bin', 'package.json']) copy(path, `${lib}/${path}`);
+  copy('bin', `${lib}/bin`);
+  write(`${lib}/package.json`, `${JSON.stringify({ ...manifest, version: values.version }, null, 2)}\n`);
   // Maps and declarations are for those who build; the pages and completion go where they are looked for.
   copy('dist', `${lib}/dist`, (path) => !/\.map$|^dist\/(man|completion)$/.test(path));
   for (const path of productionModules()) copy(path, `${lib}/${path}`, (from) => from === path || isOfUse(from));
@@ -66,11 +72,18 @@ function stageProgram() {
   link('../lib/vtepd/bin/vtepctl', 'usr/bin/vtepctl');
 }
 
-/** Whether a program needs it, or a licence asks for it. A nested node_modules is a dependency of its own in the list. */
+/**
+ * Whether our programs may load it, or a licence asks for it: of a dependency neither its own programs, sources and tests, nor
+ * what is there to be read. A nested node_modules is a dependency of its own in the list.
+ */
 function isOfUse(path) {
   const name = basename(path);
+  if (statSync(path).isDirectory()) {
+    return !/^(node_modules|musl_.*|tests?|fixtures?|integration|benchmarks?|examples?|docs|scripts|\..*)$/.test(name);
+  }
   if (/^licen[cs]e/i.test(name)) return true;
-  return !/^(node_modules|musl_.*|tests?|benchmarks?|examples?|docs|\..*|.*\.(map|[cm]?ts|md|markdown))$/.test(name);
+  if (!/\.([cm]?js|json|node|wasm)$/.test(name) || /^(\.|tsconfig|example\.)/.test(name)) return false;
+  return readFileSync(path).toString('latin1', 0, 2) !== '#!';
 }
 
 function stageDocuments() {
@@ -84,7 +97,8 @@ function stageDocuments() {
   }
   copy('debian/copyright', 'usr/share/doc/vtepd/copyright');
   copy('examples/vtepd.yaml', 'usr/share/doc/vtepd/examples/vtepd.yaml');
-  write('usr/share/doc/vtepd/changelog.gz', gzipSync(readFileSync('CHANGELOG.md'), { level: 9 }));
+  write('usr/share/doc/vtepd/NEWS.gz', gzipSync(readFileSync('CHANGELOG.md'), { level: 9 }));
+  write('usr/share/doc/vtepd/changelog.gz', gzipSync(filled('debian/changelog'), { level: 9 }));
 }
 
 function stageService() {
@@ -95,18 +109,23 @@ function stageService() {
   copy('debian/default', 'etc/default/vtepd');
 }
 
-/** @param size of the installed files in bytes */
-function stageControl(size) {
-  const control = readFileSync('debian/control', 'utf8')
-    .replace('@VERSION@', values.version)
-    .replace('@ARCHITECTURE@', architecture)
-    .replace('@SIZE@', `${Math.ceil(size / 1024)}`);
-  write('DEBIAN/control', control);
+/** @param size of the installed files in bytes, @param digests lines of `md5sum` */
+function stageControl(size, digests) {
+  write('DEBIAN/control', filled('debian/control').replace('@SIZE@', `${Math.ceil(size / 1024)}`));
+  write('DEBIAN/md5sums', digests.sort().join(''));
   write('DEBIAN/conffiles', '/etc/vtepd/vtepd.yaml\n/etc/default/vtepd\n');
   for (const script of ['postinst', 'prerm', 'postrm']) {
     copy(`debian/${script}`, `DEBIAN/${script}`);
     chmodSync(join(root, 'DEBIAN', script), 0o755);
   }
+}
+
+function filled(file) {
+  return readFileSync(file, 'utf8')
+    .replace('@VERSION@', values.version)
+    .replace('@ARCHITECTURE@', architecture)
+    .replace('@MAINTAINER@', `${DEBFULLNAME} <${DEBEMAIL}>`)
+    .replace('@DATE@', new Date(epoch * 1000).toUTCString().replace('GMT', '+0000'));
 }
 
 /** The folders of the dependencies that `npm ci --omit=dev` would install: the lock has those of other platforms too. */
@@ -130,22 +149,31 @@ function link(target, at) {
   symlinkSync(target, join(root, at));
 }
 
-/** Modes and times that do not depend on who builds. Returns the size of the files in bytes. */
-function settle(folder) {
-  let size = 0;
+/** Folders that nothing is left in. */
+function prune(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) prune(join(folder, entry.name));
+  }
+  if (readdirSync(folder).length === 0) rmdirSync(folder);
+}
+
+/** Modes and times that do not depend on who builds. Returns the size of the files in bytes, and the lines of their md5sums. */
+function settle(folder, sum = { size: 0, digests: [] }) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) size += settle(path);
+    if (entry.isDirectory()) settle(path, sum);
     else if (entry.isFile()) {
       const executable = basename(dirname(path)) === 'bin' || basename(dirname(path)) === 'DEBIAN';
-      size += statSync(path).size;
+      const content = readFileSync(path);
+      sum.size += content.length;
+      sum.digests.push(`${createHash('md5').update(content).digest('hex')}  ${relative(root, path)}\n`);
       chmodSync(path, executable && statSync(path).mode & 0o100 ? 0o755 : 0o644);
     }
     lutimesSync(path, epoch, epoch);
   }
   chmodSync(folder, 0o755);
   lutimesSync(folder, epoch, epoch);
-  return size;
+  return sum;
 }
 
 function output(command, args) {

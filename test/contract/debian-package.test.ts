@@ -50,6 +50,8 @@ it.each([
   'usr/lib/systemd/system/vtepd.service',
   'usr/share/bash-completion/completions/vtepctl',
   'usr/share/bash-completion/completions/vtepd',
+  'usr/share/doc/vtepd/NEWS.gz',
+  'usr/share/doc/vtepd/changelog.gz',
   'usr/share/doc/vtepd/copyright',
   'usr/share/doc/vtepd/examples/vtepd.yaml',
   'usr/share/fish/vendor_completions.d/vtepctl.fish',
@@ -80,6 +82,18 @@ it('has the production dependencies and no others', () => {
   const names = readdirSync(join(tree, 'usr/lib/vtepd/node_modules'));
   expect(names).toEqual(expect.arrayContaining(['fastify', 'koffi', 'yargs', '@koromix']));
   expect(names.filter((name) => ['vitest', 'typescript', '@biomejs', 'assemblyscript'].includes(name))).toEqual([]);
+});
+
+it('has all of them that can be loaded, and nothing else', () => {
+  const lib = join(tree, 'usr/lib/vtepd');
+  const { dependencies } = JSON.parse(readFileSync(join(lib, 'package.json'), 'utf8')) as { dependencies: object };
+  const load = Object.keys(dependencies)
+    .map((name) => `await import('${name}');`)
+    .join('');
+  execFileSync(process.execPath, ['--input-type=module', '--eval', load], { cwd: lib });
+  const files = readdirSync(lib, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const others = files.map(({ name }) => name).filter((name) => !/\.([cm]?js|json|node|wasm)$|^licen[cs]e/i.test(name));
+  expect(others).toEqual(['vtepctl', 'vtepd']);
 });
 
 it('names a licence wherever a dependency came with one', () => {
