@@ -95,7 +95,7 @@ describeSystem('vtepd.service', () => {
   });
 
   test('two instances have a port, a socket and a state of their own', async () => {
-    await write(vnis(101), '/etc/vtepd/red.yaml');
+    await write(`persist: on\n${vnis(101)}`, '/etc/vtepd/red.yaml');
     await write(`port: 4790\n${vnis(102)}`, '/etc/vtepd/blue.yaml');
     await host.sh('systemctl start vtepd@red vtepd@blue');
     expect(await taps()).toEqual(expect.arrayContaining(['vxlan101', 'vxlan102']));
@@ -107,9 +107,15 @@ describeSystem('vtepd.service', () => {
       expect(JSON.parse(status)).toMatchObject({ port, vnis: 1 });
       expect(await host.sh(`stat -c %U /var/lib/vtepd-${name}`)).toBe('vtepd\n');
     }
-    await write(vnis(101, 103), '/etc/vtepd/red.yaml');
+    await write(`persist: on\n${vnis(101, 103)}`, '/etc/vtepd/red.yaml');
     await host.sh('systemctl reload vtepd@red; systemctl stop vtepd@blue');
     expect(await taps()).toEqual(expect.arrayContaining(['vxlan101', 'vxlan103']));
+    await host.sh('systemctl stop vtepd@red');
+    expect(await taps()).toEqual(['vxlan101', 'vxlan103']);
+    expect(await host.sh('cat /sys/class/net/vxlan101/ifalias; ls /var/lib/vtepd-red')).toBe(
+      'vtepd /var/lib/vtepd-red\nfdb.snapshot\nlock\n',
+    );
+    await host.sh('ip link del vxlan101; ip link del vxlan103');
   });
 
   test('with a TAP made beforehand it needs no capability', async () => {
