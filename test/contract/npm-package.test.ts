@@ -1,6 +1,16 @@
 /** The npm package: what is in the tarball, and that its programs run where npm puts them, without any install script. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,6 +38,15 @@ it('has all that it names, and the rest that belongs to it', () => {
   const rest = ['dist/completion/vtepctl.bash', 'dist/wire/octet-sums.wasm', 'examples/vtepd.yaml', 'LICENSE'];
   const named = [...manifest.man, ...Object.values(manifest.bin), 'systemd/vtepd.service', ...rest];
   expect(named.filter((path) => !existsSync(join(tree, path)))).toEqual([]);
+});
+
+it('has nothing that only its makers need', () => {
+  const files = readdirSync(tree, { recursive: true, encoding: 'utf8' }).filter((path) =>
+    statSync(join(tree, path)).isFile(),
+  );
+  const documents = /^(LICENSE|README\.md|CHANGELOG\.md|package\.json|examples\/vtepd\.yaml|systemd\/vtepd.*)$/;
+  const programs = /^(bin\/vtep(d|ctl)|dist\/(man|completion)\/[^/]+|dist\/.+\.(js|wasm))$/;
+  expect(files.filter((path) => !documents.test(path) && !programs.test(path))).toEqual([]);
 });
 
 it('has no script that would run when it is installed', () => {
