@@ -1,17 +1,19 @@
 #!/bin/sh
 # Boots a systemd in namespaces of its own, on a root that is an overlay in memory: nothing it or its services write, clean or delete reaches
-# the machine. Arguments: FOLDER (empty, of the caller), REPOSITORY, NODE. FOLDER/pid gets the pid of the service manager.
+# the machine. Arguments: FOLDER (empty, of the caller), SYSTEM (the folder below the overlay, / for the machine's own), and COMMAND…, which
+# runs in the root to be. FOLDER/pid gets the pid of the service manager.
 set -e
 
 if [ "$1" = inside ]; then
   # Only the first process of its own namespaces may do what follows.
   [ $$ = 1 ]
-  FOLDER=$2 REPOSITORY=$3 NODE=$4
+  FOLDER=$2 SYSTEM=$3
+  shift 3
   mount --make-rprivate /
   mount -t tmpfs tmpfs "$FOLDER"
   cd "$FOLDER"
   mkdir upper work root
-  mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+  mount -t overlay overlay -o lowerdir="$SYSTEM",upperdir=upper,workdir=work root
   cd root
 
   mount -t proc proc proc
@@ -34,26 +36,16 @@ tty 5 0
 net/tun 10 200
 NODES
 
-  mkdir -p opt/vtepd
-  mount --bind "$REPOSITORY" opt/vtepd
-  mount -o remount,bind,ro opt/vtepd
-  ln -sf /opt/vtepd/bin/vtepd /opt/vtepd/bin/vtepctl usr/local/bin/
-  rm -f usr/local/bin/node
-  : > usr/local/bin/node
-  mount --bind "$NODE" usr/local/bin/node
-  mount -o remount,bind,ro usr/local/bin/node
-
   # Of the machine's own services none is wanted.
   rm -rf etc/systemd/system
-  mkdir -p etc/systemd/system run/systemd/system etc/vtepd
+  mkdir -p etc/systemd/system run/systemd/system
   : > etc/fstab
   : > etc/machine-id
   for unit in systemd-tmpfiles-setup systemd-tmpfiles-setup-dev systemd-tmpfiles-clean systemd-sysctl systemd-udevd systemd-udev-trigger \
     systemd-modules-load systemd-random-seed systemd-remount-fs systemd-update-utmp systemd-sysusers; do
     ln -s /dev/null "etc/systemd/system/$unit.service"
   done
-  systemd-sysusers --root=. - < opt/vtepd/systemd/vtepd.sysusers
-  cp opt/vtepd/systemd/*.service etc/systemd/system/
+  "$@"
 
   ip link set lo up
   ip link add eth0 type veth peer name cable
@@ -73,12 +65,13 @@ fi
 # A branch of the control groups of its own, so that two of these do not take each other's processes for theirs.
 unshare --mount sh -es "$0" "$@" <<'BRANCH'
   script=$1 folder=$2
+  shift 2
   mkdir "$folder/groups" "$folder/root"
   mount -t cgroup2 cgroup2 "$folder/groups"
   branch=$folder/groups/$(basename "$folder")
   mkdir "$branch"
   namespaces='--fork --pid --mount --net --uts --ipc --cgroup'
-  sh -c 'echo $$ > "$1/cgroup.procs" && shift && exec unshare "$@"' sh "$branch" $namespaces sh "$script" inside "$folder/root" "$3" "$4" &
+  sh -c 'echo $$ > "$1/cgroup.procs" && shift && exec unshare "$@"' sh "$branch" $namespaces sh "$script" inside "$folder/root" "$@" &
   for _ in $(seq 200); do pgrep -P $! > "$folder/pid" && break || sleep 0.05; done
   wait $! || :
   find "$branch" -depth -type d -exec rmdir {} +

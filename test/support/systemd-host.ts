@@ -12,6 +12,7 @@ import { waitFor } from './wait.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BOOT = fileURLToPath(new URL('boot-systemd.sh', import.meta.url));
+const INSTALL = fileURLToPath(new URL('install-checkout.sh', import.meta.url));
 
 export interface Output {
   readonly code: number;
@@ -34,7 +35,8 @@ export class SystemdHost {
 
   private constructor() {
     this.#folder = mkdtempSync(join(tmpdir(), RUN_PREFIX));
-    this.#boot = spawn('sh', [BOOT, this.#folder, ROOT, process.execPath], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const words = [BOOT, this.#folder, '/', 'sh', INSTALL, ROOT, process.execPath];
+    this.#boot = spawn('sh', words, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#boot.stdout, this.#boot.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.#output += text;
