@@ -1,5 +1,5 @@
 /**
- * `npm run test:node`: a quick part of the tests on each line of Node.js that vtepd is for, beginning with the oldest release.
+ * `npm run test:node`: some minutes of the tests on each line of Node.js that vtepd is for, beginning with the oldest release.
  * The runtimes are npm packages, fetched into a folder that is removed again. `-- 22` runs one line. Without root the part
  * with namespaces is skipped. The last line is `N passed, N failed`, of runtimes.
  */
@@ -9,8 +9,11 @@ import { join } from 'node:path';
 import { ensureBuilt, ensureNodeModules, run } from './setup.mjs';
 
 const LINES = ['20.19.0', '22', '24'];
-/** System calls, parsing, the API, and two hosts that start, flood, learn, show and stop. */
-const TESTS = ['src/sys', 'src/config', 'src/wire', 'src/control', 'src/cli', 'test/netns/flood-and-learn.test.ts'];
+/** Where runtimes differ: system calls, parsing, the API, what threads share. */
+const UNIT = ['src/sys', 'src/config', 'src/wire', 'src/fdb', 'src/control', 'src/cli', 'src/daemon'];
+/** What the garbage collector sees of a worker; daemons that flood, learn, reload, serve HTTP, cut and merge super-frames, and stop. */
+const HOSTS = ['config-file', 'flood-and-learn', 'http-api', 'lifecycle', 'offload-trains', 'persist', 'workers'];
+const SYSTEM = ['test/fdb', 'test/overlay', 'test/worker', ...HOSTS.map((name) => `test/netns/${name}.test.ts`)];
 
 const asked = process.argv.slice(2);
 ensureNodeModules();
@@ -43,5 +46,5 @@ function test(line, folder) {
   const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
   const node = join(bin, 'node');
   if (run(node, ['--version']) !== 0) return false;
-  return run(node, ['node_modules/vitest/vitest.mjs', 'run', ...TESTS], { env }) === 0;
+  return run(node, ['node_modules/vitest/vitest.mjs', 'run', ...UNIT, ...SYSTEM], { env }) === 0;
 }

@@ -1,23 +1,8 @@
 #!/usr/bin/env bash
-# What test-package.mjs runs inside the system that it made. $1: a package, $2: a newer one. Each step is a check.
-set -uo pipefail
-export DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-passed=0 failed=0
+# The package where no systemd runs, as in a container or an image that is being made. $1: a package, $2: a newer one.
+source "${BASH_SOURCE[0]%/*}/checks.sh"
 config=/etc/vtepd/vtepd.yaml
 enabled=/etc/systemd/system/multi-user.target.wants/vtepd.service
-
-# check NAME COMMAND…
-check() {
-  local name=$1 output
-  shift
-  if output=$("$@" 2>&1); then
-    passed=$((passed + 1))
-    echo "ok: $name"
-  else
-    failed=$((failed + 1))
-    printf 'failed: %s\n%s\n' "$name" "$output"
-  fi
-}
 
 # with_daemon COMMAND FLAG…: the installed daemon as its service would start it, and the command once vtepctl reaches it.
 with_daemon() {
@@ -47,13 +32,8 @@ runs_on_a_tap() {
   with_daemon has_a_tap --dev up0 --vni 100,remote=198.18.0.2 && ! ip link show vxlan100
 }
 
-nothing_left() {
-  local left
-  left=$(find / -xdev \( -path /proc -o -path /root -o -path /tmp \) -prune -o -name '*vtep*' -print | grep -v '^/var/log/')
-  [[ -z $left ]] || { echo "$left"; return 1; }
-}
-
 check 'installs' dpkg -i "$1"
+check 'its files are what was packed' dpkg --verify vtepd
 check 'vtepd --version' vtepd --version
 check 'the configuration is valid' vtepd --check --config "$config"
 check 'the example is valid' vtepd --check --config /usr/share/doc/vtepd/examples/vtepd.yaml
@@ -77,8 +57,6 @@ check 'installs after removal' dpkg -i "$2"
 mkdir -p /var/lib/vtepd && touch /var/lib/vtepd/state
 check 'purges' dpkg -P vtepd
 rm -rf /run/vtepd
-check 'a purge leaves no file' nothing_left
-check 'a purge leaves no user' test -z "$(getent passwd vtepd)$(getent group vtepd)"
-
-echo "$passed passed, $failed failed"
-((failed == 0))
+check 'a purge leaves no file' no_file_left
+check 'a purge leaves no user' no_user_left
+finish
