@@ -7,7 +7,7 @@ mkdir -p "$folder/tools"
 for tool in node npm sh env bash cat sleep ip; do ln -s "$(command -v "$tool")" "$folder/tools/$tool"; done
 
 pack() { cd "$repository" && npm pack --silent --ignore-scripts --pack-destination "$folder"; }
-install() { PATH=$tools npm install -g --ignore-scripts --no-audit --no-fund --prefix "$folder" "$folder"/vtepd-*.tgz; }
+install() { PATH=$tools npm install -g --ignore-scripts --engine-strict --no-audit --no-fund --prefix "$folder" "$folder"/vtepd-*.tgz; }
 has_page() { man -M "$folder/share/man" -w "$1"; }
 
 # In a network of its own: the daemon on a TAP, and its table.
@@ -28,7 +28,7 @@ forwards() {
 export -f forwards
 
 check 'packs' pack
-check 'installs without a compiler and without install scripts' install
+check 'installs without a compiler and install scripts, and fits this Node.js' install
 check 'vtepd --version' env PATH="$tools" vtepd --version
 check 'the example is valid' env PATH="$tools" vtepd --check --config "$folder/lib/node_modules/vtepd/examples/vtepd.yaml"
 for page in vtepd vtepctl vtepd.yaml; do check "man $page" has_page "$page"; done
