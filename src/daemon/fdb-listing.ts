@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import type { StaticEntry } from '../config/config.ts';
 import type { FdbEntry } from '../control/schemas.ts';
 import type { EntryView, Fdb } from '../fdb/fdb.ts';
 import { formatMac } from '../lib/addresses.ts';
@@ -41,6 +42,19 @@ export async function* listFdb(listing: Listing): AsyncGenerator<readonly FdbEnt
     macs.delete(segment);
   }
   if (slice.length > 0) yield slice;
+}
+
+/** The static entries of each VNI that has some, sorted by MAC. */
+export async function listStatics(listing: Omit<Listing, 'matches'>): Promise<Map<number, StaticEntry[]>> {
+  const statics = new Map<number, StaticEntry[]>();
+  for await (const entries of listFdb({ ...listing, matches: ({ isStatic }) => isStatic })) {
+    for (const { vni, mac, vtep } of entries) {
+      const known = statics.get(vni);
+      if (known) known.push({ mac, vtep });
+      else statics.set(vni, [{ mac, vtep }]);
+    }
+  }
+  return statics;
 }
 
 /** By segment, in no order; as numbers of 48 bits. */

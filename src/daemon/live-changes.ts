@@ -10,6 +10,7 @@ import { MAX_FLOOD_REMOTES } from '../lib/limits.ts';
 import type { Logger } from '../observe/log.ts';
 import { findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { listStatics } from './fdb-listing.ts';
 import { notifySystemd, statusLine } from './notify.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
@@ -17,7 +18,7 @@ import { deleteTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
 import { reachOf, tapNumber, tapOverrun, type Vni } from './vni.ts';
-import { addStatics, forgetVni, retainRemote, staticsOf } from './vni-setup.ts';
+import { addStatics, forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import {
@@ -117,7 +118,7 @@ export class LiveChanges {
       if (!isTapShared) orders.push(workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) }));
       await Promise.all(orders);
       await this.#leaveGroup(vni);
-      const statics = staticsOf(fdb, index, now());
+      const statics = await this.#staticsOf(vni);
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
       if (!isTapShared) this.removedDrops.tapOverrun += tapOverrun(tap, link && findLink(netlink, link.index));
       this.removedDrops.take(workers.counters, index);
@@ -284,6 +285,14 @@ export class LiveChanges {
       // Smaller than it need be, or deleted by now: it serves as it did.
       log.warn({ event: 'mtu-not-followed', tap: left.config.tap, err });
     }
+  }
+
+  async #staticsOf({ index, config: { vni } }: Vni): Promise<readonly StaticEntry[]> {
+    const { fdb, now } = this.#vtep;
+    // The search goes through all entries of all VNIs.
+    if (fdb.countOf(index) === 0) return [];
+    const numbers = new Map([[index, vni]]);
+    return (await listStatics({ fdb, now, numbers: () => numbers })).get(vni) ?? [];
   }
 
   async #leaveGroup({ config, group, needsGroup, underlay }: Vni): Promise<void> {

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { LogLevel, StaticEntry } from '../config/config.ts';
+import type { LogLevel } from '../config/config.ts';
 import { toFileValue } from '../config/config-text.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { shown } from '../config/written-value.ts';
@@ -68,9 +68,7 @@ export class VtepView implements DaemonView {
   fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]> {
     if (filter.vni !== undefined) this.#vni(filter.vni);
     const { fdb, now } = this.#vtep;
-    // Entries of a VNI that is just being deleted are as good as gone.
-    const numbers = () => new Map(this.#vtep.vnis.map(({ index, config }) => [index, config.vni]));
-    return listFdb({ fdb, now, numbers, matches: this.#matcher(filter) });
+    return listFdb({ fdb, now, numbers: () => this.#vtep.numbers(), matches: this.#matcher(filter) });
   }
 
   addStatic({ vni, mac, vtep }: StaticFdbEntry): void {
@@ -216,14 +214,7 @@ export class VtepView implements DaemonView {
   }
 
   async config(): Promise<ConfigFile> {
-    const statics = new Map<number, StaticEntry[]>();
-    for await (const entries of this.fdbEntries({ type: 'static' })) {
-      for (const { vni, mac, vtep } of entries) {
-        const list = statics.get(vni) ?? [];
-        if (list.length === 0) statics.set(vni, list);
-        list.push({ mac, vtep });
-      }
-    }
+    const statics = await this.#vtep.statics();
     const { config, vnis } = this.#vtep;
     const running = vnis
       .map(({ config: vni }) => ({ ...vni, statics: statics.get(vni.vni) ?? [] }))

@@ -1,7 +1,7 @@
-import type { StaticEntry, VniConfig } from '../config/config.ts';
-import { type EntryView, type Fdb, LEARNED } from '../fdb/fdb.ts';
+import type { VniConfig } from '../config/config.ts';
+import { type Fdb, LEARNED } from '../fdb/fdb.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
-import { formatMac, type IpAddress, ipFamily, type MacAddress, macWords } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily, type MacAddress, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import { findLink } from '../sys/links.ts';
@@ -10,7 +10,7 @@ import { defaultTapMac, setUpTap, type TapPlan } from './tap.ts';
 import { joinTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
 import { tapMtu, type Vni } from './vni.ts';
-import { addressOf, sourceOf } from './vtep-address.ts';
+import { sourceOf } from './vtep-address.ts';
 
 /** What VNIs are made with and on. */
 export interface VniGround {
@@ -119,16 +119,6 @@ export function addStatics(
     if (result === LEARNED.full) throw fdbFull(config);
     if (result === LEARNED.conflict) throw staticElsewhere(config, `${mac}@${vtep}`, mac);
   }
-}
-
-/** The static entries that a VNI has now, those that were added while running too. */
-export function staticsOf(fdb: Fdb, index: number, now: number): StaticEntry[] {
-  const statics: StaticEntry[] = [];
-  const visit = ({ segment, isStatic, high, low, remote }: EntryView) => {
-    if (isStatic && segment === index) statics.push({ mac: formatMac(high, low), vtep: addressOf(fdb, remote) });
-  };
-  if (fdb.countOf(index) > 0) fdb.forEachSlice(0, Number.POSITIVE_INFINITY, visit, now);
-  return statics;
 }
 
 function ownStatic(config: VniConfig, entry: string, cause: string): VtepError {

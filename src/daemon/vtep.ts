@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { Config, VniConfig } from '../config/config.ts';
+import type { Config, StaticEntry, VniConfig } from '../config/config.ts';
 import type { Status } from '../control/schemas.ts';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
@@ -17,6 +17,7 @@ import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
 import { Captures } from './captures.ts';
 import { FdbEvents } from './fdb-events.ts';
+import { listStatics } from './fdb-listing.ts';
 import { FdbSnapshots } from './fdb-snapshots.ts';
 import { FdbSweep } from './fdb-sweep.ts';
 import { HostWatch } from './host-watch.ts';
@@ -242,6 +243,16 @@ export class Vtep {
   /** All links of the host, as the kernel has them now. */
   links(): Link[] {
     return listLinks(this.#netlink);
+  }
+
+  /** The VNI of each segment. One that is just being deleted is as good as gone, with its entries. */
+  numbers(): ReadonlyMap<number, number> {
+    return new Map(this.vnis.map(({ index, config }) => [index, config.vni]));
+  }
+
+  /** All static entries of each VNI that has some, those included that were added while running. */
+  statics(): Promise<ReadonlyMap<number, readonly StaticEntry[]>> {
+    return listStatics({ fdb: this.fdb, now: this.now, numbers: () => this.numbers() });
   }
 
   isOwnAddress(address: IpAddress): boolean {
