@@ -30,6 +30,7 @@ export function renderStatus(value: Status, style: Style): string {
       ['vnis', value.vnis],
       ['macs', value.macs],
       ['vteps', value.vteps],
+      ['limits', value.limits.map(({ limit, used, max }) => `${limit} ${used} of ${max}`).join(', ')],
       ...value.queriers.map((querier): [string, string] => ['querier', describeQuerier(querier)]),
     ],
     style,

@@ -117,6 +117,7 @@ describe('text', () => {
         [
           ...['version: 0.1.0', 'pid: 4711', 'uptime: 3725s', 'local: 198.18.0.1', 'dev: eth0', 'port: 4789'],
           ...['workers: 1', 'offload: tapGso, udpGso', 'vnis: 2', 'macs: 3', 'vteps: 2'],
+          'limits: fdb-entries 3 of 1048576',
           ...['querier: eth0 IPv4: 198.18.0.9, heard 3 s ago', ''],
         ].join('\n'),
       ),

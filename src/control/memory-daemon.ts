@@ -316,6 +316,7 @@ export function sampleState(): MemoryDaemonState {
         workers: 1,
       },
       ...{ offload: { tapGso: true, udpGso: true, udpGro: false }, vnis: 2, macs: 3, vteps: 2 },
+      limits: [{ limit: 'fdb-entries', used: 3, max: 1_048_576 }],
       queriers: [
         {
           ...{ dev: 'eth0', family: 4, watching: true },

@@ -137,6 +137,13 @@ export const QuerierSchema = Type.Object({
 export type Querier = Static<typeof QuerierSchema>;
 
 /** `GET /v1/status`. */
+const LimitSchema = Type.Object({
+  limit: Type.String({ description: 'a bounded table' }),
+  used: Count,
+  max: Count,
+});
+export type Limit = Static<typeof LimitSchema>;
+
 export const StatusSchema = Type.Object({
   version: Type.String(),
   pid: Count,
@@ -150,6 +157,7 @@ export const StatusSchema = Type.Object({
   macs: Count,
   vteps: Count,
   queriers: Type.Array(QuerierSchema),
+  limits: Type.Array(LimitSchema),
 });
 export type Status = Static<typeof StatusSchema>;
 

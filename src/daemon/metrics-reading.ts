@@ -1,7 +1,6 @@
-import { MAX_FDB_ENTRIES, MAX_REMOTES, MAX_SEGMENTS } from '../lib/limits.ts';
 import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
 import type { Link } from '../sys/links.ts';
-import { bridgeOf, dropsOf, heardRemotes, vniStats } from './statistics.ts';
+import { bridgeOf, dropsOf, heardRemotes, limitsOf, vniStats } from './statistics.ts';
 import { type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 
@@ -10,7 +9,7 @@ export function readMetrics(
   vtep: Vtep,
   { version, startTime }: { version: string; startTime: number },
 ): MetricsReading {
-  const { fdb, vnis, busyTimes } = vtep;
+  const { vnis, busyTimes } = vtep;
   const links = new Map(vtep.links().map((link) => [link.index, link]));
   const { user, system } = process.cpuUsage();
   return {
@@ -20,11 +19,7 @@ export function readMetrics(
     vteps: readVteps(vtep),
     drops: dropsOf(vtep, undefined, links),
     workers: busyTimes.map(({ ratio, seconds }, worker) => ({ worker, busy: ratio, busySeconds: seconds })),
-    limits: [
-      { limit: 'fdb-entries', used: fdb.count, max: MAX_FDB_ENTRIES },
-      { limit: 'remotes', used: fdb.remotes.idsInUse, max: MAX_REMOTES },
-      { limit: 'vnis', used: vnis.length, max: MAX_SEGMENTS },
-    ],
+    limits: limitsOf(vtep),
     cpuSeconds: (user + system) / 1_000_000,
     residentBytes: process.memoryUsage.rss(),
   };

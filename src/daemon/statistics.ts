@@ -1,8 +1,9 @@
-import type { Drops, Stats, VniStats, Vtep as VtepStats } from '../control/schemas.ts';
+import type { Drops, Limit, Stats, VniStats, Vtep as VtepStats } from '../control/schemas.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipWords } from '../lib/addresses.ts';
+import { MAX_FDB_ENTRIES, MAX_REMOTES, MAX_SEGMENTS } from '../lib/limits.ts';
 import type { Link } from '../sys/links.ts';
 import { distinctTaps, tapOverrun, type Vni } from './vni.ts';
 import type { Vtep } from './vtep.ts';
@@ -22,6 +23,15 @@ export function statsOf(
     vnis: chosen.map((vni) => vniStats(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
     workers: vtep.busyTimes.map(({ ratio }, worker) => ({ worker, busy: Math.round(ratio * 10_000) / 10_000 })),
   };
+}
+
+/** How full the tables are that all VNIs share. */
+export function limitsOf({ fdb, vnis }: Pick<Vtep, 'fdb' | 'vnis'>): Limit[] {
+  return [
+    { limit: 'fdb-entries', used: fdb.count, max: MAX_FDB_ENTRIES },
+    { limit: 'remotes', used: fdb.remotes.idsInUse, max: MAX_REMOTES },
+    { limit: 'vnis', used: vnis.length, max: MAX_SEGMENTS },
+  ];
 }
 
 /** Of one VNI, or of the whole daemon, where what deleted VNIs dropped is in it too. */

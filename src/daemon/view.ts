@@ -36,7 +36,7 @@ import type { Link } from '../sys/links.ts';
 import { listFdb } from './fdb-listing.ts';
 import { readMetrics } from './metrics-reading.ts';
 import type { Reload } from './reload.ts';
-import { bridgeOf, dropsOf, statsOf, vtepsOf } from './statistics.ts';
+import { bridgeOf, dropsOf, limitsOf, statsOf, vtepsOf } from './statistics.ts';
 import { traceThrough } from './trace.ts';
 import { type Vni, vniStatus } from './vni.ts';
 import type { Vtep } from './vtep.ts';
@@ -188,6 +188,7 @@ export class VtepView implements DaemonView {
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,
       queriers: this.#vtep.queriers.status(),
+      limits: limitsOf(this.#vtep),
     };
   }
 
