@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Capture } from '../control/daemon-view.ts';
 import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture-ring.ts';
+import { NO_VNI, RECORD, RECORD_KIND } from '../forward/capture-writer.ts';
 import { FORWARDED, RX_DROP, TX_DROP } from '../forward/drop-reason.ts';
-import { NO_VNI, RECORD, RECORD_KIND } from '../forward/frame-capture.ts';
 import { type IpAddress, ipWords, parseIp, parseMac } from '../lib/addresses.ts';
 import { CAPTURE_SLICE_BYTES, CAPTURE_SLICE_FRAMES, MAX_CAPTURES } from '../lib/limits.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';

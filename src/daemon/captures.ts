@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts';
 import type { Capture, CapturedFrame, CaptureQuery } from '../control/daemon-view.ts';
 import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture-ring.ts';
+import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/capture-writer.ts';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/frame-capture.ts';
 import {
   formatIp,
   type IpAddress,

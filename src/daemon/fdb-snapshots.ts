@@ -4,7 +4,7 @@ import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { LOCAL_SOURCE } from '../fdb/remotes.ts';
 import { readSnapshotEntry, SNAPSHOT_ENTRY_BYTES, SNAPSHOT_HEADER_BYTES, type SnapshotEntry } from '../fdb/snapshot.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
-import { type IpAddress, ipWords, type MacWords, macWords, parseMac } from '../lib/addresses.ts';
+import { type IpAddress, ipWords, isSameIp, type MacWords, macWords, parseMac } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import { MAX_AGEING_SECONDS, SNAPSHOT_PAUSE_FACTOR, SNAPSHOT_PAUSE_MS } from '../lib/limits.ts';
 import type { Logger } from '../observe/log.ts';
@@ -144,15 +144,11 @@ function vtepJudge({ locals, allowedVteps }: SnapshottedVtep): (vtep: SourceAddr
   const own = locals().map(ipWords);
   const filter = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
   return (vtep) =>
-    vtep === LOCAL_SOURCE || (!own.some((address) => isSameAddress(address, vtep)) && (filter?.allows(vtep) ?? true));
+    vtep === LOCAL_SOURCE || (!own.some((address) => isSameIp(address, vtep)) && (filter?.allows(vtep) ?? true));
 }
 
 function isIpv4({ a, b, c }: SourceAddress): boolean {
   return a === 0 && b === 0 && c === 0xffff;
-}
-
-function isSameAddress(one: SourceAddress, other: SourceAddress): boolean {
-  return one.d === other.d && one.c === other.c && one.b === other.b && one.a === other.a;
 }
 
 /** Of the TAP. */

@@ -69,6 +69,10 @@ export interface IpWords {
   d: number;
 }
 
+export function isSameIp(one: IpWords, other: IpWords): boolean {
+  return one.d === other.d && one.c === other.c && one.b === other.b && one.a === other.a;
+}
+
 export function ipWords(address: IpAddress): IpWords {
   const octets = new DataView(ipBytes(address).buffer);
   if (octets.byteLength === 4) return { a: 0, b: 0, c: 0xffff, d: octets.getInt32(0) };

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture-ring.ts';
+import { RECORD, RECORD_KIND } from '../forward/capture-writer.ts';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import { FrameCapture, RECORD, RECORD_KIND } from '../forward/frame-capture.ts';
+import { FrameCapture } from '../forward/frame-capture.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import {
   BROADCAST,

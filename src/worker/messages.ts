@@ -1,4 +1,4 @@
-import type { CaptureFilter } from '../forward/frame-capture.ts';
+import type { CaptureFilter } from '../forward/capture-writer.ts';
 import type { IpWords } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';

@@ -5,7 +5,7 @@ import { FrameCapture } from '../forward/frame-capture.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
-import type { IpWords } from '../lib/addresses.ts';
+import { type IpWords, isSameIp } from '../lib/addresses.ts';
 import { WORKER_WAIT_MS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
@@ -193,11 +193,8 @@ function obey(order: Order): void {
   }
 }
 
-function isOwnAddress({ a, b, c, d }: SourceAddress): boolean {
-  for (let i = 0; i < ownAddresses.length; i++) {
-    const own = ownAddresses[i] as IpWords;
-    if (own.d === d && own.c === c && own.b === b && own.a === a) return true;
-  }
+function isOwnAddress(source: SourceAddress): boolean {
+  for (let i = 0; i < ownAddresses.length; i++) if (isSameIp(ownAddresses[i] as IpWords, source)) return true;
   return false;
 }
 
