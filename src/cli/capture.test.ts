@@ -1,13 +1,13 @@
 /** `vtepctl capture` against a daemon in memory: what it prints and writes, and how it ends. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FLOODED, REFUSED, SHORT, SUPER, UNSENT } from '../control/capture-rig.ts';
 import { captureEvent, fileHead, filePacket, lostFrames } from '../control/capture-text.ts';
-import { MemoryDaemon, sampleState } from '../control/memory-daemon.ts';
-import { type ControlServer, openControlSocket } from '../control/server.ts';
+import type { MemoryDaemon } from '../control/memory-daemon.ts';
+import type { ControlServer } from '../control/server.ts';
+import { openServer } from '../control/server-rig.ts';
 import { BlockCutter, wholeBlocks } from './capture-blocks.ts';
 import { lineOf } from './capture-output.ts';
 import { main } from './vtepctl.ts';
@@ -16,18 +16,13 @@ let directory: string;
 let path: string;
 let daemon: MemoryDaemon;
 let server: ControlServer;
+let close: () => Promise<void>;
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'vtepctl-capture-'));
-  path = join(directory, 'v.sock');
-  daemon = new MemoryDaemon(sampleState());
-  server = await openControlSocket(path, daemon);
+  ({ directory, path, daemon, server, close } = await openServer());
 });
 
-afterEach(async () => {
-  await server.close();
-  rmSync(directory, { recursive: true });
-});
+afterEach(() => close());
 
 class Sink extends Writable {
   isTTY = false;

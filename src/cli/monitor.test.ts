@@ -1,32 +1,23 @@
-/** `vtepctl fdb monitor` against a daemon in memory: what it prints, and how it ends. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lostEvents } from '../control/lost-events.ts';
-import { MemoryDaemon, sampleState } from '../control/memory-daemon.ts';
+import type { MemoryDaemon } from '../control/memory-daemon.ts';
 import type { FdbEvent } from '../control/schemas.ts';
-import { type ControlServer, openControlSocket } from '../control/server.ts';
+import type { ControlServer } from '../control/server.ts';
+import { openServer } from '../control/server-rig.ts';
 import { parseIp, parseMac } from '../lib/addresses.ts';
 import { main } from './vtepctl.ts';
 
-let directory: string;
 let path: string;
 let daemon: MemoryDaemon;
 let server: ControlServer;
+let close: () => Promise<void>;
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'vtepctl-'));
-  path = join(directory, 'v.sock');
-  daemon = new MemoryDaemon(sampleState());
-  server = await openControlSocket(path, daemon);
+  ({ path, daemon, server, close } = await openServer());
 });
 
-afterEach(async () => {
-  await server.close();
-  rmSync(directory, { recursive: true });
-});
+afterEach(() => close());
 
 class Sink extends Writable {
   /** One text for each write. */

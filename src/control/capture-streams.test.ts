@@ -1,38 +1,32 @@
-/** `GET /v1/capture` of a daemon in memory. */
-import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseIp, parseMac } from '../lib/addresses.ts';
 import { MAX_CAPTURE_BACKLOG_BYTES } from '../lib/limits.ts';
 import { FLOODED, REFUSED } from './capture-rig.ts';
 import { captureEvent, fileHead, filePacket } from './capture-text.ts';
 import { ControlClient } from './client.ts';
-import { MemoryDaemon, sampleState } from './memory-daemon.ts';
+import type { MemoryDaemon } from './memory-daemon.ts';
 import type { CaptureEvent } from './schemas.ts';
-import { type ControlServer, openControlSocket } from './server.ts';
+import type { ControlServer } from './server.ts';
+import { openServer } from './server-rig.ts';
 
-let directory: string;
 let path: string;
 let daemon: MemoryDaemon;
 let server: ControlServer;
 let client: ControlClient;
+let close: () => Promise<void>;
 const sockets: Socket[] = [];
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'vtepd-capture-'));
-  path = join(directory, 'v.sock');
-  daemon = new MemoryDaemon(sampleState());
-  server = await openControlSocket(path, daemon);
-  client = new ControlClient(path);
+  const rig = await openServer();
+  ({ path, daemon, server, close } = rig);
+  client = new ControlClient(rig.path);
 });
 
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await server.close();
-  rmSync(directory, { recursive: true });
+  await close();
 });
 
 const ALL = { drops: false };

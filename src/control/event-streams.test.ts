@@ -1,37 +1,32 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseMac } from '../lib/addresses.ts';
 import { MAX_EVENT_BACKLOG_BYTES, MAX_EVENT_STREAMS } from '../lib/limits.ts';
 import { ControlClient } from './client.ts';
 import { readEvents } from './event-stream-reader.ts';
-import { MemoryDaemon, sampleState } from './memory-daemon.ts';
+import type { MemoryDaemon } from './memory-daemon.ts';
 import { type FdbEvent, FdbEventSchema } from './schemas.ts';
-import { type ControlServer, openControlSocket } from './server.ts';
+import type { ControlServer } from './server.ts';
+import { openServer } from './server-rig.ts';
 
-let directory: string;
 let path: string;
 let daemon: MemoryDaemon;
 let server: ControlServer;
 let client: ControlClient;
+let close: () => Promise<void>;
 const sockets: Socket[] = [];
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'vtepd-events-'));
-  path = join(directory, 'v.sock');
-  daemon = new MemoryDaemon(sampleState());
-  server = await openControlSocket(path, daemon);
-  client = new ControlClient(path);
+  const rig = await openServer();
+  ({ path, daemon, server, close } = rig);
+  client = new ControlClient(rig.path);
 });
 
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await server.close();
-  rmSync(directory, { recursive: true });
+  await close();
 });
 
 const MAC = parseMac('02:00:00:00:00:01') ?? expect.fail();
