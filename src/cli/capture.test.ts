@@ -204,8 +204,18 @@ describe('ends', () => {
   it.each([
     ['EPIPE', [], 0, ''],
     ['EPIPE', ['-w', '-'], 0, ''],
-    ['ENOSPC', [], 1, 'vtepctl: standard output: ENOSPC, no luck\n'],
-    ['ENOSPC', ['-w', '-'], 1, 'vtepctl: standard output: ENOSPC, no luck\n'],
+    [
+      'ENOSPC',
+      [],
+      1,
+      'vtepctl: standard output: ENOSPC, no luck: free some space, or redirect it to another file system\n',
+    ],
+    [
+      'ENOSPC',
+      ['-w', '-'],
+      1,
+      'vtepctl: standard output: ENOSPC, no luck: free some space, or redirect it to another file system\n',
+    ],
   ])('at %s on standard output, %j', async (code, flags, exitCode, text) => {
     const { stdout, stderr, ended } = await capture(...flags);
     daemon.pass([FLOODED]);

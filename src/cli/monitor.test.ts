@@ -100,7 +100,11 @@ describe('ends', () => {
 
   it.each([
     ['EPIPE', 0, ''],
-    ['ENOSPC', 1, 'vtepctl: standard output: ENOSPC, no luck\n'],
+    [
+      'ENOSPC',
+      1,
+      'vtepctl: standard output: ENOSPC, no luck: free some space, or redirect it to another file system\n',
+    ],
   ])('at %s on standard output with %i, and lets the daemon go', async (code, exitCode, text) => {
     const { stdout, stderr, ended } = await monitor();
     daemon.tell(added);

@@ -296,7 +296,11 @@ describe('the terminal', () => {
 
   it.each([
     ['EPIPE', 0, ''],
-    ['ENOSPC', 1, 'vtepctl: standard output: ENOSPC, no luck\n'],
+    [
+      'ENOSPC',
+      1,
+      'vtepctl: standard output: ENOSPC, no luck: free some space, or redirect it to another file system\n',
+    ],
   ])('%s on standard output', async (code, exitCode, text) => {
     const stdout = new Writable({
       write: (_chunk, _encoding, done) => done(Object.assign(new Error(`${code}, no luck`), { code })),

@@ -157,8 +157,12 @@ function write(stream: NodeJS.WritableStream, text: string | Uint8Array): Promis
   if (text.length === 0) return Promise.resolve(true);
   return new Promise((resolve, reject) => {
     const done = (error?: NodeJS.ErrnoException | null) => {
-      if (!error || error.code === 'EPIPE') resolve(!error);
-      else reject(new VtepError('ERR_VTEP_SYSTEM', { object: 'standard output', cause: error.message }));
+      if (!error || error.code === 'EPIPE') {
+        resolve(!error);
+        return;
+      }
+      const remedy = error.code === 'ENOSPC' ? 'free some space, or redirect it to another file system' : undefined;
+      reject(new VtepError('ERR_VTEP_SYSTEM', { object: 'standard output', cause: error.message, remedy }));
     };
     stream.write(text, done);
   });
