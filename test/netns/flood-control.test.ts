@@ -211,7 +211,13 @@ describeSystem('flood control', () => {
         () => txDrops(vtep, 'storm'),
         (count) => count >= 4,
       );
-      const sent = cable.drain().flatMap(({ bytes }) => readVxlanPacket(bytes)?.ip.dst ?? []);
+      // The copies may still wait for the answer to an ARP request.
+      const sent: string[] = [];
+      const look = () => {
+        sent.push(...cable.drain().flatMap(({ bytes }) => readVxlanPacket(bytes)?.ip.dst ?? []));
+        return sent.toSorted();
+      };
+      await waitFor('a copy for each remote', look, (all) => all.length >= remotes.length);
       expect(sent.toSorted()).toEqual(remotes.toSorted());
     });
   });
