@@ -113,7 +113,7 @@ export class Vtep {
       fdb: this.fdb,
       log,
       state: (worker) => [...workerState(worker, workers, { underlays, vnis }), ...this.captures.orders(worker)],
-      tapGone: (tap) => this.#host.tapGone(tap),
+      tapGone: (tap) => this.#host.taps.tapGone(tap),
       remoteInGroup: (segment, remote) => this.changes.remoteInGroup(segment, remote),
       died: onDeath,
     });

@@ -1,0 +1,14 @@
+import type { Logger } from '../observe/log.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Underlay } from './underlay.ts';
+import type { Vni } from './vni.ts';
+import type { WorkerPool } from './worker-pool.ts';
+
+/** What is kept in step with the host. The lists are the VTEP's own and change while it runs. */
+export interface HeldOnHost {
+  readonly netlink: NetlinkSocket;
+  readonly log: Logger;
+  readonly underlays: readonly Underlay[];
+  readonly vnis: readonly Vni[];
+  readonly workers: WorkerPool;
+}

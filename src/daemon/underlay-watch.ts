@@ -1,0 +1,112 @@
+import type { IpAddress } from '../lib/addresses.ts';
+import { changeLink, findLink, hostAddresses, type LinkEvent } from '../sys/links.ts';
+import type { Membership } from '../underlay/group-membership.ts';
+import type { Order } from '../worker/messages.ts';
+import type { HeldOnHost } from './held-on-host.ts';
+import type { Underlay } from './underlay.ts';
+import { mtuLimit, trunkMtuLimit, type Vni } from './vni.ts';
+import { addGroupSocket, groupWorker, putSegment } from './worker-state.ts';
+
+/** Keeps the underlays in step with the host: their interfaces, addresses, MTU and groups. */
+export class UnderlayWatch {
+  readonly #held: HeldOnHost;
+
+  constructor(held: HeldOnHost) {
+    this.#held = held;
+  }
+
+  /** A VNI with `join=lazy` wants its group joined from now on, or no more. */
+  needGroup(vni: Vni, group: IpAddress, isNeeded: boolean): void {
+    const { underlay } = vni;
+    vni.needsGroup = isNeeded;
+    if (isNeeded) {
+      underlay.membership.need(group);
+      this.#openGroups(underlay.retry());
+    } else {
+      this.#closeGroups(underlay, underlay.membership.release(group));
+    }
+  }
+
+  onLink(event: LinkEvent): void {
+    for (const underlay of this.#held.underlays) if (underlay.isOn(event.link)) this.#onLinkOf(underlay, event);
+  }
+
+  /** An address may go without its interface changing: then every send fails, and nothing else tells. */
+  lookForLocals(): void {
+    const addresses = hostAddresses(this.#held.netlink);
+    for (const underlay of this.#held.underlays) {
+      const hasLocal = addresses.includes(underlay.local);
+      if (hasLocal === underlay.hasLocal) continue;
+      underlay.hasLocal = hasLocal;
+      this.#held.log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
+    }
+  }
+
+  /** Joins what could not be joined before. */
+  retryMemberships(): void {
+    for (const underlay of this.#held.underlays) this.#openGroups(underlay.retry());
+  }
+
+  #onLinkOf(underlay: Underlay, { link, deleted }: LinkEvent): void {
+    const before = { index: underlay.link.index, status: underlay.status, mtuBytes: underlay.mtuBytes };
+    if (deleted) {
+      this.#closeGroups(underlay, underlay.lose());
+      // Another of that name may be there already: its own event was before this one.
+      const successor = findLink(this.#held.netlink, underlay.name);
+      if (successor) this.#onLinkOf(underlay, { link: successor, deleted: false });
+    } else {
+      const { joined, errors } = underlay.see(link);
+      if (link.index !== before.index) {
+        void this.#held.workers.orderAll({ kind: 'pool-scope', underlay: underlay.number, scope: link.index });
+      }
+      this.#openGroups(joined);
+      for (const err of errors) this.#held.log.warn({ event: 'group-not-joined', dev: underlay.name, err });
+    }
+    if (underlay.status !== before.status) {
+      this.#held.log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
+    }
+    if (underlay.mtuBytes !== before.mtuBytes) this.#followMtu(underlay);
+  }
+
+  /** TAPs without `mtu=` follow the underlay; all learn the new bound. */
+  #followMtu(underlay: Underlay): void {
+    const vnis = this.#held.vnis.filter((vni) => vni.underlays.includes(underlay));
+    for (const vni of vnis) {
+      this.#tellSegment(vni);
+      const { mtuBytes, vlan } = vni.config;
+      if (mtuBytes === undefined && vlan === undefined) this.#setMtu(vni, mtuLimit(vni.config, vni.underlays));
+    }
+    const onTrunk = vnis.find(({ config }) => config.vlan !== undefined);
+    if (onTrunk) this.#setMtu(onTrunk, trunkMtuLimit(this.#held.vnis));
+  }
+
+  #setMtu({ config, link }: Vni, mtuBytes: number): void {
+    if (!link) return;
+    try {
+      changeLink(this.#held.netlink, link.index, { mtuBytes }, `TAP "${config.tap}"`);
+    } catch (err) {
+      this.#held.log.warn({ event: 'mtu-not-followed', tap: config.tap, mtu: mtuBytes, err });
+    }
+  }
+
+  #tellSegment(vni: Vni): void {
+    void this.#held.workers.orderAll(putSegment(vni));
+  }
+
+  #openGroups(joined: readonly Membership[]): void {
+    for (const membership of joined) void this.#orderOwner(membership, addGroupSocket(membership));
+  }
+
+  /** Its worker lets a socket go before it is closed: its number could be another's at once. */
+  #closeGroups(underlay: Underlay, left: readonly Membership[]): void {
+    for (const membership of left) {
+      const { fd } = membership;
+      void this.#orderOwner(membership, { kind: 'remove-socket', fd }).then(() => underlay.membership.close(fd));
+    }
+  }
+
+  #orderOwner({ number }: Membership, order: Order): Promise<void> {
+    const { workers } = this.#held;
+    return workers.orderOne(groupWorker(number, workers.size), order);
+  }
+}
