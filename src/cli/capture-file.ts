@@ -1,9 +1,13 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { VtepError } from '../lib/errors.ts';
 import { wholeBlocks } from './capture-blocks.ts';
 
 /** It shows what tenants say. */
 const FILE_MODE = 0o600;
+
+/** Not truncated until it is known whose it is; a link may lead to anybody's file. */
+const OPEN_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /** A pcapng file that is being written. Whatever happens, it ends behind a whole block. */
 export class CaptureFile {
@@ -17,12 +21,26 @@ export class CaptureFile {
     this.#handle = handle;
   }
 
-  /** Overwrites a file that is there. @throws VtepError ERR_VTEP_SYSTEM */
+  /**
+   * Overwrites the user's own file that is there, which is for its owner alone from then on. A pipe or a device is written to as it is.
+   *
+   * @throws VtepError ERR_VTEP_SYSTEM; a file that is there is then as it was
+   */
   static async create(path: string): Promise<CaptureFile> {
-    const handle = await open(path, 'w', FILE_MODE).catch((error: NodeJS.ErrnoException) => {
-      throw refusal(path, error);
-    });
-    return new CaptureFile(path, handle);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, OPEN_FLAGS, FILE_MODE);
+      const file = await handle.stat();
+      if (file.isFile()) {
+        if (file.uid !== process.geteuid?.()) throw notOwn(path, file.uid);
+        await handle.chmod(FILE_MODE);
+        await handle.truncate();
+      }
+      return new CaptureFile(path, handle);
+    } catch (error) {
+      await handle?.close().catch(() => {});
+      throw error instanceof VtepError ? error : refusal(path, error as NodeJS.ErrnoException);
+    }
   }
 
   /** @param blocks whole ones  @throws VtepError ERR_VTEP_SYSTEM; the blocks that found room are in the file then, and it is closed */
@@ -58,6 +76,10 @@ const REFUSALS: Readonly<Record<string, readonly [cause: string, remedy: string]
   ENOENT: ['there is no such directory', 'make it, or name another file'],
   ENOTDIR: ['what stands before the last / is no directory', 'name another file'],
   EISDIR: ['that is a directory', 'name a file in it'],
+  ELOOP: [
+    'that is a symbolic link, which may lead to a file of another user',
+    'name the file itself, or - for standard output',
+  ],
   EACCES: ['no permission to write there', 'name another file'],
   EROFS: ['the file system is read-only', 'name another file'],
 };
@@ -67,4 +89,10 @@ function refusal(path: string, { code = '', message }: NodeJS.ErrnoException, fr
   const [what, remedy] = REFUSALS[code] ?? [message, undefined];
   const kept = frames === undefined ? '' : `; ${frames} ${frames === 1 ? 'frame is' : 'frames are'} in the file`;
   return new VtepError('ERR_VTEP_SYSTEM', { object: `-w ${path}`, cause: `${code}, ${what}${kept}`, remedy });
+}
+
+/** Its owner could read what is written. */
+function notOwn(path: string, owner: number): VtepError {
+  const cause = `the file belongs to another user (uid ${owner})`;
+  return new VtepError('ERR_VTEP_SYSTEM', { object: `-w ${path}`, cause, remedy: 'remove it, or name another file' });
 }

@@ -1,5 +1,5 @@
 /** `vtepctl capture` against a daemon in memory: what it prints and writes, and how it ends. */
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -141,12 +141,13 @@ describe('with -w', () => {
     expect([stdout.text, stderr.text]).toEqual(['', '2 frames captured\n']);
   });
 
-  it('overwrites a file that is there', async () => {
-    writeFileSync(file(), 'x'.repeat(100_000));
+  it('overwrites a file that is there, which only its owner reads from then on', async () => {
+    writeFileSync(file(), 'x'.repeat(100_000), { mode: 0o644 });
     const { ended } = await capture('-c', '1', '-w', file());
     daemon.pass([FLOODED, UNSENT]);
     expect(await ended).toBe(0);
     expect(readFileSync(file())).toEqual(fileOf(FLOODED));
+    expect(statSync(file()).mode & 0o777).toBe(0o600);
   });
 
   it('overwrites nothing if the daemon refuses', async () => {
@@ -167,6 +168,28 @@ describe('with -w', () => {
     const { stderr, ended } = start(['-w', '-'], { isTTY: true });
     expect(await ended).toBe(1);
     expect(stderr.text).toBe('vtepctl: -w -: standard output is a terminal: redirect it, or name a file\n');
+  });
+
+  it('follows no link', async () => {
+    const target = join(directory, 'target');
+    writeFileSync(target, 'keep me');
+    symlinkSync(target, file());
+    const { stderr, ended } = start(['-w', file()]);
+    expect(await ended).toBe(1);
+    const cause = 'ELOOP, that is a symbolic link, which may lead to a file of another user';
+    expect(stderr.text).toBe(`vtepctl: -w ${file()}: ${cause}: name the file itself, or - for standard output\n`);
+    expect(readFileSync(target, 'utf8')).toBe('keep me');
+  });
+
+  it.runIf(process.geteuid?.() === 0)('leaves a file of another user as it is', async () => {
+    writeFileSync(file(), 'keep me', { mode: 0o666 });
+    chownSync(file(), 65_534, 65_534);
+    const { stderr, ended } = start(['-w', file()]);
+    expect(await ended).toBe(1);
+    expect(stderr.text).toBe(
+      `vtepctl: -w ${file()}: the file belongs to another user (uid 65534): remove it, or name another file\n`,
+    );
+    expect(readFileSync(file(), 'utf8')).toBe('keep me');
   });
 
   it.each([
