@@ -16,7 +16,7 @@ import {
 import { flowHash } from '../wire/flow-hash.ts';
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
 import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
-import { hasVlan, popTrunkTag, stripVlanTags } from '../wire/vlan.ts';
+import { hasVlan, popTrunkTag, type StrippedTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import type { Counters } from './counters.ts';
@@ -66,6 +66,8 @@ export interface SendPath {
   readonly pathLimits: Pick<PathLimits, 'isEmpty' | 'frameBytes'>;
   readonly tooBig: Pick<TooBigAnswers, 'answer'>;
   readonly headers: FrameHeaders;
+  /** Out, of a segment that strips them: what answers are to have. */
+  readonly tags: StrippedTags;
   readonly superFrame: SuperFrame;
   readonly storm: Pick<StormControl, 'take'>;
   readonly counters: Pick<Counters, 'flooded'>;
@@ -108,7 +110,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   }
   if (segment.innerVlan === INNER_VLAN.drop && hasVlan(view, frameAt, frameBytes)) return TX_DROP['inner-vlan'];
   if (segment.innerVlan === INNER_VLAN.strip) {
-    const stripped = stripVlanTags(view, frameAt, frameBytes);
+    const stripped = path.tags.strip(view, frameAt, frameBytes);
     frameAt += stripped;
     frameBytes -= stripped;
   }
@@ -137,7 +139,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isFlooded && !hasFloodList) return TX_DROP['no-remote'];
   if (!isWhole) return TX_DROP.oversize;
   const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
-  const maxFrameBytes = longestFrame(path, segment, remote, now);
+  const maxFrameBytes = longestFrame(path, segment, remote, isGroup, now);
   if (datagramBytes - VXLAN_HEADER_BYTES > maxFrameBytes) {
     path.tooBig.answer(segment, frameAt, headers, maxFrameBytes, now);
     return TX_DROP.oversize;
@@ -157,10 +159,30 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   return FORWARDED;
 }
 
-/** What fits the underlay, and the path to a VTEP as far as it is known. Of a flood, the kernel refuses the copies that do not fit. */
-function longestFrame({ pathLimits }: SendPath, segment: Segment, remote: number, now: number): number {
+/** What fits the underlay, and the path to a VTEP as far as it is known. */
+function longestFrame(
+  { pathLimits }: SendPath,
+  segment: Segment,
+  remote: number,
+  isGroup: boolean,
+  now: number,
+): number {
   const limit = Math.min(segment.maxFrameBytes, MAX_FRAME_BYTES);
-  return remote === UNKNOWN || pathLimits.isEmpty ? limit : Math.min(limit, pathLimits.frameBytes(remote, now));
+  if (pathLimits.isEmpty) return limit;
+  if (remote !== UNKNOWN) return Math.min(limit, pathLimits.frameBytes(remote, now));
+  return isGroup ? limit : Math.min(limit, longestCopy(pathLimits, segment, now));
+}
+
+/**
+ * What fits the widest of the ways that a flood goes: a copy that does not fit another one the kernel refuses. A station that is behind one
+ * of the VTEPs is told only what none of them could get.
+ */
+function longestCopy(pathLimits: SendPath['pathLimits'], segment: Segment, now: number): number {
+  let longest = segment.group === NO_GROUP ? 0 : MAX_FRAME_BYTES;
+  for (let i = 0; i < segment.floodRemotes.length && longest < MAX_FRAME_BYTES; i++) {
+    longest = Math.max(longest, pathLimits.frameBytes(segment.floodRemotes[i] as number, now));
+  }
+  return longest;
 }
 
 /** Why a frame of a trunk goes nowhere whose VLAN no segment has. The TX_DROP reason. */

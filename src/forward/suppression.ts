@@ -1,6 +1,6 @@
 import { type Fdb, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
-import type { Segment } from '../segment/segment.ts';
+import { INNER_VLAN, type Segment } from '../segment/segment.ts';
 import {
   ARP_FRAME_BYTES,
   ARP_OPERATION,
@@ -26,6 +26,7 @@ import {
   ndType,
   writeAdvertisement,
 } from '../wire/nd.ts';
+import type { StrippedTags } from '../wire/vlan.ts';
 import type { AnswerSink } from './answer-sink.ts';
 import { type NeighbourTable, STATION } from './neighbours.ts';
 
@@ -46,14 +47,19 @@ export class Suppression {
   readonly #neighbours: NeighbourTable;
   readonly #at: number;
   readonly #taps: AnswerSink;
+  readonly #tags: StrippedTags;
 
-  /** @param at ANSWER_BYTES of the slab, its own */
-  constructor(view: DataView, fdb: Fdb, neighbours: NeighbourTable, at: number, taps: AnswerSink) {
+  /**
+   * @param at ANSWER_BYTES of the slab, its own, with room for MAX_VLAN_TAGS in front
+   * @param tags of the frame that is answered, where its segment strips them
+   */
+  constructor(view: DataView, fdb: Fdb, neighbours: NeighbourTable, at: number, taps: AnswerSink, tags: StrippedTags) {
     this.#view = view;
     this.#fdb = fdb;
     this.#neighbours = neighbours;
     this.#at = at;
     this.#taps = taps;
+    this.#tags = tags;
   }
 
   /**
@@ -93,6 +99,7 @@ export class Suppression {
    * @returns whether it was answered
    */
   answers(segment: Segment, at: number, length: number, now: number): boolean {
+    if (segment.innerVlan === INNER_VLAN.strip && !this.#tags.areKnown) return false;
     const type = this.#view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
     if (type === ETHERTYPE.arp) return this.#answersArp(segment, at, length, now);
     return type === ETHERTYPE.ipv6 && this.#answersSolicitation(segment, at, length, now);
@@ -107,7 +114,7 @@ export class Suppression {
     if (!this.#isRemote(segment, 0, 0, IPV4_MAPPED, target, now)) return false;
     const { macHigh: high, macLow: low } = this.#neighbours;
     writeArpReply(view, this.#at, at, high, low);
-    this.#taps.answer(segment, this.#at, ARP_FRAME_BYTES);
+    this.#answer(segment, ARP_FRAME_BYTES);
     return true;
   }
 
@@ -126,8 +133,14 @@ export class Suppression {
     const { macHigh: high, macLow: low, kind } = this.#neighbours;
     if (kind === STATION.unknown) return false;
     writeAdvertisement(view, this.#at, at, high, low, kind === STATION.router);
-    this.#taps.answer(segment, this.#at, ADVERTISEMENT_FRAME_BYTES);
+    this.#answer(segment, ADVERTISEMENT_FRAME_BYTES);
     return true;
+  }
+
+  /** With the tags that the question had, or its asker would not see it. */
+  #answer(segment: Segment, length: number): void {
+    const tagBytes = segment.innerVlan === INNER_VLAN.strip ? this.#tags.putOn(this.#view, this.#at) : 0;
+    this.#taps.answer(segment, this.#at - tagBytes, tagBytes + length);
   }
 
   /** Whether the neighbour is known, and behind a remote VTEP; the table then holds what was found. */

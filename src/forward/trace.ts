@@ -4,6 +4,7 @@ import type { Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { portableSums } from '../wire/octet-sums.ts';
+import { MAX_VLAN_TAGS, StrippedTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import type { NeighbourTable } from './neighbours.ts';
 import { receive } from './receive.ts';
 import { send } from './send.ts';
@@ -60,7 +61,7 @@ const HEADROOM_BYTES = 16;
 
 /** A frame comes out of the segment's TAP; if that is a trunk, with the segment's tag. @param now tenths of a second */
 export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Array, now: number): Trace {
-  const { view, bytes, suppression, fdb, storm, steps } = newRecorder(ground, frame);
+  const { view, bytes, suppression, tags, fdb, storm, steps } = newRecorder(ground, frame);
   const path = {
     view,
     fdb,
@@ -68,6 +69,7 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
     suppression,
     sums: portableSums(bytes),
     headers: newFrameHeaders(),
+    tags,
     superFrame: newSuperFrame(),
     tos: ground.tos,
     droppedFrames: 1,
@@ -109,11 +111,13 @@ export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now
 
 /** The parts that both ladders have, over a copy of the octets. */
 function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array) {
-  const bytes = new Uint8Array(HEADROOM_BYTES + octets.length + ANSWER_BYTES);
+  const answerAt = HEADROOM_BYTES + octets.length + MAX_VLAN_TAGS * VLAN_TAG_BYTES;
+  const bytes = new Uint8Array(answerAt + ANSWER_BYTES);
   bytes.set(octets, HEADROOM_BYTES);
   const view = new DataView(bytes.buffer);
   const steps: TraceStep[] = [];
-  const answers = new Suppression(view, fdb, neighbours, HEADROOM_BYTES + octets.length, { answer: () => {} });
+  const tags = new StrippedTags();
+  const answers = new Suppression(view, fdb, neighbours, answerAt, { answer: () => {} }, tags);
   const learned = (outcome: number) => {
     steps.push({ kind: 'source', outcome });
     return outcome;
@@ -122,6 +126,7 @@ function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array
     bytes,
     view,
     steps,
+    tags,
     suppression: { answers: answers.answers.bind(answers), hear: () => {} },
     fdb: {
       conflicts: (segment: number, high: number, low: number, source: SourceAddress) => {

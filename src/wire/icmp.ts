@@ -1,8 +1,8 @@
 import { foldSum, pseudoHeaderSum, sumOctets } from './checksum.ts';
 import { ETHERNET_HEADER_BYTES, isGroupDestination, macHigh, macLow, SOURCE_MAC_AT, writeMac } from './ethernet.ts';
-import { type FrameHeaders, IPV4_MIN_HEADER_BYTES, IPV6_HEADER_BYTES } from './ip.ts';
+import { type FrameHeaders, IPV4_MIN_HEADER_BYTES, IPV6_HEADER_BYTES, IPV6_MIN_MTU_BYTES } from './ip.ts';
 import { isIpv6Multicast, isIpv6Unspecified } from './nd.ts';
-import { VLAN_TAG_BYTES } from './vlan.ts';
+import { MAX_VLAN_TAGS, VLAN_TAG_BYTES } from './vlan.ts';
 
 /**
  * The answers to a packet that is too large: ICMP "fragmentation needed" (RFC 792, RFC 1191 §4) and ICMPv6 "packet too big" (RFC 4443 §3.2),
@@ -20,14 +20,13 @@ import { VLAN_TAG_BYTES } from './vlan.ts';
  *     +---------------+------+------+----------+-----------+-----------------------------+
  */
 
-/** IP packets of this length reach everybody (RFC 1122 §3.3.2, RFC 8200 §5): no answer is longer, and no IPv6 MTU smaller. */
+/** IP packets of this length reach everybody (RFC 1122 §3.3.2): no answer is longer. */
 const MAX_ICMP_PACKET_BYTES = 576;
-const MIN_IPV6_MTU_BYTES = 1_280;
 /** The smallest MTU of IPv4 (RFC 791): less cannot be told. */
 const MIN_IPV4_MTU_BYTES = 68;
 
-/** The longest frame that `writeTooBig` makes, with two tags. */
-export const MAX_TOO_BIG_BYTES = ETHERNET_HEADER_BYTES + 2 * VLAN_TAG_BYTES + MIN_IPV6_MTU_BYTES;
+/** The longest frame that `writeTooBig` makes, with as many tags as `locateHeaders` looks through. */
+export const MAX_TOO_BIG_BYTES = ETHERNET_HEADER_BYTES + MAX_VLAN_TAGS * VLAN_TAG_BYTES + IPV6_MIN_MTU_BYTES;
 
 const ICMP_HEADER_BYTES = 8;
 const PROTOCOL = { icmp: 1, icmpv6: 58 } as const;
@@ -63,7 +62,7 @@ export function writeTooBig(view: DataView, to: number, at: number, headers: Fra
   const isAnswered =
     ipVersion === 4
       ? mtuBytes >= MIN_IPV4_MTU_BYTES && isAnsweredIpv4(view, networkAt, networkEnd)
-      : mtuBytes >= MIN_IPV6_MTU_BYTES && isAnsweredIpv6(view, networkAt, networkEnd);
+      : mtuBytes >= IPV6_MIN_MTU_BYTES && isAnsweredIpv6(view, networkAt, networkEnd);
   if (!isAnswered) return 0;
 
   const linkBytes = networkAt - at;
@@ -149,7 +148,7 @@ function writeIpv4(view: DataView, at: number, from: number, end: number, mtuByt
 
 /** Likewise. */
 function writeIpv6(view: DataView, at: number, from: number, end: number, mtuBytes: number): number {
-  const quoted = Math.min(end - from, MIN_IPV6_MTU_BYTES - IPV6_HEADER_BYTES - ICMP_HEADER_BYTES);
+  const quoted = Math.min(end - from, IPV6_MIN_MTU_BYTES - IPV6_HEADER_BYTES - ICMP_HEADER_BYTES);
   view.setUint32(at, 0x6000_0000);
   view.setUint16(at + 4, ICMP_HEADER_BYTES + quoted);
   view.setUint8(at + 6, PROTOCOL.icmpv6);

@@ -1,5 +1,5 @@
 import { ETHERNET_HEADER_BYTES, ETHERTYPE } from './ethernet.ts';
-import { VLAN_TAG_BYTES } from './vlan.ts';
+import { MAX_VLAN_TAGS, VLAN_TAG_BYTES } from './vlan.ts';
 
 /** Finds the IP and transport headers of an Ethernet frame, for the flow hash and the offloads. */
 
@@ -18,8 +18,8 @@ export const UDP_HEADER_BYTES = 8;
 
 export const IPV4_MIN_HEADER_BYTES = 20;
 export const IPV6_HEADER_BYTES = 40;
-/** A service and a customer tag (802.1ad), behind that of a trunk. */
-const MAX_VLAN_TAGS = 3;
+/** Every link of IPv6 carries so much (RFC 8200 §5). From an interface that has less the kernel takes IPv6 away, and its addresses for good. */
+export const IPV6_MIN_MTU_BYTES = 1_280;
 
 /** Filled by `locateHeaders`; owned and reused by the caller. Offsets are from the start of the buffer. */
 export interface FrameHeaders {

@@ -11,6 +11,9 @@ import { ETHERTYPE } from './ethernet.ts';
 
 export const VLAN_TAG_BYTES = 4;
 
+/** A service and a customer tag (802.1ad), behind that of a trunk: nobody looks through more. */
+export const MAX_VLAN_TAGS = 3;
+
 const TPID_AT = 12;
 const TCI_AT = 14;
 
@@ -46,12 +49,16 @@ export function popTrunkTag(view: DataView, at: number, length: number): number 
 
 /** Puts a tag of priority 0 on. The frame then begins VLAN_TAG_BYTES earlier: the MACs move into that room. */
 export function pushTrunkTag(view: DataView, at: number, vlan: number): void {
+  pushTag(view, at, (ETHERTYPE.vlan << 16) | vlan);
+}
+
+/** @param tag type and TCI */
+function pushTag(view: DataView, at: number, tag: number): void {
   // Front to back: each word is read before it is written over.
   view.setInt32(at - 4, view.getInt32(at));
   view.setInt32(at, view.getInt32(at + 4));
   view.setInt32(at + 4, view.getInt32(at + 8));
-  view.setUint16(at + 8, ETHERTYPE.vlan);
-  view.setUint16(at + 10, vlan);
+  view.setInt32(at + 8, tag);
 }
 
 /** Whether any of the frame's outer tags names a VLAN. VID 0 does not: it gives a priority alone (802.1Q §9.6). */
@@ -63,13 +70,46 @@ export function hasVlan(view: DataView, at: number, length: number): boolean {
   return false;
 }
 
-/** Removes all outer tags by moving the MACs towards the payload. Returns how many octets later the frame now begins. */
-export function stripVlanTags(view: DataView, at: number, length: number): number {
+/**
+ * Removes all outer tags by moving the MACs towards the payload. Returns how many octets later the frame now begins.
+ *
+ * @param tags out: the first of them, type and TCI
+ */
+export function stripVlanTags(view: DataView, at: number, length: number, tags?: Int32Array): number {
   let skip = 0;
   for (; isVlanTagged(view, at + skip, length - skip); skip += VLAN_TAG_BYTES) {
+    // Writes beyond an array's end are none.
+    if (tags !== undefined) tags[skip / VLAN_TAG_BYTES] = view.getInt32(at + skip + TPID_AT);
     moveMacsBehindTag(view, at + skip);
   }
   return skip;
+}
+
+/** The tags that were stripped off a frame, so that who answers it can put them on the answer. Owned and reused by the caller. */
+export class StrippedTags {
+  /** Outermost first. */
+  readonly #tags = new Int32Array(MAX_VLAN_TAGS);
+  #count = 0;
+
+  /** As `stripVlanTags`. */
+  strip(view: DataView, at: number, length: number): number {
+    const bytes = stripVlanTags(view, at, length, this.#tags);
+    this.#count = bytes / VLAN_TAG_BYTES;
+    return bytes;
+  }
+
+  /** Whether an answer can have them all. */
+  get areKnown(): boolean {
+    return this.#count <= MAX_VLAN_TAGS;
+  }
+
+  /** Puts them on a frame, in front of which there is room for MAX_VLAN_TAGS. Returns how many octets earlier it now begins. */
+  putOn(view: DataView, at: number): number {
+    for (let i = 1; i <= this.#count; i++) {
+      pushTag(view, at - (i - 1) * VLAN_TAG_BYTES, this.#tags[this.#count - i] as number);
+    }
+    return this.#count * VLAN_TAG_BYTES;
+  }
 }
 
 function isTrunkTagged(view: DataView, at: number, length: number): boolean {

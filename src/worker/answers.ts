@@ -5,19 +5,22 @@ import { ANSWER_BYTES, Suppression } from '../forward/suppression.ts';
 import { TooBigAnswers } from '../forward/too-big.ts';
 import type { Slab } from '../sys/slab.ts';
 import { MAX_TOO_BIG_BYTES } from '../wire/icmp.ts';
-import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
+import { MAX_VLAN_TAGS, type StrippedTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 
-/** What a worker answers by itself, each kind with room in the slab for one answer and a trunk's tag in front of it. */
+/** What a worker answers by itself, each kind with room in the slab for one answer and the tags in front of it. */
 export interface Answers {
   readonly suppression: Suppression;
   readonly tooBig: TooBigAnswers;
 }
 
-/** @param neighboursMemory shared by all workers */
+/** Tags that were stripped, and a trunk's. */
+const TAG_ROOM_BYTES = (MAX_VLAN_TAGS + 1) * VLAN_TAG_BYTES;
+
+/** @param neighboursMemory shared by all workers  @param tags as the send path strips them */
 export function newAnswers(
   slab: Slab,
   fdb: Fdb,
-  { neighboursMemory, taps }: { neighboursMemory: SharedArrayBuffer; taps: AnswerSink },
+  { neighboursMemory, taps, tags }: { neighboursMemory: SharedArrayBuffer; taps: AnswerSink; tags: StrippedTags },
 ): Answers {
   const neighbours = new NeighbourTable(neighboursMemory);
   return {
@@ -25,9 +28,15 @@ export function newAnswers(
       slab.view,
       fdb,
       neighbours,
-      slab.allocate(VLAN_TAG_BYTES + ANSWER_BYTES) + VLAN_TAG_BYTES,
+      slab.allocate(TAG_ROOM_BYTES + ANSWER_BYTES) + TAG_ROOM_BYTES,
       taps,
+      tags,
     ),
-    tooBig: new TooBigAnswers(slab.view, slab.allocate(VLAN_TAG_BYTES + MAX_TOO_BIG_BYTES) + VLAN_TAG_BYTES, taps),
+    tooBig: new TooBigAnswers(
+      slab.view,
+      slab.allocate(TAG_ROOM_BYTES + MAX_TOO_BIG_BYTES) + TAG_ROOM_BYTES,
+      taps,
+      tags,
+    ),
   };
 }

@@ -22,6 +22,7 @@ import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
+import { StrippedTags } from '../wire/vlan.ts';
 import { newAnswers } from './answers.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
 
@@ -144,8 +145,9 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket);
   const headers = newFrameHeaders();
   const storm = new StormControl(StormControl.createMemory());
+  const tags = new StrippedTags();
   const neighboursMemory = NeighbourTable.createMemory(1);
-  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps });
+  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps, tags });
   const pathLimits = new PathLimits(fdb.remotes);
   const receivePath = {
     view: slab.view,
@@ -173,6 +175,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     pathLimits,
     tooBig,
     headers,
+    tags,
     superFrame,
     storm,
     counters,

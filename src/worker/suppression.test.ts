@@ -129,6 +129,16 @@ describe('T38: an ARP request for a known remote neighbour', () => {
     expect(rig.drops()).toEqual({});
   });
 
+  it('with tags that are stripped is answered with them', () => {
+    const rig = newRig({ ...SEGMENT, innerVlan: INNER_VLAN.strip });
+    announce(rig);
+    const tags = [0x88, 0xa8, 0, 7, 0x81, 0, 0, 5];
+    const tagged = (frame: readonly number[]) => [...frame.slice(0, 12), ...tags, ...frame.slice(12)];
+    const question = naiveArp({ src: HERE, senderIp: HERE_IP, targetIp: THERE_IP });
+    expect(ask(rig, tagged(question))).toEqual({ answers: [tagged(ARP_ANSWER)], sent: [] });
+    expect(ask(rig, question)).toEqual({ answers: [ARP_ANSWER], sent: [] });
+  });
+
   it('with a tag is left alone', () => {
     const rig = newRig({ ...SEGMENT, innerVlan: INNER_VLAN.pass });
     announce(rig);

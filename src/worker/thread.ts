@@ -19,6 +19,7 @@ import { Slab } from '../sys/slab.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { socketTos } from '../wire/ecn.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
+import { StrippedTags } from '../wire/vlan.ts';
 import { newAnswers } from './answers.ts';
 import { BusyPoll } from './busy-poll.ts';
 import { BusyTime } from './busy-time.ts';
@@ -67,7 +68,8 @@ const wakeScratch = slab.address(slab.allocate(8));
 const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
   report({ kind: 'remote-in-group', segment, remote }),
 );
-const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps });
+const tags = new StrippedTags();
+const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps, tags });
 let ownAddresses: readonly IpWords[] = [];
 
 const headers = newFrameHeaders();
@@ -107,6 +109,7 @@ const ports: Ports = {
     pathLimits: underlay.pathLimits,
     tooBig,
     headers,
+    tags,
     superFrame: newSuperFrame(),
     storm,
     counters,

@@ -2,8 +2,18 @@
 import { describe, expect, it } from 'vitest';
 import { TOO_BIG_ANSWERS_BURST } from '../lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../offload/naive-frames.ts';
-import { INNER_VLAN, type Segment } from '../segment/segment.ts';
-import { BROADCAST, destinationsOf, NOW, newRig, OTHER_PEER, PEER, type Rig, SEGMENT } from './ladder-rig.ts';
+import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import {
+  BROADCAST,
+  destinationsOf,
+  NOW,
+  newFloodingRig,
+  newRig,
+  OTHER_PEER,
+  PEER,
+  type Rig,
+  SEGMENT,
+} from './ladder-rig.ts';
 
 const DESTINATION = '020000000099';
 const LIMIT = SEGMENT.maxFrameBytes;
@@ -84,6 +94,42 @@ describe('a frame that does not fit', () => {
     expect(Buffer.from(answer?.frame ?? []).readUInt16BE(18 + 26)).toBe(LIMIT - 18);
   });
 
+  it.each<[string, readonly number[]]>([
+    ['a tag', [0x81, 0, 0, 5]],
+    ['a priority alone', [0x81, 0, 0xe0, 0]],
+    ['three tags', [0x88, 0xa8, 0, 7, 0x81, 0, 0, 5, 0x81, 0, 0, 6]],
+  ])('is answered with what was stripped off it, or its sender would not see it: %s', (_, tags) => {
+    for (const parts of [{}, { version: 6 }] as const) {
+      const rig = newRig([{ ...SEGMENT, innerVlan: INNER_VLAN.strip }]);
+      const frame = packet(1_600, { tags, ...parts });
+      rig.send(frame);
+      const [answer] = rig.taps.delivered;
+      const octets = Buffer.from(answer?.frame ?? []);
+      expect(octets.subarray(0, 6)).toEqual(Buffer.from(frame.subarray(6, 12)));
+      expect(octets.subarray(6, 12)).toEqual(Buffer.from(frame.subarray(0, 6)));
+      expect([...octets.subarray(12, 12 + tags.length)]).toEqual(tags);
+      // The tags do not cross the underlay, so that they cost nothing of it.
+      const toldAt = 14 + tags.length + ('version' in parts ? 40 + 6 : 20 + 6);
+      expect(octets.readUInt16BE(toldAt)).toBe(LIMIT - 14);
+    }
+  });
+
+  it('has no answer where more was stripped off it than can be put back, and the next one has its own', () => {
+    const rig = newRig([{ ...SEGMENT, innerVlan: INNER_VLAN.strip }]);
+    const tag = [0x81, 0, 0, 5];
+    rig.send(packet(1_600, { tags: [...tag, ...tag, ...tag, ...tag] }));
+    expect([rig.drops(), rig.taps.delivered]).toEqual([oversize(1), []]);
+    rig.send(packet(1_600));
+    expect(mtusTold(rig)).toEqual([LIMIT - 14]);
+  });
+
+  it('on a trunk is answered with the trunk’s tag and what was stripped behind it', () => {
+    const rig = newRig([{ ...SEGMENT, innerVlan: INNER_VLAN.strip, vlan: 100 }]);
+    const tags = [0x81, 0, 0, 100, 0x81, 0, 0, 5, 0x81, 0, 0, 6];
+    rig.send(packet(1_600, { tags }));
+    expect([...(rig.taps.delivered[0]?.frame ?? [])].slice(12, 24)).toEqual(tags);
+  });
+
   it.each<[string, Uint8Array]>([
     ['may be fragmented', packet(1_600, { fragment: 0 })],
     ['is a later fragment', packet(1_600, { fragment: 0x4001 })],
@@ -148,10 +194,25 @@ describe('the limit of a path', () => {
     expect(rig.drops()).toEqual(oversize(1));
   });
 
-  it('does not hold for floods: the kernel refuses the copies that do not fit', () => {
-    const rig = newRig();
+  it.each<[string, readonly number[], Partial<Segment>]>([
+    ['to a group', [PEER], {}],
+    ['one of which has room', [PEER, OTHER_PEER], { group: NO_GROUP }],
+  ])('does not hold for floods %s: the kernel refuses the copies that do not fit', (_, remotes, segment) => {
+    const rig = newFloodingRig(remotes, { ...SEGMENT, ...segment });
     learnPath(rig, PEER, 1_400);
     rig.send(packet(LIMIT - 54));
-    expect([rig.underlay.sent.length, rig.drops()]).toEqual([1, {}]);
+    expect([rig.underlay.sent.length, rig.drops()]).toEqual([2, {}]);
+  });
+
+  it('holds for a station that is not known, where no VTEP that it may be behind has room', () => {
+    const rig = newFloodingRig([PEER, OTHER_PEER], { ...SEGMENT, group: NO_GROUP, learning: false });
+    learnPath(rig, PEER, 1_400);
+    learnPath(rig, OTHER_PEER, 1_420);
+    rig.send(packet(1_420 - 36 - 54));
+    expect([rig.underlay.sent.length, rig.drops()]).toEqual([2, {}]);
+    rig.send(packet(1_420 - 36 - 53));
+    expect([rig.underlay.sent.length, rig.drops(), mtusTold(rig)]).toEqual([2, oversize(1), [1_370]]);
+    rig.send(Uint8Array.from([...Buffer.from(BROADCAST, 'hex'), ...packet(1_400).subarray(6)]));
+    expect([rig.underlay.sent.length, rig.taps.delivered.length]).toEqual([4, 1]);
   });
 });

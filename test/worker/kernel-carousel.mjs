@@ -27,6 +27,7 @@ import { openTap } from '../../dist/sys/tun.js';
 import { openSendSocket, openUnicastSocket } from '../../dist/sys/udp-socket.js';
 import { KernelUdpPort } from '../../dist/underlay/kernel-udp-port.js';
 import { newFrameHeaders } from '../../dist/wire/ip.js';
+import { StrippedTags } from '../../dist/wire/vlan.js';
 import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
@@ -81,7 +82,12 @@ const receiving = new SegmentMap();
 segments.apply({ kind: 'put', segment: { ...shared, tap: SENDING_TAP } });
 receiving.apply({ kind: 'put', segment: { ...shared, index: segment.index + 1, tap: RECEIVING_TAP } });
 const storm = new StormControl(StormControl.createMemory());
-const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: NeighbourTable.createMemory(1), taps });
+const tags = new StrippedTags();
+const { suppression, tooBig } = newAnswers(slab, fdb, {
+  neighboursMemory: NeighbourTable.createMemory(1),
+  taps,
+  tags,
+});
 const { pathLimits } = underlay;
 const receivePath = {
   view: slab.view,
@@ -109,6 +115,7 @@ const sendPath = {
   pathLimits,
   tooBig,
   headers,
+  tags,
   superFrame,
   storm,
   counters,

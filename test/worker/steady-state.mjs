@@ -21,6 +21,7 @@ import { SegmentMap } from '../../dist/segment/segment-map.js';
 import { octetSums } from '../../dist/sys/simd-sums.js';
 import { Slab } from '../../dist/sys/slab.js';
 import { newFrameHeaders } from '../../dist/wire/ip.js';
+import { StrippedTags } from '../../dist/wire/vlan.js';
 import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
@@ -181,7 +182,12 @@ const taps = new CountingTaps(ring);
 const underlay = new CountingUnderlay(ring);
 const headers = newFrameHeaders();
 const storm = new StormControl(StormControl.createMemory());
-const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: NeighbourTable.createMemory(1), taps });
+const tags = new StrippedTags();
+const { suppression, tooBig } = newAnswers(slab, fdb, {
+  neighboursMemory: NeighbourTable.createMemory(1),
+  taps,
+  tags,
+});
 const pathLimits = new PathLimits(fdb.remotes);
 const receivePath = {
   view: slab.view,
@@ -209,6 +215,7 @@ const sendPath = {
   pathLimits,
   tooBig,
   headers,
+  tags,
   superFrame,
   storm,
   counters,
