@@ -99,7 +99,7 @@ export interface Config {
   /** Outer TOS byte, 0 to 255, whose two ECN bits the inner packet's replace (RFC 6040); `inherit`: the inner packet's, 0 if that is not IP. */
   readonly tos: number | 'inherit';
   /** Outer DF bit; vtepd fragments in neither mode (RFC 7348 §4.3). */
-  readonly df: 'set' | 'unset';
+  readonly df: 'set' | 'unset' | 'inherit';
   /** Seconds after which a MAC that was not heard expires, 1 to MAX_AGEING_SECONDS; 0: never. */
   readonly ageingSeconds: number;
   /** `maxMacs` of a VNI that does not say, 1 to MAX_FDB_ENTRIES; also for VNIs added while running. */

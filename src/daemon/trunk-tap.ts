@@ -3,7 +3,8 @@ import { VtepError } from '../lib/errors.ts';
 import { changeLink, findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
-import { mtuLimit, trunkMtuLimit, type Vni } from './vni.ts';
+import { mtuLimit, mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
+import type { Vni } from './vni.ts';
 
 interface Placed {
   readonly config: VniConfig;
@@ -33,7 +34,7 @@ export function joinTrunk(
       remedy: 'delete all VNIs that have a vlan=, and add them again',
     });
   }
-  const mtuBytes = mtuLimit(added.config, added.underlays);
+  const mtuBytes = mtuWithin(mtuLimit(added.config, added.underlays));
   if (mtuBytes >= link.mtuBytes) return { tap: member.tap, link };
   changeLink(netlink, link.index, { mtuBytes }, object);
   return { tap: member.tap, link: { ...link, mtuBytes } };
@@ -41,7 +42,7 @@ export function joinTrunk(
 
 /** Gives the trunk the MTU that its other VNIs can carry, if it had a lower one for the sake of one that left. @throws VtepError */
 export function leaveTrunk(netlink: NetlinkSocket, vnis: readonly Vni[], left: Vni): void {
-  const mtuBytes = trunkMtuLimit(vnis);
+  const mtuBytes = mtuWithin(trunkMtuLimit(vnis));
   if (left.link && mtuLimit(left.config, left.underlays) < mtuBytes) {
     changeLink(netlink, left.link.index, { mtuBytes }, `TAP "${left.config.tap}"`);
   }

@@ -1,18 +1,21 @@
 import type { IpAddress } from '../lib/addresses.ts';
-import { changeLink, findLink, hostAddresses, type LinkEvent } from '../sys/links.ts';
+import { findLink, hostAddresses, type LinkEvent } from '../sys/links.ts';
 import type { Membership } from '../underlay/group-membership.ts';
 import type { Order } from '../worker/messages.ts';
 import type { HeldOnHost } from './held-on-host.ts';
+import { MtuFollower } from './mtu-follower.ts';
 import type { Underlay } from './underlay.ts';
-import { mtuLimit, trunkMtuLimit, type Vni } from './vni.ts';
-import { addGroupSocket, groupWorker, putSegment } from './worker-state.ts';
+import type { Vni } from './vni.ts';
+import { addGroupSocket, groupWorker } from './worker-state.ts';
 
 /** Keeps the underlays in step with the host: their interfaces, addresses, MTU and groups. */
 export class UnderlayWatch {
   readonly #held: HeldOnHost;
+  readonly #mtu: MtuFollower;
 
   constructor(held: HeldOnHost) {
     this.#held = held;
+    this.#mtu = new MtuFollower(held);
   }
 
   /** A VNI with `join=lazy` wants its group joined from now on, or no more. */
@@ -65,32 +68,7 @@ export class UnderlayWatch {
     if (underlay.status !== before.status) {
       this.#held.log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
     }
-    if (underlay.mtuBytes !== before.mtuBytes) this.#followMtu(underlay);
-  }
-
-  /** TAPs without `mtu=` follow the underlay; all learn the new bound. */
-  #followMtu(underlay: Underlay): void {
-    const vnis = this.#held.vnis.filter((vni) => vni.underlays.includes(underlay));
-    for (const vni of vnis) {
-      this.#tellSegment(vni);
-      const { mtuBytes, vlan } = vni.config;
-      if (mtuBytes === undefined && vlan === undefined) this.#setMtu(vni, mtuLimit(vni.config, vni.underlays));
-    }
-    const onTrunk = vnis.find(({ config }) => config.vlan !== undefined);
-    if (onTrunk) this.#setMtu(onTrunk, trunkMtuLimit(this.#held.vnis));
-  }
-
-  #setMtu({ config, link }: Vni, mtuBytes: number): void {
-    if (!link) return;
-    try {
-      changeLink(this.#held.netlink, link.index, { mtuBytes }, `TAP "${config.tap}"`);
-    } catch (err) {
-      this.#held.log.warn({ event: 'mtu-not-followed', tap: config.tap, mtu: mtuBytes, err });
-    }
-  }
-
-  #tellSegment(vni: Vni): void {
-    void this.#held.workers.orderAll(putSegment(vni));
+    if (underlay.mtuBytes !== before.mtuBytes) this.#mtu.follow(underlay);
   }
 
   #openGroups(joined: readonly Membership[]): void {

@@ -7,9 +7,10 @@ import { NO_GROUP } from '../segment/segment.ts';
 import { findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { defaultTapMac, setUpTap, type TapPlan } from './tap.ts';
+import { tapMtu } from './tap-mtu.ts';
 import { joinTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
-import { tapMtu, type Vni } from './vni.ts';
+import type { Vni } from './vni.ts';
 import { sourceOf } from './vtep-address.ts';
 
 /** What VNIs are made with and on. */

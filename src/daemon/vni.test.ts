@@ -10,8 +10,9 @@ import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN } from '../segment/se
 import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Tap } from './tap.ts';
+import { mtuLimit, tapMtu, trunkMtuLimit } from './tap-mtu.ts';
 import { Underlay } from './underlay.ts';
-import { mtuLimit, tapMtu, tapNumber, tapOverrun, toSegment, trunkMtuLimit, type Vni, vniStatus } from './vni.ts';
+import { tapNumber, tapOverrun, toSegment, type Vni, vniStatus } from './vni.ts';
 
 const LOCAL = parseIp('127.6.0.1') as IpAddress;
 
@@ -113,7 +114,7 @@ describe('the MTU of a TAP', () => {
     [1_500, '100,inner-vlan=pass', 1_446],
     [9_000, '100', 8_950],
     [9_000, '100,inner-vlan=pass', 8_946],
-    [1_280, '100', 1_230],
+    [1_330, '100', 1_280],
     [65_536, '100', 65_486],
   ])(
     'is, on an underlay of %i and with --vni %s, %i: the underlay less 50, less 4 for tags that pass (T27)',
@@ -136,6 +137,26 @@ describe('the MTU of a TAP', () => {
       `at most ${expected} inside`,
     );
   });
+
+  it.each([
+    [1_329, '100', 1_279],
+    [1_300, '100', 1_250],
+    [1_333, '100,inner-vlan=pass', 1_279],
+    [576, '100', 526],
+    [68, '100', 18],
+  ])(
+    'is, on an underlay of %i and with --vni %s, 1280, though that carries %i alone: the kernel would take IPv6 away',
+    async (mtuBytes, written, limit) => {
+      const underlay = await newUnderlay(mtuBytes);
+      const config = vniConfig(written);
+      expect([mtuLimit(config, [underlay]), tapMtu(config, [underlay])]).toEqual([limit, 1_280]);
+      expect(tapMtu(vniConfig(`${written},mtu=1280`), [underlay])).toBe(1_280);
+      expect(tapMtu(vniConfig(`${written},mtu=68`), [underlay])).toBe(68);
+      expect(() => tapMtu(vniConfig(`${written},mtu=1281`), [underlay])).toThrow(
+        `leaves at most ${limit} inside VXLAN: lower mtu= to ${limit}, or to 1280 if IPv6 is needed, or raise`,
+      );
+    },
+  );
 
   it.each([
     ['100,mtu=1450', 1_450],

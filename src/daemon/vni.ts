@@ -1,15 +1,10 @@
 import type { VniConfig } from '../config/config.ts';
 import { type IpAddress, macWords, parseMac } from '../lib/addresses.ts';
-import { VtepError } from '../lib/errors.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import type { Tap } from './tap.ts';
 import type { Underlay } from './underlay.ts';
-
-/** Octets of a TAP's MTU that the outer and the inner Ethernet header cost: 50 over IPv4. */
-const ETHERNET_BYTES = 14;
-const VLAN_TAG_BYTES = 4;
 
 /** One VNI of the running daemon: what was asked for, and what has become of it. */
 export interface Vni {
@@ -90,7 +85,7 @@ export function tapOverrun(tap: Tap, now: Link | undefined): number {
 }
 
 /** The longest Ethernet frame that fits every family. */
-function maxFrameBytes(underlays: readonly Underlay[]): number {
+export function maxFrameBytes(underlays: readonly Underlay[]): number {
   return Math.min(...underlays.map((underlay) => underlay.maxFrameBytes));
 }
 
@@ -99,32 +94,6 @@ export function reachOf(underlays: readonly Underlay[], interfaceName: string): 
   const number = (family: 4 | 6) =>
     underlays.find((underlay) => underlay.name === interfaceName && underlay.family === family)?.number ?? NO_UNDERLAY;
   return { ipv4: number(4), ipv6: number(6) };
-}
-
-/** The largest MTU that a VNI's TAP can have on its underlays, the smaller if they are two. */
-export function mtuLimit(config: VniConfig, underlays: readonly Underlay[]): number {
-  return maxFrameBytes(underlays) - ETHERNET_BYTES - (config.innerVlan === 'pass' ? VLAN_TAG_BYTES : 0);
-}
-
-/** The largest MTU that a trunk can have: what all of its VNIs can carry, without the trunk's tag, which stays behind. */
-export function trunkMtuLimit(vnis: readonly Pick<Vni, 'config' | 'underlays'>[]): number {
-  const limits = vnis.map(({ config, underlays }) =>
-    config.vlan === undefined ? Infinity : mtuLimit(config, underlays),
-  );
-  return Math.min(...limits);
-}
-
-/** The MTU of a VNI's TAP. Throws VtepError if more was asked for than the underlays carry. */
-export function tapMtu(config: VniConfig, underlays: readonly [Underlay, ...Underlay[]]): number {
-  const [underlay] = underlays;
-  const limit = mtuLimit(config, underlays);
-  const { mtuBytes = limit } = config;
-  if (mtuBytes <= limit) return mtuBytes;
-  throw new VtepError('ERR_VTEP_INTERFACE', {
-    object: `--vni ${config.vni},mtu=${mtuBytes}`,
-    cause: `${underlay.name} has MTU ${underlay.mtuBytes}, which leaves at most ${limit} inside VXLAN`,
-    remedy: `lower mtu= to ${limit}, or raise the MTU of ${underlay.name}`,
-  });
 }
 
 /**

@@ -24,14 +24,16 @@ import { HostWatch } from './host-watch.ts';
 import { LazyJoin } from './lazy-join.ts';
 import { deleteLeftoverTaps } from './leftover-taps.ts';
 import { LiveChanges } from './live-changes.ts';
+import { warnIfNarrow } from './mtu-follower.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
 import { QuerierWatch } from './querier-watch.ts';
 import { StateDir, tapAlias } from './state-dir.ts';
 import { releaseTap, settleTap } from './tap.ts';
+import { mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
 import { Underlay } from './underlay.ts';
 import { chooseFamilies, chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
-import { distinctTaps, reachOf, trunkMtuLimit, type Vni } from './vni.ts';
+import { distinctTaps, reachOf, type Vni } from './vni.ts';
 import { setUpVni } from './vni-setup.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { ownAddresses, workerState } from './worker-state.ts';
@@ -155,11 +157,12 @@ export class Vtep {
     try {
       vtep.queriers.prepare();
       const placed = vtep.#chooseUnderlays();
-      const trunkMtuBytes = trunkMtuLimit(placed);
+      const trunkMtuBytes = mtuWithin(trunkMtuLimit(placed));
       for (const { config: vni, underlays } of placed) {
         const { tap, underlay } = vtep.#addVni(vni, underlays, trunkMtuBytes);
         log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: tap.link.mtuBytes, dev: underlay.name });
       }
+      for (const underlay of vtep.underlays) warnIfNarrow({ log, vnis: vtep.vnis }, underlay);
       await vtep.#snapshots?.restore();
       vtep.#host.start();
       if (!(await vtep.#workers.start())) {

@@ -134,7 +134,7 @@ export interface SendOptions {
   readonly mcastTtl: number;
   /** Outer TOS octet of what does not bring its own; its ECN bits are sent as Not-ECT. */
   readonly tos: number;
-  readonly df: 'set' | 'unset';
+  readonly df: 'set' | 'unset' | 'inherit';
   /** Index of the interface that multicast leaves by. */
   readonly deviceIndex: number;
 }

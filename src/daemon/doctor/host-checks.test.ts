@@ -121,6 +121,60 @@ describe('mtu', () => {
     expect(checkMtu([], [tap], [{ ...path, taps: taps(1350) }])).toMatchObject([{ status: 'ok' }]);
     expect(checkMtu([], [tap], [{ ...path, mtuBytes: 1500, taps: taps(1450) }])).toMatchObject([{ status: 'ok' }]);
   });
+
+  it.each([
+    ['198.18.1.2', 'set', 'the rest is lost, since it is without DF or no IP: with --df inherit routers cut it'],
+    ['198.18.1.2', 'inherit', 'the rest is cut by routers'],
+    ['198.18.1.2', 'unset', undefined],
+    ['fd00:18::2', 'set', 'the rest is lost, since it is without DF or no IP'],
+    ['fd00:18::2', 'inherit', 'the rest is lost, since it is without DF or no IP'],
+    ['fd00:18::2', 'unset', 'the rest is lost, since it is without DF or no IP'],
+  ] as const)('of a path to %s with --df %s says what becomes of what has no DF: %s', (vtep, df, said) => {
+    const taps = [{ name: 'vxlan100', mtuBytes: 1450, limitBytes: 1350 }];
+    const [finding] = checkMtu([], [tap], [{ ...path, vtep: vtep as IpAddress, taps }], df);
+    if (said === undefined) expect(finding?.status).toBe('ok');
+    else
+      expect(finding?.message).toMatch(new RegExp(`above 1350 IPv4 with DF and IPv6 is answered "too big", ${said}$`));
+  });
+
+  it.each([
+    ['198.18.1.2', 'set', '--df unset', 1330],
+    ['198.18.1.2', 'inherit', '--df unset', 1330],
+    ['fd00:18::2', 'set', null, 1350],
+    ['fd00:18::2', 'unset', null, 1350],
+  ] as const)(
+    'of a path to %s with --df %s that IPv6 does not fit: %s, and never an MTU that takes IPv6 away',
+    (vtep, df, remedy, needed) => {
+      const limitBytes = vtep.includes(':') ? 1230 : 1250;
+      const taps = [{ name: 'vxlan100', mtuBytes: 1450, limitBytes }];
+      const narrow = { ...path, vtep: vtep as IpAddress, mtuBytes: 1300, taps };
+      const [finding] = checkMtu([], [tap], [narrow], df);
+      expect(finding).toMatchObject({ status: 'warning', remedy });
+      expect(finding?.message).toContain('IPv6 too, which cannot be told less than 1280');
+      expect(finding?.message).toContain(`give the path ${needed}`);
+    },
+  );
+
+  it.each([
+    [1280, 'warning', 'ip link set eth0 mtu 1330'],
+    [1500, 'failed', 'ip link set vxlan100 mtu 1280'],
+  ])('of an underlay of 1300, and a TAP of %i: %s, and IPv6 stays', (mtuBytes, status, remedy) => {
+    const narrow = { ...tap, mtuBytes, limitBytes: 1250, devMtuBytes: 1300, ports: [] };
+    expect(checkMtu([], [narrow], [])).toMatchObject([{ object: 'vxlan100', status, remedy }]);
+  });
+
+  it('of an underlay that was lowered to 1300, names nothing but what undoes it', () => {
+    const narrow = { ...tap, mtuBytes: 1280, limitBytes: 1250, devMtuBytes: 1300, ports: [] };
+    const remedies = checkMtu([{ dev: 'eth0', mtuBytes: 1300, firstMtuBytes: 1500 }], [narrow], []).map(
+      (each) => each.remedy,
+    );
+    expect(new Set(remedies)).toEqual(new Set(['ip link set eth0 mtu 1500']));
+  });
+
+  it('of a TAP that was given less than IPv6 needs, takes it from no port of the bridge', () => {
+    const [finding] = checkMtu([], [{ ...tap, mtuBytes: 1200 }], []);
+    expect(finding).toMatchObject({ object: 'veth1', status: 'warning', remedy: null });
+  });
 });
 
 describe('port', () => {

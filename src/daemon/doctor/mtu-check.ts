@@ -1,5 +1,7 @@
+import type { Config } from '../../config/config.ts';
 import type { Finding } from '../../control/schemas.ts';
-import type { IpAddress } from '../../lib/addresses.ts';
+import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
+import { IPV6_MIN_MTU_BYTES } from '../../wire/ip.ts';
 import { failed, faultsOr, ok, someOf, warning } from './finding.ts';
 
 /** A TAP, and what it is a port of. */
@@ -24,7 +26,7 @@ export interface DevMtuFacts {
   readonly firstMtuBytes: number;
 }
 
-/** A path to a VTEP that ICMP has told to be narrower than the interface. */
+/** A path to a VTEP that is narrower than the interface, as ICMP or a route has told. */
 export interface PathFacts {
   readonly vtep: IpAddress;
   readonly mtuBytes: number;
@@ -38,8 +40,13 @@ export function checkMtu(
   underlays: readonly DevMtuFacts[],
   taps: readonly TapMtuFacts[],
   paths: readonly PathFacts[],
+  df: Config['df'] = 'set',
 ): Finding[] {
-  const faults = [...underlays.flatMap(devFaults), ...taps.flatMap(tapFaults), ...paths.flatMap(pathFaults)];
+  const faults = [
+    ...underlays.flatMap(devFaults),
+    ...taps.flatMap((tap) => tapFaults(tap, underlays.find(({ dev }) => dev === tap.dev)?.firstMtuBytes ?? 0)),
+    ...paths.flatMap((path) => pathFaults(path, df)),
+  ];
   const names = taps.map(({ tap, mtuBytes }) => `${tap} ${mtuBytes}`);
   const devs = [...new Set(taps.map(({ dev, devMtuBytes }) => `${dev} ${devMtuBytes}`))];
   return faultsOr(faults, ok('mtu', someOf(devs), names.length === 0 ? 'no TAPs' : someOf(names)));
@@ -51,29 +58,60 @@ function devFaults({ dev, mtuBytes, firstMtuBytes }: DevMtuFacts): Finding[] {
   return [failed('mtu', dev, message, `ip link set ${dev} mtu ${firstMtuBytes}`)];
 }
 
-function tapFaults({ tap, mtuBytes, limitBytes, dev, devMtuBytes, bridge, ports }: TapMtuFacts): Finding[] {
+/** @param firstMtuBytes of its underlay */
+function tapFaults(facts: TapMtuFacts, firstMtuBytes: number): Finding[] {
+  const { tap, mtuBytes, limitBytes, dev, devMtuBytes, bridge, ports } = facts;
   const faults: Finding[] = [];
-  if (mtuBytes > limitBytes) {
+  const ownBytes = Math.max(limitBytes, IPV6_MIN_MTU_BYTES);
+  if (mtuBytes > ownBytes) {
     const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: larger frames are lost`;
-    faults.push(failed('mtu', tap, message, `ip link set ${tap} mtu ${limitBytes}`));
+    faults.push(failed('mtu', tap, message, `ip link set ${tap} mtu ${ownBytes}`));
+  } else if (mtuBytes > limitBytes) {
+    const needed = Math.max(devMtuBytes + mtuBytes - limitBytes, firstMtuBytes);
+    const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: ${belowIpv6(limitBytes)}; give ${dev} ${needed} if its network carries that; without IPv6, mtu=${limitBytes} is right`;
+    faults.push(warning('mtu', tap, message, `ip link set ${dev} mtu ${needed}`));
   }
-  const wanted = Math.min(mtuBytes, limitBytes);
+  const wanted = Math.min(mtuBytes, ownBytes);
   for (const port of ports) {
     if (port.mtuBytes === wanted) continue;
     const isWider = port.mtuBytes > wanted;
     const message = isWider
       ? `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: what is larger is lost between them; lower it here and in the machine, or give ${dev} ${devMtuBytes + port.mtuBytes - wanted} if its network carries that`
       : `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: what is larger is lost between them`;
-    faults.push(warning('mtu', port.name, message, `ip link set ${port.name} mtu ${wanted}`));
+    // An MTU that takes IPv6 away was asked for of the TAP, not of its neighbours.
+    const remedy = wanted < IPV6_MIN_MTU_BYTES ? null : `ip link set ${port.name} mtu ${wanted}`;
+    faults.push(warning('mtu', port.name, message, remedy));
   }
   return faults;
 }
 
-function pathFaults({ vtep, mtuBytes, dev, devMtuBytes, taps }: PathFacts): Finding[] {
-  if (mtuBytes >= devMtuBytes) return [];
-  return taps.flatMap((tap) => {
-    if (tap.mtuBytes <= tap.limitBytes) return [];
-    const message = `the path to ${vtep} carries ${mtuBytes}, ${dev} ${devMtuBytes}: what is above ${tap.limitBytes} is answered "too big"`;
-    return warning('mtu', tap.name, message, `ip link set ${tap.name} mtu ${tap.limitBytes}`);
+/** With `--df unset` routers cut what the path does not carry, but those of IPv6 never do. */
+function pathFaults({ vtep, mtuBytes, dev, devMtuBytes, taps }: PathFacts, df: Config['df']): Finding[] {
+  const isIpv4 = ipFamily(vtep) === 4;
+  if (mtuBytes >= devMtuBytes || (isIpv4 && df === 'unset')) return [];
+  const path = `the path to ${vtep} carries ${mtuBytes}, ${dev} ${devMtuBytes}`;
+  return taps.flatMap(({ name, mtuBytes: tapBytes, limitBytes }) => {
+    if (tapBytes <= limitBytes) return [];
+    if (limitBytes < IPV6_MIN_MTU_BYTES) {
+      const wanted = mtuBytes + IPV6_MIN_MTU_BYTES - limitBytes;
+      const others = isIpv4 ? ', or let routers fragment' : '';
+      const message = `${path}: ${belowIpv6(limitBytes)}; give the path ${wanted}${others}`;
+      return warning('mtu', name, message, isIpv4 ? '--df unset' : null);
+    }
+    const message = `${path}: above ${limitBytes} IPv4 with DF and IPv6 is answered "too big", ${fateOfOthers(isIpv4, df)}`;
+    return warning('mtu', name, message, `ip link set ${name} mtu ${limitBytes}`);
   });
+}
+
+/** What may neither be told its sender nor cut on its way. */
+function fateOfOthers(isIpv4: boolean, df: Config['df']): string {
+  if (!isIpv4) return 'the rest is lost, since it is without DF or no IP';
+  return df === 'inherit'
+    ? 'the rest is cut by routers'
+    : 'the rest is lost, since it is without DF or no IP: with --df inherit routers cut it';
+}
+
+/** Below IPv6's least MTU (RFC 8200 §5). */
+function belowIpv6(limitBytes: number): string {
+  return `above ${limitBytes} IPv4 with DF is answered "too big", the rest is lost, IPv6 too, which cannot be told less than ${IPV6_MIN_MTU_BYTES}`;
 }

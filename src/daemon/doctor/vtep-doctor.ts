@@ -67,7 +67,7 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
       ...underlays.map(({ link, local, prefixBits }) =>
         checkAddress(link.name, { address: local, prefixBits }, addresses),
       ),
-      ...checkMtu([...devs.values()], taps, paths),
+      ...checkMtu([...devs.values()], taps, paths, config.df),
       ...checkOwnPort(port, locals, vxlanDevices(links, port, locals)),
       ...checkFirewall(firewall, traffic),
       ...checkGroups(groups, maxMemberships),
