@@ -128,9 +128,9 @@ function giveToGroup(path: string, groupFile: string): void {
   if (gid === undefined) return;
   try {
     chownSync(path, process.geteuid?.() ?? 0, gid);
-  } catch (error) {
-    // An ordinary user outside the group keeps the socket to their own group; any other failure is not expected.
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+  } catch {
+    // An ordinary user outside the group, a user namespace that has no such group, a file system that knows no groups: the socket keeps its
+    // own group, and is then more private than it could be, never less.
   }
 }
 

@@ -66,7 +66,7 @@ export class Underlay {
     this.family = ipFamily(local);
     this.prefixBits =
       listAddresses(netlink).find(({ address }) => address === local)?.prefixBits ?? maxPrefixBits(local);
-    const place = { port, family: this.family };
+    const place = { port, family: this.family, local };
     this.#link = link;
     this.firstMtuBytes = link.mtuBytes;
     this.unicastSocket = nextSocket();

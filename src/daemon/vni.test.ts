@@ -32,6 +32,7 @@ const UNDERLAY_LINK: Link = {
   isMultiQueue: false,
   vxlanPort: 0,
   vxlanFamilies: [],
+  isFromAbroad: false,
   txDropped: 0,
 };
 

@@ -202,6 +202,9 @@ export const MAX_PROGRAM_OUTPUT_BYTES = 8_388_608;
 /** A program that `vtepctl doctor` asks is killed after this long. Less than vtepctl waits for an answer. */
 export const PROGRAM_TIMEOUT_MS = 3_000;
 
+/** Files of processes that are looked at for who has a port, some microseconds each. Of those beyond, the owner is not known. */
+export const MAX_HOLDER_FDS = 65_536;
+
 /** Socket buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 7 ms of traffic at 10 Gb/s. */
 export const SOCKET_BUFFER_BYTES = 8_388_608;
 

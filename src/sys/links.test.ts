@@ -258,6 +258,7 @@ describe('linkEvents', () => {
         isMultiQueue: true,
         vxlanPort: 0,
         vxlanFamilies: [],
+        isFromAbroad: false,
         txDropped: 123,
       },
     });
@@ -308,6 +309,7 @@ describe('linkEvents', () => {
       isMultiQueue: false,
       vxlanPort: 0,
       vxlanFamilies: [],
+      isFromAbroad: false,
       txDropped: 0,
     });
   });

@@ -20,6 +20,7 @@ const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
 const IFLA_GROUP = 27;
 const IFLA_CARRIER = 33;
+const IFLA_LINK_NETNSID = 37;
 
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -71,6 +72,8 @@ export interface Link {
   readonly isMultiQueue: boolean;
   /** UDP port of a kernel vxlan device, or 0. */
   readonly vxlanPort: number;
+  /** It was made in another network namespace, and what it holds it holds there, as a vxlan device its port. */
+  readonly isFromAbroad: boolean;
   /** Families that a kernel vxlan device holds its port in; empty for other devices. */
   readonly vxlanFamilies: readonly (4 | 6)[];
   /** Packets that the host sent into the device and it lost, e.g. a TAP's full ring. */
@@ -213,6 +216,7 @@ function readLink(payload: Buffer): Link {
     isTap: kind === 'tun' && data.get(IFLA_TUN_TYPE)?.[0] === IFF_TAP,
     isMultiQueue: kind === 'tun' && data.get(IFLA_TUN_MULTI_QUEUE)?.[0] === 1,
     vxlanPort: (kind === 'vxlan' && data.get(IFLA_VXLAN_PORT)?.readUInt16BE(0)) || 0,
+    isFromAbroad: attributes.has(IFLA_LINK_NETNSID),
     vxlanFamilies: kind === 'vxlan' ? vxlanFamilies(data) : [],
     txDropped: Number(attributes.get(IFLA_STATS64)?.readBigUInt64LE(TX_DROPPED_AT) ?? 0n),
   };

@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { type ErrorCode, VtepError } from '../lib/errors.ts';
 import { errno } from './libc.ts';
+import { CAP_NET_ADMIN, hasCapability, openFilesLimit } from './privileges.ts';
 
 /** errno values that the code itself acts upon (Linux, asm-generic). */
 export const ERRNO = {
@@ -25,17 +26,21 @@ export const ERRNO = {
   ENOBUFS: 105,
 } as const;
 
-/** What an operator can do about an errno, where the place it came from does not know better. */
-const REMEDIES: Partial<Record<string, string>> = {
-  EPERM: 'run vtepd as root or give it CAP_NET_ADMIN',
-  EACCES: 'run vtepd as root or give it access',
-  EMFILE: 'raise the limit of open files (LimitNOFILE= or ulimit -n)',
-  ENFILE: 'raise fs.file-max',
-  ENOMEM: 'free memory or lower the number of VNIs',
-  ENOBUFS: 'raise net.core.optmem_max, or net.ipv4.igmp_max_memberships if a group was joined',
-  EADDRNOTAVAIL: 'give the address to an interface of this host, or name another one with --local',
-  EADDRINUSE: 'stop what uses it, or choose another one',
-  ENODEV: 'name an interface that exists',
+/** What an operator can do about an errno, where the place it came from does not know better. It names no reason that was not looked at. */
+const REMEDIES: Partial<Record<string, () => string>> = {
+  EPERM: () =>
+    hasCapability(CAP_NET_ADMIN)
+      ? 'vtepd has CAP_NET_ADMIN here: look for what else forbids it, as a limit of its container or service, or a BPF program'
+      : 'run vtepd as root or give it CAP_NET_ADMIN',
+  EACCES: () => 'run vtepd as root or give its user access',
+  EMFILE: () =>
+    `raise the limit of open files, which is ${openFilesLimit() ?? 'not known'} (LimitNOFILE= or ulimit -n)`,
+  ENFILE: () => 'raise fs.file-max',
+  ENOMEM: () => 'free memory of the host or of the service’s own limit (MemoryMax=), or lower the number of VNIs',
+  ENOBUFS: () => 'free memory, or raise net.core.optmem_max',
+  EADDRNOTAVAIL: () => 'see whether this host has the address and may use it (`ip addr`)',
+  EADDRINUSE: () => 'stop what uses it, or choose another one',
+  ENODEV: () => 'name an interface that exists',
 };
 
 // Backwards, so that EAGAIN and ENOTSUP win over their later synonyms EWOULDBLOCK and EOPNOTSUPP.
@@ -56,7 +61,7 @@ export class SysError extends VtepError {
   constructor(object: string, value: number, { code = 'ERR_VTEP_SYSTEM', remedy }: SysErrorOptions = {}) {
     const name = errnoName(value);
     const [, text] = getSystemErrorMap().get(-value) ?? [];
-    super(code, { object, cause: text ? `${name} (${text})` : name, remedy: remedy ?? REMEDIES[name] });
+    super(code, { object, cause: text ? `${name} (${text})` : name, remedy: remedy ?? REMEDIES[name]?.() });
     this.name = 'SysError';
     this.errno = value;
   }

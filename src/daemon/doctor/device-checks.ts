@@ -9,6 +9,10 @@ export interface TunFacts {
   readonly isDevice: boolean;
   /** The kernel has the driver. */
   readonly isLoaded: boolean;
+  /** Root of here may make the node: it is no user namespace. */
+  readonly mayMakeNode: boolean;
+  /** The systemd service that this process is. */
+  readonly service: string | undefined;
 }
 
 export interface CapabilityFacts {
@@ -16,35 +20,66 @@ export interface CapabilityFacts {
   readonly whose: string;
   readonly isRoot: boolean;
   readonly netAdmin: boolean;
+  /** What capabilities there are count for that namespace alone. */
+  readonly isInUserNamespace: boolean;
+  /** The network namespace is that one's, so that they count there. */
+  readonly ownsNetwork: boolean;
+  /** The systemd service that it is. */
+  readonly service: string | undefined;
 }
 
 const TUN = '/dev/net/tun';
 const MAKE_NODE = `mkdir -p /dev/net && mknod ${TUN} c 10 200`;
+const GIVE_TO_CONTAINER = `docker run --device ${TUN} --cap-add NET_ADMIN …`;
 
-export function checkTun({ error, isDevice, isLoaded }: TunFacts): Finding {
+export function checkTun({ error, isDevice, isLoaded, mayMakeNode, service }: TunFacts): Finding {
   if (error === undefined && isDevice) return ok('tun', TUN, 'can be opened');
-  const fault = (message: string, remedy: string) => failed('tun', TUN, `no TAP can be made: ${message}`, remedy);
+  const fault = (message: string, remedy: string | null) =>
+    failed('tun', TUN, `no TAP can be made: ${message}`, remedy);
   if (error === undefined)
-    return fault('it is something else than the TUN driver’s device', `rm ${TUN} && ${MAKE_NODE}`);
-  if (error === 'ENOENT' && isLoaded) return fault('the device node is missing', MAKE_NODE);
+    return fault(
+      'it is something else than the TUN driver’s device',
+      mayMakeNode ? `rm ${TUN} && ${MAKE_NODE}` : GIVE_TO_CONTAINER,
+    );
+  if (error === 'ENOENT' && isLoaded) {
+    const message = 'the device node is missing (a container is given it by --device /dev/net/tun)';
+    return fault(message, mayMakeNode ? MAKE_NODE : GIVE_TO_CONTAINER);
+  }
   if (error === 'ENOENT' || error === 'ENODEV' || error === 'ENXIO')
-    return fault('the driver is not loaded', 'modprobe tun');
+    return fault(
+      'the driver is not loaded, by what this kernel says of itself (of a container: on its host)',
+      'modprobe tun',
+    );
   if (error === 'EACCES') return fault('this user may not open it (EACCES)', `chmod 0666 ${TUN}`);
   if (error === 'EPERM') {
-    const remedy = `systemctl set-property vtepd.service DeviceAllow="${TUN} rw"`;
-    return fault('the service or container may not use it (EPERM; for a container --device /dev/net/tun)', remedy);
+    const allow = service && `systemctl set-property ${service} DeviceAllow="${TUN} rw"`;
+    return fault(
+      'it may not be used (EPERM): a service needs DeviceAllow=/dev/net/tun, a container --device /dev/net/tun',
+      allow ?? GIVE_TO_CONTAINER,
+    );
   }
-  return fault(error, 'modprobe tun');
+  return fault(error, null);
 }
 
-export function checkCapabilities({ whose, isRoot, netAdmin }: CapabilityFacts): Finding {
-  if (netAdmin) return ok('capabilities', whose, 'CAP_NET_ADMIN');
+export function checkCapabilities(facts: CapabilityFacts): Finding {
+  const { whose, isRoot, netAdmin, isInUserNamespace, ownsNetwork, service } = facts;
+  if (netAdmin && ownsNetwork) {
+    return ok('capabilities', whose, isInUserNamespace ? 'CAP_NET_ADMIN, within its user namespace' : 'CAP_NET_ADMIN');
+  }
+  if (netAdmin) {
+    const message =
+      'CAP_NET_ADMIN counts in its user namespace alone, and the network namespace is not of that: no TAP can be made or brought up';
+    return failed('capabilities', whose, `${message}; give it a network of its own, or start it outside`, null);
+  }
   const message = 'CAP_NET_ADMIN is missing: no TAP can be made or brought up';
+  if (service !== undefined) {
+    return failed(
+      'capabilities',
+      whose,
+      `${message}; in the unit, AmbientCapabilities=CAP_NET_ADMIN`,
+      `systemctl edit ${service}`,
+    );
+  }
   // Root without it is confined by a service or a container.
-  return failed(
-    'capabilities',
-    whose,
-    message,
-    isRoot ? 'docker run --cap-add NET_ADMIN --device /dev/net/tun …' : 'sudo vtepctl doctor',
-  );
+  return failed('capabilities', whose, message, isRoot ? GIVE_TO_CONTAINER : 'sudo vtepctl doctor');
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../../lib/addresses.ts';
+import type { Link } from '../../sys/links.ts';
+import type { PortHolders } from '../port-holders.ts';
 import { checkCapabilities, checkTun } from './device-checks.ts';
 import { faultsOr, ok, warning } from './finding.ts';
 import { checkMtu, type TapMtuFacts } from './mtu-check.ts';
@@ -8,32 +10,47 @@ import { checkAddress, checkInterface } from './underlay-checks.ts';
 
 const node = 'mkdir -p /dev/net && mknod /dev/net/tun c 10 200';
 
+const container = 'docker run --device /dev/net/tun --cap-add NET_ADMIN …';
+
 describe('tun', () => {
+  const facts = { error: undefined, isDevice: true, isLoaded: true, mayMakeNode: true, service: undefined };
   it.each([
-    [{ error: undefined, isDevice: true, isLoaded: true }, 'ok', null],
-    [{ error: undefined, isDevice: false, isLoaded: true }, 'failed', `rm /dev/net/tun && ${node}`],
-    [{ error: 'ENOENT', isDevice: true, isLoaded: true }, 'failed', node],
-    [{ error: 'ENOENT', isDevice: true, isLoaded: false }, 'failed', 'modprobe tun'],
-    [{ error: 'ENODEV', isDevice: true, isLoaded: false }, 'failed', 'modprobe tun'],
-    [{ error: 'EACCES', isDevice: true, isLoaded: true }, 'failed', 'chmod 0666 /dev/net/tun'],
+    [{}, 'ok', null],
+    [{ isDevice: false }, 'failed', `rm /dev/net/tun && ${node}`],
+    [{ error: 'ENOENT' }, 'failed', node],
+    [{ error: 'ENOENT', mayMakeNode: false }, 'failed', container],
+    [{ error: 'ENOENT', isLoaded: false }, 'failed', 'modprobe tun'],
+    [{ error: 'ENODEV', isLoaded: false }, 'failed', 'modprobe tun'],
+    [{ error: 'EACCES' }, 'failed', 'chmod 0666 /dev/net/tun'],
+    [{ error: 'EPERM' }, 'failed', container],
     [
-      { error: 'EPERM', isDevice: true, isLoaded: true },
+      { error: 'EPERM', service: 'vtepd@blue.service' },
       'failed',
-      'systemctl set-property vtepd.service DeviceAllow="/dev/net/tun rw"',
+      'systemctl set-property vtepd@blue.service DeviceAllow="/dev/net/tun rw"',
     ],
-  ] as const)('%j: %s', (facts, status, remedy) => {
-    expect(checkTun(facts)).toMatchObject({ check: 'tun', status, remedy });
+    // Of what nobody thought of, no remedy is made up.
+    [{ error: 'EIO' }, 'failed', null],
+  ] as const)('%j: %s', (given, status, remedy) => {
+    expect(checkTun({ ...facts, ...given })).toMatchObject({ check: 'tun', status, remedy });
   });
 });
 
 describe('capabilities', () => {
+  const facts = { isRoot: true, netAdmin: true, isInUserNamespace: false, ownsNetwork: true, service: undefined };
   it.each([
-    [{ isRoot: true, netAdmin: true }, 'ok', null],
-    [{ isRoot: false, netAdmin: true }, 'ok', null],
+    [{}, 'ok', null],
+    [{ isRoot: false }, 'ok', null],
+    [{ isInUserNamespace: true }, 'ok', null],
+    [{ isInUserNamespace: true, ownsNetwork: false }, 'failed', null],
     [{ isRoot: false, netAdmin: false }, 'failed', 'sudo vtepctl doctor'],
-    [{ isRoot: true, netAdmin: false }, 'failed', 'docker run --cap-add NET_ADMIN --device /dev/net/tun …'],
-  ] as const)('%j: %s', (facts, status, remedy) => {
-    expect(checkCapabilities({ whose: 'vtepd', ...facts })).toMatchObject({ object: 'vtepd', status, remedy });
+    [{ netAdmin: false }, 'failed', container],
+    [{ isRoot: false, netAdmin: false, service: 'vtepd.service' }, 'failed', 'systemctl edit vtepd.service'],
+  ] as const)('%j: %s', (given, status, remedy) => {
+    expect(checkCapabilities({ whose: 'vtepd', ...facts, ...given })).toMatchObject({
+      object: 'vtepd',
+      status,
+      remedy,
+    });
   });
 });
 
@@ -181,18 +198,19 @@ describe('port', () => {
   it('of a running daemon', () => {
     expect(checkOwnPort(4789, ['198.18.0.1'], [])).toMatchObject([{ status: 'ok' }]);
     expect(checkOwnPort(4789, ['198.18.0.1'], [{ name: 'vx', up: false }])).toMatchObject([
-      { object: 'UDP 4789', status: 'warning', remedy: 'ip link del vx' },
+      { object: 'UDP 4789', status: 'ok', message: expect.stringContaining('vx wants it too'), remedy: null },
     ]);
   });
 
   it('of a daemon that is to be', () => {
-    expect(checkFreePort(4789, [], [{ name: 'vx', up: false }])).toMatchObject([{ status: 'ok' }]);
-    expect(checkFreePort(4789, ['0.0.0.0'], [{ name: 'vx', up: true }])).toMatchObject([
-      { status: 'failed', remedy: 'ip link del vx' },
+    const none: PortHolders = { device: undefined, programs: [], sockets: [], suspects: [], sawAll: true };
+    const sockets = [{ address: '0.0.0.0' as IpAddress, uid: 0, inode: 7 }];
+    expect(checkFreePort(4789, none)).toMatchObject([{ status: 'ok' }]);
+    const device = { name: 'vx', kind: 'vxlan' } as Link;
+    expect(checkFreePort(4789, { ...none, sockets, device })).toMatchObject([
+      { status: 'failed', remedy: 'ip link set vx down' },
     ]);
-    expect(checkFreePort(4789, ['0.0.0.0'], [])).toMatchObject([
-      { status: 'failed', remedy: 'ss -ulnp sport = :4789' },
-    ]);
+    expect(checkFreePort(4789, { ...none, sockets })).toMatchObject([{ status: 'failed', remedy: null }]);
   });
 });
 

@@ -3,15 +3,15 @@ import type { IpAddress } from '../../lib/addresses.ts';
 import { type Link, listLinks } from '../../sys/links.ts';
 import { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { findRoute } from '../../sys/routes.ts';
+import { findHolders } from '../port-holders.ts';
 import { OUTER_BYTES } from '../underlay.ts';
 import { checkCapabilities, checkTun } from './device-checks.ts';
 import { failed, ok, someOf, warning } from './finding.ts';
 import { checkFirewall } from './firewall-check.ts';
 import { gatherFirewall } from './firewall-facts.ts';
 import { checkMembershipLimit } from './group-checks.ts';
-import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl, vxlanDevices } from './host-facts.ts';
+import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl } from './host-facts.ts';
 import { checkFreePort } from './port-check.ts';
-import { readProcFile, readUdpSockets } from './proc-files.ts';
 import type { AddressFacts } from './underlay-checks.ts';
 
 /** Asked after where no daemon says which group it has; of the range for use within one site (RFC 2365). */
@@ -27,15 +27,11 @@ export async function examineHost(port: number): Promise<Finding[]> {
     const addresses = gatherAddresses(netlink, links).filter(isFit);
     const candidates = links.filter(({ name, up }) => up && addresses.some(({ dev }) => dev === name));
     const routeIndex = findRoute(netlink, SOME_GROUP)?.interfaceIndex;
-    const [tun, capabilities, firewall, maxMemberships, udp, udp6] = await Promise.all([
+    const [tun, firewall, maxMemberships] = await Promise.all([
       gatherTun(),
-      gatherCapabilities(`user ${process.geteuid?.() ?? '?'}`),
       gatherFirewall(),
       readSysctl('net/ipv4/igmp_max_memberships'),
-      readProcFile('/proc/net/udp'),
-      readProcFile('/proc/net/udp6'),
     ]);
-    const sockets = [...readUdpSockets(udp ?? '', port), ...readUdpSockets(udp6 ?? '', port)];
     const families = ([4, 6] as const).filter((family) =>
       addresses.some(({ address }) => address.includes(':') === (family === 6)),
     );
@@ -49,10 +45,10 @@ export async function examineHost(port: number): Promise<Finding[]> {
     };
     return [
       checkTun(tun),
-      checkCapabilities(capabilities),
+      checkCapabilities(gatherCapabilities(`user ${process.geteuid?.() ?? '?'}`)),
       checkCandidates(candidates, addresses),
       ...candidates.map(describeMtu),
-      ...checkFreePort(port, sockets, vxlanDevices(links, port)),
+      ...checkFreePort(port, findHolders(links, port, [4, 6])),
       ...checkFirewall(
         firewall,
         (families.length > 0 ? families : [4 as const]).map((family) => ({ ...anyTraffic, family })),

@@ -3,36 +3,42 @@ import { open, stat } from 'node:fs/promises';
 import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import { type Link, listAddresses } from '../../sys/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
+import { CAP_NET_ADMIN, hasCapability, isInUserNamespace, ownsNetNamespace, serviceOf } from '../../sys/privileges.ts';
 import type { CapabilityFacts, TunFacts } from './device-checks.ts';
 import type { VxlanDeviceFacts } from './port-check.ts';
-import { hasCapability, readProcFile } from './proc-files.ts';
+import { readProcFile } from './proc-files.ts';
 import type { AddressFacts } from './underlay-checks.ts';
 
 /** What the checks need to know of the host, with or without a daemon. */
-
-const CAP_NET_ADMIN = 12;
 
 const TUN_PATH = '/dev/net/tun';
 /** Major 10, minor 200, as makedev(3) puts them together. */
 const TUN_DEVICE = (10 << 8) | 200;
 
 export async function gatherTun(): Promise<TunFacts> {
+  const surroundings = { service: serviceOf(), mayMakeNode: !isInUserNamespace() };
   const isLoaded = /^\s*200 tun$/m.test((await readProcFile('/proc/misc')) ?? '');
   try {
     const found: Stats = await stat(TUN_PATH);
     const isDevice = found.isCharacterDevice() && found.rdev === TUN_DEVICE;
     // What is no device is not opened: a FIFO would wait for its other end.
     if (isDevice) await (await open(TUN_PATH, constants.O_RDWR | constants.O_NONBLOCK)).close();
-    return { error: undefined, isDevice, isLoaded };
+    return { error: undefined, isDevice, isLoaded, ...surroundings };
   } catch (error) {
-    return { error: (error as NodeJS.ErrnoException).code ?? `${error}`, isDevice: true, isLoaded };
+    return { error: (error as NodeJS.ErrnoException).code ?? `${error}`, isDevice: true, isLoaded, ...surroundings };
   }
 }
 
 /** Of this process. */
-export async function gatherCapabilities(whose: string): Promise<CapabilityFacts> {
-  const status = (await readProcFile('/proc/self/status')) ?? '';
-  return { whose, isRoot: process.geteuid?.() === 0, netAdmin: hasCapability(status, CAP_NET_ADMIN) };
+export function gatherCapabilities(whose: string): CapabilityFacts {
+  return {
+    whose,
+    isRoot: process.geteuid?.() === 0,
+    netAdmin: hasCapability(CAP_NET_ADMIN),
+    isInUserNamespace: isInUserNamespace(),
+    ownsNetwork: ownsNetNamespace(),
+    service: serviceOf(),
+  };
 }
 
 export function gatherAddresses(netlink: NetlinkSocket, links: readonly Link[]): AddressFacts[] {
@@ -51,7 +57,9 @@ export async function readSysctl(name: string): Promise<number | undefined> {
 /** The kernel's vxlan devices with a port, in a family of the addresses given, or in any. */
 export function vxlanDevices(links: readonly Link[], port: number, locals?: readonly IpAddress[]): VxlanDeviceFacts[] {
   return links.filter(
-    ({ vxlanPort, vxlanFamilies }) =>
-      vxlanPort === port && (!locals || locals.some((local) => vxlanFamilies.includes(ipFamily(local)))),
+    ({ vxlanPort, vxlanFamilies, isFromAbroad }) =>
+      vxlanPort === port &&
+      !isFromAbroad &&
+      (!locals || locals.some((local) => vxlanFamilies.includes(ipFamily(local)))),
   );
 }

@@ -1,5 +1,6 @@
 import type { Finding } from '../../control/schemas.ts';
-import { failed, faultsOr, ok, warning } from './finding.ts';
+import { describeHolders, type PortHolders } from '../port-holders.ts';
+import { failed, ok } from './finding.ts';
 
 /** A vxlan device of the kernel with vtepd's UDP port. */
 export interface VxlanDeviceFacts {
@@ -7,35 +8,20 @@ export interface VxlanDeviceFacts {
   readonly up: boolean;
 }
 
-/** @param port the UDP port of a running daemon @param devices those of its families */
+/**
+ * @param port the UDP port of a running daemon: it has it, so that no other can
+ * @param devices those that want it too; they cannot come up meanwhile, which harms nobody
+ */
 export function checkOwnPort(port: number, locals: readonly string[], devices: readonly VxlanDeviceFacts[]): Finding[] {
-  const faults = devices.map(({ name, up }) => {
-    const message = up
-      ? 'the kernel’s vxlan device has the same port'
-      : 'the kernel’s vxlan device wants the same port and cannot come up';
-    return warning('port', `UDP ${port}`, `${message}: ${name}`, `ip link del ${name}`);
-  });
-  return faultsOr(faults, ok('port', `UDP ${port}`, `held by vtepd on ${locals.join(', ')}`));
+  const waiting = devices.map(({ name }) => name).join(', ');
+  const note = waiting && `; the kernel's vxlan device ${waiting} wants it too, and cannot come up while vtepd runs`;
+  return [ok('port', `UDP ${port}`, `held by vtepd on ${locals.join(', ')}${note}`)];
 }
 
-/**
- * Whether a daemon could have the port.
- *
- * @param sockets addresses that sockets of others are bound to with it
- */
-export function checkFreePort(
-  port: number,
-  sockets: readonly string[],
-  devices: readonly VxlanDeviceFacts[],
-): Finding[] {
-  const faults = devices
-    .filter(({ up }) => up)
-    .map(({ name }) =>
-      failed('port', `UDP ${port}`, `the kernel's vxlan device ${name} holds it`, `ip link del ${name}`),
-    );
-  if (faults.length === 0 && sockets.length > 0) {
-    const message = `another program, perhaps a vtepd of another --socket, holds it on ${[...new Set(sockets)].join(', ')}`;
-    faults.push(failed('port', `UDP ${port}`, message, `ss -ulnp sport = :${port}`));
-  }
-  return faultsOr(faults, ok('port', `UDP ${port}`, 'free'));
+/** Whether a daemon could have the port. Only a device's is a remedy that destroys nothing: it can be set up again. */
+export function checkFreePort(port: number, holders: PortHolders): Finding[] {
+  const { device, sockets } = holders;
+  if (!device && sockets.length === 0) return [ok('port', `UDP ${port}`, 'free')];
+  const remedy = device ? `ip link set ${device.name} down` : null;
+  return [failed('port', `UDP ${port}`, describeHolders(holders, port), remedy)];
 }

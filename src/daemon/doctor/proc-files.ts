@@ -27,12 +27,6 @@ export async function readProcFile(path: string): Promise<string | undefined> {
   }
 }
 
-/** Whether a capability is effective. @param status of /proc/PID/status @param capability its number (linux/capability.h) */
-export function hasCapability(status: string, capability: number): boolean {
-  const [, mask = '0'] = /^CapEff:\s*([0-9a-f]+)/m.exec(status) ?? [];
-  return ((BigInt(`0x${mask}`) >> BigInt(capability)) & 1n) === 1n;
-}
-
 /** Groups joined, `interface group`. @param text of /proc/net/igmp: a line for each interface, then one for each of its groups */
 export function readIgmp(text: string): Set<string> {
   const joined = new Set<string>();
@@ -50,13 +44,6 @@ export function readIgmp(text: string): Set<string> {
 export function readIgmp6(text: string): Set<string> {
   const rows = [...text.matchAll(/^\d+\s+(\S+)\s+([0-9a-f]{32})\b/gm)];
   return new Set(rows.map(([, dev, group = '']) => `${dev} ${formatIp(Buffer.from(group, 'hex'))}`));
-}
-
-/** Local addresses of the sockets with a port. @param text of /proc/net/udp or /proc/net/udp6 */
-export function readUdpSockets(text: string, port: number): IpAddress[] {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0');
-  const rows = [...text.matchAll(/^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) /gm)];
-  return rows.flatMap(([, address = '', of]) => (of === hex ? littleEndianIp(address) : []));
 }
 
 /** Words of 32 bits, each in the host's order. */

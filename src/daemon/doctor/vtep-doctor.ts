@@ -28,9 +28,8 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
     const taps = gatherTaps(vtep, links);
     const groups = await gatherGroups(vtep, netlink, links);
     const { vteps, paths, silentVnis } = await gatherVteps(vtep, netlink, links);
-    const [tun, capabilities, firewall, maxMemberships, rpFilterOfAll] = await Promise.all([
+    const [tun, firewall, maxMemberships, rpFilterOfAll] = await Promise.all([
       gatherTun(),
-      gatherCapabilities('vtepd'),
       gatherFirewall(),
       readSysctl('net/ipv4/igmp_max_memberships'),
       readSysctl('net/ipv4/conf/all/rp_filter'),
@@ -62,7 +61,7 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
     const vtepctl = socketPath === DEFAULT_SOCKET_PATH ? 'vtepctl' : `vtepctl --socket ${socketPath}`;
     return [
       checkTun(tun),
-      checkCapabilities(capabilities),
+      checkCapabilities(gatherCapabilities('vtepd')),
       ...[...interfaces.values()].map(checkInterface),
       ...underlays.map(({ link, local, prefixBits }) =>
         checkAddress(link.name, { address: local, prefixBits }, addresses),
