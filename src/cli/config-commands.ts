@@ -17,16 +17,14 @@ const configShow: Command<void, ConfigFile> = {
   },
 };
 
-const reload: Command<void, { reloaded: true }> = {
+const reload: Command<{ partial: boolean }, { reloaded: true; refused: readonly string[] }> = {
   words: 'reload',
-  summary: 'Read the configuration file again and apply what is new in it',
-  flags: {},
-  parse: () => undefined,
-  call: async (client) => {
-    await client.reload();
-    return { reloaded: true };
-  },
-  render: () => '',
+  summary: 'Read the configuration file again and apply what is new in it, all of it or nothing',
+  flags: { partial: { describe: 'apply what can be applied; list the rest, and exit 1 if there is one' } },
+  parse: ({ switches }) => ({ partial: switches.has('partial') }),
+  call: async (client, how) => ({ reloaded: true, ...(await client.reload(how)) }),
+  render: ({ refused }) => refused.map((line) => `${line}\n`).join(''),
+  exitCode: ({ refused }) => (refused.length > 0 ? 1 : 0),
 };
 
 const logLevel: Command<LogLevel, { level: LogLevel }> = {

@@ -58,8 +58,9 @@ export interface Surroundings {
 export async function main(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   const { stdout, stderr } = surroundings;
   const complain = async (error: unknown, exitCode: number) => {
-    const message = error instanceof VtepError ? error.message : `internal error: ${String(error)}`;
-    await write(stderr, `vtepctl: ${message}\n`);
+    const messages =
+      error instanceof VtepError ? [error.message, ...error.others] : [`internal error: ${String(error)}`];
+    await write(stderr, messages.map((message) => `vtepctl: ${message}\n`).join(''));
     return exitCode;
   };
   // A failed write is an event too, which would end the process if nobody listened; write() reports it.

@@ -1,7 +1,11 @@
-import { describe, expect, it } from 'vitest';
-import { diffConfig } from './config-diff.ts';
+import { expect, it } from 'vitest';
+import { type ConfigKey, diffConfig, KEYS } from './config-diff.ts';
 import { readConfigFile } from './config-file.ts';
+import { FLAGS } from './flags.ts';
 import { parseConfig } from './parse.ts';
+
+/** Flags that are no keys of a file, and the keys that are not looked at alike. */
+const NO_KEYS = ['vni', 'config', 'check', 'version', 'help', 'log-level'];
 
 const parse = (text: string) =>
   parseConfig({ vni: [], local: [], check: false, scalars: {} }, readConfigFile(text, '/f'));
@@ -10,8 +14,9 @@ const parse = (text: string) =>
 function fate(before: string, after: string): string[] {
   const [a, b] = [before, after].map((keys) => parse(`trunk: t0\nvnis: [{vni: 100${keys}}]`));
   if (!a || !b) expect.fail();
-  const { logLevel, ...lists } = diffConfig(a, b);
-  expect(logLevel).toBeUndefined();
+  const { added, removed, adjusted, remade, ...others } = diffConfig(a, b);
+  expect(others).toEqual({ config: b, settings: [], refused: [], logLevel: undefined });
+  const lists = { added, removed, adjusted, remade };
   return Object.entries(lists).flatMap(([name, vnis]) => vnis.map(({ vni }) => `${name} ${vni}`));
 }
 
@@ -59,45 +64,78 @@ it('of two ways to write the same there is no difference', () => {
   expect(fate(', learning: on, remote: 10.0.0.1', ', remote: [10.0.0.1]')).toEqual([]);
 });
 
-describe('what belongs to sockets, threads and memory', () => {
-  it.each([
-    ['dev: eth0', 'dev'],
-    ['local: 10.0.0.1', 'local'],
-    ['port: 5', 'port'],
-    ['ttl: 5', 'ttl'],
-    ['mcast-ttl: 5', 'mcast-ttl'],
-    ['tos: inherit', 'tos'],
-    ['df: unset', 'df'],
-    ['ageing: 5', 'ageing'],
-    ['source-ports: 5', 'source-ports'],
-    ['source-port-range: 50000-60000', 'source-port-range'],
-    ['allow-vtep: 10.0.0.0/8', 'allow-vtep'],
-    ['reserved-bits: drop', 'reserved-bits'],
-    ['trunk: t0', 'trunk'],
-    ['workers: 2', 'workers'],
-    ['offload: off', 'offload'],
-    ['busy-poll: off', 'busy-poll'],
-    ['querier: on', 'querier'],
-    ['persist: on', 'persist'],
-    ['state-dir: /d', 'state-dir'],
-    ['socket: /s', 'socket'],
-    ["http: '[::1]:9477'", 'http'],
-    ['log-format: json', 'log-format'],
-  ])('cannot change: %s', (text, name) => {
-    const message = `reload: ${name}: cannot change while vtepd runs: restart it, or put the old value back`;
-    for (const [before, after] of [
-      ['', text],
-      [text, ''],
-    ] as const) {
-      expect(() => diffConfig(parse(before), parse(after))).toThrow(
-        expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }),
-      );
-    }
-  });
+/** A value of each key of a file beside \`vnis\` that is not its default. */
+const OTHER_VALUES: Record<keyof typeof KEYS, string> = {
+  dev: 'dev: eth0',
+  local: 'local: 10.0.0.1',
+  port: 'port: 5',
+  ttl: 'ttl: 5',
+  mcastTtl: 'mcast-ttl: 5',
+  tos: 'tos: inherit',
+  df: 'df: unset',
+  ageingSeconds: 'ageing: 5',
+  maxMacs: 'max-macs: 5',
+  sourcePorts: 'source-ports: 5',
+  sourcePortRange: 'source-port-range: 50000-60000',
+  allowedVteps: 'allow-vtep: 10.0.0.0/8',
+  reservedBits: 'reserved-bits: drop',
+  trunk: 'trunk: t0',
+  workers: 'workers: 2',
+  offload: 'offload: off',
+  busyPoll: 'busy-poll: off',
+  querier: 'querier: on',
+  persist: 'persist: on',
+  stateDir: 'state-dir: /d',
+  socketPath: 'socket: /s',
+  http: "http: '[::1]:9477'",
+  logFormat: 'log-format: json',
+};
 
-  it('is named all at once', () => {
-    expect(() => diffConfig(parse(''), parse('port: 5\nttl: 6'))).toThrow('reload: port, ttl: ');
-  });
+/** What can change while vtepd runs. */
+const LIVE: readonly ConfigKey[] = [
+  ...(['ttl', 'mcastTtl', 'tos', 'df', 'ageingSeconds', 'maxMacs', 'allowedVteps', 'reservedBits'] as const),
+  ...(['busyPoll', 'querier'] as const),
+];
+
+const keys = Object.keys(KEYS) as ConfigKey[];
+
+it('every key of a file is live or refused', () => {
+  const known = [...keys, 'vnis', 'logLevel', 'check'];
+  expect(Object.keys(parse('')).sort()).toEqual(known.sort());
+  const names = FLAGS.map(({ name }) => name as string).filter((name) => !NO_KEYS.includes(name));
+  expect(
+    Object.values(KEYS)
+      .map(({ name }) => name as string)
+      .sort(),
+  ).toEqual(names.sort());
+});
+
+it.each(LIVE)('%s goes into force, and back', (key) => {
+  const [before, after] = [parse(''), parse(OTHER_VALUES[key])];
+  for (const [a, b] of [[before, after] as const, [after, before] as const]) {
+    expect(a[key]).not.toEqual(b[key]);
+    expect(diffConfig(a, b)).toMatchObject({ config: b, settings: [key], refused: [] });
+  }
+});
+
+it.each(keys.filter((key) => !LIVE.includes(key)))('%s is refused, and stays as it was', (key) => {
+  const [before, after] = [parse(''), parse(`ttl: 9\n${OTHER_VALUES[key]}`)];
+  const { settings, refused, config } = diffConfig(before, after);
+  expect(settings).toEqual(['ttl']);
+  const object = `reload: ${KEYS[key].name}`;
+  const cause = expect.stringMatching(/^cannot change while vtepd runs, for ./);
+  expect(refused).toEqual([{ key, refusal: { object, cause, remedy: 'restart vtepd, or take it out again' } }]);
+  expect(config).toEqual({ ...before, ttl: 9 });
+  expect(diffConfig(after, parse('ttl: 9')).refused).toMatchObject([
+    { key, refusal: { remedy: expect.stringContaining(`restart vtepd, or put \`${KEYS[key].name}: `) } },
+  ]);
+});
+
+it('all that is refused is named', () => {
+  expect(diffConfig(parse(''), parse('port: 5\nworkers: 2')).refused.map(({ key }) => key)).toEqual([
+    'port',
+    'workers',
+  ]);
 });
 
 it('the log level can change', () => {

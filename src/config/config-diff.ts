@@ -1,45 +1,62 @@
 /** What a configuration file asks for now that it did not ask for before. */
+import type { Refusal } from '../lib/errors.ts';
 import type { Config, LogLevel, VniConfig } from './config.ts';
+import { toFileValue } from './config-text.ts';
 import { familiesOf } from './underlay-addresses.ts';
-import { refuse } from './written-value.ts';
 
-/** Segments by what has to happen to them; each is as it is to be. */
 export interface ConfigDiff {
+  /** What was asked for, without what is refused. */
+  readonly config: Config;
+  /** The keys that differ and can go into force while vtepd runs, those of VNIs and the log level left out. */
+  readonly settings: readonly ConfigKey[];
+  /** What can only change at a start. */
+  readonly refused: readonly { readonly key: ConfigKey; readonly refusal: Refusal }[];
+  readonly logLevel: LogLevel | undefined;
+  /** Segments by what has to happen to them; each is as it is to be. */
   readonly added: readonly VniConfig[];
   readonly removed: readonly VniConfig[];
   /** What they differ in can be told to the data path. */
   readonly adjusted: readonly VniConfig[];
   /** What they differ in needs another TAP, group or MTU: they are made anew. */
   readonly remade: readonly VniConfig[];
-  readonly logLevel: LogLevel | undefined;
 }
 
-/** What belongs to sockets, threads and memory that are made once. */
-const FIXED = {
-  dev: 'dev',
-  local: 'local',
-  port: 'port',
-  ttl: 'ttl',
-  mcastTtl: 'mcast-ttl',
-  tos: 'tos',
-  df: 'df',
-  ageingSeconds: 'ageing',
-  maxMacs: 'max-macs',
-  sourcePorts: 'source-ports',
-  sourcePortRange: 'source-port-range',
-  allowedVteps: 'allow-vtep',
-  reservedBits: 'reserved-bits',
-  trunk: 'trunk',
-  workers: 'workers',
-  offload: 'offload',
-  busyPoll: 'busy-poll',
-  querier: 'querier',
-  persist: 'persist',
-  stateDir: 'state-dir',
-  socketPath: 'socket',
-  http: 'http',
-  logFormat: 'log-format',
-} as const satisfies Record<Exclude<keyof Config, 'vnis' | 'logLevel' | 'check'>, string>;
+/** A key that can change while vtepd runs, or the cause why it cannot. */
+interface Key {
+  readonly name: string;
+  readonly fixedBy?: string;
+}
+
+const SOCKETS = 'the sockets are bound when it starts';
+
+/** Every key of a file but the list of VNIs. A new one has to be decided on here. */
+export const KEYS = {
+  dev: { name: 'dev', fixedBy: 'interface, sockets and groups are taken when it starts' },
+  local: { name: 'local', fixedBy: SOCKETS },
+  port: { name: 'port', fixedBy: SOCKETS },
+  ttl: { name: 'ttl' },
+  mcastTtl: { name: 'mcast-ttl' },
+  tos: { name: 'tos' },
+  df: { name: 'df' },
+  ageingSeconds: { name: 'ageing' },
+  maxMacs: { name: 'max-macs' },
+  sourcePorts: { name: 'source-ports', fixedBy: SOCKETS },
+  sourcePortRange: { name: 'source-port-range', fixedBy: SOCKETS },
+  allowedVteps: { name: 'allow-vtep' },
+  reservedBits: { name: 'reserved-bits' },
+  trunk: { name: 'trunk', fixedBy: 'it is the TAP of all VNIs with vlan=' },
+  workers: { name: 'workers', fixedBy: 'sockets and TAP queues are opened for as many when it starts' },
+  offload: { name: 'offload', fixedBy: 'sockets and TAPs are opened with it' },
+  busyPoll: { name: 'busy-poll' },
+  querier: { name: 'querier' },
+  persist: { name: 'persist', fixedBy: 'TAPs and state-dir are taken when it starts' },
+  stateDir: { name: 'state-dir', fixedBy: 'the directory is taken when it starts' },
+  socketPath: { name: 'socket', fixedBy: 'vtepctl is answered there' },
+  http: { name: 'http', fixedBy: 'the address is bound when it starts' },
+  logFormat: { name: 'log-format', fixedBy: 'the log is opened when it starts' },
+} as const satisfies Record<Exclude<keyof Config, 'vnis' | 'logLevel' | 'check'>, Key>;
+
+export type ConfigKey = keyof typeof KEYS;
 
 /** What of a segment the host has to be changed for. `inner-vlan=pass` and IPv6 cost octets of MTU. */
 const MADE = (vni: VniConfig) => {
@@ -48,25 +65,44 @@ const MADE = (vni: VniConfig) => {
   return { group, tap, vlan, bridge, mtuBytes, mac, join, carriesTags, families: familiesOf(vni) };
 };
 
-/** @throws VtepError ERR_VTEP_USAGE if something differs that cannot change while vtepd runs */
 export function diffConfig(before: Config, after: Config): ConfigDiff {
-  const fixed = Object.entries(FIXED).filter(
-    ([key]) => !isSame(before[key as keyof Config], after[key as keyof Config]),
-  );
-  if (fixed.length > 0) {
-    const names = fixed.map(([, name]) => name).join(', ');
-    refuse(`reload: ${names}`, 'cannot change while vtepd runs', 'restart it, or put the old value back');
-  }
-  const old = new Map(before.vnis.map((vni) => [vni.vni, vni]));
-  const kept = new Set(after.vnis.map(({ vni }) => vni));
-  const changed = after.vnis.filter((vni) => old.has(vni.vni) && !isSame(vni, old.get(vni.vni)));
+  const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], after[key]));
+  const fixed = changed.filter((key) => 'fixedBy' in KEYS[key]);
+  return {
+    config: { ...after, ...Object.fromEntries(fixed.map((key) => [key, before[key]])) },
+    settings: changed.filter((key) => !fixed.includes(key)),
+    refused: fixed.map((key) => ({ key, refusal: refusalOf(KEYS[key], before) })),
+    logLevel: before.logLevel === after.logLevel ? undefined : after.logLevel,
+    ...diffVnis(before.vnis, after.vnis),
+  };
+}
+
+function diffVnis(
+  before: readonly VniConfig[],
+  after: readonly VniConfig[],
+): Pick<ConfigDiff, 'added' | 'removed' | 'adjusted' | 'remade'> {
+  const old = new Map(before.map((vni) => [vni.vni, vni]));
+  const kept = new Set(after.map(({ vni }) => vni));
+  const changed = after.filter((vni) => old.has(vni.vni) && !isSame(vni, old.get(vni.vni)));
   const isRemade = (vni: VniConfig) => !isSame(MADE(vni), MADE(old.get(vni.vni) as VniConfig));
   return {
-    added: after.vnis.filter(({ vni }) => !old.has(vni)),
-    removed: before.vnis.filter(({ vni }) => !kept.has(vni)),
+    added: after.filter(({ vni }) => !old.has(vni)),
+    removed: before.filter(({ vni }) => !kept.has(vni)),
     adjusted: changed.filter((vni) => !isRemade(vni)),
     remade: changed.filter(isRemade),
-    logLevel: before.logLevel === after.logLevel ? undefined : after.logLevel,
+  };
+}
+
+function refusalOf({ name, fixedBy = '' }: Key, before: Config): Refusal {
+  const value = toFileValue(before)[name];
+  const back =
+    value === undefined
+      ? 'take it out again'
+      : `put \`${name}: ${Array.isArray(value) ? `[${value.join(', ')}]` : value}\` back`;
+  return {
+    object: `reload: ${name}`,
+    cause: `cannot change while vtepd runs, for ${fixedBy}`,
+    remedy: `restart vtepd, or ${back}`,
   };
 }
 

@@ -15,6 +15,7 @@ import type {
   FdbEvent,
   Finding,
   Flushed,
+  Reloaded,
   Stats,
   Status,
   Trace,
@@ -127,8 +128,9 @@ export class ControlClient {
     return (await this.#ask('GET', '/v1/config')) as ConfigFile;
   }
 
-  async reload(): Promise<void> {
-    await this.#ask('POST', '/v1/reload');
+  /** @returns what was left out, which is nothing unless it is `partial` */
+  async reload({ partial }: { readonly partial: boolean }): Promise<Reloaded> {
+    return (await this.#ask('POST', withQuery('/v1/reload', { partial: partial || undefined }))) as Reloaded;
   }
 
   async setLogLevel(level: LogLevel): Promise<void> {
@@ -268,12 +270,15 @@ function parseJson(text: string): unknown {
 
 /** The daemon's refusal with its own words; a code that only a newer daemon knows reads as internal. */
 function errorOf(body: unknown): VtepError | undefined {
-  const { code, message } = (body as Partial<ErrorBody> | undefined)?.error ?? {};
+  const { code, message, others } = (body as Partial<ErrorBody> | undefined)?.error ?? {};
   if (typeof code !== 'string' || typeof message !== 'string') return undefined;
   const known: ErrorCode = Object.hasOwn(ERROR_CATALOGUE, code) ? code : 'ERR_VTEP_INTERNAL';
   // The message is `object: cause…` already; taken apart here only to be put together the same way.
   const [object, ...rest] = message.split(': ');
-  return rest.length > 0
-    ? new VtepError(known, { object: object ?? '', cause: rest.join(': ') })
-    : new VtepError(known, { object: 'vtepd', cause: message });
+  const error =
+    rest.length > 0
+      ? new VtepError(known, { object: object ?? '', cause: rest.join(': ') })
+      : new VtepError(known, { object: 'vtepd', cause: message });
+  if (Array.isArray(others)) error.others = others;
+  return error;
 }

@@ -1,7 +1,7 @@
 /** `/v1/config`, `/v1/reload` and `/v1/log-level`: how the daemon is set up. On the control socket alone. */
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
-import { ConfigSchema, LogLevelSchema, NoQuerySchema } from './schemas.ts';
+import { ConfigSchema, LogLevelSchema, NoQuerySchema, ReloadedSchema, ReloadQuerySchema } from './schemas.ts';
 
 export function addConfigRoutes(api: TypedApi, view: DaemonView): void {
   api.get(
@@ -18,11 +18,15 @@ export function addConfigRoutes(api: TypedApi, view: DaemonView): void {
 
   api.post(
     '/v1/reload',
-    { schema: { summary: 'Apply what is new in the configuration file.', querystring: NoQuerySchema } },
-    async (_request, reply): Promise<void> => {
-      await view.reload();
-      return reply.code(204).send();
+    {
+      schema: {
+        summary:
+          'Apply what is new in the configuration file: all of it or nothing, or with `partial` what can be applied.',
+        querystring: ReloadQuerySchema,
+        response: { 200: ReloadedSchema },
+      },
     },
+    async ({ query: { partial = false } }) => ({ refused: [...(await view.reload({ partial }))] }),
   );
 
   api.post(

@@ -163,7 +163,12 @@ export interface DaemonView {
   doctor(): MaybePromise<readonly Finding[]>;
   /** As it runs: what was added while running, static entries too, is in it. */
   config(): MaybePromise<ConfigFile>;
-  /** Applies what is new in the configuration file. @throws VtepError why it is refused; what was in force is so still */
-  reload(): Promise<void>;
+  /**
+   * Applies what is new in the configuration file, all of it or nothing; if it may be `partial`, what can be applied.
+   *
+   * @returns what was left out, a line for each
+   * @throws VtepError why it is refused; what was in force is so still
+   */
+  reload(how: { readonly partial: boolean }): Promise<readonly string[]>;
   setLogLevel(level: LogLevel): void;
 }

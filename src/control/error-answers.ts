@@ -16,7 +16,7 @@ export interface ErrorAnswer {
  * @param request what was asked, e.g. `POST /v1/fdb`
  */
 export function answerFor(error: unknown, request: string): ErrorAnswer {
-  if (error instanceof VtepError) return answer(error.httpStatus, error.code, error.message);
+  if (error instanceof VtepError) return answer(error.httpStatus, error.code, error.message, error.others);
   const { statusCode: status = 500, code } = error as { statusCode?: number; code?: string };
   if (status === 413) {
     const cause = `the body has more than ${MAX_API_BODY_BYTES} bytes`;
@@ -73,6 +73,6 @@ function refusal(status: number, code: ErrorCode, parts: ConstructorParameters<t
   return answer(status, code, new VtepError(code, parts).message);
 }
 
-function answer(status: number, code: ErrorCode, message: string): ErrorAnswer {
-  return { status, body: { error: { code, message } } };
+function answer(status: number, code: ErrorCode, message: string, others: readonly string[] = []): ErrorAnswer {
+  return { status, body: { error: { code, message, ...(others.length > 0 && { others: [...others] }) } } };
 }

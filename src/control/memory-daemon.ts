@@ -49,6 +49,8 @@ const MEMORY_SLICE_FRAMES = 64;
 export class MemoryDaemon implements DaemonView {
   readonly state: MemoryDaemonState;
   reloads = 0;
+  /** What a reload cannot take. */
+  refused: readonly string[] = [];
   logLevel: LogLevel = 'info';
   readonly #metrics = new Metrics();
   readonly #listeners = new Set<FdbListener>();
@@ -225,8 +227,14 @@ export class MemoryDaemon implements DaemonView {
     return { vnis: this.state.vnis.map(({ vni }) => ({ vni })) };
   }
 
-  async reload(): Promise<void> {
+  async reload({ partial }: { readonly partial: boolean }): Promise<readonly string[]> {
     this.reloads++;
+    if (partial) return this.refused;
+    const [first, ...others] = this.refused.map(
+      (line) => new VtepError('ERR_VTEP_USAGE', { object: 'reload', cause: line }),
+    );
+    if (first) throw Object.assign(first, { others: others.map(({ message }) => message) });
+    return [];
   }
 
   setLogLevel(level: LogLevel): void {

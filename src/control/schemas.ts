@@ -217,7 +217,12 @@ export type ConfigFile = Static<typeof ConfigSchema>;
 
 /** The body of every answer that is not 2xx. */
 export const ErrorBodySchema = Type.Object({
-  error: Type.Object({ code: Type.Unsafe<ErrorCode>({ type: 'string' }), message: Type.String() }),
+  error: Type.Object({
+    code: Type.Unsafe<ErrorCode>({ type: 'string' }),
+    message: Type.String(),
+    /** What was refused beside it. */
+    others: Type.Optional(Type.Array(Type.String())),
+  }),
 });
 export type ErrorBody = Static<typeof ErrorBodySchema>;
 
@@ -229,6 +234,10 @@ export const OpenApiSchema = Type.Object({
   components: Type.Record(Type.String(), Type.Unknown()),
 });
 export type OpenApi = Static<typeof OpenApiSchema>;
+
+/** `POST /v1/reload?partial=true` answers with what was left out, a line for each. */
+export const ReloadedSchema = Type.Object({ refused: Type.Array(Type.String()) });
+export type Reloaded = Static<typeof ReloadedSchema>;
 
 /** `DELETE /v1/fdb` answers with the number of entries that went. */
 export const FlushedSchema = Type.Object({ removed: Count });
@@ -311,6 +320,9 @@ export const LogLevelSchema = closed({
     { description: `one of ${LOG_LEVELS.join(', ')}` },
   ),
 });
+
+/** `POST /v1/reload?…`. */
+export const ReloadQuerySchema = closed({ partial: Type.Optional(Type.Boolean({ description: "'true' or 'false'" })) });
 
 /** `GET /v1/vteps?…`. */
 export const VtepsQuerySchema = closed({ vtep: Type.Optional(RemoteText) });

@@ -31,7 +31,7 @@ function newGround() {
       orderAll: async (order: Order) => void orders.forEach((list) => void list.push(order)),
       orderOne: async (worker: number, order: Order) => void orders[worker]?.push(order),
     },
-    config: { port: 4789, ttl: 64, mcastTtl: 3, df: 'set' },
+    config: () => ({ port: 4789, ttl: 64, mcastTtl: 3, df: 'set' as const }),
     underlays: [underlay(1, 4, '198.18.0.1'), underlay(2, 6, 'fd00:18::1')],
     vnis: [vni(100, 2), vni(200, NO_UNDERLAY)],
     nowMs: () => NOW_MS,

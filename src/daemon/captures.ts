@@ -28,7 +28,8 @@ const USUAL_TTL = 64;
 /** What the main thread must know of the daemon to say what the workers wrote down. */
 export interface CaptureGround {
   readonly workers: Pick<WorkerPool, 'size' | 'orderAll' | 'orderOne'>;
-  readonly config: Pick<Config, 'port' | 'ttl' | 'mcastTtl' | 'df'>;
+  /** In force now. */
+  readonly config: () => Pick<Config, 'port' | 'ttl' | 'mcastTtl' | 'df'>;
   readonly underlays: readonly Underlay[];
   readonly vnis: readonly Vni[];
   /** As the workers': milliseconds since the daemon's start, with microseconds. */
@@ -143,7 +144,7 @@ export class Captures {
   ): OuterHeaders | undefined {
     const underlay = this.#underlayOf(vni, ipFamily(destination));
     if (!underlay) return undefined;
-    const { port, ttl, mcastTtl, df } = this.#ground.config;
+    const { port, ttl, mcastTtl, df } = this.#ground.config();
     return {
       ...{ source: underlay.local, destination, port, tos, dontFragment: df === 'set' },
       sourcePort: underlay.sendPorts[flow % underlay.sendPorts.length] as number,
@@ -162,7 +163,7 @@ export class Captures {
       (group !== NO_GROUP && joined.find(({ number }) => number === group)?.group) ||
       this.#underlayOf(vni, ipFamily(source))?.local;
     return (
-      destination && { source, destination, sourcePort, port: config.port, tos, ttl: USUAL_TTL, dontFragment: false }
+      destination && { source, destination, sourcePort, port: config().port, tos, ttl: USUAL_TTL, dontFragment: false }
     );
   }
 

@@ -22,7 +22,7 @@ export interface LinkQuerierOptions {
   readonly log: Logger;
   readonly host: Pick<HostWatch, 'linkChanges'>;
   /** Whether to be the querier where nobody else is. */
-  readonly isCandidate: boolean;
+  readonly isCandidate: () => boolean;
 }
 
 /** The queriers of one interface and family: hears them, takes part in their election, and queries if it comes to that. */
@@ -86,7 +86,7 @@ export class LinkQuerier {
   #own(): IpAddress | undefined {
     const { isCandidate, host, netlink } = this.#options;
     const { family, local, hasLocal, link } = this.#underlay;
-    if (!isCandidate || !link.up) return undefined;
+    if (!isCandidate() || !link.up) return undefined;
     if (family === 4) return hasLocal ? local : undefined;
     if (host.linkChanges !== this.#linkChanges) {
       this.#linkChanges = host.linkChanges;

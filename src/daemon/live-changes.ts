@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../config/config.ts';
+import { type ConfigKey, isSame, KEYS } from '../config/config-diff.ts';
 import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
 import { unknownVni } from '../control/unknown-vni.ts';
 import type { Fdb } from '../fdb/fdb.ts';
@@ -12,6 +13,7 @@ import { findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { listStatics } from './fdb-listing.ts';
 import { notifySystemd, statusLine } from './notify.ts';
+import type { QuerierWatch } from './querier-watch.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
 import { deleteTap } from './tap.ts';
@@ -29,6 +31,7 @@ import {
   groupWorker,
   ownAddresses,
   putSegment,
+  putSettings,
 } from './worker-state.ts';
 
 /** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
@@ -37,7 +40,10 @@ const LOCK_PAUSE_MS = 100;
 
 /** The running VTEP, as far as changes need it. The lists are its own. */
 export interface ChangedVtep {
-  readonly config: Config;
+  /** In force now. */
+  readonly config: () => Config;
+  readonly putInForce: (config: Config) => void;
+  readonly queriers: Pick<QuerierWatch, 'checkCandidate'>;
   readonly log: Logger;
   readonly netlink: NetlinkSocket;
   readonly fdb: Fdb;
@@ -86,7 +92,7 @@ export class LiveChanges {
       const running = vnis.map(
         (vni): NamedVni => ({ object: `VNI ${vni.config.vni}`, config: vni.config, isRunning: true }),
       );
-      checkVniSet([...running, { object, config }], this.#vtep.config);
+      checkVniSet([...running, { object, config }], this.#vtep.config());
       const open = underlays.length;
       let vni: Vni;
       try {
@@ -150,6 +156,25 @@ export class LiveChanges {
       for (const remote of after.remotes) await this.#takeRemote(vni, remote);
       await this.#vtep.workers.orderAll(putSegment(vni));
       this.#vtep.log.info({ event: 'vni-changed', vni: after.vni });
+    });
+  }
+
+  /**
+   * Puts what all VNIs have in common into force. Where nothing changes nothing is disturbed.
+   *
+   * @throws VtepError if the host refuses; as far as it came it is in force then: bring it back by the same call
+   */
+  changeSettings(config: Config): Promise<void> {
+    return this.#change(async () => {
+      const { config: inForce, putInForce, underlays, fdb, workers, queriers, log } = this.#vtep;
+      const before = inForce();
+      if (config.querier && !before.querier) queriers.checkCandidate();
+      putInForce(config);
+      for (const underlay of underlays) underlay.setSending(config);
+      fdb.setAgeing(config.ageingSeconds);
+      await workers.orderAll(putSettings(config));
+      const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], config[key]));
+      log.debug({ event: 'settings-changed', changed: changed.map((key) => KEYS[key].name) });
     });
   }
 

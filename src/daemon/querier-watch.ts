@@ -37,9 +37,19 @@ export class QuerierWatch {
     const refusal = rawSocketRefusal();
     this.#canHear = refusal === 0;
     if (this.#canHear) return;
-    if (isCandidate) throw notQuerier(refusal);
+    if (isCandidate()) throw notQuerier(refusal);
     const err = new SysError('IGMP and MLD queries', refusal, { remedy: 'give vtepd CAP_NET_RAW to hear them' });
     log.info({ event: 'querier-unknown', err });
+  }
+
+  /** @throws VtepError if this cannot be the querier */
+  checkCandidate(): void {
+    const refusal = rawSocketRefusal();
+    if (refusal !== 0) throw notQuerier(refusal);
+    if (this.#canHear) return;
+    // Allowed since.
+    this.#canHear = true;
+    this.start();
   }
 
   start(): void {

@@ -16,6 +16,7 @@ const log = pino({ level: 'silent' });
 class ListedVtep {
   readonly vnis: { config: VniConfig }[];
   readonly done: string[] = [];
+  config: Config = parse('');
 
   constructor(vnis: readonly VniConfig[]) {
     this.vnis = vnis.map((config) => ({ config }));
@@ -23,6 +24,14 @@ class ListedVtep {
 
   get changes() {
     return this;
+  }
+
+  /** Settings go into force one key at a time; a querier is refused. */
+  async changeSettings(config: Config): Promise<void> {
+    const changed = Object.entries(config).filter(([key, value]) => this.config[key as keyof Config] !== value);
+    this.config = config;
+    this.done.push(...changed.map(([key, value]) => `${key} ${value}`));
+    if (config.querier) throw new VtepError('ERR_VTEP_SYSTEM', { object: '--querier', cause: 'EPERM' });
   }
 
   async addVni(config: VniConfig): Promise<never> {
@@ -67,6 +76,7 @@ function start(written: string): void {
   text = written;
   const config = parse(text);
   vtep = new ListedVtep(config.vnis);
+  vtep.config = config;
   reload = new Reload(vtep, { config, reread: () => parse(text), log });
 }
 
@@ -99,10 +109,93 @@ it('a VNI that takes what another had comes after that has gone', async () => {
   expect(await reloadWith('vnis: [{vni: 2, tap: red}]')).toEqual(['remove 1', 'add 2']);
 });
 
-it('the log level is set', async () => {
-  await reloadWith('log-level: debug\nvnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}]');
+it('the log level is set by a file that says another, and else stays as it was set live', async () => {
+  await reloadWith('log-level: debug\nvnis: [{vni: 1}]');
   expect(log.level).toBe('debug');
   log.level = 'silent';
+  await reloadWith('log-level: debug\nvnis: [{vni: 3}]');
+  expect(log.level).toBe('silent');
+});
+
+describe('settings', () => {
+  it('go into force, one after the other and before the VNIs, and only once', async () => {
+    const file = 'ttl: 9\nmax-macs: 5\nvnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}, {vni: 3}]';
+    expect(await reloadWith(file)).toEqual(['ttl 9', 'maxMacs 5', 'add 3', 'adjust 1', 'adjust 2']);
+    expect(await reloadWith(file)).toEqual([]);
+    expect(vtep.config).toMatchObject({ ttl: 9, maxMacs: 5 });
+  });
+
+  it('go back if the host refuses something', async () => {
+    await expect(reloadWith('ttl: 9\nquerier: on\nvnis: []')).rejects.toThrow('--querier: EPERM');
+    expect(vtep.config).toMatchObject({ ttl: 64, querier: false });
+    await expect(reloadWith('ttl: 9\nvnis: [{vni: 3, bridge: gone}]')).rejects.toThrow('bridge gone');
+    expect(vtep.config.ttl).toBe(64);
+  });
+
+  it('reach VNIs that were added while running and do not say', async () => {
+    await vtep.addVni(live('7'));
+    await vtep.addVni(live('8,max-macs=9'));
+    expect(await reloadWith('max-macs: 5\nvnis: [{vni: 1, max-macs: 65536}]')).toEqual([
+      ...['maxMacs 5', 'adjust 7', 'remove 2'],
+    ]);
+    const maxMacs = Object.fromEntries(vtep.vnis.map(({ config }) => [config.vni, config.maxMacs]));
+    expect(maxMacs).toEqual({ 1: 65_536, 7: 5, 8: 9 });
+  });
+});
+
+describe('what cannot be taken', () => {
+  const CLASH = 'reload: VNI 5: TAP vxlan9 is already that of VNI 9: give another tap=';
+
+  beforeEach(async () => {
+    await vtep.addVni(live('9'));
+  });
+
+  const FILE =
+    'port: 5\nworkers: 2\nttl: 9\nquerier: on\nvnis: [{vni: 2, remote: [10.9.0.1]}, {vni: 3, bridge: gone}, {vni: 4}, {vni: 5, tap: vxlan9}]';
+
+  it('is named whole, before the host is asked', async () => {
+    const error = await reloadWith(FILE).catch((reason: VtepError) => reason);
+    if (!(error instanceof VtepError)) expect.fail();
+    expect([error.message, ...error.others]).toEqual([
+      expect.stringMatching(/^reload: port: cannot change while vtepd runs, /),
+      expect.stringMatching(/^reload: workers: cannot change while vtepd runs, /),
+      CLASH,
+    ]);
+    expect([vtep.done, vtep.show()]).toEqual([[], ['1', '2,remote=10.0.0.1', '9']]);
+  });
+
+  it('is left out if that is asked for, and the rest applied; it is tried again', async () => {
+    text = FILE;
+    for (const added of [['1', 'add 4'], []]) {
+      vtep.done.length = 0;
+      expect(await reload.run({ partial: true })).toEqual([
+        expect.stringMatching(/^reload: port: /),
+        expect.stringMatching(/^reload: workers: /),
+        CLASH,
+        '--querier: EPERM',
+        'bridge gone: there is none',
+        'bridge gone: there is none',
+      ]);
+      expect(vtep.show()).toEqual(['2,remote=10.0.0.1', '4', '9']);
+      expect(vtep.config).toMatchObject({ port: 4789, workers: 1, ttl: 9, querier: false });
+      expect(vtep.done.includes('add 4')).toBe(added.length > 0);
+    }
+    text = 'ttl: 9\nvnis: [{vni: 2, remote: [10.0.0.1]}, {vni: 4}]';
+    vtep.done.length = 0;
+    expect([await reload.run({ partial: true }), vtep.done]).toEqual([[], []]);
+  });
+
+  it('is never a file with a fault in it', async () => {
+    text = 'ttl: 300';
+    await expect(reload.run({ partial: true })).rejects.toThrow('ttl: 300');
+  });
+
+  it('of a VNI that is made anew leaves the one that was', async () => {
+    start('vnis: [{vni: 1}, {vni: 2, remote: [10.0.0.1]}]');
+    text = 'vnis: [{vni: 1, tap: t1, bridge: gone}, {vni: 2, name: red, remote: [10.0.0.1]}]';
+    expect(await reload.run({ partial: true })).toEqual(['bridge gone: there is none']);
+    expect(vtep.show()).toEqual(['1', '2,name=red,remote=10.0.0.1']);
+  });
 });
 
 describe('what was changed while running', () => {

@@ -1,19 +1,11 @@
-import type { Config, StaticEntry, VniConfig } from '../config/config.ts';
-import { diffConfig, isSame } from '../config/config-diff.ts';
-import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
-import type { MacAddress } from '../lib/addresses.ts';
+import type { Config, VniConfig } from '../config/config.ts';
+import { type ConfigKey, KEYS } from '../config/config-diff.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
-import type { LiveChanges } from './live-changes.ts';
 import { notifySystemd } from './notify.ts';
+import { type Left, planReload, type ReloadedVtep } from './reload-plan.ts';
+import { takeAll, takePossible } from './reload-steps.ts';
 import { Serial } from './serial.ts';
-import type { Vni } from './vni.ts';
-
-/** The running VTEP, as far as a reload needs it. */
-export interface ReloadedVtep {
-  readonly vnis: readonly Pick<Vni, 'config'>[];
-  readonly changes: Pick<LiveChanges, 'addVni' | 'removeVni' | 'adjustVni'>;
-}
 
 export interface ReloadOptions {
   /** What is in force at the start. */
@@ -23,18 +15,12 @@ export interface ReloadOptions {
   readonly log: Logger;
 }
 
-/** One change and the way back. */
-interface Step {
-  readonly take: () => Promise<unknown>;
-  readonly undo: () => Promise<unknown>;
-  /** One that fails may have been taken in part, and has to be undone too. */
-  readonly isPartial?: true;
+/** Whether a reload may leave out what cannot be applied. If not, one fault is enough to refuse all of it. */
+export interface ReloadMode {
+  readonly partial: boolean;
 }
 
-/**
- * Brings the running VTEP from the configuration file as it was last read to the file as it is now: all of the difference or nothing. What
- * was changed while running is no part of the difference, and stays.
- */
+/** Brings the running VTEP from the configuration file as it was last read to the file as it is now. */
 export class Reload {
   readonly #vtep: ReloadedVtep;
   readonly #log: Logger;
@@ -51,9 +37,12 @@ export class Reload {
     this.#log = log;
   }
 
-  /** @throws VtepError why the file is refused; the one before is then in force as it was */
-  run(): Promise<void> {
-    return this.#serial.run(() => this.#apply());
+  /**
+   * @returns what was left out, a line for each; nothing unless it may be `partial`
+   * @throws VtepError why the file is refused; the one before is then in force as it was
+   */
+  run(mode: ReloadMode = { partial: false }): Promise<readonly string[]> {
+    return this.#serial.run(() => this.#apply(mode));
   }
 
   /** On SIGHUP. Of many at once, those that have not begun are one: the file is read when it begins. */
@@ -63,26 +52,38 @@ export class Reload {
     void this.#serial
       .run(() => {
         this.#waiting--;
-        return this.#apply();
+        return this.#apply({ partial: false });
       })
       .catch(() => {});
   }
 
-  async #apply(): Promise<void> {
+  async #apply({ partial }: ReloadMode): Promise<readonly string[]> {
     notifySystemd('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
-      const config = this.#read();
-      await takeAll(this.#steps(config), this.#log);
-      this.#log.level = config.logLevel;
-      this.#config = config;
-      this.#log.info({ event: 'reloaded', vnis: this.#vtep.vnis.length }, 'the configuration file is in force');
+      const { steps, left, config, isLevelChanged } = planReload(this.#vtep, this.#config, this.#read());
+      if (left.length > 0 && !partial) throw refusalOf(left);
+      const refused = partial ? await takePossible(steps, this.#log) : await takeAll(steps, this.#log);
+      const all = [...left, ...[...(refused ?? [])].map(([of, error]) => ({ of, error }))];
+      if (isLevelChanged) this.#log.level = config.logLevel;
+      this.#config = withoutLeft(this.#config, config, all);
+      for (const { error } of all) this.#log.warn({ event: 'reload-left-out', reason: error.message });
+      const [vnis, leftOut] = [this.#vtep.vnis.length, all.length];
+      this.#log.info({ event: 'reloaded', vnis, leftOut }, 'the configuration file is in force');
+      return all.map(({ error }) => error.message);
     } catch (error) {
-      const reason = error instanceof VtepError ? { reason: error.message } : { err: error };
-      this.#log.error({ event: 'reload-refused', ...reason }, 'what was in force before is so still');
+      this.#tell(error);
       throw error;
     } finally {
       notifySystemd('READY=1');
     }
+  }
+
+  /** A line for each reason. */
+  #tell(error: unknown): void {
+    const event = 'reload-refused';
+    const text = 'what was in force before is so still';
+    if (!(error instanceof VtepError)) this.#log.error({ event, err: error }, text);
+    else for (const reason of [error.message, ...error.others]) this.#log.error({ event, reason }, text);
   }
 
   #read(): Config {
@@ -93,105 +94,21 @@ export class Reload {
       remedy: 'start it with one, or use `vtepctl vni add` and the like',
     });
   }
-
-  /**
-   * VNIs that clash with nothing that runs come first, since they are the likeliest to be refused by the host. One that was added while
-   * running and now stands in the file alike is there already.
-   */
-  #steps(config: Config): Step[] {
-    const diff = diffConfig(this.#config, config);
-    const old = new Map(this.#config.vnis.map((vni) => [vni.vni, vni]));
-    const running = new Map(this.#vtep.vnis.map((vni) => [vni.config.vni, vni.config]));
-    const isRunning = ({ vni }: VniConfig) => running.has(vni);
-    // What was deleted while running comes back where the file says something new of it.
-    const returning = [...diff.adjusted, ...diff.remade].filter((vni) => !isRunning(vni));
-    const leftAs = new Map<number, VniConfig>();
-    const added = [...diff.added.filter((vni) => !isSame(vni, running.get(vni.vni))), ...returning];
-    const adjusted = diff.adjusted.filter(isRunning);
-    const remade = diff.remade.filter(isRunning);
-    const leaving = [...diff.removed.filter(isRunning), ...remade];
-    const left = new Set(leaving.map(({ vni }) => vni));
-    const staying = this.#vtep.vnis.filter(({ config: { vni } }) => !left.has(vni));
-    checkVniSet([...staying.map(runningVni), ...[...added, ...remade].map(vniInFile)], config);
-    const early = added.filter((vni) => !this.#clashes(config, vni));
-    const late = added.filter((vni) => !early.includes(vni));
-    return [
-      ...early.map((vni) => this.#addition(vni)),
-      ...adjusted.map((vni) => this.#adjustment(old.get(vni.vni) as VniConfig, vni)),
-      ...leaving.map(({ vni }) => this.#removal(vni, leftAs)),
-      ...remade.map((vni) => this.#addition(vni, () => withLive(vni, old.get(vni.vni), leftAs.get(vni.vni)))),
-      ...late.map((vni) => this.#addition(vni)),
-    ];
-  }
-
-  #clashes(config: Config, vni: VniConfig): boolean {
-    try {
-      checkVniSet([...this.#vtep.vnis.map(runningVni), vniInFile(vni)], config);
-      return false;
-    } catch {
-      return true;
-    }
-  }
-
-  /** @param whole the configuration, asked for once what leaves has left */
-  #addition(config: VniConfig, whole = () => config): Step {
-    const { changes } = this.#vtep;
-    return { take: () => changes.addVni(whole(), vniInFile(config).object), undo: () => changes.removeVni(config.vni) };
-  }
-
-  /** @param leftAs where it is written down as it was, so that the way back brings what was added while running */
-  #removal(vni: number, leftAs: Map<number, VniConfig>): Step {
-    const { changes } = this.#vtep;
-    return {
-      take: async () => leftAs.set(vni, await changes.removeVni(vni)),
-      undo: () => changes.addVni(leftAs.get(vni) as VniConfig, `VNI ${vni}`),
-    };
-  }
-
-  #adjustment(before: VniConfig, after: VniConfig): Step {
-    const { changes } = this.#vtep;
-    return {
-      take: () => changes.adjustVni(before, after),
-      undo: () => changes.adjustVni(after, before),
-      isPartial: true,
-    };
-  }
 }
 
-/** Takes all steps; if one fails, goes back to where it began. */
-async function takeAll(steps: readonly Step[], log: Logger): Promise<void> {
-  const taken: Step[] = [];
-  for (const step of steps) {
-    try {
-      await step.take();
-      taken.push(step);
-    } catch (error) {
-      if (step.isPartial) taken.push(step);
-      for (const { undo } of taken.toReversed()) {
-        // The host has changed meanwhile: what it refuses now is missing, and the log says so.
-        await undo().catch((err: unknown) => log.error({ event: 'reload-not-undone', err }));
-      }
-      throw error;
-    }
-  }
+function refusalOf(left: readonly Left[]): VtepError {
+  const [first, ...others] = left.map(({ error }) => error);
+  return Object.assign(first as VtepError, { others: others.map(({ message }) => message) });
 }
 
-/** What a file says of a VNI that is made anew, and the remotes and static entries that were added to it while it ran. */
-function withLive(after: VniConfig, before: VniConfig | undefined, left: VniConfig | undefined): VniConfig {
-  const remotes = (left?.remotes ?? []).filter((remote) => !before?.remotes.includes(remote));
-  const isIn = (list: readonly StaticEntry[] = [], mac: MacAddress) => list.some((entry) => entry.mac === mac);
-  const statics = (left?.statics ?? []).filter(({ mac }) => !isIn(before?.statics, mac) && !isIn(after.statics, mac));
+/** What is in force of the file: what was left out is as before, and is tried again next time. */
+function withoutLeft(before: Config, after: Config, left: readonly Left[]): Config {
+  const isLeft = new Set(left.map(({ of }) => of));
+  const keys = (Object.keys(KEYS) as ConfigKey[]).filter((key) => isLeft.has(key));
+  const inForce = ({ vni }: VniConfig) => !isLeft.has(vni);
   return {
     ...after,
-    remotes: [...new Set([...after.remotes, ...remotes])],
-    statics: [...after.statics, ...statics],
+    ...Object.fromEntries(keys.map((key) => [key, before[key]])),
+    vnis: [...after.vnis.filter(inForce), ...before.vnis.filter((vni) => !inForce(vni))],
   };
-}
-
-function vniInFile(config: VniConfig): NamedVni {
-  return { object: `reload: VNI ${config.vni}`, config };
-}
-
-function runningVni({ config }: Pick<Vni, 'config'>): NamedVni {
-  return { object: `VNI ${config.vni}`, config, isRunning: true };
 }

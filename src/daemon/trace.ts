@@ -12,8 +12,9 @@ import { ETHERNET_HEADER_BYTES, ETHERTYPE, writeMac } from '../wire/ethernet.ts'
 import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import { toSegment, type Vni } from './vni.ts';
-import { tosNumber, type Vtep } from './vtep.ts';
+import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
+import { tosNumber } from './worker-state.ts';
 
 /** `vtepctl trace`: the pure trace, asked of the running VTEP and put into words. */
 

@@ -9,7 +9,9 @@ import {
   mergeReceived,
   openUnicastSockets,
   portOf,
+  type Sending,
   setMulticastInterface,
+  setSending,
 } from '../sys/udp-socket.ts';
 import {
   GroupMembership,
@@ -83,16 +85,17 @@ export class Underlay {
     try {
       if (udpGro) for (const fd of this.unicastFds) mergeReceived(fd);
       const pool = { local, count: config.sourcePorts, range: config.sourcePortRange };
-      this.sendFds = openSourcePorts(pool, {
-        ...config,
-        tos: config.tos === 'inherit' ? 0 : config.tos,
-        deviceIndex: link.index,
-      });
+      this.sendFds = openSourcePorts(pool, { ...sendingOf(config), deviceIndex: link.index });
       this.sendPorts = this.sendFds.map(portOf);
     } catch (error) {
       for (const fd of this.unicastFds) close(fd);
       throw error;
     }
+  }
+
+  /** The pool sends by what the configuration says from now on; nothing that waits is lost. @throws SysError */
+  setSending(config: Config): void {
+    for (const fd of this.sendFds) setSending(fd, this.family, sendingOf(config));
   }
 
   /** The interface as last seen. */
@@ -167,4 +170,9 @@ export class Underlay {
     for (const { fd } of this.membership.joined) close(fd);
     for (const fd of [...this.unicastFds, ...this.sendFds]) close(fd);
   }
+}
+
+/** With `tos: inherit` each datagram brings its own. */
+function sendingOf({ ttl, mcastTtl, tos, df }: Config): Sending {
+  return { ttl, mcastTtl, tos: tos === 'inherit' ? 0 : tos, df };
 }

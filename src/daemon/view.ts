@@ -223,8 +223,8 @@ export class VtepView implements DaemonView {
     return toFileValue({ ...config, logLevel: this.#log.level as LogLevel, vnis: running });
   }
 
-  reload(): Promise<void> {
-    return this.#reload.run();
+  reload(how: { readonly partial: boolean }): Promise<readonly string[]> {
+    return this.#reload.run(how);
   }
 
   setLogLevel(level: LogLevel): void {

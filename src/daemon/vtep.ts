@@ -12,7 +12,6 @@ import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { deleteLinkGroup, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { INHERIT_TOS } from '../wire/ecn.ts';
 import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
 import { Captures } from './captures.ts';
@@ -49,7 +48,6 @@ type PlacedVni = Pick<Vni, 'config' | 'underlays'>;
 
 /** The VTEP: everything on the host that the daemon holds, put together. It opens every fd; the workers only borrow them. */
 export class Vtep {
-  readonly config: Config;
   readonly fdb: Fdb;
   readonly now: () => number;
   readonly changes: LiveChanges;
@@ -61,6 +59,8 @@ export class Vtep {
   /** What the workers share beside the FDB. */
   readonly storm: StormControl;
   readonly neighbours: NeighbourTable;
+  /** In force: a reload replaces it. */
+  #config: Config;
   readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
   readonly #underlays: Underlay[] = [];
@@ -81,7 +81,7 @@ export class Vtep {
   #socketNumber = 0;
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
-    this.config = config;
+    this.#config = config;
     this.#log = log;
     this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
     const epochMs = monotonicMs();
@@ -92,7 +92,7 @@ export class Vtep {
     this.events = new FdbEvents(this.fdb, this.now, log);
     this.#linkGroup = unusedLinkGroup(this.#netlink);
     this.#offload = possibleOffload(config.offload, log);
-    const { workers, port, reservedBits, allowedVteps } = config;
+    const { workers, port, allowedVteps } = config;
     const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 31));
     const stormMemory = StormControl.createMemory();
     this.neighbours = new NeighbourTable(neighboursMemory);
@@ -102,30 +102,34 @@ export class Vtep {
       neighboursMemory,
       epochMs,
       port,
-      dropReservedBits: reservedBits === 'drop',
-      tos: tosNumber(config),
-      allowedVteps,
       stormMemory,
       offload: this.#offload,
-      busyPoll: config.busyPoll === 'auto',
     };
     const [underlays, vnis] = [this.#underlays, this.#vnis];
     this.#workers = new WorkerPool(workers, setup, {
       firstOwner: MAIN_OWNER + 1,
       fdb: this.fdb,
       log,
-      state: (worker) => [...workerState(worker, workers, { underlays, vnis }), ...this.captures.orders(worker)],
+      state: (worker) => [
+        ...workerState(worker, workers, { config: this.#config, underlays, vnis }),
+        ...this.captures.orders(worker),
+      ],
       tapGone: (tap) => this.#host.taps.tapGone(tap),
       remoteInGroup: (segment, remote) => this.changes.remoteInGroup(segment, remote),
       died: onDeath,
     });
     const nowMs = createFineClock(epochMs);
-    this.captures = new Captures({ workers: this.#workers, config, underlays, vnis, nowMs });
+    const inForce = () => this.#config;
+    this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, nowMs });
     const held = { netlink: this.#netlink, log, underlays, vnis, workers: this.#workers };
     this.#host = new HostWatch(held);
     this.changes = new LiveChanges({
       ...held,
-      config,
+      config: inForce,
+      putInForce: (changed) => {
+        this.#config = changed;
+      },
+      queriers: { checkCandidate: () => this.queriers.checkCandidate() },
       fdb: this.fdb,
       now: this.now,
       isOwnAddress: (address) => this.isOwnAddress(address),
@@ -134,7 +138,7 @@ export class Vtep {
       freeIndex: (index) => this.#indexes.give(index),
     });
     const watched = { netlink: this.#netlink, log, underlays, vnis, host: this.#host };
-    this.queriers = new QuerierWatch({ ...watched, isCandidate: config.querier });
+    this.queriers = new QuerierWatch({ ...watched, isCandidate: () => this.#config.querier });
     this.#snapshots =
       this.#stateDir &&
       new FdbSnapshots(
@@ -209,6 +213,11 @@ export class Vtep {
     for (const { tap } of distinctTaps(vnis)) releaseTap(tap);
     this.#netlink.close();
     this.#stateDir?.release();
+  }
+
+  /** What was asked for and is in force; VNIs as the file has them. */
+  get config(): Config {
+    return this.#config;
   }
 
   get vnis(): readonly Vni[] {
@@ -354,11 +363,6 @@ export class Vtep {
       this.#log.warn({ event: 'underlay-changed', dev: link.name, status: underlay.status });
     return underlay;
   }
-}
-
-/** `--tos` as the data path takes it. */
-export function tosNumber({ tos }: Config): number {
-  return tos === 'inherit' ? INHERIT_TOS : tos;
 }
 
 /** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */

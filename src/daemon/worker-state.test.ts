@@ -51,7 +51,7 @@ async function newState(workers: number, vni = ['100', '200']): Promise<(worker:
     const sending = { underlay, underlays: [underlay] as const, reach: { ipv4: underlay.number, ipv6: NO_UNDERLAY } };
     return { config: vni, index, ...sending, ...flooding, tap, link: index ? undefined : link };
   });
-  return (worker) => workerState(worker, workers, { underlays: [underlay], vnis });
+  return (worker) => workerState(worker, workers, { config, underlays: [underlay], vnis });
 }
 
 const lists = () => ({ floodRemotes: [], remotesInGroup: new Set<IpAddress>() });
@@ -97,7 +97,7 @@ describe('what a worker is told', () => {
 
   it('is the same to all of what they share: VNIs, source ports and own addresses', async () => {
     const state = await newState(3);
-    for (const kind of ['segment', 'add-pool', 'own-addresses'] as const) {
+    for (const kind of ['settings', 'segment', 'add-pool', 'own-addresses'] as const) {
       const [first, ...others] = [0, 1, 2].map((worker) => ofKind(state(worker), kind));
       expect(first).not.toEqual([]);
       for (const other of others) expect(other).toEqual(first);

@@ -1,5 +1,7 @@
+import type { Config } from '../config/config.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import type { Membership } from '../underlay/group-membership.ts';
+import { INHERIT_TOS } from '../wire/ecn.ts';
 import type { Order } from '../worker/messages.ts';
 import type { Underlay } from './underlay.ts';
 import { distinctTaps, tapNumber, toSegment, type Vni } from './vni.ts';
@@ -15,9 +17,9 @@ export function groupWorker(group: number, workers: number): number {
 export function workerState(
   worker: number,
   workers: number,
-  { underlays, vnis }: { underlays: readonly Underlay[]; vnis: readonly Vni[] },
+  { config, underlays, vnis }: { config: Config; underlays: readonly Underlay[]; vnis: readonly Vni[] },
 ): Order[] {
-  const orders: Order[] = [ownAddresses(underlays), ...underlays.map(addPool)];
+  const orders: Order[] = [putSettings(config), ownAddresses(underlays), ...underlays.map(addPool)];
   for (const vni of vnis) orders.push(putSegment(vni));
   for (const vni of distinctTaps(vnis)) if (vni.link) orders.push(addTap(vni, worker));
   for (const underlay of underlays) {
@@ -26,6 +28,23 @@ export function workerState(
     orders.push(...own.map(addGroupSocket));
   }
   return orders;
+}
+
+/** What of the configuration a worker goes by. */
+export function putSettings(config: Config): Order {
+  const { reservedBits, allowedVteps, busyPoll } = config;
+  const settings = {
+    dropReservedBits: reservedBits === 'drop',
+    tos: tosNumber(config),
+    allowedVteps,
+    busyPoll: busyPoll === 'auto',
+  };
+  return { kind: 'settings', settings };
+}
+
+/** `--tos` as the data path takes it. */
+export function tosNumber({ tos }: Config): number {
+  return tos === 'inherit' ? INHERIT_TOS : tos;
 }
 
 export function ownAddresses(underlays: readonly Underlay[]): Order {

@@ -126,6 +126,11 @@ export class Fdb {
     return this.#locked(() => this.#changes.addStatic(segment, high, low, source, now));
   }
 
+  /** Learned entries expire this long after they were last heard from now on; 0 never. */
+  setAgeing(seconds: number): void {
+    this.#table.setAgeing(seconds * 10);
+  }
+
   /** Removes the entry of a MAC, static ones too; false if there is none or it had expired. */
   delete(segment: number, high: number, low: number, now: number): boolean {
     return this.#locked(() => {

@@ -91,6 +91,11 @@ export class EntryTable {
     if (this.#entries[at] !== now) this.#entries[at] = now;
   }
 
+  /** What `isExpired` goes by from now on, in all threads; 0: nothing expires. */
+  setAgeing(tenths: number): void {
+    this.#header[HEADER.ageingTenths] = tenths;
+  }
+
   /** Whether a learned entry is past its time, whatever the sweep does. */
   isExpired(entry: number, now: number): boolean {
     const ageing = this.#header[HEADER.ageingTenths] as number;

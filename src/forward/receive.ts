@@ -59,9 +59,9 @@ export interface ReceivePath {
   tos: number;
   /** Whether an address is one of this VTEP's own. */
   readonly isOwnAddress: (source: SourceAddress) => boolean;
-  readonly dropReservedBits: boolean;
+  dropReservedBits: boolean;
   /** Whose datagrams are taken; undefined: anybody's. */
-  readonly allowedSources: SourceFilter | undefined;
+  allowedSources: SourceFilter | undefined;
   readonly storm: Pick<StormControl, 'take'>;
   /** Out: the segment the datagram belongs to, once that is known. */
   segment: Segment | undefined;

@@ -72,7 +72,7 @@ export interface SendPath {
   readonly storm: Pick<StormControl, 'take'>;
   readonly counters: Pick<Counters, 'flooded'>;
   /** Outer TOS octet, of which the ECN bits do not count, or INHERIT_TOS. */
-  readonly tos: number;
+  tos: number;
   /** Out: how many frames a dropped one counts for. */
   droppedFrames: number;
 }

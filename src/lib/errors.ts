@@ -51,6 +51,8 @@ export interface Refusal {
 /** Every error that a user may see. Its message is one line. */
 export class VtepError extends Error {
   readonly code: ErrorCode;
+  /** Messages of what was refused beside it, each one line. */
+  others: readonly string[] = [];
 
   constructor(code: ErrorCode, { object, cause, remedy }: Refusal) {
     super(oneLine(`${object}: ${cause}${remedy ? `: ${remedy}` : ''}`));

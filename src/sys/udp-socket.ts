@@ -129,12 +129,16 @@ export function mergeReceived(fd: number): void {
   setInt(fd, IPPROTO_UDP, UDP_GRO, 1);
 }
 
-export interface SendOptions {
+/** What a socket of the pool sends by; it may change while it sends. */
+export interface Sending {
   readonly ttl: number;
   readonly mcastTtl: number;
   /** Outer TOS octet of what does not bring its own; its ECN bits are sent as Not-ECT. */
   readonly tos: number;
   readonly df: 'set' | 'unset' | 'inherit';
+}
+
+export interface SendOptions extends Sending {
   /** Index of the interface that multicast leaves by. */
   readonly deviceIndex: number;
 }
@@ -151,32 +155,37 @@ export function portOf(fd: number): number {
 export function openSendSocket(local: IpAddress, port: number, options: SendOptions): number {
   return openBound(local, port, (fd) => {
     dropAllReceived(fd);
-    if (ipFamily(local) === 4) prepareIpv4Sender(fd, options);
-    else prepareIpv6Sender(fd, options);
+    prepareSender(fd, ipFamily(local));
+    setSending(fd, ipFamily(local), options);
     setMulticastInterface(fd, ipFamily(local), options.deviceIndex);
     growBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
   });
 }
 
-function prepareIpv4Sender(fd: number, options: SendOptions): void {
-  setInt(fd, IPPROTO_IP, IP_TTL, options.ttl);
-  setInt(fd, IPPROTO_IP, IP_TOS, options.tos & ~ECN_MASK);
-  setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, options.df === 'set' ? PMTUDISC_DO : PMTUDISC_INTERFACE);
-  setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, options.mcastTtl);
+/** UDP checksums stay on in IPv6 too: without them the kernel neither cuts runs nor merges them at the far end. */
+function prepareSender(fd: number, family: 4 | 6): void {
+  const [level, loop, receiveErrors] =
+    family === 4 ? [IPPROTO_IP, IP_MULTICAST_LOOP, IP_RECVERR] : [IPPROTO_IPV6, IPV6_MULTICAST_LOOP, IPV6_RECVERR];
   // Own floods would come back otherwise.
-  setInt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
+  setInt(fd, level, loop, 0);
   // Without it the kernel hides what a queue in the way has dropped.
-  setInt(fd, IPPROTO_IP, IP_RECVERR, 1);
+  setInt(fd, level, receiveErrors, 1);
 }
 
-/** As for IPv4. UDP checksums stay on: without them the kernel neither cuts runs nor merges them at the far end. */
-function prepareIpv6Sender(fd: number, options: SendOptions): void {
-  setInt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, options.ttl);
-  setInt(fd, IPPROTO_IPV6, IPV6_TCLASS, options.tos & ~ECN_MASK);
-  setInt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, options.df === 'set' ? PMTUDISC_DO : PMTUDISC_INTERFACE);
-  setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, options.mcastTtl);
-  setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0);
-  setInt(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+/** From now on the socket sends by these. */
+export function setSending(fd: number, family: 4 | 6, { ttl, mcastTtl, tos, df }: Sending): void {
+  const discovery = df === 'set' ? PMTUDISC_DO : PMTUDISC_INTERFACE;
+  if (family === 4) {
+    setInt(fd, IPPROTO_IP, IP_TTL, ttl);
+    setInt(fd, IPPROTO_IP, IP_TOS, tos & ~ECN_MASK);
+    setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, discovery);
+    setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, mcastTtl);
+  } else {
+    setInt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl);
+    setInt(fd, IPPROTO_IPV6, IPV6_TCLASS, tos & ~ECN_MASK);
+    setInt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, discovery);
+    setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, mcastTtl);
+  }
 }
 
 /** Set again when the interface has been deleted and made anew. */

@@ -40,7 +40,7 @@ export class KernelUdpPort implements UdpPort {
   readonly #slotsAt: number;
   readonly #sockets = new Map<number, { fd: number; group: number }>();
   readonly #segmentation: OffloadSwitch;
-  readonly #socketTos: number;
+  #socketTos = 0;
   readonly #pools: Pool[] = [];
   readonly #areaAt: number;
   #areaUsed = 0;
@@ -49,7 +49,6 @@ export class KernelUdpPort implements UdpPort {
   /**
    * @param port destination UDP port of everything sent
    * @param segmentation whether the kernel cuts runs into datagrams; without it they leave one by one
-   * @param socketTos TOS octet that the sockets of the pools send by themselves
    */
   constructor(
     slab: Slab,
@@ -57,7 +56,6 @@ export class KernelUdpPort implements UdpPort {
     { counters, remoteCounters }: { counters: Counters; remoteCounters: RemoteCounters },
     port: number,
     segmentation: OffloadSwitch,
-    socketTos = 0,
   ) {
     this.#slab = slab;
     this.#remotes = remotes;
@@ -66,7 +64,6 @@ export class KernelUdpPort implements UdpPort {
     this.#remoteCounters = remoteCounters;
     this.#port = port;
     this.#segmentation = segmentation;
-    this.#socketTos = socketTos;
     this.#slotsAt = slab.allocate(DATAGRAM_BATCH * SLOT_BYTES);
     this.#areaAt = slab.allocate(SEGMENT_AREA_BYTES);
     this.#received = new ReceiveArray(slab, DATAGRAM_BATCH, {
@@ -108,6 +105,12 @@ export class KernelUdpPort implements UdpPort {
     const pool = this.#pools[underlay];
     pool?.singles.setScope(scope);
     for (const queue of pool?.queues ?? []) queue.setScope(scope);
+  }
+
+  /** The TOS octet that the sockets of the pools send by themselves. */
+  setSocketTos(tos: number): void {
+    this.#socketTos = tos;
+    for (const { queues } of this.#pools) for (const queue of queues) queue.socketTos = tos;
   }
 
   receive(socket: number): number {

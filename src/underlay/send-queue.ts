@@ -43,7 +43,8 @@ export class SendQueue {
   /** One datagram each, for what the kernel did not take as a run. Shared by all queues of an underlay. */
   readonly #singles: SendArray;
   readonly #onPathMtu: PathMtuListener;
-  readonly #socketTos: number;
+  /** The TOS octet that the socket sends by itself. */
+  socketTos: number;
   /** Of each buffer: where and how long. */
   readonly #bufferAt = new Int32Array(QUEUE_MESSAGES);
   readonly #bufferBytes = new Int32Array(QUEUE_MESSAGES);
@@ -65,7 +66,7 @@ export class SendQueue {
     this.#counters = shared.counters;
     this.#remoteCounters = shared.remoteCounters;
     this.#segmentation = shared.segmentation;
-    this.#socketTos = shared.socketTos;
+    this.socketTos = shared.socketTos;
     this.#singles = shared.singles;
     this.#onPathMtu = shared.onPathMtu;
   }
@@ -88,7 +89,7 @@ export class SendQueue {
    * @param tos outer TOS octet
    */
   push(segment: Segment, destination: number, at: number, length: number, datagramBytes: number, tos: number): void {
-    const ownTos = tos === this.#socketTos ? SOCKET_TOS : tos;
+    const ownTos = tos === this.socketTos ? SOCKET_TOS : tos;
     if (this.#segmentation.isOn) {
       this.#add(segment.index, destination, at, length, datagramBytes, ownTos);
       return;

@@ -25,7 +25,8 @@ function newRig(isOn = true) {
     rig.now += rig.lostPerYieldMs;
   };
   const busyTime = new BusyTime(BusyTime.createMemory(), rig.now);
-  const poll = new BusyPoll(isOn, { epoll, giveWay, nowMs: () => rig.now, busyTime });
+  const poll = new BusyPoll({ epoll, giveWay, nowMs: () => rig.now, busyTime });
+  poll.isOn = isOn;
   /** Packets of `load` each come `gapMs` after the last was done with; how often the worker slept. */
   const exchange = (gapMs: number, { packets = 20, load = 1 } = {}): number => {
     const before = rig.slept;

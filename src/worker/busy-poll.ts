@@ -17,7 +17,8 @@ export interface Waiting {
  * densely that batches matter more, and where no other thread wants the processor.
  */
 export class BusyPoll {
-  readonly #isOn: boolean;
+  /** Whether it may look at all. */
+  isOn = false;
   readonly #waiting: Waiting;
   /** How long there was nothing to do, last time. */
   #idleMs = BUSY_POLL_MS;
@@ -25,8 +26,7 @@ export class BusyPoll {
   #load = 0;
   #loadSinceMs = 0;
 
-  constructor(isOn: boolean, waiting: Waiting) {
-    this.#isOn = isOn;
+  constructor(waiting: Waiting) {
     this.#waiting = waiting;
   }
 
@@ -39,8 +39,8 @@ export class BusyPoll {
   wait(timeoutMs: number): number {
     const { epoll, nowMs, busyTime } = this.#waiting;
     const begunMs = nowMs();
-    if (this.#isOn) this.#weighLoad(begunMs);
-    const hasProspects = this.#isOn && this.#idleMs < BUSY_POLL_MS && begunMs >= this.#restUntilMs;
+    if (this.isOn) this.#weighLoad(begunMs);
+    const hasProspects = this.isOn && this.#idleMs < BUSY_POLL_MS && begunMs >= this.#restUntilMs;
     const count = (hasProspects && this.#look(begunMs)) || epoll.wait(timeoutMs);
     const endedMs = nowMs();
     this.#idleMs = endedMs - begunMs;

@@ -10,6 +10,8 @@ import type { SegmentUpdate } from '../segment/segment.ts';
 
 /** Main thread to worker. Numbers of TAPs, sockets and underlays are the main thread's; fds stay its own to close. */
 export type Order =
+  /** Replaces what was told before, as one value. */
+  | { readonly kind: 'settings'; readonly settings: WorkerSettings }
   | { readonly kind: 'segment'; readonly update: SegmentUpdate }
   /** One queue of a TAP. `mergesUdp`: its kernel takes runs of UDP datagrams as one super-frame (USO, Linux 6.2). */
   | { readonly kind: 'add-tap'; readonly tap: number; readonly fd: number; readonly mergesUdp: boolean }
@@ -37,6 +39,17 @@ export type Order =
       readonly filter: CaptureFilter;
     }
   | { readonly kind: 'stop-capture'; readonly capture: number };
+
+/** What all VNIs have in common and a reload may change. */
+export interface WorkerSettings {
+  readonly dropReservedBits: boolean;
+  /** Outer TOS octet, or INHERIT_TOS. */
+  readonly tos: number;
+  /** The outer sources that are taken; none: any. */
+  readonly allowedVteps: readonly IpPrefix[];
+  /** Whether the worker may look for packets for a while before it sleeps. */
+  readonly busyPoll: boolean;
+}
 
 /** An order as it travels; it is answered by `done` with its number once it is in force. */
 export interface NumberedOrder {
@@ -75,15 +88,8 @@ export interface WorkerSetup {
   readonly epochMs: number;
   /** Destination UDP port. */
   readonly port: number;
-  readonly dropReservedBits: boolean;
-  /** Outer TOS octet, or INHERIT_TOS. */
-  readonly tos: number;
-  /** The outer sources that are taken; none: any. */
-  readonly allowedVteps: readonly IpPrefix[];
   /** Storm control's buckets, shared by all workers. */
   readonly stormMemory: SharedArrayBuffer;
   /** Offloads that the worker may use, until a path refuses them. */
   readonly offload: { readonly [Name in WorkerOffload]: boolean };
-  /** Whether the worker may look for packets for a while before it sleeps. */
-  readonly busyPoll: boolean;
 }

@@ -26,7 +26,7 @@ import { BusyTime } from './busy-time.ts';
 import { createClock, createFineClock } from './clock.ts';
 import { GroupWatch } from './group-watch.ts';
 import { forwardDatagrams, forwardFrames, type Ports } from './loop.ts';
-import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSetup } from './messages.ts';
+import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSettings, WorkerSetup } from './messages.ts';
 
 /** The data-plane thread: blocks until a fd is readable, forwards a batch of it, and again. Nothing here touches the event loop. */
 
@@ -56,12 +56,11 @@ const underlay = new KernelUdpPort(
   { counters, remoteCounters },
   setup.port,
   offloadSwitch('udpGso'),
-  socketTos(setup.tos),
 );
 const epoll = new Epoll(slab, EVENT_BATCH);
 const nowMs = () => performance.now();
 const busyTime = new BusyTime(setup.busyTimeMemory, nowMs());
-const busyPoll = new BusyPoll(setup.busyPoll, { epoll, giveWay: schedYield, nowMs, busyTime });
+const busyPoll = new BusyPoll({ epoll, giveWay: schedYield, nowMs, busyTime });
 const clock = createClock(setup.epochMs);
 const stop = new Int32Array(setup.stopMemory);
 const wakeScratch = slab.address(slab.allocate(8));
@@ -85,8 +84,8 @@ const receivePath = {
   source,
   tos: 0,
   isOwnAddress,
-  dropReservedBits: setup.dropReservedBits,
-  allowedSources: setup.allowedVteps.length === 0 ? undefined : new SourceFilter(setup.allowedVteps),
+  dropReservedBits: false,
+  allowedSources: undefined as SourceFilter | undefined,
   storm,
   segment: undefined,
   isStormControlled: false,
@@ -113,7 +112,7 @@ const ports: Ports = {
     superFrame: newSuperFrame(),
     storm,
     counters,
-    tos: setup.tos,
+    tos: 0,
     droppedFrames: 1,
   },
   capture: undefined,
@@ -157,6 +156,9 @@ function obeyOrders(): void {
 
 function obey(order: Order): void {
   switch (order.kind) {
+    case 'settings':
+      goBy(order.settings);
+      break;
     case 'segment':
       segments.apply(order.update);
       groupWatch.apply(order.update);
@@ -194,6 +196,14 @@ function obey(order: Order): void {
       if (frameCapture.isEmpty) ports.capture = undefined;
       break;
   }
+}
+
+function goBy({ dropReservedBits, tos, allowedVteps, busyPoll: looks }: WorkerSettings): void {
+  receivePath.dropReservedBits = dropReservedBits;
+  receivePath.allowedSources = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
+  ports.sendPath.tos = tos;
+  underlay.setSocketTos(socketTos(tos));
+  busyPoll.isOn = looks;
 }
 
 function isOwnAddress(source: SourceAddress): boolean {

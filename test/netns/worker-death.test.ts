@@ -70,7 +70,7 @@ describeSystem('the death of a thread', () => {
     });
     const fdbMemory = createFdbMemory(1, 300);
     const neighboursMemory = NeighbourTable.createMemory(1);
-    const setup = { fdbMemory, neighboursMemory, epochMs: monotonicMs(), port: 4_789, dropReservedBits: false, tos: 0 };
+    const setup = { fdbMemory, neighboursMemory, epochMs: monotonicMs(), port: 4_789 };
     const [threads, gone]: [number[], number[]] = [[], []];
     const rings = [0, 1].map(() => new CaptureRing(CaptureRing.createMemory(RING_BYTES)));
     const filter = { vni: undefined, mac: undefined, vtep: undefined, dropsOnly: false };
@@ -78,9 +78,7 @@ describeSystem('the death of a thread', () => {
       2,
       {
         ...setup,
-        allowedVteps: [],
         stormMemory: StormControl.createMemory(),
-        busyPoll: true,
         offload: { udpGso: true, udpGro: false },
       },
       {

@@ -84,11 +84,7 @@ function start() {
       neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,
-      dropReservedBits: false,
-      tos: 0,
-      allowedVteps: [],
       stormMemory: StormControl.createMemory(),
-      busyPoll: true,
       offload: { udpGso: true, udpGro: false },
     },
     {

@@ -65,11 +65,7 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
       neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,
-      dropReservedBits: false,
-      tos: 0,
-      allowedVteps: [],
       stormMemory: StormControl.createMemory(),
-      busyPoll: true,
       offload: { udpGso: true, udpGro: false },
     },
     {
