@@ -1,6 +1,7 @@
 import type { IpAddress } from '../lib/addresses.ts';
-import { type LinkEvent, linkEvents, listLinks } from '../sys/links.ts';
-import { EVENT_GROUPS, watchNetlink } from '../sys/netlink-socket.ts';
+import { findLink, type LinkEvent, linkEvents, listLinks } from '../sys/links.ts';
+import type { NetlinkMessage } from '../sys/netlink-message.ts';
+import { EVENT_GROUPS, NetlinkWatch } from '../sys/netlink-watch.ts';
 import type { HeldOnHost } from './held-on-host.ts';
 import { TapWatch } from './tap-watch.ts';
 import { UnderlayWatch } from './underlay-watch.ts';
@@ -24,18 +25,15 @@ export class HostWatch {
   }
 
   start(): void {
-    this.#endings.push(
-      watchNetlink(EVENT_GROUPS.link | EVENT_GROUPS.ipv4Address | EVENT_GROUPS.ipv6Address, (messages) => {
-        this.#linkChanges++;
-        // Without messages some were lost: look at everything.
-        if (messages.length === 0) this.#lookAtAllLinks();
-        for (const event of linkEvents(messages)) this.#onLink(event);
-        this.underlays.lookForLocals();
-      }),
-    );
-    // What changed between the first look and the watch.
-    this.#lookAtAllLinks();
-    this.underlays.lookForLocals();
+    const { link, ipv4Address, ipv6Address } = EVENT_GROUPS;
+    const { log } = this.#held;
+    const watch = new NetlinkWatch(link | ipv4Address | ipv6Address, {
+      onEvents: (messages) => this.#onEvents(messages),
+      onFailing: (err) => log.warn({ event: 'host-unseen', err }, 'looks again until it succeeds'),
+      onWell: () => log.info({ event: 'host-seen' }, 'sees the host again'),
+    });
+    watch.start();
+    this.#endings.push(() => watch.stop());
     const retrying = setInterval(() => this.underlays.retryMemberships(), RETRY_INTERVAL_MS);
     this.#endings.push(() => clearInterval(retrying));
   }
@@ -54,11 +52,23 @@ export class HostWatch {
     this.underlays.needGroup(vni, group, isNeeded);
   }
 
+  /** Without messages everything is to be looked at. */
+  #onEvents(messages: readonly NetlinkMessage[]): void {
+    this.#linkChanges++;
+    if (messages.length === 0) this.#lookAtAllLinks();
+    for (const event of linkEvents(messages)) this.#onLink(event);
+    this.underlays.lookForLocals();
+  }
+
   #lookAtAllLinks(): void {
-    const links = listLinks(this.#held.netlink);
-    const known = [...this.#held.underlays, ...this.#held.vnis].flatMap(({ link }) => link ?? []);
+    const { netlink, underlays, vnis } = this.#held;
+    const links = listLinks(netlink);
+    const seen = new Set(links.map(({ index }) => index));
+    const known = [...underlays, ...vnis].flatMap(({ link }) => link ?? []);
     for (const link of known) {
-      if (!links.some(({ index }) => index === link.index)) this.#onLink({ link, deleted: true });
+      if (seen.has(link.index)) continue;
+      const missed = findLink(netlink, link.index);
+      this.#onLink(missed ? { link: missed, deleted: false } : { link, deleted: true });
     }
     for (const link of links) this.#onLink({ link, deleted: false });
   }

@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
 import { type MacWords, macWords, parseMac } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Link } from '../sys/links.ts';
 import type { HostWatch } from './host-watch.ts';
@@ -74,8 +75,10 @@ export class LazyJoin {
       return true;
     } catch (error) {
       // The owner died with the lock; its end is the next thing the event loop tells, and frees it.
-      if (!(error instanceof LockTimeout)) throw error;
-      log.warn({ event: 'fdb-locked', err: error });
+      if (error instanceof LockTimeout) log.warn({ event: 'fdb-locked', err: error });
+      // The kernel refuses something now: the next look is soon.
+      else if (error instanceof VtepError) log.debug({ event: 'lazy-join-failed', err: error });
+      else throw error;
       return false;
     }
   }

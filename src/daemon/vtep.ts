@@ -10,7 +10,7 @@ import { StormControl } from '../forward/storm-control.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
-import { deleteLinkGroup, type Link, listLinks } from '../sys/links.ts';
+import { deleteLinkGroup, findLinks, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
@@ -252,9 +252,12 @@ export class Vtep {
     return { tapGso: this.#offload.tapGso && this.#vnis.every(({ tap }) => tap.gso), ...this.#workers.offload };
   }
 
-  /** All links of the host, as the kernel has them now. */
+  /** The TAPs and the bridges that they are ports of, as the kernel has them now. */
   links(): Link[] {
-    return listLinks(this.#netlink);
+    return findLinks(
+      this.#netlink,
+      distinctTaps(this.#vnis).map(({ tap }) => tap.link.index),
+    );
   }
 
   /** The VNI of each segment. One that is just being deleted is as good as gone, with its entries. */

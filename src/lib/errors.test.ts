@@ -74,6 +74,7 @@ describe('catalogue', () => {
       ERR_VTEP_NOT_FOUND: [1, 404],
       ERR_VTEP_CONFLICT: [1, 409],
       ERR_VTEP_LIMIT: [1, 409],
+      ERR_VTEP_BUSY: [1, 503],
       ERR_VTEP_UNREACHABLE: [2, 503],
       ERR_VTEP_INTERNAL: [2, 500],
     });

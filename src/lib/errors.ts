@@ -33,6 +33,8 @@ export const ERROR_CATALOGUE = {
   ERR_VTEP_CONFLICT: { exitCode: 1, httpStatus: 409 },
   /** A bound of lib/limits.ts is reached. */
   ERR_VTEP_LIMIT: { exitCode: 1, httpStatus: 409 },
+  /** The host or a part of the daemon cannot answer at present; to ask again later helps. */
+  ERR_VTEP_BUSY: { exitCode: 1, httpStatus: 503 },
   /** vtepctl cannot reach the daemon. */
   ERR_VTEP_UNREACHABLE: { exitCode: 2, httpStatus: 503 },
   /** A worker died or an invariant broke: a defect in vtepd. */

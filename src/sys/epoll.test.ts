@@ -1,12 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
+import { createSocket } from 'node:dgram';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { clearEventFd, Epoll, openEventFd, signalEventFd } from './epoll.ts';
-import { close, errno, read, whenReadable } from './libc.ts';
+import { close, connect, errno, read, recv, send, socket, whenReadable } from './libc.ts';
 import { Slab } from './slab.ts';
 import { ERRNO, SysError } from './sys-error.ts';
+
+const AF_INET = 2;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const MSG_DONTWAIT = 0x40;
+const ECONNREFUSED = 111;
 
 const slab = new Slab(65_536);
 const scratchAt = slab.allocate(8);
@@ -209,5 +215,60 @@ describe('whenReadable', () => {
     signalEventFd(fd);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(calls).toBe(1);
+  });
+
+  it('has what its callback throws be an uncaught exception, none of the next system call, and calls again', async () => {
+    const fd = eventFd();
+    const caught: unknown[] = [];
+    process.setUncaughtExceptionCaptureCallback((error) => caught.push(error));
+    onTestFinished(() => process.setUncaughtExceptionCaptureCallback(null));
+    let calls = 0;
+    const stop = whenReadable(fd, () => {
+      clearEventFd(fd, scratch);
+      throw new Error(`call ${++calls}`);
+    });
+    onTestFinished(stop);
+    for (const count of [1, 2]) {
+      signalEventFd(fd);
+      await vi.waitFor(() => expect(caught).toHaveLength(count));
+      expect(closedAfterwards(openEventFd())).toBeGreaterThan(0);
+    }
+    expect(caught.map(String)).toEqual(['Error: call 1', 'Error: call 2']);
+  });
+
+  it('calls when the fd has an error, and goes on after it', async () => {
+    const [server, client] = [createSocket('udp4'), socket(AF_INET, SOCK_DGRAM_CLOEXEC, 0)];
+    closedAfterwards(client);
+    await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve));
+    const name = Buffer.alloc(16);
+    name.writeUInt16LE(AF_INET, 0);
+    name.writeUInt16BE(server.address().port, 2);
+    name.set([127, 0, 0, 1], 4);
+    expect(connect(client, name, name.length)).toBe(0);
+    server.close();
+    const received = Buffer.alloc(16);
+    const told: number[] = [];
+    const stop = whenReadable(client, () => {
+      told.push(recv(client, received, received.length, MSG_DONTWAIT) < 0 ? errno() : 0);
+    });
+    onTestFinished(stop);
+    // Nobody is there: ICMP comes back, and with it an error of the socket.
+    for (const count of [1, 2, 3]) {
+      expect(send(client, received, 1, 0)).toBe(1);
+      await vi.waitFor(() => expect(told).toHaveLength(count));
+    }
+    expect(new Set(told)).toEqual(new Set([ECONNREFUSED]));
+  });
+
+  it('looks at an fd whose error stays now and then, not all the time', async () => {
+    const { reader, writer } = fifo();
+    closeSync(reader);
+    closedAfterwards(writer);
+    let calls = 0;
+    const stop = whenReadable(writer, () => calls++);
+    onTestFinished(stop);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(calls).toBeGreaterThan(1);
+    expect(calls).toBeLessThan(60);
   });
 });

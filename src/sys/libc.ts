@@ -145,8 +145,39 @@ export function addressOf(memory: Uint8Array): Address {
   return Number(koffi.address(memory));
 }
 
-/** Calls `callback` on this thread's event loop whenever `fd` is readable, until the returned function is called. */
+/** Pause before a poll that an error stopped is started again: an fd that goes on failing then costs nobody a processor. */
+const POLL_RESTART_MS = 10;
+
+/**
+ * Calls `callback` on this thread's event loop whenever `fd` is readable, until the returned function is called. An error of the fd, as a
+ * netlink socket has when events were lost, is told likewise, and the poll goes on: reading says what it was. What `callback` throws is an
+ * ordinary uncaught exception.
+ */
 export function whenReadable(fd: number, callback: () => void): () => void {
-  const poll = koffi.node.poll(fd, { readable: true }, callback);
-  return () => poll.stop();
+  let isOver = false;
+  let hasStopped = false;
+  let told: NodeJS.Immediate | undefined;
+  let pause: NodeJS.Timeout | undefined;
+  // koffi calls outside of Node's callbacks: an exception would stay pending and come out of the next system call, whichever that is. So
+  // nothing happens there but this, and what was told is acted upon in the same turn of the event loop.
+  const tell = (status: number) => {
+    // libuv stops a poll that failed.
+    hasStopped ||= status < 0;
+    told ??= setImmediate(() => {
+      told = undefined;
+      if (hasStopped) pause = setTimeout(start, POLL_RESTART_MS);
+      hasStopped = false;
+      callback();
+    });
+  };
+  const start = () => {
+    if (!isOver) poll.start({ readable: true }, tell as unknown as () => void);
+  };
+  const poll = koffi.node.poll(fd, { readable: true }, tell as unknown as () => void);
+  return () => {
+    isOver = true;
+    clearImmediate(told);
+    clearTimeout(pause);
+    poll.close();
+  };
 }

@@ -108,8 +108,9 @@ export interface LinkChange {
   readonly master?: number | undefined;
 }
 
+/** All links; on a host where some come and go all the time one may be missing: who has to know asks for that one. */
 export function listLinks(netlink: NetlinkSocket): Link[] {
-  const messages = netlink.query(RTM_GETLINK, [ifinfomsg(0)], 'list of links', { dump: true });
+  const messages = netlink.query(RTM_GETLINK, [ifinfomsg(0)], 'list of links', { dump: true, mayMiss: true });
   return messages.filter(({ type }) => type === RTM_NEWLINK).map(({ payload }) => readLink(payload));
 }
 
@@ -124,6 +125,19 @@ export function findLink(netlink: NetlinkSocket, which: string | number): Link |
     if (error instanceof SysError && error.errno === ERRNO.ENODEV) return undefined;
     throw error;
   }
+}
+
+/** Those of these indices that there are, and the bridges and the like that they are part of. Costs what is asked for, not what the host has. */
+export function findLinks(netlink: NetlinkSocket, indices: Iterable<number>): Link[] {
+  const found = new Map<number, Link>();
+  const look = (index: number) => {
+    if (index === 0 || found.has(index)) return;
+    const link = findLink(netlink, index);
+    if (link) found.set(index, link);
+  };
+  for (const index of indices) look(index);
+  for (const { master } of [...found.values()]) look(master);
+  return [...found.values()];
 }
 
 /** Whether a link is already as a change would make it: what need not be asked of the kernel needs no CAP_NET_ADMIN. */

@@ -1,4 +1,4 @@
-import { bind, close, errno, recv, send, setsockopt, socket, whenReadable } from './libc.ts';
+import { bind, close, errno, recv, send, setsockopt, socket } from './libc.ts';
 import {
   message,
   type NetlinkMessage,
@@ -16,30 +16,45 @@ const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_ROUTE = 0;
 const SOCKADDR_NL_BYTES = 12;
-const MSG_DONTWAIT = 0x40;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 
 /** Larger than any message the kernel builds (NLMSG_GOODSIZE, 32 KB in dumps). */
-const RECEIVE_BYTES = 131_072;
+export const NETLINK_RECEIVE_BYTES = 131_072;
 
-/** No answer of the kernel takes this long; without a bound a lost one would hang the daemon. */
-const ANSWER_TIMEOUT_SECONDS = 5;
+/** The kernel answers before `send` returns, or dumps while it is read from; without a bound a lost answer would hang the daemon. */
+const ANSWER_TIMEOUT_SECONDS = 1;
 
-/** Times that a list is asked for which changes while it is read. */
-const DUMP_ATTEMPTS = 10;
+/** How long a list that changes while it is read is asked for again at once. The thread does nothing else meanwhile. */
+const DUMP_PATIENCE_MS = 100;
 
-/** Requests to the kernel, answered before the call returns. Control plane only. */
+/** What a request comes to: the kernel's objects, and 0 or why it refused. */
+interface Answer {
+  readonly objects: readonly NetlinkMessage[];
+  /** The list changed while it was read: what did not change may be missing from it. */
+  readonly isInterrupted: boolean;
+  readonly refusal: number;
+}
+
+export interface QueryOptions {
+  /** Ask for all objects. */
+  readonly dump?: boolean;
+  /** Take a list from which something may be missing, rather than none, where it keeps changing. */
+  readonly mayMiss?: boolean;
+}
+
+/**
+ * Requests to the kernel, answered before the call returns. Control plane only. After an exchange that failed half-way the next one has a
+ * socket of its own: what the kernel still has to say to the former is never taken for its answer.
+ */
 export class NetlinkSocket {
-  readonly #fd: number;
-  readonly #buffer = Buffer.alloc(RECEIVE_BYTES);
+  readonly #buffer = Buffer.alloc(NETLINK_RECEIVE_BYTES);
+  #fd: number | undefined;
   #sequence = 0;
 
+  /** @throws SysError */
   constructor() {
-    this.#fd = openSocket(0);
-    const timeval = Buffer.alloc(16);
-    timeval.writeUInt32LE(ANSWER_TIMEOUT_SECONDS);
-    check(setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, timeval, timeval.length), 'netlink socket');
+    this.#fd = openRequestSocket();
   }
 
   /** Asks for a change. Throws SysError about `object` if the kernel refuses. */
@@ -48,71 +63,93 @@ export class NetlinkSocket {
   }
 
   /**
-   * Asks for one object or, with `dump`, for all; a list that changed while it was read is asked for again. Throws SysError about `object`
-   * if the kernel refuses.
+   * Asks for one object or for all; a list that changed while it was read is asked for again.
+   *
+   * @throws SysError about `object` if the kernel refuses; ERR_VTEP_BUSY if the list keeps changing
    */
-  query(type: number, parts: readonly Uint8Array[], object: string, { dump = false } = {}): NetlinkMessage[] {
-    for (let attempt = 1; ; attempt++) {
-      const answers = this.#request(type, NLM_F_REQUEST | (dump ? NLM_F_DUMP : NLM_F_ACK), parts, object);
-      const isInterrupted = answers.some(({ flags }) => (flags & NLM_F_DUMP_INTR) !== 0);
-      if (!isInterrupted) return answers;
-      if (attempt === DUMP_ATTEMPTS)
-        throw new SysError(object, ERRNO.EAGAIN, { remedy: 'it keeps changing: try again later' });
+  query(
+    type: number,
+    parts: readonly Uint8Array[],
+    object: string,
+    { dump = false, mayMiss = false }: QueryOptions = {},
+  ): readonly NetlinkMessage[] {
+    const endMs = performance.now() + DUMP_PATIENCE_MS;
+    for (;;) {
+      const { objects, isInterrupted } = this.#request(
+        type,
+        NLM_F_REQUEST | (dump ? NLM_F_DUMP : NLM_F_ACK),
+        parts,
+        object,
+      );
+      if (!isInterrupted) return objects;
+      if (performance.now() < endMs) continue;
+      if (mayMiss) return objects;
+      throw new SysError(object, ERRNO.EAGAIN, {
+        code: 'ERR_VTEP_BUSY',
+        remedy: 'it keeps changing while it is read: try again later',
+      });
     }
   }
 
   close(): void {
-    close(this.#fd);
+    if (this.#fd !== undefined) close(this.#fd);
+    this.#fd = undefined;
   }
 
-  #request(type: number, flags: number, parts: readonly Uint8Array[], object: string): NetlinkMessage[] {
-    const sequence = ++this.#sequence;
-    const request = message(type, flags, sequence, parts);
-    check(send(this.#fd, request, request.length, 0), object);
-    const answers: NetlinkMessage[] = [];
+  #request(type: number, flags: number, parts: readonly Uint8Array[], object: string): Answer {
+    this.#fd ??= openRequestSocket();
+    let answer: Answer;
+    try {
+      answer = this.#exchange(this.#fd, message(type, flags, ++this.#sequence, parts), object);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    // Some dump still runs on this socket.
+    if (answer.refusal === ERRNO.EBUSY) this.close();
+    if (answer.refusal !== 0) throw new SysError(object, answer.refusal);
+    return answer;
+  }
+
+  /** To the end of the kernel's answer. @throws SysError if it does not come */
+  #exchange(fd: number, request: Buffer, object: string): Answer {
+    check(
+      uninterrupted(() => send(fd, request, request.length, 0)),
+      object,
+    );
+    const objects: NetlinkMessage[] = [];
+    let isInterrupted = false;
     for (;;) {
-      const length = check(recv(this.#fd, this.#buffer, RECEIVE_BYTES, 0), object);
+      const length = check(
+        uninterrupted(() => recv(fd, this.#buffer, NETLINK_RECEIVE_BYTES, 0)),
+        object,
+      );
       for (const answer of splitMessages(Buffer.from(this.#buffer.subarray(0, length)))) {
-        if (answer.sequence !== sequence) continue;
+        if (answer.sequence !== this.#sequence) continue;
+        // An interrupted dump may say so in its end alone.
+        isInterrupted ||= (answer.flags & NLM_F_DUMP_INTR) !== 0;
         if (answer.type !== NLMSG_ERROR && answer.type !== NLMSG_DONE) {
-          answers.push(answer);
+          objects.push(answer);
           continue;
         }
         // Both end the answer, with 0 or a negative errno.
         const result = answer.payload.length >= 4 ? answer.payload.readInt32LE(0) : 0;
-        if (result < 0) throw new SysError(object, -result);
-        // An interrupted dump may say so in its end alone.
-        return answer.type === NLMSG_DONE && (answer.flags & NLM_F_DUMP_INTR) !== 0 ? [...answers, answer] : answers;
+        return { objects, isInterrupted, refusal: Math.max(0, -result) };
       }
     }
   }
 }
 
-/** Multicast groups of NETLINK_ROUTE (linux/rtnetlink.h), as a mask. */
-export const EVENT_GROUPS = { link: 0x1, ipv4Address: 0x10, ipv6Address: 0x100 } as const;
-
-/**
- * Calls `onEvents` on the event loop with each batch of events, or with none where events were lost (then everything must be looked up
- * anew). Returns what ends it.
- */
-export function watchNetlink(groups: number, onEvents: (messages: readonly NetlinkMessage[]) => void): () => void {
-  const fd = openSocket(groups);
-  const buffer = Buffer.alloc(RECEIVE_BYTES);
-  const stop = whenReadable(fd, () => {
-    for (;;) {
-      const length = recv(fd, buffer, RECEIVE_BYTES, MSG_DONTWAIT);
-      if (length > 0) onEvents([...splitMessages(Buffer.from(buffer.subarray(0, length)))]);
-      else if (errno() === ERRNO.ENOBUFS) onEvents([]);
-      else return;
-    }
-  });
-  return () => {
-    stop();
-    close(fd);
-  };
+/** Signals interrupt a wait with a time limit, even those whose handler restarts what it interrupts (signal(7)). */
+export function uninterrupted(call: () => number): number {
+  for (;;) {
+    const result = call();
+    if (result >= 0 || errno() !== ERRNO.EINTR) return result;
+  }
 }
 
-function openSocket(groups: number): number {
+/** @param groups multicast groups to hear, as a mask @throws SysError */
+export function openNetlink(groups: number): number {
   const fd = check(socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE), 'netlink socket');
   const address = Buffer.alloc(SOCKADDR_NL_BYTES);
   address.writeUInt16LE(AF_NETLINK, 0);
@@ -120,6 +157,18 @@ function openSocket(groups: number): number {
   try {
     check(bind(fd, address, address.length), 'netlink socket');
   } catch (error) {
+    close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+function openRequestSocket(): number {
+  const fd = openNetlink(0);
+  const timeval = Buffer.alloc(16);
+  timeval.writeUInt32LE(ANSWER_TIMEOUT_SECONDS);
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeval, timeval.length) < 0) {
+    const error = new SysError('netlink socket', errno());
     close(fd);
     throw error;
   }

@@ -1,7 +1,12 @@
+import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
 import { addressOf, errno, setsockopt } from './libc.ts';
 import { check, SysError } from './sys-error.ts';
 
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
 const SO_ATTACH_FILTER = 26;
 
 /** Sets an option whose value is an int. @throws SysError */
@@ -15,6 +20,20 @@ export function attachFilter(fd: number, program: Buffer): void {
   sockFprog.writeUInt16LE(program.length / 8, 0);
   sockFprog.writeBigUInt64LE(BigInt(addressOf(program)), 8);
   check(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, sockFprog, sockFprog.length), 'socket filter');
+}
+
+export function growReceiveBuffer(fd: number): void {
+  growBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+}
+
+export function growSendBuffer(fd: number): void {
+  growBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+}
+
+/** Beyond net.core.rmem_max and wmem_max where CAP_NET_ADMIN allows, else as far as they go. */
+function growBuffer(fd: number, force: number, plain: number): void {
+  const size = int32(SOCKET_BUFFER_BYTES);
+  if (setsockopt(fd, SOL_SOCKET, force, size, 4) < 0) setsockopt(fd, SOL_SOCKET, plain, size, 4);
 }
 
 export function int32(value: number): Buffer {

@@ -1,7 +1,6 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
-import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
 import { bind, close, errno, getsockname, getsockopt, setsockopt, socket } from './libc.ts';
-import { attachFilter, int32, setInt } from './socket-option.ts';
+import { attachFilter, growReceiveBuffer, growSendBuffer, int32, setInt } from './socket-option.ts';
 import { check } from './sys-error.ts';
 
 /** UDP sockets over IPv4 and IPv6 with the options a VTEP needs and node:dgram does not offer. All are non-blocking and close on exec. */
@@ -13,12 +12,8 @@ const SOCKADDR_IN_BYTES = 16;
 const SOCKADDR_IN6_BYTES = 28;
 
 const SOL_SOCKET = 1;
-const SO_SNDBUF = 7;
-const SO_RCVBUF = 8;
 const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;
-const SO_SNDBUFFORCE = 32;
-const SO_RCVBUFFORCE = 33;
 const SO_MEMINFO = 55;
 const SK_MEMINFO_DROPS = 8;
 const SK_MEMINFO_WORDS = 9;
@@ -158,7 +153,7 @@ export function openSendSocket(local: IpAddress, port: number, options: SendOpti
     prepareSender(fd, ipFamily(local));
     setSending(fd, ipFamily(local), options);
     setMulticastInterface(fd, ipFamily(local), options.deviceIndex);
-    growBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    growSendBuffer(fd);
   });
 }
 
@@ -247,11 +242,5 @@ function prepareReceiver(fd: number, address: IpAddress): void {
     // RFC 7348 §5: a zero checksum is accepted. In IPv6 the kernel has to be told.
     setInt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
   }
-  growBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-}
-
-/** Beyond net.core.rmem_max and wmem_max where CAP_NET_ADMIN allows, else as far as they go. */
-function growBuffer(fd: number, force: number, plain: number): void {
-  const size = int32(SOCKET_BUFFER_BYTES);
-  if (setsockopt(fd, SOL_SOCKET, force, size, 4) < 0) setsockopt(fd, SOL_SOCKET, plain, size, 4);
+  growReceiveBuffer(fd);
 }
