@@ -8,6 +8,7 @@ import { METRICS_CONTENT_TYPE } from '../observe/metrics.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { addEventRoute } from './event-streams.ts';
+import { Listings } from './listings.ts';
 import { addOpenApiRoute } from './openapi.ts';
 import { readFilter, readMac, readNewRemote, readRemote, readStaticEntry } from './request-values.ts';
 import {
@@ -40,6 +41,7 @@ import { unknownVni } from './unknown-vni.ts';
  */
 export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   addOpenApiRoute(api, view);
+  const listings = new Listings();
 
   api.get(
     '/v1/fdb',
@@ -51,9 +53,20 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
       },
     },
     async (request, reply): Promise<void> => {
-      const text = arrayText(view.fdbEntries(readFilter(request.query)));
+      const filter = readFilter(request.query);
+      let text: Readable | undefined;
+      const end = await listings.begin(() => text?.destroy());
+      try {
+        text = Readable.from(arrayText(view.fdbEntries(filter)));
+      } catch (error) {
+        end();
+        throw error;
+      }
+      text.once('close', end);
+      // Its client went while it waited: nobody would read it, and nobody end it.
+      if (request.raw.socket.destroyed) text.destroy();
       // Written as it is made: a large table as one text would hold up everything else for seconds. The types know no streams.
-      return reply.type('application/json; charset=utf-8').send(Readable.from(text) as never);
+      return reply.type('application/json; charset=utf-8').send(text as never);
     },
   );
 

@@ -130,6 +130,14 @@ export const API_FULL_LOG_INTERVAL_MS = 60_000;
 /** Requests that one connection sends without waiting for the answers. A further one is refused. */
 export const MAX_API_REQUESTS_AT_ONCE = 8;
 
+/**
+ * Listings of the forwarding table at once, on each server: each keeps up to 10 MB until its client has read all of it. A further one waits
+ * its turn, and is refused after LISTING_PATIENCE_MS; one that takes longer than LISTING_SHARE_MS is cut when another waits.
+ */
+export const MAX_LISTINGS = 4;
+export const LISTING_PATIENCE_MS = 5_000;
+export const LISTING_SHARE_MS = 10_000;
+
 /** Clients of `/v1/events` at once, on each, so that monitors leave connections to others. A further one is refused. */
 export const MAX_EVENT_STREAMS = 16;
 
