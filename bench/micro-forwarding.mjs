@@ -30,6 +30,7 @@ import {
 } from '../dist/wire/vnet-hdr.js';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../dist/wire/vxlan.js';
 import { newAnswers } from '../dist/worker/answers.js';
+import { NO_CONTROL } from '../wire/link-local.js';
 import { perOperation } from './micro-timing.mjs';
 
 const NOW = 1_000;
@@ -60,6 +61,7 @@ const SEGMENT = {
   learning: true,
   maxMacs: 65_536,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };

@@ -37,9 +37,9 @@ const trace: Command<TracedFrame, Trace> = {
 
 export const TRACE_COMMANDS: readonly Command[] = [trace];
 
-/** The last line: `forwarded to 198.18.0.2`, `flooded to 239.1.1.1 and 2 remotes`, `dropped: storm`. */
-function verdictText({ verdict, reason, destinations }: Trace, style: Style): string {
-  if (verdict === 'dropped') return style.bad(`dropped: ${reason}`);
+/** The last line: `forwarded to 198.18.0.2`, `flooded to 239.1.1.1 and 2 remotes`, `dropped: storm`, `dropped: link-local (LLDP, …)`. */
+function verdictText({ verdict, reason, detail, destinations }: Trace, style: Style): string {
+  if (verdict === 'dropped') return style.bad(`dropped: ${reason}${detail ? ` (${detail})` : ''}`);
   if (verdict === 'forwarded') return style.good(`forwarded to ${destinations.join(', ')}`);
   const groups = destinations.filter((address) => isMulticastIp(address as IpAddress));
   const remotes = destinations.length - groups.length;

@@ -36,6 +36,8 @@ it.each([
   ['', ', max-macs: 7'],
   ['', ', inner-vlan: strip'],
   ['', ', flood: none'],
+  ['', ', l2-control: stp'],
+  [', l2-control: [stp, lldp]', ', l2-control: pass'],
   [', storm: 5', ''],
   ['', ', suppress: on'],
   [', remote: [10.0.0.1]', ', remote: [10.0.0.2, 10.0.0.3]'],

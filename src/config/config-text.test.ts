@@ -26,7 +26,7 @@ const SCALARS = {
 const KEYS = [
   ...['name=on: #1', 'tap=t5', 'bridge=0x10', 'mtu=1400', 'mac=02:00:00:00:00:01', 'remote=10.0.0.1', 'remote=fd00::1'],
   ...['static=02:00:00:00:00:02@10.0.0.1', 'static=02:00:00:00:00:03@local', 'learning=off', 'max-macs=7'],
-  ...['inner-vlan=pass', 'join=lazy', 'flood=none', 'storm=9', 'suppress=on'],
+  ...['inner-vlan=pass', 'l2-control=stp', 'l2-control=lldp', 'join=lazy', 'flood=none', 'storm=9', 'suppress=on'],
 ];
 
 it('every flag and key alone, and all together, read back to what they were', () => {

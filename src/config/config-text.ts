@@ -70,6 +70,7 @@ function vniValue(config: VniConfig, { maxMacs }: Pick<Config, 'maxMacs'>): File
     ...(!config.learning && { learning: 'off' }),
     ...(config.maxMacs !== maxMacs && { 'max-macs': config.maxMacs }),
     ...(config.innerVlan !== 'drop' && { 'inner-vlan': config.innerVlan }),
+    ...(config.l2Control !== 'drop' && { 'l2-control': config.l2Control }),
     ...(config.join !== 'always' && { join: config.join }),
     ...(config.flood !== 'all' && { flood: config.flood }),
     ...(config.stormPps !== undefined && { storm: config.stormPps }),

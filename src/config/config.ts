@@ -4,6 +4,7 @@
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
+import type { L2Control } from './l2-control-key.ts';
 
 /** pino's levels, the most severe first. */
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -66,6 +67,7 @@ export interface VniConfig {
   /** Learned MACs at most, local and remote, 1 to MAX_FDB_ENTRIES. */
   readonly maxMacs: number;
   readonly innerVlan: InnerVlanMode;
+  readonly l2Control: L2Control;
   readonly join: JoinMode;
   readonly flood: FloodMode;
   /** Flooded frames per second in each direction, 1 to MAX_STORM_PPS; undefined: any. */

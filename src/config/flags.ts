@@ -264,6 +264,13 @@ export const ENTRY_KEYS = [
     meaning: 'Frames with an inner 802.1Q tag (default drop, as RFC 7348 §6.1 says).',
   },
   {
+    name: 'l2-control',
+    value: 'drop|pass|NAME[+NAME]…',
+    repeatable: true,
+    meaning:
+      'Layer-2 control frames (01:80:c2:00:00:00 to :0f): dropped (default), passed but for pause frames, or passed by name: stp (:00), lacp (:02), eapol (:03), lldp (:0e).',
+  },
+  {
     name: 'join',
     value: 'always|lazy',
     repeatable: false,

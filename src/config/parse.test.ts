@@ -27,6 +27,7 @@ it('fills in the defaults of the contract', () => {
         learning: true,
         maxMacs: 65_536,
         innerVlan: 'drop',
+        l2Control: 'drop',
         join: 'always',
         flood: 'all',
         stormPps: undefined,

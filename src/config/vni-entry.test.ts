@@ -12,6 +12,7 @@ import {
   MIN_MTU_BYTES,
 } from '../lib/limits.ts';
 import type { VniConfig } from './config.ts';
+import { L2_PROTOCOLS } from './l2-control-key.ts';
 import { formatVniEntry, parseVniEntry } from './vni-entry.ts';
 import { flagObject } from './written-value.ts';
 
@@ -34,6 +35,7 @@ const PLAIN: VniConfig = {
   learning: true,
   maxMacs: 65_536,
   innerVlan: 'drop',
+  l2Control: 'drop',
   join: 'always',
   flood: 'all',
   stormPps: undefined,
@@ -110,7 +112,7 @@ describe('refusals', () => {
     ...['constructor=1', '__proto__=1', '=1'].map((item): [string, string] => [
       `100,${item}`,
       `unknown key ${item.split('=')[0] || '""'}: ` +
-        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, join, flood, storm, suppress, vlan',
+        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, l2-control, join, flood, storm, suppress, vlan',
     ]),
     ['100,tap=a/b', 'tap=a/b is not an interface name: / cannot be in it'],
     ['100,tap=abcdefghijklmnop', 'tap=abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit'],
@@ -195,6 +197,10 @@ const entries: fc.Arbitrary<VniConfig> = fc
     learning: fc.boolean(),
     maxMacs: fc.oneof(fc.constant(65_536), fc.integer({ min: 1, max: MAX_FDB_ENTRIES })),
     innerVlan: fc.constantFrom('drop', 'strip', 'pass'),
+    l2Control: fc.oneof(
+      fc.constantFrom('drop' as const, 'pass' as const),
+      fc.subarray([...L2_PROTOCOLS], { minLength: 1 }),
+    ),
     join: fc.constantFrom('always', 'lazy'),
     flood: fc.constantFrom('all', 'no-unknown', 'none'),
     stormPps: or(fc.integer({ min: 1, max: MAX_STORM_PPS })),

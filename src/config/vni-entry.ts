@@ -13,6 +13,7 @@ import {
 } from '../lib/limits.ts';
 import { deepFreeze, FLOOD_MODES, INNER_VLAN_MODES, JOIN_MODES, type StaticEntry, type VniConfig } from './config.ts';
 import type { EntryKeyName } from './flags.ts';
+import { parseL2Control } from './l2-control-key.ts';
 import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './scalars.ts';
 import { parseGroup, parseStationMac, parseVtepAddress } from './underlay-addresses.ts';
 import { checkVlan, parseVlan } from './vlan-key.ts';
@@ -55,6 +56,7 @@ export function parseWrittenVni(written: WrittenVni, { maxMacs, trunk }: Omit<Vn
     learning: single(keys, 'learning', parseOnOff) ?? true,
     maxMacs: single(keys, 'max-macs', (max) => parseWholeNumber(max, { min: 1, max: MAX_FDB_ENTRIES })) ?? maxMacs,
     innerVlan: single(keys, 'inner-vlan', (mode) => parseChoice(mode, INNER_VLAN_MODES)) ?? 'drop',
+    l2Control: parseL2Control(keys.get('l2-control') ?? []),
     join: single(keys, 'join', (mode) => parseChoice(mode, JOIN_MODES)) ?? 'always',
     flood: single(keys, 'flood', (mode) => parseChoice(mode, FLOOD_MODES)) ?? 'all',
     stormPps: single(keys, 'storm', (pps) => parseWholeNumber(pps, { min: 1, max: MAX_STORM_PPS })),
@@ -76,6 +78,7 @@ export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryCont
   if (!config.learning) items.push('learning=off');
   if (config.maxMacs !== maxMacs) items.push(`max-macs=${config.maxMacs}`);
   if (config.innerVlan !== 'drop') items.push(`inner-vlan=${config.innerVlan}`);
+  if (config.l2Control !== 'drop') items.push(`l2-control=${[config.l2Control].flat().join('+')}`);
   if (config.join !== 'always') items.push(`join=${config.join}`);
   if (config.flood !== 'all') items.push(`flood=${config.flood}`);
   if (config.stormPps !== undefined) items.push(`storm=${config.stormPps}`);

@@ -190,12 +190,28 @@ export class MemoryDaemon implements DaemonView {
 
   trace({ vni, dst, vtep }: TracedFrame): Trace {
     const { tap, group, remotes } = this.#needVni(vni);
-    if (vtep) return { direction: 'rx', verdict: 'forwarded', reason: null, destinations: [tap ?? ''], steps: [] };
+    if (vtep)
+      return {
+        direction: 'rx',
+        verdict: 'forwarded',
+        reason: null,
+        detail: null,
+        destinations: [tap ?? ''],
+        steps: [],
+      };
     const known = this.#find({ vni, mac: dst })?.vtep;
-    if (known === 'local') return { direction: 'tx', verdict: 'dropped', reason: 'local', destinations: [], steps: [] };
+    if (known === 'local')
+      return { direction: 'tx', verdict: 'dropped', reason: 'local', detail: null, destinations: [], steps: [] };
     const steps = [`destination ${dst}: ${known ? `known at ${known}` : 'unknown'}`];
     const destinations = known ? [known] : [...(group ? [group] : []), ...remotes];
-    return { direction: 'tx', verdict: known ? 'forwarded' : 'flooded', reason: null, destinations, steps };
+    return {
+      direction: 'tx',
+      verdict: known ? 'forwarded' : 'flooded',
+      reason: null,
+      detail: null,
+      destinations,
+      steps,
+    };
   }
 
   capture(query: CaptureQuery): Capture {

@@ -181,6 +181,9 @@ export const TraceSchema = Type.Object({
   }),
   verdict: Type.Union([Type.Literal('forwarded'), Type.Literal('flooded'), Type.Literal('dropped')]),
   reason: Type.Union([Type.String(), Type.Null()], { description: 'the drop reason, null unless dropped' }),
+  detail: Type.Union([Type.String(), Type.Null()], {
+    description: 'what the drop is about and what would let the frame pass, in words, where that is known',
+  }),
   destinations: Type.Array(Type.String(), { description: 'VTEPs and groups; for `rx` the TAP; none if dropped' }),
   steps: Type.Array(Type.String(), { description: 'in words, in their order' }),
 });

@@ -147,8 +147,9 @@ export class LiveChanges {
   adjustVni(before: VniConfig, after: VniConfig): Promise<void> {
     return this.#change(async () => {
       const vni = this.#find(after.vni);
-      const { name, learning, maxMacs, innerVlan, flood, stormPps, suppress } = after;
-      vni.config = deepFreeze({ ...vni.config, name, learning, maxMacs, innerVlan, flood, stormPps, suppress });
+      const { name, learning, maxMacs, innerVlan, l2Control, flood, stormPps, suppress } = after;
+      const data = { name, learning, maxMacs, innerVlan, l2Control, flood, stormPps, suppress };
+      vni.config = deepFreeze({ ...vni.config, ...data });
       this.#adjustStatics(vni, before.statics, after.statics);
       for (const remote of before.remotes) {
         if (!after.remotes.includes(remote) && vni.config.remotes.includes(remote)) await this.#dropRemote(vni, remote);

@@ -9,6 +9,7 @@ import { type TraceGround, type TraceStep, traceDatagram, traceFrame } from '../
 import { type IpAddress, ipFamily, isGroupMac, isMulticastIp, type MacAddress, macWords } from '../lib/addresses.ts';
 import { NO_GROUP, UNTAGGED } from '../segment/segment.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE, writeMac } from '../wire/ethernet.ts';
+import { controlName, controlWord, isLinkLocalDestination } from '../wire/link-local.ts';
 import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import { toSegment, type Vni } from './vni.ts';
@@ -35,13 +36,20 @@ export function traceThrough(vtep: Vtep, frame: TracedFrame): Trace {
   const { verdict, steps: taken } = traceFrame(groundOf(vtep), segment, octets, vtep.now());
   const said = sayAll(vtep, vni, { frame, taken, source: 'local' });
   steps.push(...said.steps);
-  if (verdict !== FORWARDED) return dropped('tx', TX_REASONS[verdict], steps);
+  if (verdict !== FORWARDED) return dropped('tx', TX_REASONS[verdict], { frame, steps });
   // What the UDP port does with a VTEP that was learned of a family that this one has no address of.
-  if (said.destinations.length === 0) return dropped('tx', 'send-error', steps);
+  if (said.destinations.length === 0) return dropped('tx', 'send-error', { frame, steps });
   const isFlooded =
     isGroupMac(frame.dst) || taken.some((step) => step.kind === 'destination' && step.remote === UNKNOWN);
   const { destinations } = said;
-  return { direction: 'tx', verdict: isFlooded ? 'flooded' : 'forwarded', reason: null, destinations, steps };
+  return {
+    direction: 'tx',
+    verdict: isFlooded ? 'flooded' : 'forwarded',
+    reason: null,
+    detail: null,
+    destinations,
+    steps,
+  };
 }
 
 /** A datagram from another VTEP. */
@@ -57,13 +65,36 @@ function traceFrom(
   const datagram = { payload, source: sourceOf(source), tos: 0, group: NO_GROUP };
   const { verdict, steps: taken } = traceDatagram(groundOf(vtep), datagram, vtep.now());
   if (vni) steps.push(...sayAll(vtep, vni, { frame, taken, source }).steps);
-  if (verdict !== FORWARDED) return dropped('rx', RX_REASONS[verdict], steps);
+  if (verdict !== FORWARDED) return dropped('rx', RX_REASONS[verdict], { frame, steps });
   const destinations = vni ? [vni.config.tap] : [];
-  return { direction: 'rx', verdict: 'forwarded', reason: null, destinations, steps };
+  return { direction: 'rx', verdict: 'forwarded', reason: null, detail: null, destinations, steps };
 }
 
-function dropped(direction: Trace['direction'], reason: string | undefined, steps: string[]): Trace {
-  return { direction, verdict: 'dropped', reason: reason ?? null, destinations: [], steps };
+function dropped(
+  direction: Trace['direction'],
+  reason: string | undefined,
+  { frame, steps }: { frame: TracedFrame; steps: string[] },
+): Trace {
+  const detail = dropDetail(reason, frame);
+  return { direction, verdict: 'dropped', reason: reason ?? null, detail, destinations: [], steps };
+}
+
+/** What a drop is about, and what would let the frame pass. */
+function dropDetail(reason: string | undefined, { vlan, dst }: TracedFrame): string | null {
+  if (reason === 'inner-vlan') return `it has the tag of VLAN ${vlan}; inner-vlan=pass carries tagged frames`;
+  const control = controlDigit(dst);
+  if (reason !== 'link-local' || control === undefined) return null;
+  const word = controlWord(control);
+  const remedy = word === undefined ? 'nothing passes it' : `l2-control=${word} passes it`;
+  return `${controlName(control)}, reserved by IEEE 802.1Q for the link; ${remedy}`;
+}
+
+/** The last digit of the address of a layer-2 control frame. */
+function controlDigit(mac: MacAddress): number | undefined {
+  const { high, low } = macWords(mac);
+  const view = new DataView(new ArrayBuffer(6));
+  writeMac(view, 0, high, low);
+  return isLinkLocalDestination(view, 0) ? low & 0xf : undefined;
 }
 
 /** What the workers have, as far as it is shared, and were told. */
@@ -117,7 +148,10 @@ function* describeFrame(vni: Vni | undefined, { vni: number, vtep, dst, vlan, si
   const octets = `${size ?? SHORTEST_FRAME_BYTES} octets${tag}`;
   const origin = vtep === undefined ? `out of ${vni?.config.tap}` : `in a datagram from ${vtep}`;
   yield `VNI ${number}: a frame of ${octets}, ${origin}`;
-  if (isGroupMac(dst)) yield `destination ${dst}: a group`;
+  const control = controlDigit(dst);
+  if (control !== undefined)
+    yield `destination ${dst}: ${controlName(control)}, for the neighbour on the link (802.1Q)`;
+  else if (isGroupMac(dst)) yield `destination ${dst}: a group`;
   if (vtep === undefined && isGroupMac(dst) && vni?.config.suppress) {
     yield 'suppress=on: if it asks for a neighbour that was heard lately, it is answered instead';
   }

@@ -9,6 +9,7 @@ import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { NO_CONTROL } from '../wire/link-local.ts';
 import type { Tap } from './tap.ts';
 import { mtuLimit, tapMtu, trunkMtuLimit } from './tap-mtu.ts';
 import { Underlay } from './underlay.ts';
@@ -238,6 +239,7 @@ describe('what the data path is told', () => {
       learning: true,
       maxMacs: 77,
       innerVlan: INNER_VLAN.drop,
+      control: NO_CONTROL,
       flood: FLOOD.all,
       stormPps: 0,
     });

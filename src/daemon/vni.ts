@@ -1,8 +1,10 @@
 import type { VniConfig } from '../config/config.ts';
+import type { L2Control } from '../config/l2-control-key.ts';
 import { type IpAddress, macWords, parseMac } from '../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
+import { ALL_CONTROL, CONTROL_PROTOCOLS, NO_CONTROL } from '../wire/link-local.ts';
 import type { Tap } from './tap.ts';
 import type { Underlay } from './underlay.ts';
 
@@ -74,9 +76,17 @@ export function toSegment(vni: Vni): Segment {
     learning: config.learning,
     maxMacs: config.maxMacs,
     innerVlan: INNER_VLAN[config.innerVlan],
+    control: controlOf(config.l2Control),
     flood: FLOOD[config.flood],
     stormPps: config.stormPps ?? 0,
   };
+}
+
+/** `l2-control=` as the data path takes it. */
+function controlOf(asked: L2Control): number {
+  if (asked === 'drop') return NO_CONTROL;
+  if (asked === 'pass') return ALL_CONTROL;
+  return asked.reduce((passing, name) => passing | (1 << CONTROL_PROTOCOLS[name]), NO_CONTROL);
 }
 
 /** What the host sent into a TAP and it lost since vtepd has it. @param now the TAP as it is now; undefined: it is gone */

@@ -10,12 +10,12 @@ import {
   hasEthernetHeader,
   hasValidSource,
   isGroupDestination,
-  isLinkLocalDestination,
   macHigh,
   macLow,
   SOURCE_MAC_AT,
 } from '../wire/ethernet.ts';
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
+import { isBarredControl } from '../wire/link-local.ts';
 import { hasVlan, stripVlanTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
 import type { AnswerSink } from './answer-sink.ts';
@@ -109,7 +109,7 @@ export function receive(
   const high = macHigh(view, frameAt + SOURCE_MAC_AT);
   const low = macLow(view, frameAt + SOURCE_MAC_AT);
   if (high === (segment.tapMacHigh | 0) && low === segment.tapMacLow) return RX_DROP['own-mac'];
-  if (isLinkLocalDestination(view, frameAt)) return RX_DROP['link-local'];
+  if (isBarredControl(view, frameAt, segment.control)) return RX_DROP['link-local'];
   if (segment.innerVlan === INNER_VLAN.drop && hasVlan(view, frameAt, frameBytes)) return RX_DROP['inner-vlan'];
   if (segment.innerVlan === INNER_VLAN.strip) {
     const stripped = stripVlanTags(view, frameAt, frameBytes);

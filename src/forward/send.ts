@@ -8,13 +8,13 @@ import {
   hasEthernetHeader,
   hasValidSource,
   isGroupDestination,
-  isLinkLocalDestination,
   macHigh,
   macLow,
   SOURCE_MAC_AT,
 } from '../wire/ethernet.ts';
 import { flowHash } from '../wire/flow-hash.ts';
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
+import { isBarredControl } from '../wire/link-local.ts';
 import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
 import { hasVlan, popTrunkTag, type StrippedTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
@@ -114,7 +114,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
     frameAt += stripped;
     frameBytes -= stripped;
   }
-  if (isLinkLocalDestination(view, frameAt)) return TX_DROP['link-local'];
+  if (isBarredControl(view, frameAt, segment.control)) return TX_DROP['link-local'];
 
   const isGroup = isGroupDestination(view, frameAt);
   if (isGroup && segment.suppress && path.suppression.answers(segment, frameAt, frameBytes, now)) {

@@ -6,6 +6,7 @@ import { type Frame, naiveSegments, TCP, UDP } from '../offload/naive-frames.ts'
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment, UNTAGGED } from '../segment/segment.ts';
 import { Slab } from '../sys/slab.ts';
+import { NO_CONTROL } from '../wire/link-local.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import { FrameQueue, type FrameWriter } from './frame-queue.ts';
 
@@ -125,6 +126,7 @@ export const SEGMENT: Segment = {
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_CONTROL } from '../wire/link-local.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment, UNTAGGED } from './segment.ts';
 import { SegmentMap } from './segment-map.ts';
 
@@ -22,6 +23,7 @@ function segment(index: number, differs: Partial<Segment> = {}): Segment {
     learning: true,
     maxMacs: 10,
     innerVlan: INNER_VLAN.drop,
+    control: NO_CONTROL,
     flood: FLOOD.all,
     stormPps: 0,
     ...differs,

@@ -49,6 +49,8 @@ export interface Segment {
   readonly maxMacs: number;
   /** One of INNER_VLAN. */
   readonly innerVlan: number;
+  /** Which layer-2 control frames cross it: a bit for each last digit of their address. */
+  readonly control: number;
   /** One of FLOOD. */
   readonly flood: number;
   /** Frames per second that are flooded in each direction at most; 0: any. */

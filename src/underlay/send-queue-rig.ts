@@ -12,6 +12,7 @@ import { close, setsockopt } from '../sys/libc.ts';
 import { SendArray } from '../sys/mmsg.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket } from '../sys/udp-socket.ts';
+import { NO_CONTROL } from '../wire/link-local.ts';
 import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
 
 const LOCAL = '127.4.0.1';
@@ -42,6 +43,7 @@ export function segment(index: number): Segment {
     learning: true,
     maxMacs: 1,
     innerVlan: INNER_VLAN.drop,
+    control: NO_CONTROL,
     flood: FLOOD.all,
     stormPps: 0,
   };

@@ -11,6 +11,7 @@ import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from 
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket, openUnicastSocket } from '../sys/udp-socket.ts';
+import { NO_CONTROL } from '../wire/link-local.ts';
 import { KernelUdpPort } from './kernel-udp-port.ts';
 import { MemoryUdpPort } from './memory-udp-port.ts';
 import { DATAGRAM_BATCH, type UdpPort } from './udp-port.ts';
@@ -162,6 +163,7 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };

@@ -6,11 +6,11 @@ import {
   hasEthernetHeader,
   hasValidSource,
   isGroupDestination,
-  isLinkLocalDestination,
   macHigh,
   macLow,
   SOURCE_MAC_AT,
 } from './ethernet.ts';
+import { isLinkLocalDestination } from './link-local.ts';
 
 const AT = 3;
 

@@ -51,8 +51,3 @@ export function hasValidSource(view: DataView, at: number): boolean {
   const high = view.getUint32(at + SOURCE_MAC_AT);
   return (high & 0x0100_0000) === 0 && (high !== 0 || view.getUint16(at + SOURCE_MAC_AT + 4) !== 0);
 }
-
-/** 01:80:c2:00:00:00 to …:0f: STP, LACP, LLDP and the like, which no bridge forwards (IEEE 802.1Q §8.6.3). */
-export function isLinkLocalDestination(view: DataView, at: number): boolean {
-  return view.getUint32(at) === 0x0180_c200 && (view.getUint16(at + 4) & 0xfff0) === 0;
-}

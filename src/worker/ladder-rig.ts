@@ -22,6 +22,7 @@ import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
+import { NO_CONTROL } from '../wire/link-local.ts';
 import { StrippedTags } from '../wire/vlan.ts';
 import { newAnswers } from './answers.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
@@ -70,6 +71,7 @@ export const SEGMENT: Segment = {
   learning: true,
   maxMacs: 100,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };

@@ -66,7 +66,7 @@ describe('vtepd.8', () => {
   });
 
   it('lists the keys of --vni and no others', () => {
-    expect(terms('vtepd.8', /^ {5}([a-z-]+)=/gm)).toEqual(ENTRY_KEYS.map(({ name }) => name));
+    expect(terms('vtepd.8', /^ {5}([a-z0-9-]+)=/gm)).toEqual(ENTRY_KEYS.map(({ name }) => name));
   });
 
   it.each(ENTRY_KEYS)('says what $name= is', ({ name, value, meaning }) => {
@@ -101,7 +101,7 @@ describe('vtepctl.8', () => {
 
 describe('vtepd.yaml.5', () => {
   it('lists the keys of the file and of a segment, and no others', () => {
-    const listed = terms('vtepd.yaml.5', /^ {5}([a-z-]+):(?= )/gm);
+    const listed = terms('vtepd.yaml.5', /^ {5}([a-z0-9-]+):(?= )/gm);
     expect(distinct(listed)).toEqual(distinct([...FILE_KEYS, ...VNI_KEYS]));
   });
 });

@@ -17,6 +17,7 @@ import { createLog } from '../../src/observe/log.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { openTap } from '../../src/sys/tun.ts';
+import { NO_CONTROL } from '../../src/wire/link-local.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import { BROADCAST, ETHERTYPE, ethernet, udpInIpv4 } from '../support/frames.ts';
 import { describeSystem, useLab } from '../support/lab.ts';
@@ -49,6 +50,7 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 10,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };

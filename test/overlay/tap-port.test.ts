@@ -17,6 +17,7 @@ import { close } from '../../src/sys/libc.ts';
 import { octetSums } from '../../src/sys/simd-sums.ts';
 import { Slab } from '../../src/sys/slab.ts';
 import { openTap } from '../../src/sys/tun.ts';
+import { NO_CONTROL } from '../../src/wire/link-local.ts';
 import { describeSystem, forceMtuTrue } from '../support/lab.ts';
 import { createNamespace, deleteNamespace, inNamespace, ip } from '../support/namespaces.ts';
 import { PacketSocket } from '../support/packet-socket.ts';
@@ -45,6 +46,7 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 1,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };

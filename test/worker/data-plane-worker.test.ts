@@ -18,6 +18,7 @@ import { type IpAddress, ipWords, parseIp } from '../../src/lib/addresses.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/udp-socket.ts';
+import { NO_CONTROL } from '../../src/wire/link-local.ts';
 import { BusyTime } from '../../src/worker/busy-time.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
@@ -51,6 +52,7 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 10,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };

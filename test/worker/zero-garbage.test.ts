@@ -12,6 +12,7 @@ import { type IpPrefix, parseWrittenPrefix } from '../../src/lib/ip-prefix.ts';
 import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
+import { NO_CONTROL } from '../../src/wire/link-local.ts';
 import { vxlan } from '../support/frames.ts';
 import { describeSystem } from '../support/lab.ts';
 import { createNamespace, deleteNamespace, ip } from '../support/namespaces.ts';
@@ -45,6 +46,7 @@ const SEGMENT: Segment = {
   learning: true,
   maxMacs: 100,
   innerVlan: INNER_VLAN.drop,
+  control: NO_CONTROL,
   flood: FLOOD.all,
   stormPps: 0,
 };
