@@ -319,11 +319,11 @@ export function sampleState(): MemoryDaemonState {
       vnis: [
         {
           ...{ vni: 100, name: 'red', macs: 2, rxPackets: 10, rxBytes: 980, txPackets: 12, txBytes: 1_176, flooded: 3 },
-          ...{ moves: 1, evictions: 0, rxDrops: 7, txDrops: 12 },
+          ...{ moves: 1, evictions: 0, full: 0, held: 0, rxDrops: 7, txDrops: 12 },
         },
         {
           ...{ vni: 200, name: null, macs: 1, rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, flooded: 0 },
-          ...{ moves: 0, evictions: 0, rxDrops: 0, txDrops: 0 },
+          ...{ moves: 0, evictions: 0, full: 0, held: 0, rxDrops: 0, txDrops: 0 },
         },
       ],
       workers: [{ worker: 0, busy: 0.0123 }],

@@ -107,6 +107,8 @@ export const VniStatsSchema = Type.Object({
   flooded: Type.Integer({ minimum: 0, description: 'packets sent as floods, each copy by itself' }),
   moves: Count,
   evictions: Count,
+  full: Type.Integer({ minimum: 0, description: 'frames whose source was not learned, since there was no room' }),
+  held: Type.Integer({ minimum: 0, description: 'frames whose source moved too often, and is held where it was' }),
   rxDrops: Count,
   txDrops: Count,
 });

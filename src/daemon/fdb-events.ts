@@ -1,7 +1,7 @@
 import type { FdbListener } from '../control/daemon-view.ts';
 import { lostEvents } from '../control/lost-events.ts';
 import type { FdbEvent } from '../control/schemas.ts';
-import { EVENT_KIND, HAS_FROM, STATIC_EVENT } from '../fdb/event-ring.ts';
+import { AT_LOCAL, EVENT_KIND, FROM_LOCAL, HAS_FROM, STATIC_EVENT } from '../fdb/event-ring.ts';
 import type { Fdb } from '../fdb/fdb.ts';
 import { EVENT } from '../fdb/layout.ts';
 import { LockTimeout } from '../fdb/lock.ts';
@@ -129,8 +129,8 @@ export class FdbEvents {
       event,
       vni: words[at + EVENT.vni] as number,
       mac: formatMac(words[at + EVENT.macHigh] as number, kind >>> 16),
-      vtep: this.#address(at + EVENT.at),
-      from: (kind & HAS_FROM) !== 0 ? this.#address(at + EVENT.from) : null,
+      vtep: this.#vtep(at),
+      from: (kind & HAS_FROM) !== 0 ? this.#from(at) : null,
       type: (kind & STATIC_EVENT) !== 0 ? 'static' : 'dynamic',
     };
   }
@@ -142,19 +142,25 @@ export class FdbEvents {
     this.#flaps.add({
       vni: words[at + EVENT.vni] as number,
       mac: formatMac(words[at + EVENT.macHigh] as number, kind >>> 16),
-      vteps: [this.#address(at + EVENT.at), this.#address(at + EVENT.from)],
+      vteps: [this.#vtep(at), this.#from(at)],
     });
   }
 
-  #address(at: number): IpAddress | 'local' {
-    const words = this.#slice;
-    let isLocal = true;
+  #vtep(at: number): IpAddress | 'local' {
+    return this.#has(at, AT_LOCAL) ? 'local' : this.#address(at + EVENT.at);
+  }
+
+  #from(at: number): IpAddress | 'local' {
+    return this.#has(at, FROM_LOCAL) ? 'local' : this.#address(at + EVENT.from);
+  }
+
+  #has(at: number, flag: number): boolean {
+    return ((this.#slice[at + EVENT.macLowAndKind] as number) & flag) !== 0;
+  }
+
+  #address(at: number): IpAddress {
     const octets = Buffer.alloc(16);
-    for (let word = 0; word < 4; word++) {
-      const value = words[at + word] as number;
-      if (value !== 0) isLocal = false;
-      octets.writeInt32BE(value, word * 4);
-    }
-    return isLocal ? 'local' : formatIp(octets);
+    for (let word = 0; word < 4; word++) octets.writeInt32BE(this.#slice[at + word] as number, word * 4);
+    return formatIp(octets);
   }
 }

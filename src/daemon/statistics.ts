@@ -110,6 +110,8 @@ export function vniStats(
     ...sum,
     moves: fdb.movesOf(index),
     evictions: fdb.evictionsOf(index),
+    full: fdb.fullOf(index),
+    held: fdb.heldOf(index),
     rxDrops,
     txDrops,
   };

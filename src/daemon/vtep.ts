@@ -85,7 +85,7 @@ export class Vtep {
     this.#log = log;
     this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
     const epochMs = monotonicMs();
-    const fdbMemory = createFdbMemory(randomInt(2 ** 31), config.ageingSeconds);
+    const fdbMemory = createFdbMemory(randomInt(2 ** 48 - 1), config.ageingSeconds);
     this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
     this.now = createClock(epochMs);
     this.#sweep = new FdbSweep(this.fdb, this.now, log);
@@ -93,7 +93,7 @@ export class Vtep {
     this.#linkGroup = unusedLinkGroup(this.#netlink);
     this.#offload = possibleOffload(config.offload, log);
     const { workers, port, allowedVteps } = config;
-    const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 31));
+    const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 48 - 1));
     const stormMemory = StormControl.createMemory();
     this.neighbours = new NeighbourTable(neighboursMemory);
     this.storm = new StormControl(stormMemory);

@@ -1,7 +1,8 @@
+import { MAX_EVICTED_MACS, REMOTE_EVICTIONS_PER_TENTH } from '../lib/limits.ts';
 import { EVENT_KIND, type EventRing, STATIC_EVENT } from './event-ring.ts';
 import { Fairness } from './fairness.ts';
 import { type Flapping, MOVE } from './flapping.ts';
-import type { FdbMemory } from './layout.ts';
+import { type FdbMemory, HEADER } from './layout.ts';
 import { LOCAL, NO_REMOTE, type RemoteTable, type SourceAddress } from './remotes.ts';
 import type { SegmentCounts } from './segment-counts.ts';
 import { DYNAMIC, type EntryTable, NO_ENTRY, STATIC } from './table.ts';
@@ -14,7 +15,7 @@ export const LEARNED = {
   moved: 2,
   /** A static entry says it lives elsewhere: the frame is dropped. */
   conflict: 3,
-  /** No room, and nobody may be evicted for it. The frame is forwarded all the same. */
+  /** No room, and nobody may be evicted for it: the MAC is unknown from now on. The frame is forwarded all the same. */
   full: 4,
   /** It moved too often, and for a while stays where it was. The frame is forwarded all the same. */
   held: 5,
@@ -33,6 +34,7 @@ interface Parts {
  * counts and the events in step. Everything is called with the FDB's lock held.
  */
 export class EntryChanges {
+  readonly #header: Int32Array;
   readonly #table: EntryTable;
   readonly #remotes: RemoteTable;
   readonly #fairness: Fairness;
@@ -40,8 +42,10 @@ export class EntryChanges {
   readonly #counts: SegmentCounts;
   readonly #events: EventRing;
   readonly #heard = (entry: number): number => this.#table.heard(entry);
+  readonly #isSmall = (remote: number): boolean => this.#remotes.isSmall(remote, MAX_EVICTED_MACS);
 
   constructor(memory: FdbMemory, { table, remotes, flapping, counts, events }: Parts) {
+    this.#header = memory.header;
     this.#table = table;
     this.#remotes = remotes;
     this.#fairness = new Fairness(memory);
@@ -63,14 +67,15 @@ export class EntryChanges {
       return this.#remotes.isAt(this.#table.remoteOf(known), source) ? LEARNED.refreshed : LEARNED.conflict;
     }
     const remote = this.#remotes.internSource(source);
-    if (remote === NO_REMOTE) return LEARNED.full;
+    if (remote === NO_REMOTE) return this.#learnNowhere(known, now);
     if (known !== NO_ENTRY) return this.#learnKnown(known, remote, now);
 
     if (this.#counts.learnedIn(segment) >= maxMacs && !this.#evict(segment, remote, now)) return LEARNED.full;
     let entry = this.#table.insert({ segment, high, low, remote, kind: DYNAMIC, now });
     if (entry === NO_ENTRY) {
-      if (!this.#evict(this.#counts.fullest(), remote, now)) return LEARNED.full;
+      if (!this.#evict(this.#fullest(remote), remote, now)) return LEARNED.full;
       entry = this.#table.insert({ segment, high, low, remote, kind: DYNAMIC, now });
+      if (entry === NO_ENTRY) return LEARNED.full;
     }
     this.#remotes.retain(remote);
     this.#fairness.add(entry, segment, remote);
@@ -99,6 +104,15 @@ export class EntryChanges {
     this.#counts.add(segment, STATIC, remote, 1);
     this.#tell(made, EVENT_KIND.added, replaced, now);
     return LEARNED.added;
+  }
+
+  /** Removes learned entries of a segment until it has `maxMacs` at most, those that fairness would take; `budget` of them at most. Whether that is enough. */
+  enforceLimit(segment: number, maxMacs: number, now: number, budget: number): boolean {
+    for (let left = budget; this.#counts.learnedIn(segment) > maxMacs; left--) {
+      if (left === 0) return false;
+      if (!this.#evict(segment, LOCAL, now)) return true;
+    }
+    return true;
   }
 
   /** Removes an entry and tells of it: one that had expired has aged, whatever found it. Whether it was alive. */
@@ -168,6 +182,50 @@ export class EntryChanges {
     if (from === remote) return;
     this.#counts.addLocal(segment, from, -1);
     this.#counts.addLocal(segment, remote, 1);
+  }
+
+  /**
+   * A MAC was heard at a VTEP that there is no room for. What was known of it is no longer true: without an entry, frames to it are flooded. Room
+   * is made for whoever comes later, since a number that was somebody's must rest for a while.
+   */
+  #learnNowhere(known: number, now: number): number {
+    if (known !== NO_ENTRY) {
+      if (this.#flapping.isHeld(known, this.#table.movesOf(known), now)) return LEARNED.held;
+      this.drop(known, now);
+    }
+    if (this.#mayEvictRemote(now)) this.#evictRemote(now);
+    return LEARNED.full;
+  }
+
+  #evictRemote(now: number): void {
+    const group = this.#fairness.silentGroup(this.#heard, this.#isSmall);
+    if (group < 0) return;
+    for (let entry = this.#fairness.firstOf(group); entry >= 0; entry = this.#fairness.firstOf(group)) {
+      this.#counts.addEviction(this.#table.segmentOf(entry));
+      this.drop(entry, now);
+    }
+  }
+
+  #mayEvictRemote(now: number): boolean {
+    const header = this.#header;
+    if (header[HEADER.remoteTenth] !== now) {
+      header[HEADER.remoteTenth] = now;
+      header[HEADER.remoteEvictions] = 0;
+    }
+    const evictions = header[HEADER.remoteEvictions] as number;
+    header[HEADER.remoteEvictions] = evictions + 1;
+    return evictions < REMOTE_EVICTIONS_PER_TENTH;
+  }
+
+  /** The segment with the most learned entries among those in which `remote` may take one's place; walks all. */
+  #fullest(remote: number): number {
+    let fullest = 0;
+    for (let segment = 1; segment < this.#counts.end; segment++) {
+      const isFuller = this.#counts.learnedIn(segment) > this.#counts.learnedIn(fullest);
+      const isFirst = !this.#fairness.hasVictim(fullest, remote);
+      if ((isFuller || isFirst) && this.#fairness.hasVictim(segment, remote)) fullest = segment;
+    }
+    return fullest;
   }
 
   #evict(segment: number, remote: number, now: number): boolean {

@@ -17,9 +17,11 @@ export const EVENT_KIND = {
   repaired: 6,
 } as const;
 
-/** Bits beside the kind: the entry is static; `from` says something. */
+/** Bits beside the kind: the entry is static; `from` says something; the entry is behind the own TAP; it was there. No address says that. */
 export const STATIC_EVENT = 1 << 8;
 export const HAS_FROM = 1 << 9;
+export const AT_LOCAL = 1 << 10;
+export const FROM_LOCAL = 1 << 11;
 
 const SLOT_MASK = MAX_FDB_EVENTS - 1;
 
@@ -46,7 +48,8 @@ export class EventRing {
     const events = this.#events;
     const number = this.next;
     const slot = (number & SLOT_MASK) * EVENT.words;
-    events[slot + EVENT.macLowAndKind] = (low << 16) | kind | (from === NO_REMOTE ? 0 : HAS_FROM);
+    const places = (at === LOCAL ? AT_LOCAL : 0) | (from === NO_REMOTE ? 0 : HAS_FROM) | (from === LOCAL ? FROM_LOCAL : 0);
+    events[slot + EVENT.macLowAndKind] = (low << 16) | kind | places;
     events[slot + EVENT.macHigh] = high;
     events[slot + EVENT.vni] = this.#segments[segment * SEGMENT.words + SEGMENT.vni] as number;
     events[slot + EVENT.time] = now;

@@ -1,3 +1,4 @@
+import { REMOTE_CANDIDATES } from '../lib/limits.ts';
 import { BUCKET, type FdbMemory, GROUP, HEADER, LINK, SEGMENT } from './layout.ts';
 import { hashWords, RecordIndex, RecordPool } from './records.ts';
 import { LOCAL } from './remotes.ts';
@@ -105,11 +106,50 @@ export class Fairness {
     return -1;
   }
 
+  /** Whether a segment has an entry that `victim` would name. */
+  hasVictim(segment: number, remote: number): boolean {
+    const bucket = this.#memory.segments[segment * SEGMENT.words + SEGMENT.topBucket] as number;
+    if (bucket === NONE) return false;
+    const first = this.#bucket(bucket, BUCKET.head);
+    const isLocalAlone = this.#group(first, GROUP.remote) === LOCAL && this.#group(first, GROUP.next) === NONE;
+    return remote === LOCAL || !isLocalAlone || this.#bucket(bucket, BUCKET.lower) !== NONE;
+  }
+
+  /**
+   * The group of a VTEP that may be forgotten to make room for another: of the next few groups the one that was silent longest, if it has
+   * few entries in all segments and is in no flood list. Segments are met as often as they have VTEPs. -1 if there is none among them.
+   */
+  silentGroup(heard: (entry: number) => number, isSmall: (remote: number) => boolean): number {
+    const { header } = this.#memory;
+    const end = this.#groupPool.end;
+    let group = header[HEADER.remoteHand] as number;
+    let chosen = -1;
+    let silentSince = 0;
+    for (let i = 0; i < REMOTE_CANDIDATES; i++) {
+      group = group + 1 < end ? group + 1 : NONE + 1;
+      const count = this.#group(group, GROUP.count);
+      const remote = this.#group(group, GROUP.remote);
+      if (group >= end || count <= 0 || remote === LOCAL || !isSmall(remote)) continue;
+      const latest = this.#latest(group, heard);
+      if (chosen >= 0 && latest >= silentSince) continue;
+      chosen = group;
+      silentSince = latest;
+    }
+    header[HEADER.remoteHand] = group;
+    return chosen;
+  }
+
+  /** The entry of a group that was learned first, or -1. */
+  firstOf(group: number): number {
+    return this.#group(group, GROUP.count) > 0 ? this.#group(group, GROUP.head) : -1;
+  }
+
   /** Forgets everything; the entries are added again one by one. For the supervisor, after a writer died half-way. */
   clear(): void {
     const { header, groupIndex, segments } = this.#memory;
     groupIndex.fill(0);
-    for (const word of [HEADER.groupsFree, HEADER.groupsUsed, HEADER.bucketsFree, HEADER.bucketsUsed]) header[word] = 0;
+    const { groupsFree, groupsUsed, bucketsFree, bucketsUsed, remoteHand } = HEADER;
+    for (const word of [groupsFree, groupsUsed, bucketsFree, bucketsUsed, remoteHand]) header[word] = 0;
     for (let at = 0; at < segments.length; at += SEGMENT.words) {
       segments[at + SEGMENT.topBucket] = NONE;
       segments[at + SEGMENT.lowBucket] = NONE;
@@ -124,6 +164,16 @@ export class Fairness {
       entry = this.#memory.links[entry * LINK.words + LINK.next] as number;
     }
     return oldest;
+  }
+
+  /** When an entry of a small group was heard last. */
+  #latest(group: number, heard: (entry: number) => number): number {
+    let latest = heard(this.#group(group, GROUP.head));
+    for (let entry = this.#group(group, GROUP.head); entry >= 0; ) {
+      latest = Math.max(latest, heard(entry));
+      entry = this.#memory.links[entry * LINK.words + LINK.next] as number;
+    }
+    return latest;
   }
 
   #find(segment: number, remote: number): number {

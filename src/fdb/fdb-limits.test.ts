@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_REMOTES } from '../lib/limits.ts';
-import { LEARNED, LOCAL_SOURCE, UNKNOWN } from './fdb.ts';
+import { MAX_FDB_ENTRIES, MAX_REMOTES, REMOTE_EVICTIONS_PER_TENTH } from '../lib/limits.ts';
+import { LEARNED, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from './fdb.ts';
 import { HIGH, NOW, newFdb, SEGMENT, vtep } from './fdb-rig.ts';
 import { LOCAL, NO_REMOTE } from './remotes.ts';
 
@@ -133,7 +133,7 @@ describe('remotes', () => {
     expect(fdb.remotes.end).toBe(3);
   });
 
-  it('are at most 65,535: MACs of a further one are not learned, nor do known MACs move there', () => {
+  it('are at most 65,535: MACs of a further one are not learned, and one that moves there is flooded from then on', () => {
     const { fdb, learn, lookup, idOf } = newFdb();
     let refused = 0;
     for (let n = 1; n <= MAX_REMOTES; n++) if (fdb.retainRemote(vtep(n)) === NO_REMOTE) refused++;
@@ -141,15 +141,99 @@ describe('remotes', () => {
     const further = vtep(MAX_REMOTES + 1);
     expect(fdb.retainRemote(further)).toBe(NO_REMOTE);
     learn(1, vtep(MAX_REMOTES));
-    expect(learn(1, further)).toBe(LEARNED.full);
-    expect(learn(2, further)).toBe(LEARNED.full);
+    learn(4, LOCAL_SOURCE);
+    expect([1, 2, 4].map((low) => learn(low, further))).toEqual(Array(3).fill(LEARNED.full));
     expect(fdb.addStatic(SEGMENT, HIGH, 3, further, NOW)).toBe(LEARNED.full);
-    expect(lookup(1)).toBe(idOf(vtep(MAX_REMOTES)));
-    expect([lookup(2), lookup(3), fdb.count]).toEqual([UNKNOWN, UNKNOWN, 1]);
+    expect([[1, 2, 3, 4].map((low) => lookup(low)), fdb.count]).toEqual([Array(4).fill(UNKNOWN), 0]);
+    expect(fdb.fullOf(SEGMENT)).toBe(3);
 
     fdb.releaseRemote(idOf(vtep(7)), NOW);
     fdb.sweep(0, 10, NOW + 100);
     expect(learn(2, further)).toBe(LEARNED.added);
     expect(fdb.remotes.word(lookup(2), 3)).toBe(further.d);
+  });
+
+  it('of a full table keep what is static, and a MAC that is held for moving too often', () => {
+    const { fdb, learn, lookup, idOf } = newFdb();
+    fdb.addStatic(SEGMENT, HIGH, 2, vtep(1), NOW);
+    learn(1, vtep(1));
+    for (let i = 0; i < 6; i++) learn(1, vtep(i % 2 ? 1 : 2));
+    for (let n = 3; n <= MAX_REMOTES; n++) fdb.retainRemote(vtep(n));
+    const further = vtep(MAX_REMOTES + 1);
+    expect([learn(1, further), learn(2, further)]).toEqual([LEARNED.held, LEARNED.conflict]);
+    expect([lookup(1), lookup(2)]).toEqual([idOf(vtep(2)), idOf(vtep(1))]);
+    expect([fdb.heldOf(SEGMENT), fdb.fullOf(SEGMENT)]).toEqual([2, 0]);
+  });
+
+  describe('that somebody invents by the thousand', () => {
+    /** Honest VTEPs of two MACs each, of which one was just heard, then sources with a MAC each until the table is full. */
+    function attacked() {
+      const table = newFdb();
+      const honest = Array.from({ length: 20 }, (_, i) => vtep(i + 1));
+      for (const [i, source] of honest.entries()) for (const low of [2 * i, 2 * i + 1]) table.learn(low, source);
+      for (let n = 21; n <= MAX_REMOTES; n++) table.learn(n, vtep(n), { maxMacs: 1_000_000 });
+      return { ...table, honest };
+    }
+    const SPOOFED = (n: number) => ({ ...vtep(n), b: 7 });
+
+    it('make room for who comes, the longest silent first, and those that are heard stay', () => {
+      const { fdb, learn, lookup, honest } = attacked();
+      const later = NOW + 10;
+      for (const [i, source] of honest.entries()) learn(2 * i, source, { now: later });
+      for (let second = 0; second < 20; second++) {
+        const now = later + 10 * second;
+        for (const [i, source] of honest.entries()) learn(2 * i, source, { now });
+        for (let i = 0; i < 300; i++) learn(i, SPOOFED(second * 300 + i), { segment: 4, maxMacs: 1_000_000, now });
+        for (let from = fdb.sweep(0, 50_000, now); from !== 0; ) from = fdb.sweep(from, 50_000, now);
+      }
+      const end = later + 199;
+      expect(learn(60_000, SPOOFED(1 << 20), { now: end })).toBe(LEARNED.added);
+      expect(honest.map((_, i) => fdb.remotes.isAt(lookup(2 * i, { now: end }), honest[i] as never))).toEqual(
+        Array(20).fill(true),
+      );
+    });
+
+    it('are forgotten no faster than a few a tenth of a second', () => {
+      const { fdb, learn } = attacked();
+      for (let i = 0; i < 10_000; i++) learn(i, SPOOFED(i), { segment: 4 });
+      expect(fdb.evictionsOf(SEGMENT)).toBeGreaterThan(0);
+      expect(fdb.evictionsOf(SEGMENT)).toBeLessThanOrEqual(2 * REMOTE_EVICTIONS_PER_TENTH);
+    });
+  });
+});
+
+describe('an exhausted table', () => {
+  const MANY = 1 << 21;
+
+  it('takes from the fullest segment in which the learner may displace somebody', () => {
+    const { fdb, learn, entries } = newFdb();
+    const third = Math.floor(MAX_FDB_ENTRIES / 3);
+    const fill = (segment: number, count: number, source: SourceAddress) => {
+      for (let i = 0; i < count; i++) fdb.learn(segment, HIGH + (i >>> 16), i & 0xffff, source, MANY, NOW);
+    };
+    fill(1, MAX_FDB_ENTRIES - third, LOCAL_SOURCE);
+    fill(2, third - 10, vtep(1));
+    fill(3, 10, vtep(2));
+    expect([fdb.count, learn(20_000, vtep(3), { segment: 4, maxMacs: MANY })]).toEqual([MAX_FDB_ENTRIES, LEARNED.added]);
+    expect([1, 2, 3, 4].map((segment) => fdb.countOf(segment))).toEqual([MAX_FDB_ENTRIES - third, third - 11, 10, 1]);
+    expect(learn(20_001, LOCAL_SOURCE, { segment: 4, maxMacs: MANY })).toBe(LEARNED.added);
+    expect(fdb.countOf(1)).toBe(MAX_FDB_ENTRIES - third - 1);
+    expect(entries().length).toBe(MAX_FDB_ENTRIES);
+  });
+});
+
+describe('a limit that was lowered', () => {
+  it('is enforced some hundred entries at a time, from whoever has most; static entries stay', () => {
+    const { fdb, learn, perVtep } = newFdb();
+    for (let low = 0; low < 900; low++) learn(low, vtep(1));
+    for (let low = 900; low < 1_000; low++) learn(low, vtep(2));
+    for (let low = 1_000; low < 1_010; low++) learn(low, LOCAL_SOURCE);
+    fdb.addStatic(SEGMENT, HIGH, 2_000, vtep(1), NOW);
+    let calls = 1;
+    while (!fdb.enforceLimit(SEGMENT, 40, NOW)) calls++;
+    expect([calls, fdb.countOf(SEGMENT), fdb.staticsOf(SEGMENT)]).toEqual([4, 41, 1]);
+    expect(perVtep([vtep(1), vtep(2), LOCAL_SOURCE])).toEqual([16, 15, 10]);
+    expect(fdb.enforceLimit(SEGMENT, 0, NOW)).toBe(true);
+    expect([fdb.countOf(SEGMENT), fdb.enforceLimit(SEGMENT, 0, NOW)]).toEqual([1, true]);
   });
 });

@@ -15,6 +15,9 @@ export { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
 /** What `lookup` answers for a MAC that is not known: flood. */
 export const UNKNOWN = -1;
 
+/** Entries that `enforceLimit` removes under one lock: some hundred microseconds. */
+const ENFORCED_AT_ONCE = 256;
+
 /** One entry as the control plane sees it. `remote` LOCAL or a remote id; `heard` in tenths of a second. */
 export interface EntryView {
   readonly segment: number;
@@ -96,13 +99,19 @@ export class Fdb {
             this.#table.touch(entry, now);
             return LEARNED.refreshed;
           }
-          if (this.#flapping.isHeld(entry, this.#table.movesOf(entry), now)) return LEARNED.held;
+          if (this.#flapping.isHeld(entry, this.#table.movesOf(entry), now)) {
+            this.#counts.addHeld(segment);
+            return LEARNED.held;
+          }
         }
       }
     }
     this.#lock.acquire();
     try {
-      return this.#changes.learn({ segment, high, low }, source, maxMacs, now);
+      const learned = this.#changes.learn({ segment, high, low }, source, maxMacs, now);
+      if (learned === LEARNED.full) this.#counts.addFull(segment);
+      if (learned === LEARNED.held) this.#counts.addHeld(segment);
+      return learned;
     } finally {
       this.#lock.release();
     }
@@ -263,6 +272,24 @@ export class Fdb {
   /** Entries of a segment that made room for others, likewise. */
   evictionsOf(segment: number): number {
     return this.#counts.evictionsOf(segment);
+  }
+
+  /** Frames of a segment whose source was not learned since there was no room for it, likewise. */
+  fullOf(segment: number): number {
+    return this.#counts.fullOf(segment);
+  }
+
+  /** Frames of a segment whose source moved too often and is held where it was, likewise. */
+  heldOf(segment: number): number {
+    return this.#counts.heldOf(segment);
+  }
+
+  /**
+   * Takes learned entries from a segment that has more than `maxMacs`, as when that was lowered: first those of the VTEP with the most. The lock is
+   * let go after a few hundred. Whether that is enough; else call it again.
+   */
+  enforceLimit(segment: number, maxMacs: number, now: number): boolean {
+    return this.#locked(() => this.#changes.enforceLimit(segment, maxMacs, now, ENFORCED_AT_ONCE));
   }
 
   /** Static entries of a segment. */

@@ -30,7 +30,13 @@ export const HEADER = {
   localChanges: 13,
   /** Events ever told, modulo 2^32. */
   events: 14,
-  words: 16,
+  /** The second half of the key, of which `seed` is the first. */
+  seedHigh: 15,
+  /** Where the next search for a remote to forget begins among the groups; since when, and how many were forgotten in that tenth of a second. */
+  remoteHand: 16,
+  remoteTenth: 17,
+  remoteEvictions: 18,
+  words: 32,
 } as const;
 
 /** Words of one MAC entry. `version` is odd while it is being written; 24 octets, all that a lookup reads. */
@@ -67,7 +73,10 @@ export const SEGMENT = {
   /** Entries that say `local`. */
   locals: 7,
   vni: 8,
-  words: 9,
+  /** MACs that were heard and not learned: no room, or held where they were. */
+  full: 9,
+  held: 10,
+  words: 11,
 } as const;
 
 /**
@@ -117,7 +126,7 @@ const REGIONS = {
 } as const satisfies Record<keyof FdbMemory, number>;
 
 /**
- * @param seed random per daemon, so that nobody outside can choose MACs that collide
+ * @param seed of 48 bits, random per daemon, so that nobody outside can choose MACs or addresses that collide
  * @param ageingSeconds learned entries expire this long after they were last heard; 0 never
  */
 export function createFdbMemory(seed: number, ageingSeconds: number): SharedArrayBuffer {
@@ -125,6 +134,7 @@ export function createFdbMemory(seed: number, ageingSeconds: number): SharedArra
   const buffer = new SharedArrayBuffer(words * Int32Array.BYTES_PER_ELEMENT);
   const header = new Int32Array(buffer, 0, HEADER.words);
   header[HEADER.seed] = seed;
+  header[HEADER.seedHigh] = Math.floor(seed / 2 ** 32);
   header[HEADER.ageingTenths] = ageingSeconds * 10;
   return buffer;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { hashWords, RecordIndex, RecordPool } from './records.ts';
+import { hashWords, keyedHash, RecordIndex, RecordPool } from './records.ts';
 
 const FREE = 0;
 const USED = 1;
@@ -90,4 +90,32 @@ it('spreads the MACs of one vendor, counted up, over the slots: no slot of 256 g
 it('hashes otherwise for another seed', () => {
   const hashes = new Set(Array.from({ length: 100 }, (_, seed) => hashWords(seed, 1, 2, 3)));
   expect(hashes.size).toBe(100);
+});
+
+it('hashes as the kernel’s hsiphash does on 32 bit (lib/tests/siphash_kunit.c)', () => {
+  const hash = keyedHash(0x0302_0100, 0x0706_0504, 0x0302_0100, 0x0706_0504, 0x0b0a_0908, 0x0f0e_0d0c);
+  expect((hash >>> 0).toString(16)).toBe('8b31d501');
+});
+
+it('spreads addresses that were chosen to collide, under whatever key', () => {
+  // What joins two words before the key comes in can be undone by who chooses both: a ^ b * constant is the same for all of these.
+  const a = (b: number) => Math.imul(b, 0x9e37_79b1) ^ 0x2000_0000;
+  for (const key of [1, 99, 0x7fff_ffff]) {
+    const slots = new Int32Array(1 << 17);
+    const records: number[] = [];
+    const index = new RecordIndex(slots, (record) => keyedHash(key, 0, a(record), record, 0, 1), 512);
+    for (let b = 0; b < 60_000; b++) if (index.insert(keyedHash(key, 0, a(b), b, 0, 1), b)) records.push(b);
+    expect(records).toHaveLength(60_000);
+  }
+});
+
+it('ends a search after the reach of the index, and refuses what has no place within it', () => {
+  const index = new RecordIndex(new Int32Array(64), () => 5, 8);
+  for (let record = 0; record < 8; record++) expect(index.insert(5, record)).toBe(true);
+  expect(index.insert(5, 8)).toBe(false);
+  const found: number[] = [];
+  for (let slot = index.slot(5); slot !== index.end(5); slot = index.next(slot)) found.push(index.at(slot));
+  expect(found).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  index.remove(5, 3);
+  expect(index.insert(5, 8)).toBe(true);
 });

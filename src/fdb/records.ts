@@ -10,6 +10,35 @@ export function hashWords(seed: number, a: number, b: number, c: number): number
   return hash ^ (hash >>> 16);
 }
 
+/**
+ * HalfSipHash-1-3 of four words (Aumasson, Bernstein, "SipHash: a fast short-input PRF"; lib/siphash.c of Linux): for what outsiders choose
+ * as a whole. Unlike the hash above, nobody who does not know the key finds words that collide.
+ */
+export function keyedHash(key0: number, key1: number, a: number, b: number, c: number, d: number): number {
+  let v0 = key0;
+  let v1 = key1;
+  let v2 = key0 ^ 0x6c79_6765;
+  let v3 = key1 ^ 0x7465_6462;
+  // One round for each word, one for the length (16 octets), three to finish.
+  for (let round = 0; round < 8; round++) {
+    const word = round === 0 ? a : round === 1 ? b : round === 2 ? c : round === 3 ? d : round === 4 ? 16 << 24 : 0;
+    v3 ^= word;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= word;
+    if (round === 4) v2 ^= 0xff;
+  }
+  return v1 ^ v3;
+}
+
 /** Where a pool lives: its records, their size, the header words that hold its free list and high-water mark. */
 export interface PoolPlace {
   readonly header: Int32Array;
@@ -66,18 +95,27 @@ export class RecordPool {
 export class RecordIndex {
   readonly #slots: Int32Array;
   readonly #mask: number;
+  /** How far from its home a record may stand, in slots. */
+  readonly #reach: number;
   /** The hash of a record that is in the index. */
   readonly #hashOf: (record: number) => number;
 
-  constructor(slots: Int32Array, hashOf: (record: number) => number) {
+  /** @param reach how far from its home a record may stand, so that a search ends there; all the way round unless given */
+  constructor(slots: Int32Array, hashOf: (record: number) => number, reach = slots.length - 1) {
     this.#slots = slots;
     this.#mask = slots.length - 1;
+    this.#reach = reach;
     this.#hashOf = hashOf;
   }
 
   /** The first slot to look in. */
   slot(hash: number): number {
     return hash & this.#mask;
+  }
+
+  /** The slot behind the last one that a record of this hash can stand in. */
+  end(hash: number): number {
+    return (hash + this.#reach) & this.#mask;
   }
 
   /** The slot after `slot`. */
@@ -90,10 +128,15 @@ export class RecordIndex {
     return (this.#slots[slot] as number) - 1;
   }
 
-  insert(hash: number, record: number): void {
-    let slot = hash & this.#mask;
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & this.#mask;
-    Atomics.store(this.#slots, slot, record + 1);
+  /** Whether there was room within reach. */
+  insert(hash: number, record: number): boolean {
+    const end = this.end(hash);
+    for (let slot = hash & this.#mask; slot !== end; slot = (slot + 1) & this.#mask) {
+      if (this.#slots[slot] !== 0) continue;
+      Atomics.store(this.#slots, slot, record + 1);
+      return true;
+    }
+    return false;
   }
 
   /** Takes `record` out and closes the gap (Knuth, TAOCP 6.4, algorithm R). */

@@ -1,5 +1,6 @@
+import { MAX_HASH_PROBES } from '../lib/limits.ts';
 import { type FdbMemory, HEADER, REMOTE } from './layout.ts';
-import { hashWords, RecordIndex, RecordPool } from './records.ts';
+import { keyedHash, RecordIndex, RecordPool } from './records.ts';
 
 /** The id of "behind our own TAP". */
 export const LOCAL = 0;
@@ -31,13 +32,15 @@ export class RemoteTable {
   readonly #header: Int32Array;
   readonly #index: RecordIndex;
   readonly #pool: RecordPool;
-  readonly #seed: number;
+  readonly #key0: number;
+  readonly #key1: number;
 
   constructor(memory: FdbMemory) {
     this.#remotes = memory.remotes;
     this.#header = memory.header;
-    this.#seed = memory.header[HEADER.seed] as number;
-    this.#index = new RecordIndex(memory.remoteIndex, (id) => this.#hashOf(id));
+    this.#key0 = memory.header[HEADER.seed] as number;
+    this.#key1 = memory.header[HEADER.seedHigh] as number;
+    this.#index = new RecordIndex(memory.remoteIndex, (id) => this.#hashOf(id), MAX_HASH_PROBES);
     const place = { records: memory.remotes, recordWords: REMOTE.words, linkWord: REMOTE.idleSince };
     this.#pool = new RecordPool(
       { header: memory.header, free: HEADER.remotesFree, used: HEADER.remotesUsed, ...place },
@@ -47,7 +50,9 @@ export class RemoteTable {
 
   /** The id of an address, or NO_REMOTE. */
   find(a: number, b: number, c: number, d: number): number {
-    for (let slot = this.#index.slot(this.#hash(a, b, c, d)); ; slot = this.#index.next(slot)) {
+    const hash = this.hash(a, b, c, d);
+    const end = this.#index.end(hash);
+    for (let slot = this.#index.slot(hash); slot !== end; slot = this.#index.next(slot)) {
       const id = this.#index.at(slot);
       if (id < 0) return NO_REMOTE;
       const at = id * REMOTE.words;
@@ -60,6 +65,7 @@ export class RemoteTable {
         return id;
       }
     }
+    return NO_REMOTE;
   }
 
   /** Word 0–3 of a remote's address, signed. */
@@ -128,7 +134,10 @@ export class RemoteTable {
     this.#remotes[at + REMOTE.pins] = 0;
     this.#remotes[at + REMOTE.references] = 0;
     this.#beginGeneration(id);
-    this.#index.insert(this.#hash(a, b, c, d), id);
+    if (!this.#index.insert(this.hash(a, b, c, d), id)) {
+      this.#free(id);
+      return NO_REMOTE;
+    }
     return id;
   }
 
@@ -176,6 +185,11 @@ export class RemoteTable {
     }
   }
 
+  /** Whether a remote is in no flood list and has at most `entries` entries. */
+  isSmall(id: number, entries: number): boolean {
+    return this.#pins(id) === 0 && this.#references(id) <= entries;
+  }
+
   /** Whether nothing has named a remote for IDLE_TENTHS, so that it may be forgotten. */
   isIdle(id: number, now: number): boolean {
     const idleSince = this.#remotes[id * REMOTE.words + REMOTE.idleSince] as number;
@@ -185,10 +199,12 @@ export class RemoteTable {
   /** Forgets a remote that is idle. */
   forget(id: number): void {
     this.#index.remove(this.#hashOf(id), id);
-    // Below zero marks a free record.
-    this.#remotes[id * REMOTE.words + REMOTE.references] = -1;
-    this.#beginGeneration(id);
-    this.#pool.give(id);
+    this.#free(id);
+  }
+
+  /** Of the addresses that outsiders choose, under a key that they do not know. */
+  hash(a: number, b: number, c: number, d: number): number {
+    return keyedHash(this.#key0, this.#key1, a, b, c, d);
   }
 
   /** One past the highest id ever given. */
@@ -214,10 +230,13 @@ export class RemoteTable {
   }
 
   #hashOf(id: number): number {
-    return this.#hash(this.word(id, 0), this.word(id, 1), this.word(id, 2), this.word(id, 3));
+    return this.hash(this.word(id, 0), this.word(id, 1), this.word(id, 2), this.word(id, 3));
   }
 
-  #hash(a: number, b: number, c: number, d: number): number {
-    return hashWords(this.#seed, a ^ Math.imul(b, 0x9e37_79b1), c, d);
+  #free(id: number): void {
+    // Below zero marks a free record.
+    this.#remotes[id * REMOTE.words + REMOTE.references] = -1;
+    this.#beginGeneration(id);
+    this.#pool.give(id);
   }
 }

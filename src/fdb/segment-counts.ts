@@ -49,13 +49,19 @@ export class SegmentCounts {
     return this.#segments[segment * SEGMENT.words + SEGMENT.statics] !== 0;
   }
 
-  /** The segment with the most learned entries; walks all. */
-  fullest(): number {
-    let fullest = 0;
-    for (let segment = 1; segment < (this.#header[HEADER.segmentsUsed] as number); segment++) {
-      if (this.learnedIn(segment) > this.learnedIn(fullest)) fullest = segment;
-    }
-    return fullest;
+  /** One past the highest segment that ever had an entry. */
+  get end(): number {
+    return this.#header[HEADER.segmentsUsed] as number;
+  }
+
+  /** MACs heard that found no room, since the segment was made; each frame counts. */
+  fullOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.full);
+  }
+
+  /** MACs heard elsewhere that are held where they were, likewise. */
+  heldOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.held);
   }
 
   /** A number that changes whenever a MAC of any segment becomes local or is so no more. */
@@ -88,6 +94,16 @@ export class SegmentCounts {
 
   addEviction(segment: number): void {
     this.#add(segment, SEGMENT.evictions, 1);
+  }
+
+  /** Needs no lock. */
+  addFull(segment: number): void {
+    Atomics.add(this.#segments, segment * SEGMENT.words + SEGMENT.full, 1);
+  }
+
+  /** Likewise. */
+  addHeld(segment: number): void {
+    Atomics.add(this.#segments, segment * SEGMENT.words + SEGMENT.held, 1);
   }
 
   /** Starts a segment's counters at zero. Its number must have no entries. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type IpAddress, ipWords, notUnicast, parseIp } from '../lib/addresses.ts';
+import { type IpAddress, ipWords, isHostIp, parseIp } from '../lib/addresses.ts';
 import { MAX_VNI } from '../lib/limits.ts';
 import { LOCAL_SOURCE } from './remotes.ts';
 import {
@@ -32,7 +32,7 @@ function written(entry: SnapshotEntry): DataView {
 const address = fc
   .oneof(fc.ipV4(), fc.ipV6())
   .map((text) => parseIp(text))
-  .filter((ip): ip is IpAddress => ip !== undefined && notUnicast(ip) === undefined);
+  .filter((ip): ip is IpAddress => ip !== undefined && isHostIp(ipWords(ip)));
 const entries: fc.Arbitrary<SnapshotEntry> = fc.record({
   vni: fc.integer({ min: 0, max: MAX_VNI }),
   high: fc.nat(0xffff_ffff).map((word) => (word & 0xfeff_ffff) >>> 0),
@@ -64,15 +64,22 @@ describe('an entry', () => {
     ['0.0.0.0', { vtep: ipWords('0.0.0.0' as IpAddress) }],
     ['the broadcast address', { vtep: ipWords('255.255.255.255' as IpAddress) }],
     ['an IPv4 group', { vtep: ipWords('239.1.1.1' as IpAddress) }],
+    ['an address of this host', { vtep: ipWords('127.0.0.1' as IpAddress) }],
+    ['the unspecified IPv6 address', { vtep: ipWords('::' as IpAddress) }],
     ['an IPv6 group', { vtep: ipWords('ff05::1' as IpAddress) }],
   ])('is refused with %s', (_, differs) => {
     expect(readSnapshotEntry(written({ ...ENTRY, ...differs }), AT)).toBeUndefined();
   });
 
-  it('is refused with anything where zero belongs', () => {
-    const view = written(ENTRY);
-    view.setUint16(AT + 10, 1);
-    expect(readSnapshotEntry(view, AT)).toBeUndefined();
+  it('is refused with another place than behind the own TAP or a VTEP, or if its address contradicts it', () => {
+    for (const place of [1, 2, 0x100]) {
+      const view = written(ENTRY);
+      view.setUint16(AT + 10, place);
+      expect(readSnapshotEntry(view, AT), `${place}`).toBeUndefined();
+    }
+    const local = written({ ...ENTRY, vtep: LOCAL_SOURCE });
+    local.setUint16(AT + 10, 0);
+    expect(readSnapshotEntry(local, AT)).toBeUndefined();
   });
 
   it('of any octets is refused, or is one that is written the same', () => {
@@ -94,7 +101,7 @@ describe('the header', () => {
   writeSnapshotHeader(header);
 
   it('names the format and its version', () => {
-    expect(Buffer.from(header.buffer).toString('latin1')).toBe('vtepdfdb\0\0\0\x01\0\0\0\0');
+    expect(Buffer.from(header.buffer).toString('latin1')).toBe('vtepdfdb\0\0\0\x02\0\0\0\0');
     expect(hasSnapshotHeader(header)).toBe(true);
   });
 

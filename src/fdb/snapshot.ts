@@ -1,3 +1,4 @@
+import { isHostIp } from '../lib/addresses.ts';
 import { MAX_VNI } from '../lib/limits.ts';
 import { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
 
@@ -13,9 +14,9 @@ import { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
  *     +---------------+---------------+---------------+---------------+
  *     |                              VNI                              |
  *     |                        MAC, octets 0–3                        |  entry, 32 octets
- *     |        MAC, octets 4–5        |             zero              |
+ *     |        MAC, octets 4–5        |  1: behind the own TAP, or 0  |
  *     |              VTEP, 16 octets, IPv4 as ::ffff:a.b.c.d,         |
- *     |                    zero: behind the own TAP                   |
+ *     |                  zero if behind the own TAP                   |
  *     |           last heard, seconds since 1970, unsigned            |
  *     +---------------+---------------+---------------+---------------+
  */
@@ -24,7 +25,11 @@ export const SNAPSHOT_ENTRY_BYTES = 32;
 
 const MAGIC_HIGH = 0x7674_6570;
 const MAGIC_LOW = 0x6466_6462;
-const VERSION = 1;
+const VERSION = 2;
+
+/** What a snapshot says of an entry behind the own TAP, and of one that is not. */
+const BEHIND_TAP = 1;
+const BEHIND_VTEP = 0;
 
 export interface SnapshotEntry {
   /** 0 to MAX_VNI. */
@@ -53,7 +58,7 @@ export function writeSnapshotEntry(into: DataView, at: number, entry: SnapshotEn
   into.setUint32(at, vni);
   into.setUint32(at + 4, high);
   into.setUint16(at + 8, low);
-  into.setUint16(at + 10, 0);
+  into.setUint16(at + 10, vtep === LOCAL_SOURCE ? BEHIND_TAP : BEHIND_VTEP);
   into.setInt32(at + 12, vtep.a);
   into.setInt32(at + 16, vtep.b);
   into.setInt32(at + 20, vtep.c);
@@ -67,21 +72,16 @@ export function readSnapshotEntry(from: DataView, at: number): SnapshotEntry | u
   const high = from.getUint32(at + 4);
   const low = from.getUint16(at + 8);
   const isGroup = ((high >>> 24) & 1) === 1;
-  if (vni > MAX_VNI || isGroup || (high === 0 && low === 0) || from.getUint16(at + 10) !== 0) return undefined;
+  const place = from.getUint16(at + 10);
+  if (vni > MAX_VNI || isGroup || (high === 0 && low === 0) || place > BEHIND_TAP) return undefined;
   const words = {
     a: from.getInt32(at + 12),
     b: from.getInt32(at + 16),
     c: from.getInt32(at + 20),
     d: from.getInt32(at + 24),
   };
-  const isLocal = words.a === 0 && words.b === 0 && words.c === 0 && words.d === 0;
-  if (!isLocal && !isHost(words)) return undefined;
+  const isLocal = place === BEHIND_TAP;
+  if (isLocal ? (words.a | words.b | words.c | words.d) !== 0 : !isHostIp(words)) return undefined;
   const vtep = isLocal ? LOCAL_SOURCE : words;
   return { vni, high, low, vtep, heardSeconds: from.getUint32(at + 28) };
-}
-
-/** No group, and neither 0.0.0.0 nor 255.255.255.255. */
-function isHost({ a, b, c, d }: SourceAddress): boolean {
-  const isIpv4 = a === 0 && b === 0 && c === 0xffff;
-  return isIpv4 ? d !== 0 && d !== -1 && d >>> 28 !== 0xe : a >>> 24 !== 0xff;
 }

@@ -1,3 +1,4 @@
+import { MAX_HASH_PROBES } from '../lib/limits.ts';
 import { ENTRY, type FdbMemory, HEADER } from './layout.ts';
 import { hashWords, RecordIndex, RecordPool } from './records.ts';
 
@@ -27,7 +28,7 @@ export class EntryTable {
     this.#entries = memory.entries;
     this.#header = memory.header;
     this.#seed = memory.header[HEADER.seed] as number;
-    this.#index = new RecordIndex(memory.entryIndex, (entry) => this.#hashOf(entry));
+    this.#index = new RecordIndex(memory.entryIndex, (entry) => this.#hashOf(entry), MAX_HASH_PROBES);
     this.#pool = new RecordPool(
       {
         header: memory.header,
@@ -48,7 +49,9 @@ export class EntryTable {
    */
   find(segment: number, high: number, low: number): number {
     const index = this.#index;
-    for (let slot = index.slot(this.#hash(segment, high, low)); ; slot = index.next(slot)) {
+    const hash = this.#hash(segment, high, low);
+    const end = index.end(hash);
+    for (let slot = index.slot(hash); slot !== end; slot = index.next(slot)) {
       const entry = index.at(slot);
       if (entry < 0) return NO_ENTRY;
       const at = entry * ENTRY.words;
@@ -60,6 +63,7 @@ export class EntryTable {
         return entry;
       }
     }
+    return NO_ENTRY;
   }
 
   /**
@@ -151,7 +155,11 @@ export class EntryTable {
     this.#entries[at + ENTRY.heard] = now;
     this.#entries[at + ENTRY.moves] = 0;
     this.#endWrite(at);
-    this.#index.insert(this.#hash(segment, high, low), entry);
+    if (!this.#index.insert(this.#hash(segment, high, low), entry)) {
+      this.#clear(at);
+      this.#pool.give(entry);
+      return NO_ENTRY;
+    }
     Atomics.add(this.#header, HEADER.entries, 1);
     return entry;
   }
@@ -171,9 +179,7 @@ export class EntryTable {
   remove(entry: number): void {
     const at = entry * ENTRY.words;
     this.#index.remove(this.#hashOf(entry), entry);
-    this.#beginWrite(at);
-    this.#entries[at + ENTRY.segment] = 0;
-    this.#endWrite(at);
+    this.#clear(at);
     this.#pool.give(entry);
     Atomics.sub(this.#header, HEADER.entries, 1);
   }
@@ -193,14 +199,20 @@ export class EntryTable {
         this.#endWrite(at);
       }
       const isDuplicate = this.find(this.segmentOf(entry), this.macHighOf(entry), this.macLowOf(entry)) !== NO_ENTRY;
-      if (this.kindOf(entry) === 0 || isDuplicate) {
+      const isKept = this.kindOf(entry) !== 0 && !isDuplicate && this.#index.insert(this.#hashOf(entry), entry);
+      if (isKept) {
+        Atomics.add(this.#header, HEADER.entries, 1);
+      } else {
         this.#entries[at + ENTRY.segment] = 0;
         this.#pool.give(entry);
-      } else {
-        this.#index.insert(this.#hashOf(entry), entry);
-        Atomics.add(this.#header, HEADER.entries, 1);
       }
     }
+  }
+
+  #clear(at: number): void {
+    this.#beginWrite(at);
+    this.#entries[at + ENTRY.segment] = 0;
+    this.#endWrite(at);
   }
 
   #beginWrite(at: number): void {

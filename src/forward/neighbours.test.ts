@@ -93,6 +93,15 @@ describe('a table', () => {
     }
   });
 
+  it('keeps an address that others were chosen to push out, two words of which undo each other', () => {
+    const table = newTable();
+    table.learn(1, 1, 0, 0, 1, HIGH, 9, STATION.host, NOW);
+    for (let c = 1; c <= 2_000; c++) {
+      table.learn(1, 1, Math.imul(c, 0x85eb_ca6b), c, 1, HIGH, 1, STATION.host, NOW + 1);
+    }
+    expect(table.find(1, 1, 0, 0, 1, NOW + 2)).toBe(true);
+  });
+
   it('leaves a record alone that another is writing, and answers nothing from it', () => {
     const memory = NeighbourTable.createMemory(7);
     const table = new NeighbourTable(memory);

@@ -1,4 +1,4 @@
-import { hashWords } from '../fdb/records.ts';
+import { keyedHash } from '../fdb/records.ts';
 import { MAX_NEIGHBOURS, NEIGHBOUR_FRESH_SECONDS } from '../lib/limits.ts';
 
 /**
@@ -20,30 +20,32 @@ const SETS = MAX_NEIGHBOURS / WAYS;
 const WORD = { version: 0, segment: 1, a: 2, b: 3, c: 4, d: 5, macHigh: 6, macLow: 7, kind: 8, heard: 9 } as const;
 const WORDS = 10;
 
-/** The seed, and padding to a cache line. */
+/** The key, two words, and padding to a cache line. */
 const HEADER_WORDS = 16;
 
 const FRESH_TENTHS = NEIGHBOUR_FRESH_SECONDS * 10;
 
 export class NeighbourTable {
   readonly #words: Int32Array;
-  readonly #seed: number;
+  readonly #key0: number;
+  readonly #key1: number;
   /** Out: what `find` found; the MAC as `macHigh` and `macLow` read it. */
   macHigh = 0;
   macLow = 0;
   /** One of STATION. */
   kind = 0;
 
-  /** @param seed random per daemon, so that nobody outside can choose addresses that share a set */
+  /** @param seed of 48 bits, random per daemon, so that nobody outside can choose addresses that share a set */
   static createMemory(seed: number): SharedArrayBuffer {
     const memory = new SharedArrayBuffer((HEADER_WORDS + MAX_NEIGHBOURS * WORDS) * Int32Array.BYTES_PER_ELEMENT);
-    new Int32Array(memory)[0] = seed;
+    new Int32Array(memory).set([seed, Math.floor(seed / 2 ** 32)]);
     return memory;
   }
 
   constructor(memory: SharedArrayBuffer) {
     this.#words = new Int32Array(memory);
-    this.#seed = this.#words[0] as number;
+    this.#key0 = this.#words[0] as number;
+    this.#key1 = this.#words[1] as number;
   }
 
   /** Whether the address was heard in this segment in the last NEIGHBOUR_FRESH_SECONDS; then the fields say what of it. @param now tenths of a second */
@@ -137,7 +139,8 @@ export class NeighbourTable {
 
   /** Where the records begin that an address may stand in. */
   #set(segment: number, a: number, b: number, c: number, d: number): number {
-    const hash = hashWords(this.#seed, segment ^ Math.imul(a, 0x9e37_79b1), b ^ Math.imul(c, 0x85eb_ca6b), d);
+    // What the segment adds to a key word, no tenant chooses.
+    const hash = keyedHash(this.#key0, this.#key1 ^ segment, a, b, c, d);
     return HEADER_WORDS + (hash & (SETS - 1)) * WAYS * WORDS;
   }
 }

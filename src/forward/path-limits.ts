@@ -1,4 +1,3 @@
-import { hashWords } from '../fdb/records.ts';
 import type { RemoteTable } from '../fdb/remotes.ts';
 import { MAX_PATH_LIMITS, PATH_LIMIT_SECONDS } from '../lib/limits.ts';
 
@@ -45,7 +44,7 @@ export class PathLimits {
     const isIpv4 = a === 0 && b === 0 && c === IPV4_MAPPED;
     const frameBytes = mtuBytes - (isIpv4 ? OUTER_BYTES.ipv4 : OUTER_BYTES.ipv6);
     if (frameBytes <= 0) return;
-    const place = placeOf(a, b, c, d);
+    const place = this.#placeOf(a, b, c, d);
     if (this.#frameBytes[place] === 0) this.#count++;
     this.#frameBytes[place] = frameBytes;
     this.#since[place] = NOT_YET;
@@ -62,7 +61,7 @@ export class PathLimits {
     const b = remotes.word(remote, 1);
     const c = remotes.word(remote, 2);
     const d = remotes.word(remote, 3);
-    const place = placeOf(a, b, c, d);
+    const place = this.#placeOf(a, b, c, d);
     const frameBytes = this.#frameBytes[place] as number;
     if (frameBytes === 0 || !this.#isOf(place, a, b, c, d)) return UNLIMITED;
     const since = this.#since[place] as number;
@@ -81,8 +80,8 @@ export class PathLimits {
     const at = 4 * place;
     return addresses[at + 3] === d && addresses[at + 2] === c && addresses[at + 1] === b && addresses[at] === a;
   }
-}
 
-function placeOf(a: number, b: number, c: number, d: number): number {
-  return hashWords(a, b, c, d) & (MAX_PATH_LIMITS - 1);
+  #placeOf(a: number, b: number, c: number, d: number): number {
+    return this.#remotes.hash(a, b, c, d) & (MAX_PATH_LIMITS - 1);
+  }
 }

@@ -1,5 +1,6 @@
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
+import { isHostIp } from '../lib/addresses.ts';
 import { segmentCount } from '../offload/segment-count.ts';
 import { INNER_VLAN, NO_GROUP, type Segment, UNTAGGED } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
@@ -17,15 +18,21 @@ import {
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
 import { isBarredControl } from '../wire/link-local.ts';
 import { hasVlan, stripVlanTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
-import { hasReservedBits, hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
+import {
+  hasOtherPayload,
+  hasReservedBits,
+  hasVniFlag,
+  hasVxlanHeader,
+  VXLAN_HEADER_BYTES,
+  vxlanVni,
+} from '../wire/vxlan.ts';
 import type { AnswerSink } from './answer-sink.ts';
 import { FORWARDED, RX_DROP } from './drop-reason.ts';
 import type { SourceFilter } from './source-filter.ts';
 import { STORM_RX, type StormControl } from './storm-control.ts';
 import type { Suppression } from './suppression.ts';
 
-/** From the start of a datagram to its VNI and to the inner frame's type, and beyond it. */
-const VNI_AT = 4;
+/** From the start of a datagram to the inner frame's type, and beyond it. */
 const MACS_BYTES = ETHERNET_HEADER_BYTES - 2;
 const TYPE_AT = VXLAN_HEADER_BYTES + MACS_BYTES;
 const REPEATED_BYTES = TYPE_AT + 2;
@@ -92,9 +99,11 @@ export function receive(
   path.segment = undefined;
   path.isStormControlled = false;
   if (!hasVxlanHeader(length)) return RX_DROP.short;
+  if (!isHostIp(source)) return RX_DROP['vtep-not-allowed'];
   if (path.allowedSources !== undefined && !path.allowedSources.allows(source)) return RX_DROP['vtep-not-allowed'];
   if (path.isOwnAddress(source)) return RX_DROP['own-packet'];
   if (!hasVniFlag(view, at)) return RX_DROP['no-i-flag'];
+  if (hasOtherPayload(view, at)) return RX_DROP['reserved-bits'];
   if (path.dropReservedBits && hasReservedBits(view, at)) return RX_DROP['reserved-bits'];
   const segment = path.segments.byVni(vxlanVni(view, at));
   if (segment === undefined) return RX_DROP['unknown-vni'];
@@ -156,8 +165,8 @@ function isFlooded({ view, fdb }: ReceivePath, segment: Segment, at: number, gro
 }
 
 /**
- * Whether a datagram would take the way of the one before it, which the kernel gave in the same message and which was forwarded: VXLAN
- * header, MACs and type are the same, and the ladder asks for nothing more unless there are tags, an ECN field is to be carried inside,
+ * Whether a datagram would take the way of the one before it, which the kernel gave in the same message with the same VXLAN header and which was
+ * forwarded: MACs and type are the same, and the ladder asks for nothing more unless there are tags, an ECN field is to be carried inside,
  * storm control counts each frame, or announcements are to be heard: a station that takes over many addresses announces them in one train.
  * Spares a train most of the ladder.
  */
@@ -166,10 +175,8 @@ export function repeats(path: ReceivePath, at: number, length: number, previousA
   if (path.isStormControlled || hasEcnEffect(path.tos)) return false;
   if (segment === undefined || segment.innerVlan === INNER_VLAN.strip || length < REPEATED_BYTES) return false;
   if (segment.suppress && isGroupDestination(view, at + VXLAN_HEADER_BYTES)) return false;
-  if (view.getInt32(at) !== view.getInt32(previousAt)) return false;
   // For its tag, the MACs of the one before were moved over its VNI.
   const isTagged = segment.vlan > UNTAGGED;
-  if (view.getInt32(at + VNI_AT) !== (isTagged ? segment.vni << 8 : view.getInt32(previousAt + VNI_AT))) return false;
   const macsAt = isTagged ? previousAt + VXLAN_HEADER_BYTES - VLAN_TAG_BYTES : previousAt + VXLAN_HEADER_BYTES;
   for (let offset = 0; offset < MACS_BYTES; offset += 4) {
     if (view.getInt32(at + VXLAN_HEADER_BYTES + offset) !== view.getInt32(macsAt + offset)) return false;

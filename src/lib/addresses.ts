@@ -79,6 +79,18 @@ export function ipWords(address: IpAddress): IpWords {
   return { a: octets.getInt32(0), b: octets.getInt32(4), c: octets.getInt32(8), d: octets.getInt32(12) };
 }
 
+/**
+ * Whether a datagram can have come from the address: it is one host's, and another's than this one's. Not 0.0.0.0/8, loopback, a group or
+ * the broadcast address (RFC 1122 §3.2.1.3), nor ::, ::1 or ff00::/8 (RFC 4291 §2.5.2, §2.5.3, §2.7). On the packet path.
+ */
+export function isHostIp({ a, b, c, d }: IpWords): boolean {
+  if (a === 0 && b === 0 && c === 0xffff) {
+    const first = d >>> 24;
+    return first !== 0 && first !== 127 && (first < 224 || (first >= 240 && d !== -1));
+  }
+  return a >>> 24 !== 0xff && ((a | b | c) !== 0 || d >>> 0 > 1);
+}
+
 /** 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291). */
 export function isMulticastIp(address: IpAddress): boolean {
   const first = ipBytes(address)[0] as number;

@@ -9,8 +9,22 @@ export const MAX_VLAN = 4_094;
 /** Segments one daemon carries. Sizes the shared counters; a further `--vni` is refused. */
 export const MAX_SEGMENTS = 16_384;
 
-/** Remote VTEPs and groups known at once (ids are 16 bit, 0 is `local`). When full, frames are delivered but their MACs not learned. */
+/**
+ * Remote VTEPs and groups known at once (ids are 16 bit, 0 is `local`). When full, frames are delivered but their MACs not learned, and a MAC that
+ * was known elsewhere is forgotten: frames to it are flooded. Meanwhile VTEPs with few MACs that were silent longest are forgotten.
+ */
 export const MAX_REMOTES = 65_535;
+
+/**
+ * Of a full table of remotes, so many are forgotten in a tenth of a second at most: enough for hosts that come, and too few for those who invent
+ * addresses to push out the others. So many are looked at to find one, and only those with few MACs, which invented ones have.
+ */
+export const REMOTE_EVICTIONS_PER_TENTH = 16;
+export const REMOTE_CANDIDATES = 32;
+export const MAX_EVICTED_MACS = 4;
+
+/** Slots of a hash table that are looked at for one key, of tables that are half full at most: honest ones need some tens. What finds no place is not learned. */
+export const MAX_HASH_PROBES = 512;
 
 /** MAC entries of all VNIs together, static ones included. When full, learning evicts fairly; a static entry is refused. */
 export const MAX_FDB_ENTRIES = 1_048_576;
@@ -101,6 +115,12 @@ export const MAX_DATAGRAM_BYTES = 65_536;
 
 /** The largest UDP payload over IPv4: 65,535 less the IPv4 and UDP headers. */
 export const MAX_UDP_PAYLOAD_BYTES = 65_507;
+
+/**
+ * After a message in which UDP_GRO put datagrams of several VNIs together, a socket's datagrams come one by one for so long. Meanwhile nothing
+ * is lost, and forwarding costs more.
+ */
+export const CUT_APART_SECONDS = 60;
 
 /** Datagrams that one send is cut into by UDP_SEGMENT: what kernels before 6.9 allow (UDP_MAX_SEGMENTS, linux/udp.h). */
 export const MAX_UDP_SEGMENTS = 64;

@@ -5,7 +5,7 @@ import { Metrics, type MetricsReading, type VniReading, type VtepReading } from 
 
 const vni = (number: number): VniReading => ({
   ...{ vni: number, name: null, tap: `vxlan${number}`, isOk: true, macs: 3, statics: 1, maxMacs: 100 },
-  ...{ rxPackets: 1, rxBytes: 2, txPackets: 3, txBytes: 4, flooded: 5, moves: 6, evictions: 7 },
+  ...{ rxPackets: 1, rxBytes: 2, txPackets: 3, txBytes: 4, flooded: 5, moves: 6, evictions: 7, full: 8, held: 9 },
 });
 
 const vtep = (address: string): VtepReading => ({
@@ -43,6 +43,8 @@ describe('a page of metrics', () => {
         'vtep_fdb_entries{vni="100",type="static"} 1',
         'vtep_fdb_moves_total{vni="100"} 6',
         'vtep_fdb_evictions_total{vni="100"} 7',
+        'vtep_fdb_not_learned_total{vni="100",reason="full"} 8',
+        'vtep_fdb_not_learned_total{vni="100",reason="held"} 9',
         'vtep_vni_up{vni="100"} 1',
         '# TYPE vtep_vni_up gauge',
       ]),

@@ -19,6 +19,8 @@ export interface VniReading {
   readonly flooded: number;
   readonly moves: number;
   readonly evictions: number;
+  readonly full: number;
+  readonly held: number;
 }
 
 /** Likewise of a remote VTEP. */
@@ -133,6 +135,18 @@ const FAMILIES = [
     ...{ name: 'vtep_fdb_evictions_total', help: 'Entries that made room for others', type: 'counter' },
     items: vnis,
     samples: ({ vni, evictions }) => [{ labels: { vni }, value: evictions }],
+  }),
+  define({
+    ...{
+      name: 'vtep_fdb_not_learned_total',
+      help: 'Frames whose source address was not learned: no room, or it moved too often',
+      type: 'counter',
+    },
+    items: vnis,
+    samples: ({ vni, full, held }) => [
+      { labels: { vni, reason: 'full' }, value: full },
+      { labels: { vni, reason: 'held' }, value: held },
+    ],
   }),
   define({
     ...{ name: 'vtep_vni_up', help: '1 if the status of the VNI is ok, else 0', type: 'gauge' },

@@ -1,48 +1,38 @@
-import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
+import { type FrameHeaders, IP_PROTOCOL, locateHeaders } from '../wire/ip.ts';
 import { hasReservedBits, hasVniFlag, VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
-/** What the octets of one received message are, if UDP_GRO gave a segment size smaller than all of it. */
-export const TRAIN = {
-  /** Datagrams of that size that the kernel put together, the last perhaps shorter. */
-  datagrams: 0,
-  /** One datagram with an inner super-frame, whose segments have that size. */
-  superFrame: 1,
-  /** It could be either. */
-  ambiguous: 2,
-} as const;
-
 /**
- * Tells trains of datagrams from a kernel peer's super-datagram: a vxlan device on the same machine sends an inner super-frame as one
- * datagram, and the segment size that comes with it is the inner one. The first inner IP packet tells: in a train it ends within its own
- * datagram.
+ * UDP_GRO gave a segment size smaller than the message. Either these are datagrams of that size that the kernel put together, the last perhaps
+ * shorter: a train. Or it is a kernel peer's super-datagram: a vxlan device on the same machine sends an inner UDP super-frame as one datagram,
+ * and the segment size that comes with it is the inner one. This says whether it is the latter.
  *
- * Whoever sends the inner packet chooses its length field and its payload. So a packet that claims more than its datagram is only believed
- * if no VXLAN header stands where the second datagram would begin: else a tenant could make one frame swallow those of others, or
- * smuggle frames into other VNIs inside a super-frame.
+ * Whoever sends the inner packet chooses its length field and its payload, so that nothing in the message proves what it is. Both mistakes are
+ * kept harmless. A super-datagram that is taken for a train could bring a frame into another VNI: whoever cuts a message takes only the datagrams
+ * that have the first one's VXLAN header. A train that is taken for a super-datagram would make one frame of its neighbours' too: so the first
+ * inner packet is believed to be longer than its datagram only if it fills the message to the octet and no VXLAN header stands where the
+ * second datagram would begin.
  *
  * @param headers scratch, overwritten
- * @returns one of TRAIN
  */
-export function classifyTrain(
+export function isSuperDatagram(
   view: DataView,
   at: number,
   length: number,
   segmentBytes: number,
   headers: FrameHeaders,
-): number {
+): boolean {
   const secondAt = at + segmentBytes;
   locateHeaders(view, at + VXLAN_HEADER_BYTES, length - VXLAN_HEADER_BYTES, headers);
-  if (headers.ipVersion === 0 || headers.networkEnd <= secondAt) return TRAIN.datagrams;
-  if (secondAt + VXLAN_HEADER_BYTES > at + length) return TRAIN.superFrame;
-  return isVxlanHeader(view, secondAt, at) ? TRAIN.ambiguous : TRAIN.superFrame;
+  const isWhole = headers.ipVersion !== 0 && headers.networkEnd === at + length;
+  if (!isWhole || headers.transport !== IP_PROTOCOL.udp || headers.transportAt >= secondAt) return false;
+  return secondAt + VXLAN_HEADER_BYTES > at + length || !isVxlanHeader(view, secondAt, at);
 }
 
-/** Whether a plain header stands there, or one with the same reserved bits as the first: 40 bits that no payload has by chance. */
+/** Whether a plain header stands there, or one that has reserved bits in the same places as the first: what no payload has by chance. */
 function isVxlanHeader(view: DataView, at: number, firstAt: number): boolean {
   if (!hasVniFlag(view, at)) return false;
-  return !hasReservedBits(view, at) || haveSameFlags(view, at, firstAt);
-}
-
-function haveSameFlags(view: DataView, a: number, b: number): boolean {
-  return view.getUint32(a) === view.getUint32(b) && view.getUint8(a + 7) === view.getUint8(b + 7);
+  if (!hasReservedBits(view, at)) return true;
+  // The bits between them may differ: in VXLAN-GBP they are the sender's policy.
+  const hasSameEnds = view.getUint8(at) === view.getUint8(firstAt) && view.getUint8(at + 7) === view.getUint8(firstAt + 7);
+  return hasSameEnds && hasReservedBits(view, firstAt);
 }

@@ -119,9 +119,9 @@ export function receiveMergeRefusal(): number {
   return refusal;
 }
 
-/** From now on a socket's datagrams may come merged, with their length beside them. */
-export function mergeReceived(fd: number): void {
-  setInt(fd, IPPROTO_UDP, UDP_GRO, 1);
+/** From now on a socket's datagrams may come merged, with their length beside them; or one by one again, also those that reach the host merged. */
+export function mergeReceived(fd: number, isOn = true): void {
+  setInt(fd, IPPROTO_UDP, UDP_GRO, isOn ? 1 : 0);
 }
 
 /** What a socket of the pool sends by; it may change while it sends. */

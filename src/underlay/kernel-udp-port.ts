@@ -4,12 +4,13 @@ import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
 import { PathLimits } from '../forward/path-limits.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
-import { MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
+import { CUT_APART_SECONDS, MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import { recvmmsg } from '../sys/libc.ts';
 import { ReceiveArray, SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
+import { mergeReceived } from '../sys/udp-socket.ts';
 import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
 import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
 
@@ -21,10 +22,19 @@ const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 
 const MSG_DONTWAIT = 0x40;
 
+const CUT_APART_TENTHS = 10 * CUT_APART_SECONDS;
+
 /** The send sockets of an underlay, one for each source port, and what they have in common. */
 interface Pool {
   readonly queues: readonly SendQueue[];
   readonly singles: SendArray;
+}
+
+interface Receiver {
+  readonly fd: number;
+  readonly group: number;
+  /** When, in tenths of a second, its datagrams may come merged again; 0: they do, or never shall. */
+  mergesAgain: number;
 }
 
 /** The kernel's UDP sockets: receives by recvmmsg, sends by one sendmmsg per source port and batch. */
@@ -38,7 +48,7 @@ export class KernelUdpPort implements UdpPort {
   readonly #port: number;
   readonly #received: ReceiveArray;
   readonly #slotsAt: number;
-  readonly #sockets = new Map<number, { fd: number; group: number }>();
+  readonly #sockets = new Map<number, Receiver>();
   readonly #segmentation: OffloadSwitch;
   #socketTos = 0;
   readonly #pools: Pool[] = [];
@@ -75,7 +85,7 @@ export class KernelUdpPort implements UdpPort {
 
   /** @param group number of the group that the socket is bound to, or NO_GROUP */
   addSocket(socket: number, fd: number, group: number): void {
-    this.#sockets.set(socket, { fd, group });
+    this.#sockets.set(socket, { fd, group, mergesAgain: 0 });
   }
 
   removeSocket(fd: number): void {
@@ -113,9 +123,20 @@ export class KernelUdpPort implements UdpPort {
     for (const { queues } of this.#pools) for (const queue of queues) queue.socketTos = tos;
   }
 
-  receive(socket: number): number {
+  cutApart(socket: number, now: number): void {
+    const entry = this.#sockets.get(socket);
+    if (entry === undefined) return;
+    entry.mergesAgain = now + CUT_APART_TENTHS;
+    mergeReceived(entry.fd, false);
+  }
+
+  receive(socket: number, now: number): number {
     const entry = this.#sockets.get(socket);
     if (entry === undefined) return 0;
+    if (entry.mergesAgain !== 0 && now >= entry.mergesAgain) {
+      entry.mergesAgain = 0;
+      mergeReceived(entry.fd, true);
+    }
     this.#received.rearm(this.#receivedCount);
     const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
     // Nothing there, or an error that the next call will not have: either way there is nothing to forward.

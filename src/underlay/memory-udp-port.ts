@@ -33,6 +33,8 @@ interface Arrival {
 /** An underlay in memory: what `inject` puts in is received, what is sent is kept in `sent` once flushed. */
 export class MemoryUdpPort implements UdpPort {
   readonly sent: SentDatagram[] = [];
+  /** Sockets whose datagrams were to come one by one. */
+  readonly cut: number[] = [];
   readonly #slab: Slab;
   readonly #remotes: RemoteTable;
   readonly #slotsAt: number;
@@ -62,6 +64,11 @@ export class MemoryUdpPort implements UdpPort {
    */
   inject(socket: number, source: number, payload: Uint8Array, segmentBytes = payload.length, tos = 0): void {
     this.#waiting.set(socket, [...(this.#waiting.get(socket) ?? []), { source, payload, segmentBytes, tos }]);
+  }
+
+  /** What arrives afterwards is as it was injected: there is no kernel that would know better. */
+  cutApart(socket: number): void {
+    this.cut.push(socket);
   }
 
   receive(socket: number): number {

@@ -9,8 +9,14 @@ export const DATAGRAM_HEADROOM = 8;
 
 /** The worker's side of the underlay: the kernel's UDP sockets by their numbers, or an in-memory twin. */
 export interface UdpPort extends DatagramSink {
-  /** Receives what waits at a socket, at most a batch. The datagrams stay in place until the next `receive`. How many. */
-  receive(socket: number): number;
+  /**
+   * Receives what waits at a socket, at most a batch. The datagrams stay in place until the next `receive`. How many.
+   *
+   * @param now tenths of a second
+   */
+  receive(socket: number, now: number): number;
+  /** For a while the kernel gives this socket's datagrams one by one: it knows where each begins. @param now tenths of a second */
+  cutApart(socket: number, now: number): void;
   /** Where the UDP payload of datagram `i` begins in the slab. */
   datagramAt(i: number): number;
   /** Octets of message `i`: one datagram, or what UDP_GRO put together. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  hasOtherPayload,
   hasReservedBits,
   hasVniFlag,
   hasVxlanHeader,
@@ -105,4 +106,22 @@ it('any eight octets are read as their bits say', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+it.each<[what: string, isOther: boolean, octets: number[]]>([
+  ['none', false, [0x08, 0, 0, 0]],
+  ['none, but a policy (VXLAN-GBP)', false, [0x88, 0x08, 1, 2]],
+  ['Ethernet', false, [0x0c, 0, 0, 3]],
+  ['Ethernet, of a broadcast', false, [0x0e, 0, 0, 3]],
+  ['no protocol', false, [0x0c, 0, 0, 0]],
+  ['a protocol without the P flag', false, [0x08, 0, 0, 1]],
+  ['a protocol of another version', false, [0x1c, 0, 0, 1]],
+  ['IPv4', true, [0x0c, 0, 0, 1]],
+  ['IPv6', true, [0x0c, 0, 0, 2]],
+  ['NSH', true, [0x0c, 0, 0, 4]],
+  ['MPLS, of a broadcast', true, [0x0e, 0, 0, 5]],
+  ['iOAM, with what GPE reserves', true, [0x0c, 1, 2, 0x82]],
+])('a header that says %s as its payload: something else than Ethernet is %s', (_what, isOther, octets) => {
+  const view = new DataView(Uint8Array.from([...Array(AT).fill(0xff), ...octets, 0, 0, 1, 0]).buffer);
+  expect(hasOtherPayload(view, AT)).toBe(isOther);
 });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
-import { naiveFrame, scrambled, TCP, vnetHeader } from '../offload/naive-frames.ts';
+import { naiveFrame, scrambled, TCP, UDP, vnetHeader } from '../offload/naive-frames.ts';
 import { FLOOD, type Segment } from '../segment/segment.ts';
 import {
   BROADCAST,
@@ -206,11 +206,11 @@ describe('storm=, inward', () => {
   });
 
   it('counts a super-frame of a kernel peer as its segments, whether or not its sender told their size', () => {
-    for (const segmentBytes of [1_000, 0]) {
+    for (const protocol of [UDP, TCP]) {
       const rig = with_({ stormPps: 12, tapMtuBytes: 1_040 });
-      const whole = datagram(superFrame(5).octets);
-      for (let i = 0; i < 3; i++) rig.receive(whole, { segmentBytes: segmentBytes || whole.length });
-      expect([segmentBytes, rig.taps.delivered.length]).toEqual([segmentBytes, 2]);
+      const whole = datagram(superFrame(5, protocol).octets);
+      for (let i = 0; i < 3; i++) rig.receive(whole, { segmentBytes: protocol === UDP ? 1_000 : whole.length });
+      expect([protocol, rig.taps.delivered.length]).toEqual([protocol, 2]);
       expect(rig.drops()).toEqual({ [STORM]: 1 });
     }
   });
@@ -222,10 +222,10 @@ function segment(i: number): Uint8Array {
   return Uint8Array.from(naiveFrame(packet).octets).with(5, 2);
 }
 
-/** A TCP super-frame of so many segments of 1000 octets, to DESTINATION. */
-function superFrame(segments: number) {
-  const packet = { version: 4, protocol: TCP, payload: scrambled(segments * 1_000), checksum: 'partial' } as const;
+/** A super-frame of so many segments of 1000 octets, to DESTINATION. */
+function superFrame(segments: number, protocol: typeof TCP | typeof UDP = TCP) {
+  const packet = { version: 4, protocol, payload: scrambled(segments * 1_000), checksum: 'partial' } as const;
   const { octets, transportAt } = naiveFrame(packet);
-  const header = vnetHeader(1, { start: transportAt, protocol: TCP, segmentBytes: 1_000 });
+  const header = vnetHeader(protocol === TCP ? 1 : 5, { start: transportAt, protocol, segmentBytes: 1_000 });
   return { octets: Uint8Array.from(octets).with(5, 2), header: Uint8Array.from(header) };
 }

@@ -4,14 +4,14 @@ import type { FrameCapture } from '../forward/frame-capture.ts';
 import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { type SendPath, send, strayReason } from '../forward/send.ts';
-import { classifyTrain, TRAIN } from '../offload/train.ts';
+import { isSuperDatagram } from '../offload/train.ts';
 import { TAP_GONE, type TapPort } from '../overlay/tap-port.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
 import type { Trunk } from '../segment/trunk.ts';
 import type { UdpPort } from '../underlay/udp-port.ts';
 import { trunkVlan } from '../wire/vlan.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
+import { hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
 import type { GroupWatch } from './group-watch.ts';
 
 /** What one worker forwards between. */
@@ -28,6 +28,9 @@ export interface Ports {
   capture: FrameCapture | undefined;
 }
 
+/** From the start of a datagram to its VNI. */
+const VNI_AT = 4;
+
 /** A message that is longer counts once more for each 2 KB. */
 const LOAD_OCTETS_SHIFT = 11;
 
@@ -35,7 +38,7 @@ const LOAD_OCTETS_SHIFT = 11;
 export function forwardDatagrams(ports: Ports, socket: number, now: number): number {
   const { underlay, taps, receivePath, remoteCounters, capture } = ports;
   const group = underlay.groupOf(socket);
-  const count = underlay.receive(socket);
+  const count = underlay.receive(socket, now);
   capture?.batch();
   let load = count;
   for (let i = 0; i < count; i++) {
@@ -47,14 +50,14 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): num
     receivePath.tos = underlay.tos(i);
     capture?.message(underlay.sourcePort(i), group);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
-    else forwardTrain(ports, at, length, segmentBytes, group, now);
+    else if (!forwardTrain(ports, at, length, segmentBytes, group, now)) underlay.cutApart(socket, now);
     remoteCounters.settle(receivePath.source, now);
   }
   taps.flush();
   return load;
 }
 
-/** What UDP_GRO gave as one message. */
+/** What UDP_GRO gave as one message. Whether all its datagrams had the VXLAN header of the first. */
 function forwardTrain(
   ports: Ports,
   at: number,
@@ -62,21 +65,28 @@ function forwardTrain(
   segmentBytes: number,
   group: number,
   now: number,
-): void {
+): boolean {
   const { view, headers } = ports.receivePath;
-  const train = classifyTrain(view, at, length, segmentBytes, headers);
-  if (train === TRAIN.superFrame) forwardDatagram(ports, at, length, segmentBytes, group, now);
-  if (train === TRAIN.ambiguous) {
-    ports.capture?.refused(ports.receivePath, at, length, RX_DROP['short-inner']);
-    ports.counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
-    ports.remoteCounters.dropped();
+  if (isSuperDatagram(view, at, length, segmentBytes, headers)) {
+    forwardDatagram(ports, at, length, segmentBytes, group, now);
+    return true;
   }
-  if (train !== TRAIN.datagrams) return;
+  // Before they are forwarded: a trunk's tag is written over the header.
+  const flags = view.getInt32(at);
+  const vni = view.getInt32(at + VNI_AT);
+  // No vxlan device sends a header without the flag: this can only be a train.
+  const isCertain = !hasVniFlag(view, at);
+  let isUniform = true;
   let isForwarded = forwardDatagram(ports, at, segmentBytes, 0, group, now);
   for (let offset = segmentBytes; offset < length; offset += segmentBytes) {
     const datagramAt = at + offset;
     const bytes = Math.min(segmentBytes, length - offset);
-    if (isForwarded && repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)) {
+    const isSame = view.getInt32(datagramAt) === flags && view.getInt32(datagramAt + VNI_AT) === vni;
+    if (!isSame && !isCertain && isTakenElsewhere(ports, datagramAt, bytes)) {
+      isUniform = false;
+      isForwarded = false;
+      refuse(ports, datagramAt, bytes);
+    } else if (isSame && !isCertain && isForwarded && repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)) {
       ports.capture?.repeated(ports.receivePath, datagramAt, bytes);
       const frameBytes = bytes - VXLAN_HEADER_BYTES;
       ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + VXLAN_HEADER_BYTES, frameBytes, 0);
@@ -85,6 +95,19 @@ function forwardTrain(
       isForwarded = forwardDatagram(ports, datagramAt, bytes, 0, group, now);
     }
   }
+  return isUniform;
+}
+
+/** Whether a datagram is of a VNI that there is. Others are dropped for a reason of their own, whatever they are pieces of. */
+function isTakenElsewhere({ receivePath: { view, segments } }: Ports, at: number, length: number): boolean {
+  return hasVxlanHeader(length) && hasVniFlag(view, at) && segments.byVni(vxlanVni(view, at)) !== undefined;
+}
+
+/** Counts what may be a piece of an inner frame, made to look like a datagram of another VNI. */
+function refuse({ capture, counters, remoteCounters, receivePath }: Ports, at: number, length: number): void {
+  capture?.refused(receivePath, at, length, RX_DROP['short-inner']);
+  counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
+  remoteCounters.dropped();
 }
 
 /** Whether it was forwarded; if not, it is counted. */

@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS } from '../forward/drop-reason.ts';
+import { receive } from '../forward/receive.ts';
 import { STORM_RX } from '../forward/storm-control.ts';
-import type { IpAddress } from '../lib/addresses.ts';
+import { type IpAddress, ipWords } from '../lib/addresses.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import {
   BROADCAST,
@@ -12,6 +13,7 @@ import {
   frame,
   GROUP_SOCKET,
   type HeaderParts,
+  ipWord,
   NOW,
   newRig,
   OTHER_GROUP_SOCKET,
@@ -205,5 +207,50 @@ describe('the 39 reserved bits, each alone (T11)', () => {
     expect(drops()).toEqual({ [`${NO_SEGMENT} rx reserved-bits`]: 39 });
     receive(datagram(frame()));
     expect(taps.delivered).toHaveLength(1);
+  });
+});
+
+describe('a source that no host can have', () => {
+  const IPV4 = ['0.0.0.0', '0.1.2.3', '127.0.0.1', '127.9.9.9', '224.0.0.1', '239.1.1.1', '255.255.255.255'];
+
+  it.each(IPV4)('%s is no VTEP, also where any is allowed', (source) => {
+    const rig = newRig();
+    rig.receive(datagram(frame()), { source: ipWord(source) });
+    expect([rig.taps.delivered, rig.fdb.count, rig.drops()]).toEqual([
+      [],
+      0,
+      { [`${NO_SEGMENT} rx vtep-not-allowed`]: 1 },
+    ]);
+  });
+
+  it.each(['::', '::1', 'ff02::1', 'ff0e::5'])('%s likewise', (source) => {
+    const rig = newRig();
+    Object.assign(rig.ports.receivePath.source, ipWords(source as IpAddress));
+    rig.ports.receivePath.view.setUint32(64, 0x0800_0000);
+    expect(RX_REASONS[receive(rig.ports.receivePath, 64, 60, 0, NO_GROUP, NOW)]).toBe('vtep-not-allowed');
+  });
+
+  it.each(['1.0.0.0', '126.255.255.255', '198.18.0.255', '223.255.255.255', '240.0.0.1'])('%s may be one', (source) => {
+    const rig = newRig();
+    rig.receive(datagram(frame()), { source: ipWord(source) });
+    expect(rig.drops()).toEqual({});
+  });
+});
+
+describe('what VXLAN-GPE says of the payload', () => {
+  it.each([false, true])('drops what is no Ethernet frame, with reserved bits dropped: %s', (dropReservedBits) => {
+    const rig = newRig([SEGMENT], { dropReservedBits });
+    rig.receive(datagram(frame(), { flags: 0x0c, reserved24: 4 }));
+    expect([rig.taps.delivered, rig.fdb.count, rig.drops()]).toEqual([
+      [],
+      0,
+      { [`${NO_SEGMENT} rx reserved-bits`]: 1 },
+    ]);
+  });
+
+  it('lets an Ethernet frame pass', () => {
+    const rig = newRig();
+    rig.receive(datagram(frame(), { flags: 0x0c, reserved24: 3 }));
+    expect([rig.taps.delivered.length, rig.drops()]).toEqual([1, {}]);
   });
 });

@@ -1,4 +1,5 @@
 /** Underlay to overlay: what UDP_GRO put together, and flows that are put together for the TAP. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { naiveFrame, naiveSegments, type Packet, put16, scrambled, TCP, UDP } from '../offload/naive-frames.ts';
@@ -38,36 +39,75 @@ describe('a train of datagrams', () => {
     expect(rig.drops()).toEqual({});
   });
 
-  it.each<[string, HeaderParts, string]>([
-    ['of an unknown VNI', { vni: 9 }, `${NO_SEGMENT} rx unknown-vni`],
-    ['without the I flag', { flags: 0 }, `${NO_SEGMENT} rx no-i-flag`],
-    ['with reserved bits', { reserved8: 1 }, `${NO_SEGMENT} rx reserved-bits`],
-  ])('loses the one datagram %s, wherever it is', (_what, header, reason) => {
-    for (const place of [0, 2, 4]) {
-      const rig = newRig([SEGMENT], { dropReservedBits: true });
+  it.each<[string, HeaderParts]>([
+    ['another VNI', { vni: 77 }],
+    ['a reserved bit', { reserved8: 1 }],
+    ['another policy, as VXLAN-GBP has it', { flags: 0x88, reserved24: 7 }],
+  ])('loses a datagram with %s, and has the kernel cut what comes from then on', (_what, header) => {
+    const other = { ...SEGMENT, index: 4, vni: 77, tap: 8 };
+    for (const place of [1, 2, 4]) {
+      const rig = newRig([SEGMENT, other]);
       const { payload, segmentBytes } = train(
         frames,
         frames.map((_, i) => (i === place ? header : {})),
       );
       rig.receive(payload, { segmentBytes });
       expect(framesOf(rig)).toEqual(frames.filter((_, i) => i !== place));
-      expect(rig.drops()).toEqual({ [reason]: 1 });
+      expect(rig.drops()).toEqual({ [`${NO_SEGMENT} rx short-inner`]: 1 });
+      expect(rig.underlay.cut).toEqual([UNICAST_SOCKET]);
     }
   });
 
-  it('of several VNIs goes to several TAPs', () => {
-    const other = { ...SEGMENT, index: 4, vni: 77, tap: 8 };
-    const rig = newRig([SEGMENT, other], { merging: merging() });
-    const { payload, segmentBytes } = train(frames, [{}, { vni: 77 }, {}, { vni: 77 }, {}]);
+  it.each<[string, HeaderParts, string]>([
+    ['of an unknown VNI', { vni: 9 }, 'unknown-vni'],
+    ['without the I flag', { flags: 0 }, 'no-i-flag'],
+  ])('loses the one datagram %s for its own reason, behind others', (_what, header, reason) => {
+    const rig = newRig();
+    const { payload, segmentBytes } = train(
+      frames,
+      frames.map((_, i) => (i === 2 ? header : {})),
+    );
     rig.receive(payload, { segmentBytes });
-    expect(rig.taps.delivered.map(({ tap, frame: { length } }) => [tap, length]).sort()).toEqual([
-      [SEGMENT.tap, 154],
-      [SEGMENT.tap, 154],
-      [SEGMENT.tap, 154],
-      [other.tap, 154],
-      [other.tap, 154],
-    ]);
-    expect([rig.counters.packets(SEGMENT.index), rig.counters.packets(other.index)]).toEqual([3, 2]);
+    expect(framesOf(rig)).toEqual(frames.filter((_, i) => i !== 2));
+    expect([rig.drops(), rig.underlay.cut]).toEqual([{ [`${NO_SEGMENT} rx ${reason}`]: 1 }, []]);
+  });
+
+  it.each<[string, HeaderParts, string]>([
+    ['of an unknown VNI', { vni: 9 }, 'unknown-vni'],
+    ['with a reserved bit where those are dropped', { reserved8: 1 }, 'reserved-bits'],
+  ])('that begins with a datagram %s has only its like', (_what, header, reason) => {
+    const rig = newRig([SEGMENT], { dropReservedBits: true });
+    const { payload, segmentBytes } = train(frames.slice(0, 3), [header, header, {}]);
+    rig.receive(payload, { segmentBytes });
+    expect(framesOf(rig)).toEqual([]);
+    expect(rig.drops()).toEqual({ [`${NO_SEGMENT} rx ${reason}`]: 2, [`${NO_SEGMENT} rx short-inner`]: 1 });
+  });
+
+  it('that begins with a datagram without the I flag loses that alone: no vxlan device made it', () => {
+    const rig = newRig();
+    const { payload, segmentBytes } = train(frames, [{ flags: 0 }, {}, { flags: 0 }]);
+    rig.receive(payload, { segmentBytes });
+    expect(framesOf(rig)).toEqual(frames.filter((_, i) => i !== 0 && i !== 2));
+    expect(rig.drops()).toEqual({ [`${NO_SEGMENT} rx no-i-flag`]: 2 });
+    expect(rig.underlay.cut).toEqual([]);
+  });
+
+  it.each<[string, (inner: Uint8Array) => Uint8Array]>([
+    ['claims more than its datagram', (inner) => inner.with(16, 1).with(17, 144)],
+    ['claims less than its header', (inner) => inner.with(16, 0).with(17, 19)],
+    ['claims nothing', (inner) => inner.with(16, 0).with(17, 0)],
+    ['is UDP that claims the whole message', (inner) => inner.with(16, 2).with(17, 212).with(23, UDP)],
+    ['is a fragment', (inner) => inner.with(20, 0x20)],
+    ['is of no IP version', (inner) => inner.with(14, 0)],
+    ['is not IP', (inner) => inner.with(12, 0x88).with(13, 0xb5)],
+  ])('costs nobody else anything, wherever one of it %s', (_what, change) => {
+    for (const place of [0, 2, 4]) {
+      const rig = newRig();
+      const changed = frames.map((inner, i) => (i === place ? change(inner) : inner));
+      const { payload, segmentBytes } = train(changed);
+      rig.receive(payload, { segmentBytes });
+      expect([framesOf(rig), rig.drops()]).toEqual([changed, {}]);
+    }
   });
 
   it('of our own, come back, is dropped datagram by datagram', () => {
@@ -104,27 +144,61 @@ describe('a train of datagrams', () => {
     rig.receive(payload, { segmentBytes });
     expect(framesOf(rig)).toEqual(frames.slice(0, 3));
   });
-
-  it('whose first packet claims more than its datagram is counted once, and nothing of it is delivered', () => {
-    const rig = newRig();
-    const first = [...nth(0)];
-    put16(first, 16, 400);
-    const { payload, segmentBytes } = train([Uint8Array.from(first), ...frames.slice(1)]);
-    rig.receive(payload, { segmentBytes });
-    expect([framesOf(rig), rig.drops()]).toEqual([[], { [`${NO_SEGMENT} rx short-inner`]: 1 }]);
-  });
 });
 
 describe('a kernel peer’s super-datagram', () => {
   it.each<[string, Partial<Packet>, number[]]>([
     ['UDP', { protocol: UDP }, [1, 5, 42, 0, 232, 3, 34, 0, 6, 0]],
-    ['TCP', {}, [1, 1, 54, 0, 232, 3, 34, 0, 16, 0]],
   ])('is one frame for the TAP, its segments as the kernel told: %s', (_what, packet, vnetHeader) => {
     const rig = newRig([SEGMENT], { merging: merging() });
     const inner = nth(0, { ...packet, payload: scrambled(4_500), checksum: 'partial' });
     rig.receive(datagram(inner), { segmentBytes: 1_000 });
     expect(rig.taps.delivered).toEqual([{ tap: SEGMENT.tap, vnetHeader: Uint8Array.from(vnetHeader), frame: inner }]);
     expect(rig.counters.passed).toEqual([{ segment: SEGMENT.index, bytes: inner.length, packets: 1 }]);
+  });
+});
+
+describe('what a station of one VNI makes a kernel peer send as one message', () => {
+  const VICTIM = { ...SEGMENT, index: 4, vni: 77, tap: 8 };
+  const octets = fc.uint8Array({ maxLength: 400, size: 'max' });
+  /** What a station may claim: any of the headers that the peer or it could have written, and what they hide. */
+  const smuggled = fc
+    .record({
+      vni: fc.constantFrom(SEGMENT.vni, VICTIM.vni),
+      flags: fc.constantFrom(0x08, 0x88, 0x0c, 0xff),
+      rest: octets,
+    })
+    .map(({ vni, flags, rest }) => datagram(frame({ rest }), { vni, flags }));
+  const inner = fc
+    .record({
+      version: fc.constantFrom<4 | 6>(4, 6),
+      protocol: fc.constantFrom<typeof TCP | typeof UDP>(TCP, UDP),
+      tags: fc.nat({ max: 4 }),
+      hides: fc.array(fc.oneof(octets, smuggled), { maxLength: 5 }),
+      claimed: fc.option(fc.nat({ max: 3_000 })),
+    })
+    .map(({ version, protocol, tags, hides, claimed }) => {
+      const payload = [...Buffer.concat(hides)];
+      const whole = naiveFrame({ version, protocol, payload, checksum: 'partial' }).octets;
+      if (claimed !== null) put16(whole, version === 4 ? 16 : 18, claimed);
+      whole.splice(12, 0, ...Array(tags).fill([0x81, 0, 0, 5]).flat());
+      return Uint8Array.from(whole);
+    });
+
+  it('is never delivered, counted or learned in another, whatever the message and its segment size', () => {
+    const segments = [{ ...SEGMENT, innerVlan: INNER_VLAN.pass }, { ...VICTIM, innerVlan: INNER_VLAN.pass }];
+    let delivered = 0;
+    fc.assert(
+      fc.property(fc.oneof(inner, octets), fc.integer({ min: 1, max: 1_500 }), fc.boolean(), (sent, size, merges) => {
+        const rig = newRig(segments, merges ? { merging: merging() } : {});
+        rig.receive(datagram(sent), { segmentBytes: size });
+        delivered += rig.taps.delivered.length;
+        expect(rig.taps.delivered.filter(({ tap }) => tap !== SEGMENT.tap)).toEqual([]);
+        expect([rig.fdb.countOf(VICTIM.index), rig.counters.packets(VICTIM.index)]).toEqual([0, 0]);
+      }),
+      { numRuns: 1_000 },
+    );
+    expect(delivered).toBeGreaterThan(500);
   });
 });
 

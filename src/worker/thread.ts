@@ -16,6 +16,7 @@ import { clearEventFd, Epoll } from '../sys/epoll.ts';
 import { schedYield } from '../sys/libc.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
+import { mergeReceived } from '../sys/udp-socket.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { socketTos } from '../wire/ecn.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
@@ -171,6 +172,8 @@ function obey(order: Order): void {
       removeTap(order.tap);
       break;
     case 'add-socket':
+      // A worker that died may have had them come one by one.
+      if (setup.offload.udpGro) mergeReceived(order.fd);
       underlay.addSocket(order.socket, order.fd, order.group);
       epoll.add(order.fd, (order.socket << KIND_BITS) | SOCKET);
       break;

@@ -74,6 +74,8 @@ describeSystem.each(['auto', 'off'] as const)('a trunk’s super-frames: offload
     test('a train of VNIs in turns: each frame in its own VLAN', async () => {
       const each = range(COUNT).map((i) => ({ i, ...(VLANS[i % VLANS.length] as (typeof VLANS)[number]) }));
       const datagrams = each.map(({ i, vni }) => vxlan({ vni, inner: build(link, i) }));
+      // Of the first such train only one VNI's may be taken; from then on the kernel cuts.
+      await passTrains(way(), datagrams);
       const captured = await passTrains(way(), datagrams);
       const expected = each.map(({ i, vlan }) => build(tagged(link, vlan), i));
       const places = placesOf(captured, expected);
