@@ -48,7 +48,8 @@ export class EventRing {
     const events = this.#events;
     const number = this.next;
     const slot = (number & SLOT_MASK) * EVENT.words;
-    const places = (at === LOCAL ? AT_LOCAL : 0) | (from === NO_REMOTE ? 0 : HAS_FROM) | (from === LOCAL ? FROM_LOCAL : 0);
+    const places =
+      (at === LOCAL ? AT_LOCAL : 0) | (from === NO_REMOTE ? 0 : HAS_FROM) | (from === LOCAL ? FROM_LOCAL : 0);
     events[slot + EVENT.macLowAndKind] = (low << 16) | kind | places;
     events[slot + EVENT.macHigh] = high;
     events[slot + EVENT.vni] = this.#segments[segment * SEGMENT.words + SEGMENT.vni] as number;

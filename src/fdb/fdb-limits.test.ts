@@ -214,7 +214,10 @@ describe('an exhausted table', () => {
     fill(1, MAX_FDB_ENTRIES - third, LOCAL_SOURCE);
     fill(2, third - 10, vtep(1));
     fill(3, 10, vtep(2));
-    expect([fdb.count, learn(20_000, vtep(3), { segment: 4, maxMacs: MANY })]).toEqual([MAX_FDB_ENTRIES, LEARNED.added]);
+    expect([fdb.count, learn(20_000, vtep(3), { segment: 4, maxMacs: MANY })]).toEqual([
+      MAX_FDB_ENTRIES,
+      LEARNED.added,
+    ]);
     expect([1, 2, 3, 4].map((segment) => fdb.countOf(segment))).toEqual([MAX_FDB_ENTRIES - third, third - 11, 10, 1]);
     expect(learn(20_001, LOCAL_SOURCE, { segment: 4, maxMacs: MANY })).toBe(LEARNED.added);
     expect(fdb.countOf(1)).toBe(MAX_FDB_ENTRIES - third - 1);

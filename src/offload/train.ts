@@ -33,6 +33,7 @@ function isVxlanHeader(view: DataView, at: number, firstAt: number): boolean {
   if (!hasVniFlag(view, at)) return false;
   if (!hasReservedBits(view, at)) return true;
   // The bits between them may differ: in VXLAN-GBP they are the sender's policy.
-  const hasSameEnds = view.getUint8(at) === view.getUint8(firstAt) && view.getUint8(at + 7) === view.getUint8(firstAt + 7);
+  const hasSameEnds =
+    view.getUint8(at) === view.getUint8(firstAt) && view.getUint8(at + 7) === view.getUint8(firstAt + 7);
   return hasSameEnds && hasReservedBits(view, firstAt);
 }

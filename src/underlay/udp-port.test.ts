@@ -178,17 +178,17 @@ describe.each([
   it('brings the datagrams of a socket, in order, with their source', async () => {
     const world = await newWorld();
     for (const text of ['first', 'the second', '']) await world.inject(UNICAST, text);
-    expect(world.port.receive(UNICAST)).toBe(3);
+    expect(world.port.receive(UNICAST, 0)).toBe(3);
     expect([0, 1, 2].map((i) => textOf(world, i))).toEqual(['first', 'the second', '']);
     expect([0, 1, 2].map((i) => sourceOf(world.port, i))).toEqual([SENDER, SENDER, SENDER]);
-    expect(world.port.receive(UNICAST)).toBe(0);
+    expect(world.port.receive(UNICAST, 0)).toBe(0);
   });
 
   it('brings nothing of another socket, nor of one that is not known', async () => {
     const world = await newWorld();
     await world.inject(BY_GROUP, 'text');
-    expect([world.port.receive(UNICAST), world.port.receive(UNKNOWN_SOCKET)]).toEqual([0, 0]);
-    expect(world.port.receive(BY_GROUP)).toBe(1);
+    expect([world.port.receive(UNICAST, 0), world.port.receive(UNKNOWN_SOCKET, 0)]).toEqual([0, 0]);
+    expect(world.port.receive(BY_GROUP, 0)).toBe(1);
   });
 
   it('says by which group a socket’s datagrams come', async () => {
@@ -204,9 +204,9 @@ describe.each([
     const world = await newWorld();
     const texts = Array.from({ length: DATAGRAM_BATCH + 3 }, (_each, i) => `datagram ${i}`);
     for (const text of texts) await world.inject(UNICAST, text);
-    expect(world.port.receive(UNICAST)).toBe(DATAGRAM_BATCH);
+    expect(world.port.receive(UNICAST, 0)).toBe(DATAGRAM_BATCH);
     const first = Array.from({ length: DATAGRAM_BATCH }, (_each, i) => textOf(world, i));
-    expect(world.port.receive(UNICAST)).toBe(3);
+    expect(world.port.receive(UNICAST, 0)).toBe(3);
     expect([...first, ...[0, 1, 2].map((i) => textOf(world, i))]).toEqual(texts);
   });
 
@@ -289,6 +289,6 @@ describe('the kernel’s underlay port', () => {
     port.removeSocket(fd + 1);
     expect(port.groupOf(UNICAST)).toBe(BY_GROUP);
     port.removeSocket(fd);
-    expect([port.groupOf(UNICAST), port.receive(UNICAST)]).toEqual([NO_GROUP, 0]);
+    expect([port.groupOf(UNICAST), port.receive(UNICAST, 0)]).toEqual([NO_GROUP, 0]);
   });
 });

@@ -206,7 +206,7 @@ describe('storm=, inward', () => {
   });
 
   it('counts a super-frame of a kernel peer as its segments, whether or not its sender told their size', () => {
-    for (const protocol of [UDP, TCP]) {
+    for (const protocol of [UDP, TCP] as const) {
       const rig = with_({ stormPps: 12, tapMtuBytes: 1_040 });
       const whole = datagram(superFrame(5, protocol).octets);
       for (let i = 0; i < 3; i++) rig.receive(whole, { segmentBytes: protocol === UDP ? 1_000 : whole.length });

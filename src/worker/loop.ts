@@ -86,7 +86,12 @@ function forwardTrain(
       isUniform = false;
       isForwarded = false;
       refuse(ports, datagramAt, bytes);
-    } else if (isSame && !isCertain && isForwarded && repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)) {
+    } else if (
+      isSame &&
+      !isCertain &&
+      isForwarded &&
+      repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)
+    ) {
       ports.capture?.repeated(ports.receivePath, datagramAt, bytes);
       const frameBytes = bytes - VXLAN_HEADER_BYTES;
       ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + VXLAN_HEADER_BYTES, frameBytes, 0);

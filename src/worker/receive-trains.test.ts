@@ -147,15 +147,16 @@ describe('a train of datagrams', () => {
 });
 
 describe('a kernel peer’s super-datagram', () => {
-  it.each<[string, Partial<Packet>, number[]]>([
-    ['UDP', { protocol: UDP }, [1, 5, 42, 0, 232, 3, 34, 0, 6, 0]],
-  ])('is one frame for the TAP, its segments as the kernel told: %s', (_what, packet, vnetHeader) => {
-    const rig = newRig([SEGMENT], { merging: merging() });
-    const inner = nth(0, { ...packet, payload: scrambled(4_500), checksum: 'partial' });
-    rig.receive(datagram(inner), { segmentBytes: 1_000 });
-    expect(rig.taps.delivered).toEqual([{ tap: SEGMENT.tap, vnetHeader: Uint8Array.from(vnetHeader), frame: inner }]);
-    expect(rig.counters.passed).toEqual([{ segment: SEGMENT.index, bytes: inner.length, packets: 1 }]);
-  });
+  it.each<[string, Partial<Packet>, number[]]>([['UDP', { protocol: UDP }, [1, 5, 42, 0, 232, 3, 34, 0, 6, 0]]])(
+    'is one frame for the TAP, its segments as the kernel told: %s',
+    (_what, packet, vnetHeader) => {
+      const rig = newRig([SEGMENT], { merging: merging() });
+      const inner = nth(0, { ...packet, payload: scrambled(4_500), checksum: 'partial' });
+      rig.receive(datagram(inner), { segmentBytes: 1_000 });
+      expect(rig.taps.delivered).toEqual([{ tap: SEGMENT.tap, vnetHeader: Uint8Array.from(vnetHeader), frame: inner }]);
+      expect(rig.counters.passed).toEqual([{ segment: SEGMENT.index, bytes: inner.length, packets: 1 }]);
+    },
+  );
 });
 
 describe('what a station of one VNI makes a kernel peer send as one message', () => {
@@ -186,7 +187,10 @@ describe('what a station of one VNI makes a kernel peer send as one message', ()
     });
 
   it('is never delivered, counted or learned in another, whatever the message and its segment size', () => {
-    const segments = [{ ...SEGMENT, innerVlan: INNER_VLAN.pass }, { ...VICTIM, innerVlan: INNER_VLAN.pass }];
+    const segments = [
+      { ...SEGMENT, innerVlan: INNER_VLAN.pass },
+      { ...VICTIM, innerVlan: INNER_VLAN.pass },
+    ];
     let delivered = 0;
     fc.assert(
       fc.property(fc.oneof(inner, octets), fc.integer({ min: 1, max: 1_500 }), fc.boolean(), (sent, size, merges) => {

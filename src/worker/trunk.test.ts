@@ -224,9 +224,7 @@ describe('to the trunk', () => {
         const datagrams = dsts.map((dst) => datagram(frame({ dst: `${dst}0000000009` }), { vni: segment.vni }));
         rig.receive(Buffer.concat(datagrams), { segmentBytes: datagrams[0]?.length ?? 0 });
         const tags = ({ vlan }: Segment) => (vlan === UNTAGGED ? '' : tag(vlan));
-        expect(delivered(rig)).toEqual(
-          dsts.map((dst) => hex(frame({ dst: `${dst}0000000009`, tags: tags(segment) }))),
-        );
+        expect(delivered(rig)).toEqual(dsts.map((dst) => hex(frame({ dst: `${dst}0000000009`, tags: tags(segment) }))));
       }),
     );
   });
