@@ -70,6 +70,7 @@ it('of two ways to write the same there is no difference', () => {
 const OTHER_VALUES: Record<keyof typeof KEYS, string> = {
   dev: 'dev: eth0',
   local: 'local: 10.0.0.1',
+  listen: 'listen: local',
   port: 'port: 5',
   ttl: 'ttl: 5',
   mcastTtl: 'mcast-ttl: 5',

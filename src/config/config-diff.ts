@@ -33,6 +33,7 @@ const SOCKETS = 'the sockets are bound when it starts';
 export const KEYS = {
   dev: { name: 'dev', fixedBy: 'interface, sockets and groups are taken when it starts' },
   local: { name: 'local', fixedBy: SOCKETS },
+  listen: { name: 'listen', fixedBy: SOCKETS },
   port: { name: 'port', fixedBy: SOCKETS },
   ttl: { name: 'ttl' },
   mcastTtl: { name: 'mcast-ttl' },

@@ -19,7 +19,15 @@ function roundTrip(raw: RawFlags): void {
 const SCALARS = {
   ...{ dev: 'eth0', port: '49152', ttl: '2', 'mcast-ttl': '3', tos: 'inherit', df: 'unset', ageing: '0' },
   ...{ 'max-macs': '6', 'source-ports': '7', 'source-port-range': '50000-60000', 'reserved-bits': 'drop' },
-  ...{ trunk: 'trunk0', workers: '2', offload: 'gro', 'busy-poll': 'off', 'state-dir': '/d', socket: '/s' },
+  ...{
+    trunk: 'trunk0',
+    workers: '2',
+    offload: 'gro',
+    listen: 'local',
+    'busy-poll': 'off',
+    'state-dir': '/d',
+    socket: '/s',
+  },
   ...{ http: '[::1]:9477' },
   ...{ 'log-level': 'debug', 'log-format': 'json' },
 };

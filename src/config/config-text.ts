@@ -15,6 +15,7 @@ export function toFileValue(config: Config): FileValue {
   const { tos, sourcePortRange: range } = config;
   const scalars: [name: string, value: unknown, standard: unknown][] = [
     ['dev', config.dev, STANDARD.dev],
+    ['listen', config.listen, STANDARD.listen],
     ['port', config.port, STANDARD.port],
     ['ttl', config.ttl, STANDARD.ttl],
     ['mcast-ttl', config.mcastTtl, STANDARD.mcastTtl],

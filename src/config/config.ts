@@ -14,6 +14,10 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const OFFLOAD_MODES = ['auto', 'off', 'gso', 'gro'] as const;
 export type OffloadMode = (typeof OFFLOAD_MODES)[number];
 
+/** Where unicast VXLAN is heard: on any address of the host, or on the local one alone, which lets several daemons share a host. */
+export const LISTEN_MODES = ['any', 'local'] as const;
+export type ListenMode = (typeof LISTEN_MODES)[number];
+
 /** Whether a worker keeps looking for packets for a while before it sleeps. */
 export const BUSY_POLL_MODES = ['auto', 'off'] as const;
 export type BusyPollMode = (typeof BUSY_POLL_MODES)[number];
@@ -92,6 +96,7 @@ export interface Config {
   readonly dev: string | undefined;
   /** Outer source addresses, at most one per family; empty: chosen from the underlay interface. */
   readonly local: readonly IpAddress[];
+  readonly listen: ListenMode;
   /** UDP port sent to and listened on, 1 to 65535. */
   readonly port: number;
   /** Outer TTL or hop limit of unicast, 1 to 255. */
@@ -108,7 +113,7 @@ export interface Config {
   readonly maxMacs: number;
   /** Sockets of the outer source-port pool, 1 to MAX_SOURCE_PORTS. */
   readonly sourcePorts: number;
-  /** Where the pool is bound, both ends included; holds at least `sourcePorts` ports and never `port`. */
+  /** Where the pool is bound, both ends included; holds at least `sourcePorts` ports. One that was given may hold `port`. */
   readonly sourcePortRange: { readonly first: number; readonly last: number };
   /** Outer sources that VXLAN is accepted from, distinct, at most MAX_ALLOWED_PREFIXES; empty: any. */
   readonly allowedVteps: readonly IpPrefix[];

@@ -60,6 +60,14 @@ export const FLAGS = [
     meaning:
       'Outer source address, at most one of each family. Default: the first global address of the underlay interface.',
   },
+  {
+    name: 'listen',
+    kind: 'scalar',
+    value: 'any|local',
+    standard: 'any',
+    meaning:
+      'any: hear VXLAN that is sent to any address of this host. local: only what is sent to the address that is sent from, so that several daemons can share the host.',
+  },
   { name: 'port', kind: 'scalar', value: 'N', standard: '4789', meaning: 'UDP port, sent to and listened on.' },
   { name: 'ttl', kind: 'scalar', value: 'N', standard: '64', meaning: 'Outer TTL or hop limit of unicast, 1 to 255.' },
   {
@@ -110,7 +118,8 @@ export const FLAGS = [
     kind: 'scalar',
     value: 'A-B',
     standard: '49152-65535',
-    meaning: 'Where the pool is bound; must not include --port.',
+    meaning:
+      'Where the pool is bound. A range with --port in it, as 4789-4789 with --source-ports 1, sends from the port that is listened on.',
   },
   {
     name: 'allow-vtep',

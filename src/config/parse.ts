@@ -2,7 +2,7 @@
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
 import { parseAllowedVteps } from './allow-vtep.ts';
-import { BUSY_POLL_MODES, type Config, deepFreeze, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
+import { BUSY_POLL_MODES, type Config, deepFreeze, LISTEN_MODES, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
 import { parseHttpAddress } from './http-address.ts';
 import {
@@ -62,13 +62,14 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     maxMacs,
     sourcePorts,
     sourcePortRange:
-      optional('source-port-range', (written) => parsePoolRange(written, { port, sourcePorts })) ??
+      optional('source-port-range', (written) => parsePoolRange(written, sourcePorts)) ??
       besidePort(scalar('source-port-range', parsePortRange), port),
     allowedVteps: parseAllowedVteps(lists.allowVtep ?? []),
     reservedBits: scalar('reserved-bits', (written) => parseChoice(written, ['ignore', 'drop'])),
     trunk,
     workers: number('workers', 1, MAX_WORKERS),
     offload: scalar('offload', (written) => parseChoice(written, OFFLOAD_MODES)),
+    listen: scalar('listen', (written) => parseChoice(written, LISTEN_MODES)),
     busyPoll: scalar('busy-poll', (written) => parseChoice(written, BUSY_POLL_MODES)),
     querier: switches.querier !== undefined && parseOnOff(switches.querier),
     persist: switches.persist !== undefined && parseOnOff(switches.persist),
@@ -107,18 +108,16 @@ function parseLocals(written: readonly WrittenValue[]): IpAddress[] {
   return locals;
 }
 
-/** A range that was given must hold the pool, and not `--port`: a bound source port would take what is sent to it. */
-function parsePoolRange(
-  written: WrittenValue,
-  { port, sourcePorts }: { port: number; sourcePorts: number },
-): PortRange {
+/** A range that was given must hold the pool. */
+function parsePoolRange(written: WrittenValue, sourcePorts: number): PortRange {
   const range = parsePortRange(written);
   const size = range.last - range.first + 1;
   if (size < sourcePorts) {
-    refuse(written.object, `it holds ${size} ports, fewer than --source-ports ${sourcePorts}`, 'widen it');
-  }
-  if (port >= range.first && port <= range.last) {
-    refuse(written.object, `it includes --port ${port}`, 'choose a range beside it');
+    refuse(
+      written.object,
+      `it holds ${size} ${size === 1 ? 'port' : 'ports'}, fewer than --source-ports ${sourcePorts}`,
+      `widen it, or give --source-ports ${size}`,
+    );
   }
   return range;
 }

@@ -34,6 +34,7 @@ function newGround() {
     config: () => ({ port: 4789, ttl: 64, mcastTtl: 3, df: 'set' as const }),
     underlays: [underlay(1, 4, '198.18.0.1'), underlay(2, 6, 'fd00:18::1')],
     vnis: [vni(100, 2), vni(200, NO_UNDERLAY)],
+    isOwnAddress: (address: IpAddress) => address === '198.18.0.1',
     nowMs: () => NOW_MS,
   };
   return { orders, ground: ground as unknown as CaptureGround };

@@ -32,6 +32,7 @@ export interface CaptureGround {
   readonly config: () => Pick<Config, 'port' | 'ttl' | 'mcastTtl' | 'df'>;
   readonly underlays: readonly Underlay[];
   readonly vnis: readonly Vni[];
+  readonly isOwnAddress: (address: IpAddress) => boolean;
   /** As the workers': milliseconds since the daemon's start, with microseconds. */
   readonly nowMs: () => number;
 }
@@ -145,9 +146,10 @@ export class Captures {
     const underlay = this.#underlayOf(vni, ipFamily(destination));
     if (!underlay) return undefined;
     const { port, ttl, mcastTtl, df } = this.#ground.config();
+    const { sendPorts } = underlay;
     return {
       ...{ source: underlay.local, destination, port, tos, dontFragment: df === 'set' },
-      sourcePort: underlay.sendPorts[flow % underlay.sendPorts.length] as number,
+      sourcePort: sendPorts[flow % sendPorts.length] as number,
       ttl: isMulticastIp(destination) ? mcastTtl : ttl,
     };
   }
@@ -168,8 +170,7 @@ export class Captures {
   }
 
   #firstRemote(vni: Vni | undefined): IpAddress | null {
-    const own = new Set(this.#ground.underlays.map(({ local }) => local));
-    return vni?.config.remotes.find((remote) => !own.has(remote)) ?? null;
+    return vni?.config.remotes.find((remote) => !this.#ground.isOwnAddress(remote)) ?? null;
   }
 
   /** The one that a VNI's datagrams of a family come and go by; of those without a VNI, the first of that family. */

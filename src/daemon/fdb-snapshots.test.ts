@@ -39,7 +39,7 @@ function newVtep({ vnis = ['100', '200'], ageingSeconds = AGEING_SECONDS, allow 
   const parts = {
     ...{ fdb, log, vnis: placed as unknown as SnapshottedVtep['vnis'], ageingSeconds },
     now: () => NOW,
-    locals: () => ['198.18.0.1' as IpAddress],
+    isOwnAddress: (address: IpAddress) => address === '198.18.0.1',
     allowedVteps: allow.flatMap((text) => parseWrittenPrefix(text) ?? []),
   };
   const numbers = () => new Map(placed.map(({ index, config }) => [index, config.vni]));

@@ -4,13 +4,14 @@ import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { LOCAL_SOURCE } from '../fdb/remotes.ts';
 import { readSnapshotEntry, SNAPSHOT_ENTRY_BYTES, SNAPSHOT_HEADER_BYTES, type SnapshotEntry } from '../fdb/snapshot.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
-import { type IpAddress, ipWords, isSameIp, type MacWords, macWords, parseMac } from '../lib/addresses.ts';
+import { type IpAddress, type MacWords, macWords, parseMac } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import { MAX_AGEING_SECONDS, SNAPSHOT_PAUSE_FACTOR, SNAPSHOT_PAUSE_MS } from '../lib/limits.ts';
 import type { Logger } from '../observe/log.ts';
 import { NO_UNDERLAY } from '../segment/segment.ts';
 import { readSnapshotFile, writeSnapshotFile } from './fdb-snapshot-file.ts';
 import type { Vni } from './vni.ts';
+import { formatSource } from './vtep-address.ts';
 
 /** Entries that are taken over in one go: some milliseconds. */
 const SLICE_ENTRIES = 5_000;
@@ -23,8 +24,7 @@ export interface SnapshottedVtep {
   readonly now: () => number;
   readonly log: Logger;
   readonly vnis: readonly RestoredVni[];
-  /** Own addresses. */
-  readonly locals: () => readonly IpAddress[];
+  readonly isOwnAddress: (address: IpAddress) => boolean;
   readonly allowedVteps: readonly IpPrefix[];
   /** 0: entries never age. */
   readonly ageingSeconds: number;
@@ -140,11 +140,9 @@ export class FdbSnapshots {
 }
 
 /** Whether VXLAN may come from there now. */
-function vtepJudge({ locals, allowedVteps }: SnapshottedVtep): (vtep: SourceAddress) => boolean {
-  const own = locals().map(ipWords);
+function vtepJudge({ isOwnAddress, allowedVteps }: SnapshottedVtep): (vtep: SourceAddress) => boolean {
   const filter = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
-  return (vtep) =>
-    vtep === LOCAL_SOURCE || (!own.some((address) => isSameIp(address, vtep)) && (filter?.allows(vtep) ?? true));
+  return (vtep) => vtep === LOCAL_SOURCE || (!isOwnAddress(formatSource(vtep)) && (filter?.allows(vtep) ?? true));
 }
 
 function isIpv4({ a, b, c }: SourceAddress): boolean {

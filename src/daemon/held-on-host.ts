@@ -1,5 +1,7 @@
 import type { Logger } from '../observe/log.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Listeners } from '../underlay/listeners.ts';
+import type { HostAddresses } from './host-addresses.ts';
 import type { Underlay } from './underlay.ts';
 import type { Vni } from './vni.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -8,6 +10,8 @@ import type { WorkerPool } from './worker-pool.ts';
 export interface HeldOnHost {
   readonly netlink: NetlinkSocket;
   readonly log: Logger;
+  readonly addresses: HostAddresses;
+  readonly listeners: Listeners;
   readonly underlays: readonly Underlay[];
   readonly vnis: readonly Vni[];
   readonly workers: WorkerPool;

@@ -1,24 +1,37 @@
 import type { IpAddress } from '../lib/addresses.ts';
+import { addressEvents } from '../sys/addresses.ts';
 import { findLink, type LinkEvent, linkEvents, listLinks } from '../sys/links.ts';
 import type { NetlinkMessage } from '../sys/netlink-message.ts';
 import { EVENT_GROUPS, NetlinkWatch } from '../sys/netlink-watch.ts';
 import type { HeldOnHost } from './held-on-host.ts';
+import type { OwnAddresses } from './own-addresses.ts';
 import { TapWatch } from './tap-watch.ts';
 import { UnderlayWatch } from './underlay-watch.ts';
 import type { Vni } from './vni.ts';
+import { ownAddresses } from './worker-state.ts';
 
-/** How often a group that could not be rejoined is tried again. */
+/** How often what could not be done is tried again. */
 const RETRY_INTERVAL_MS = 1_000;
+
+/** Changes of addresses are gathered so long: thousands of them cost one look, and a renumbering of two steps is one. */
+const SETTLE_MS = 50;
+
+export interface WatchedHost extends HeldOnHost {
+  readonly own: OwnAddresses;
+  /** Flood lists leave out what has become own, and take in what is so no more. */
+  readonly ownChanged: (changed: ReadonlySet<IpAddress>) => Promise<void>;
+}
 
 /** Hears of the host's interfaces and addresses, and has what is held on the host kept in step with them. */
 export class HostWatch {
   readonly underlays: UnderlayWatch;
   readonly taps: TapWatch;
-  readonly #held: HeldOnHost;
+  readonly #held: WatchedHost;
   readonly #endings: (() => void)[] = [];
   #linkChanges = 0;
+  #settling: NodeJS.Timeout | undefined;
 
-  constructor(held: HeldOnHost) {
+  constructor(held: WatchedHost) {
     this.#held = held;
     this.underlays = new UnderlayWatch(held);
     this.taps = new TapWatch(held);
@@ -33,9 +46,13 @@ export class HostWatch {
       onWell: () => log.info({ event: 'host-seen' }, 'sees the host again'),
     });
     watch.start();
-    this.#endings.push(() => watch.stop());
-    const retrying = setInterval(() => this.underlays.retryMemberships(), RETRY_INTERVAL_MS);
-    this.#endings.push(() => clearInterval(retrying));
+    this.settle();
+    const retrying = setInterval(() => this.underlays.retry(), RETRY_INTERVAL_MS);
+    this.#endings.push(() => {
+      watch.stop();
+      clearInterval(retrying);
+      clearTimeout(this.#settling);
+    });
   }
 
   stop(): void {
@@ -52,16 +69,38 @@ export class HostWatch {
     this.underlays.needGroup(vni, group, isNeeded);
   }
 
-  /** Without messages everything is to be looked at. */
-  #onEvents(messages: readonly NetlinkMessage[]): void {
-    this.#linkChanges++;
-    if (messages.length === 0) this.#lookAtAllLinks();
-    for (const event of linkEvents(messages)) this.#onLink(event);
-    this.underlays.lookForLocals();
+  /** Follows the addresses as they are known now. */
+  settle(): void {
+    const { own, workers, ownChanged } = this.#held;
+    this.underlays.sources.followAll();
+    const changes = own.takeChanges();
+    if (changes.added.length + changes.removed.length === 0) return;
+    void workers.orderAll(ownAddresses(changes));
+    void ownChanged(new Set([...changes.added, ...changes.removed]));
   }
 
-  #lookAtAllLinks(): void {
-    const { netlink, underlays, vnis } = this.#held;
+  #settleSoon(): void {
+    this.#settling ??= setTimeout(() => {
+      this.#settling = undefined;
+      this.settle();
+    }, SETTLE_MS);
+  }
+
+  /** Without messages everything is to be looked at. */
+  #onEvents(messages: readonly NetlinkMessage[]): void {
+    const { addresses } = this.#held;
+    if (messages.length === 0) this.#lookAtAll();
+    for (const event of addressEvents(messages)) addresses.take(event);
+    const links = linkEvents(messages);
+    if (links.length > 0) this.#linkChanges++;
+    for (const event of links) this.#onLink(event);
+    this.#settleSoon();
+  }
+
+  #lookAtAll(): void {
+    const { netlink, addresses, underlays, vnis } = this.#held;
+    this.#linkChanges++;
+    addresses.list();
     const links = listLinks(netlink);
     const seen = new Set(links.map(({ index }) => index));
     const known = [...underlays, ...vnis].flatMap(({ link }) => link ?? []);

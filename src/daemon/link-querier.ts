@@ -1,13 +1,11 @@
-import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { type IpAddress, ipBytes, isLinkLocalIpv6 } from '../lib/addresses.ts';
 import type { Logger } from '../observe/log.ts';
-import { linkLocalAddress } from '../sys/links.ts';
-import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { QuerySocket } from '../sys/query-socket.ts';
 import { SysError } from '../sys/sys-error.ts';
 import { ALL_SYSTEMS, IGMP_QUERY_BYTES, readIgmpQuery, writeIgmpQuery } from '../wire/igmp.ts';
 import { ALL_NODES, MLD_QUERY_BYTES, readMldQuery, writeMldQuery } from '../wire/mld.ts';
 import { monotonicMs } from '../worker/clock.ts';
-import type { HostWatch } from './host-watch.ts';
+import type { HostAddresses } from './host-addresses.ts';
 import { QuerierElection, type QuerierView } from './querier-election.ts';
 import type { Underlay } from './underlay.ts';
 
@@ -18,9 +16,8 @@ const PROTOCOLS = {
 } as const;
 
 export interface LinkQuerierOptions {
-  readonly netlink: NetlinkSocket;
+  readonly addresses: Pick<HostAddresses, 'on'>;
   readonly log: Logger;
-  readonly host: Pick<HostWatch, 'linkChanges'>;
   /** Whether to be the querier where nobody else is. */
   readonly isCandidate: () => boolean;
 }
@@ -34,9 +31,6 @@ export class LinkQuerier {
   /** Of the interface that the socket is on; another of its name has another. */
   #index: number;
   #isUp: boolean;
-  /** What `#linkLocal` was looked up at. */
-  #linkChanges = -1;
-  #linkLocal: IpAddress | undefined;
 
   /** Listens from now on. @throws SysError */
   constructor(underlay: Underlay, options: LinkQuerierOptions) {
@@ -82,17 +76,14 @@ export class LinkQuerier {
     return socket;
   }
 
-  /** What queries are sent from: the local address, or in IPv6 the interface's link-local one (RFC 3810 §5.1.14). */
+  /** What queries are sent from now: the source address, or in IPv6 the interface's link-local one (RFC 3810 §5.1.14). */
   #own(): IpAddress | undefined {
-    const { isCandidate, host, netlink } = this.#options;
-    const { family, local, hasLocal, link } = this.#underlay;
+    const { isCandidate, addresses } = this.#options;
+    const { family, source, link } = this.#underlay;
     if (!isCandidate() || !link.up) return undefined;
-    if (family === 4) return hasLocal ? local : undefined;
-    if (host.linkChanges !== this.#linkChanges) {
-      this.#linkChanges = host.linkChanges;
-      this.#linkLocal = linkLocalAddress(netlink, link.index);
-    }
-    return this.#linkLocal;
+    if (family === 4) return source?.address;
+    const usable = addresses.on(link.index).filter((each) => !each.isTentative && !each.isDuplicate);
+    return usable.map(({ address }) => address).find(isLinkLocalIpv6);
   }
 
   #send(from: IpAddress): void {

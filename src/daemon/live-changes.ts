@@ -5,6 +5,7 @@ import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
 import { unknownVni } from '../control/unknown-vni.ts';
 import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
+import { NO_REMOTE } from '../fdb/remotes.ts';
 import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_FLOOD_REMOTES } from '../lib/limits.ts';
@@ -23,16 +24,7 @@ import { reachOf, tapNumber, tapOverrun, type Vni } from './vni.ts';
 import { addStatics, forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
-import {
-  addGroupSocket,
-  addPool,
-  addTap,
-  addUnicastSocket,
-  groupWorker,
-  ownAddresses,
-  putSegment,
-  putSettings,
-} from './worker-state.ts';
+import { addGroupSocket, addListener, addPool, addTap, groupWorker, putSegment, putSettings } from './worker-state.ts';
 
 /** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
 const LOCK_ATTEMPTS = 5;
@@ -54,6 +46,10 @@ export interface ChangedVtep {
   readonly isOwnAddress: (address: IpAddress) => boolean;
   /** The underlays of a VNI, of which it opens those that are not open; they are then the last of the list, also if it throws. */
   readonly underlaysFor: (config: VniConfig) => Vni['underlays'];
+  /** Closes an underlay that no worker was told of, or that all have let go. */
+  readonly closeUnderlay: (underlay: Underlay) => void;
+  /** Has what depends on the host's addresses follow them. */
+  readonly settle: () => void;
   /** Makes a VNI on the host, whole or not at all, and puts it into the list. */
   readonly open: (config: VniConfig, underlays: Vni['underlays']) => Vni;
   /** A VNI's number may be given to another. */
@@ -98,7 +94,7 @@ export class LiveChanges {
       try {
         vni = this.#vtep.open(config, this.#vtep.underlaysFor(config));
       } catch (error) {
-        for (const underlay of underlays.splice(open)) underlay.close();
+        for (const underlay of underlays.slice(open)) this.#vtep.closeUnderlay(underlay);
         throw error;
       }
       for (const underlay of underlays.slice(open)) await this.#tellUnderlay(underlay);
@@ -203,6 +199,29 @@ export class LiveChanges {
     });
   }
 
+  /**
+   * Addresses have become the host's own, or are so no more: one list serves all hosts, and each skips itself. What was learned behind an
+   * address that is own now is forgotten, since nobody is there any more.
+   */
+  followOwnAddresses(changed: ReadonlySet<IpAddress>): Promise<void> {
+    return this.#serial.run(async () => {
+      if (this.#isClosed) return;
+      const { isOwnAddress, vnis, log } = this.#vtep;
+      try {
+        for (const address of changed) if (isOwnAddress(address)) await this.#forgetLearned(address);
+        for (const vni of vnis) {
+          for (const address of vni.config.remotes.filter((remote) => changed.has(remote))) {
+            if (isOwnAddress(address)) await this.#stopFlooding(vni, address);
+            else await this.#flood(vni, address);
+          }
+        }
+      } catch (err) {
+        // The table of remotes is full, or its lock is not to be had.
+        log.error({ event: 'own-addresses-not-followed', err });
+      }
+    });
+  }
+
   /** A worker heard a remote of a VNI's flood list in the VNI's group. */
   remoteInGroup(segment: number, remote: number): void {
     const { vnis, fdb, log } = this.#vtep;
@@ -233,11 +252,8 @@ export class LiveChanges {
     const { remotes } = vni.config;
     if (remotes.includes(address)) return false;
     refuseRemote(vni, address);
-    if (!this.#vtep.isOwnAddress(address)) {
-      vni.floodRemotes = [...vni.floodRemotes, retainRemote(this.#vtep.fdb, address, vni.config)];
-    }
+    if (!this.#vtep.isOwnAddress(address)) await this.#flood(vni, address);
     vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
-    await this.#vtep.workers.orderAll(putSegment(vni));
     return true;
   }
 
@@ -265,19 +281,21 @@ export class LiveChanges {
 
   async #tellUnderlay(underlay: Underlay): Promise<void> {
     const { workers, underlays, vnis } = this.#vtep;
-    const orders = [workers.orderAll(ownAddresses(underlays)), workers.orderAll(addPool(underlay))];
+    const orders = [workers.orderAll(addPool(underlay))];
     for (let worker = 0; worker < workers.size; worker++) {
-      orders.push(workers.orderOne(worker, addUnicastSocket(underlay, worker)));
+      for (const listener of underlay.source?.newListeners ?? []) {
+        orders.push(workers.orderOne(worker, addListener(listener, worker)));
+      }
     }
+    // With `--listen local` it brings an own address.
+    this.#vtep.settle();
     for (const vni of vnis) {
       // Those that were on its interface before reach VTEPs of its family now.
-      const { ipv4, ipv6 } = reachOf(underlays, vni.underlay.name);
+      const { ipv4, ipv6 } = reachOf(underlays, vni.underlay);
       if (ipv4 !== vni.reach.ipv4 || ipv6 !== vni.reach.ipv6) {
         vni.reach = { ipv4, ipv6 };
         orders.push(workers.orderAll(putSegment(vni)));
       }
-      // One list serves all hosts: an address in it may have become the own one.
-      orders.push(this.#stopFlooding(vni, underlay.local));
     }
     await Promise.all(orders);
   }
@@ -328,6 +346,23 @@ export class LiveChanges {
     // Its worker lets the socket go before it is closed: its number could be another's at once.
     await workers.orderOne(groupWorker(group, workers.size), { kind: 'remove-socket', fd });
     underlay.membership.close(fd);
+  }
+
+  /** Has floods sent to an address; the list that was asked for is the caller's. @throws VtepError ERR_VTEP_LIMIT */
+  async #flood(vni: Vni, address: IpAddress): Promise<void> {
+    const { workers, fdb } = this.#vtep;
+    if (vni.floodRemotes.some((id) => addressOf(fdb, id) === address)) return;
+    vni.floodRemotes = [...vni.floodRemotes, retainRemote(fdb, address, vni.config)];
+    await workers.orderAll(putSegment(vni));
+  }
+
+  async #forgetLearned(address: IpAddress): Promise<void> {
+    const { fdb, now } = this.#vtep;
+    const { a, b, c, d } = sourceOf(address);
+    const remote = fdb.remotes.find(a, b, c, d);
+    // The search goes through all entries of all VNIs.
+    if (remote === NO_REMOTE || fdb.remotes.entriesAt(remote) === 0) return;
+    await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && !entry.isStatic, now()));
   }
 
   /** Takes an address out of what is sent to; the list that was asked for is the caller's. */

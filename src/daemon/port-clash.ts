@@ -1,6 +1,7 @@
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { type HostAddress, type Link, listAddresses, listLinks } from '../sys/links.ts';
+import { type HostAddress, listAddresses } from '../sys/addresses.ts';
+import { type Link, listLinks } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { CAP_NET_BIND_SERVICE, firstUnprivilegedPort, hasCapability } from '../sys/privileges.ts';
 import { ERRNO, SysError } from '../sys/sys-error.ts';

@@ -36,7 +36,7 @@ export function limitsOf({ fdb, vnis }: Pick<Vtep, 'fdb' | 'vnis'>): Limit[] {
 
 /** Of one VNI, or of the whole daemon, where what deleted VNIs dropped is in it too. */
 export function dropsOf(
-  { counters, vnis, underlays, changes }: Pick<Vtep, 'counters' | 'vnis' | 'underlays' | 'changes'>,
+  { counters, vnis, socketOverruns, changes }: Pick<Vtep, 'counters' | 'vnis' | 'socketOverruns' | 'changes'>,
   vni: Vni | undefined,
   links: Links,
 ): Drops {
@@ -49,7 +49,7 @@ export function dropsOf(
   const tx = rows.map((row) => row.tx);
   // What the kernel lost at a socket is nobody's VNI in particular: it was never read. Nor is what it lost at the trunk.
   const taps = vni ? chosen.filter(({ config }) => config.vlan === undefined) : distinctTaps(chosen);
-  const overrun = vni ? 0 : underlays.reduce((total, { dropped }) => total + dropped, 0);
+  const overrun = vni ? 0 : socketOverruns;
   return {
     rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
     tx: {

@@ -14,7 +14,7 @@ import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import { toSegment, type Vni } from './vni.ts';
 import type { Vtep } from './vtep.ts';
-import { addressOf, sourceOf } from './vtep-address.ts';
+import { addressOf, formatSource, sourceOf } from './vtep-address.ts';
 import { tosNumber } from './worker-state.ts';
 
 /** `vtepctl trace`: the pure trace, asked of the running VTEP and put into words. */
@@ -99,7 +99,7 @@ function controlDigit(mac: MacAddress): number | undefined {
 
 /** What the workers have, as far as it is shared, and were told. */
 function groundOf(vtep: Vtep): TraceGround {
-  const { config, fdb, storm, neighbours, vnis, underlays } = vtep;
+  const { config, fdb, storm, neighbours, vnis } = vtep;
   const { allowedVteps, reservedBits } = config;
   return {
     fdb,
@@ -112,8 +112,7 @@ function groundOf(vtep: Vtep): TraceGround {
         return vni && toSegment(vni);
       },
     },
-    isOwnAddress: ({ a, b, c, d }) =>
-      underlays.some(({ localWords: own }) => own.d === d && own.c === c && own.b === b && own.a === a),
+    isOwnAddress: (source) => vtep.isOwnAddress(formatSource(source)),
     dropReservedBits: reservedBits === 'drop',
     allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
   };
@@ -204,7 +203,7 @@ function sendText(vtep: Vtep, vni: Vni, address: IpAddress, tos: number): string
 /** The outer source address of what is sent to a VTEP. */
 function localFor({ underlays }: Vtep, { reach }: Vni, address: IpAddress): IpAddress | undefined {
   const number = ipFamily(address) === 4 ? reach.ipv4 : reach.ipv6;
-  return underlays.find((underlay) => underlay.number === number)?.local;
+  return underlays.find((underlay) => underlay.number === number)?.source?.address;
 }
 
 /** `known at 198.18.0.2 (dynamic, 3s)`, `unknown`. */

@@ -1,21 +1,24 @@
 import type { IpAddress } from '../lib/addresses.ts';
-import { findLink, hostAddresses, type LinkEvent } from '../sys/links.ts';
+import { findLink, type LinkEvent } from '../sys/links.ts';
 import type { Membership } from '../underlay/group-membership.ts';
 import type { Order } from '../worker/messages.ts';
 import type { HeldOnHost } from './held-on-host.ts';
 import { MtuFollower } from './mtu-follower.ts';
+import { SourceWatch } from './source-watch.ts';
 import type { Underlay } from './underlay.ts';
 import type { Vni } from './vni.ts';
 import { addGroupSocket, groupWorker } from './worker-state.ts';
 
 /** Keeps the underlays in step with the host: their interfaces, addresses, MTU and groups. */
 export class UnderlayWatch {
+  readonly sources: SourceWatch;
   readonly #held: HeldOnHost;
   readonly #mtu: MtuFollower;
 
   constructor(held: HeldOnHost) {
     this.#held = held;
     this.#mtu = new MtuFollower(held);
+    this.sources = new SourceWatch(held);
   }
 
   /** A VNI with `join=lazy` wants its group joined from now on, or no more. */
@@ -31,27 +34,21 @@ export class UnderlayWatch {
   }
 
   onLink(event: LinkEvent): void {
-    for (const underlay of this.#held.underlays) if (underlay.isOn(event.link)) this.#onLinkOf(underlay, event);
-  }
-
-  /** An address may go without its interface changing: then every send fails, and nothing else tells. */
-  lookForLocals(): void {
-    const addresses = hostAddresses(this.#held.netlink);
     for (const underlay of this.#held.underlays) {
-      const hasLocal = addresses.includes(underlay.local);
-      if (hasLocal === underlay.hasLocal) continue;
-      underlay.hasLocal = hasLocal;
-      this.#held.log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
+      if (!event.deleted) underlay.seeMaster(event.link);
+      if (underlay.isOn(event.link)) this.#onLinkOf(underlay, event);
     }
   }
 
-  /** Joins what could not be joined before. */
-  retryMemberships(): void {
+  /** Does what could not be done before: joins groups, opens sockets. */
+  retry(): void {
     for (const underlay of this.#held.underlays) this.#openGroups(underlay.retry());
+    this.sources.retry();
   }
 
   #onLinkOf(underlay: Underlay, { link, deleted }: LinkEvent): void {
-    const before = { index: underlay.link.index, status: underlay.status, mtuBytes: underlay.mtuBytes };
+    const { vrf, mtuBytes, status } = underlay;
+    const before = { index: underlay.link.index, status, mtuBytes, vrf: vrf?.index };
     if (deleted) {
       this.#closeGroups(underlay, underlay.lose());
       // Another of that name may be there already: its own event was before this one.
@@ -68,6 +65,7 @@ export class UnderlayWatch {
     if (underlay.status !== before.status) {
       this.#held.log.warn({ event: 'underlay-changed', dev: underlay.name, status: underlay.status });
     }
+    if (underlay.link.index !== before.index || underlay.vrf?.index !== before.vrf) this.sources.follow(underlay);
     if (underlay.mtuBytes !== before.mtuBytes) this.#mtu.follow(underlay);
   }
 

@@ -1,12 +1,11 @@
 /** The sockets of an underlay on loopback. */
 import { createSocket, type Socket } from 'node:dgram';
 import { afterAll, afterEach, expect, it } from 'vitest';
-import { parseConfig } from '../config/parse.ts';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
 import { getsockopt, recv, setsockopt } from '../sys/libc.ts';
-import { findLink, type Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { Underlay } from './underlay.ts';
+import type { Underlay } from './underlay.ts';
+import { openUnderlay, type UnderlayRig } from './underlay-rig.ts';
 
 const LOCAL = parseIp('127.6.0.3') as IpAddress;
 const GROUP = parseIp('239.83.3.1') as IpAddress;
@@ -30,16 +29,10 @@ async function bound(): Promise<Socket> {
 
 const closed = (socket: Socket) => new Promise<void>((resolve) => socket.close(() => resolve()));
 
-async function newUnderlay(workers: number, udpGro = false): Promise<{ underlay: Underlay; port: number }> {
-  const free = await bound();
-  const { port } = free.address();
-  await closed(free);
-  const scalars = { port: `${port}`, 'source-ports': '1', workers: `${workers}` };
-  const config = parseConfig({ vni: ['100'], local: [], check: false, scalars });
-  const link = findLink(netlink, 'lo') as Link;
-  const underlay = new Underlay(netlink, config, { number: 0, link, local: LOCAL, nextSocket: () => 0, udpGro });
-  open.push(underlay);
-  return { underlay, port };
+async function newUnderlay(workers: number, udpGro = false): Promise<UnderlayRig> {
+  const rig = await openUnderlay(netlink, { local: LOCAL, udpGro, scalars: { workers: `${workers}` } });
+  open.push(rig.underlay);
+  return rig;
 }
 
 function waiting(fd: number): number {
@@ -50,8 +43,9 @@ function waiting(fd: number): number {
 
 it('has lost what the unicast sockets of all workers have lost', async () => {
   const [SOL_SOCKET, SO_RCVBUF] = [1, 8];
-  const { underlay, port } = await newUnderlay(2);
-  for (const fd of underlay.unicastFds) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, Buffer.from([0, 16, 0, 0]), 4);
+  const { listeners, port } = await newUnderlay(2);
+  const unicastFds = listeners.all.flatMap(({ fds }) => fds);
+  for (const fd of unicastFds) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, Buffer.from([0, 16, 0, 0]), 4);
   for (let flow = 0; flow < FLOWS; flow++) {
     const sender = await bound();
     for (let i = 0; i < DATAGRAMS; i++) {
@@ -59,16 +53,16 @@ it('has lost what the unicast sockets of all workers have lost', async () => {
     }
     await closed(sender);
   }
-  const left = underlay.unicastFds.map(waiting);
+  const left = unicastFds.map(waiting);
   for (const count of left) expect(count).toBeGreaterThan(0);
-  expect(underlay.dropped).toBeGreaterThan(0);
-  expect(underlay.dropped).toBe(FLOWS * DATAGRAMS - left.reduce((sum, count) => sum + count));
+  expect(listeners.dropped).toBeGreaterThan(0);
+  expect(listeners.dropped).toBe(FLOWS * DATAGRAMS - left.reduce((sum, count) => sum + count));
 });
 
 it.each([true, false])('has datagrams merged at all its receiving sockets, or at none: %s', async (udpGro) => {
-  const { underlay } = await newUnderlay(2, udpGro);
+  const { underlay, listeners } = await newUnderlay(2, udpGro);
   underlay.membership.join(GROUP);
-  const fds = [...underlay.unicastFds, ...underlay.membership.joined.map(({ fd }) => fd)];
+  const fds = [...listeners.all.flatMap((each) => each.fds), ...underlay.membership.joined.map(({ fd }) => fd)];
   expect(fds).toHaveLength(3);
   for (const fd of fds) {
     const [IPPROTO_UDP, UDP_GRO] = [17, 104];

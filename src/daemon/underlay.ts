@@ -1,106 +1,140 @@
 import type { Config } from '../config/config.ts';
-import { type IpAddress, type IpWords, ipFamily, ipWords } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
 import { maxPrefixBits } from '../lib/ip-prefix.ts';
-import { close } from '../sys/libc.ts';
-import { type Link, listAddresses } from '../sys/links.ts';
+import { findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import {
-  droppedByKernel,
-  mergeReceived,
-  openUnicastSockets,
-  portOf,
-  type Sending,
-  setMulticastInterface,
-  setSending,
-} from '../sys/udp-socket.ts';
-import {
-  GroupMembership,
-  type GroupSockets,
-  kernelGroupSockets,
-  type Membership,
-} from '../underlay/group-membership.ts';
-import { openSourcePorts } from '../underlay/source-ports.ts';
+import { isLocalAddress } from '../sys/routes.ts';
+import { mergeReceived, type Sending, setMulticastInterface, setSending } from '../sys/udp-socket.ts';
+import { GroupMembership, kernelGroupSockets, type Membership } from '../underlay/group-membership.ts';
+import type { HeldPort } from '../underlay/held-port.ts';
+import type { Listeners } from '../underlay/listeners.ts';
+import { closePool, openSource, releaseListeners, type Source } from '../underlay/source.ts';
+import type { HostAddresses } from './host-addresses.ts';
 import { explainClash } from './port-clash.ts';
+import { chooseSource, type SourceChoice, unfitAddresses } from './source-choice.ts';
 
 /** Outer IP, UDP and VXLAN headers (RFC 7348 §5) of each family: what a frame grows by, beside its own Ethernet header. */
 export const OUTER_BYTES = { 4: 20 + 8 + 8, 6: 40 + 8 + 8 } as const;
 
-export interface UnderlayPlace {
-  readonly number: number;
-  readonly link: Link;
-  readonly local: IpAddress;
+/** What all underlays of a daemon are made on. */
+export interface UnderlayGround {
+  readonly netlink: NetlinkSocket;
+  readonly config: Config;
+  readonly addresses: HostAddresses;
+  readonly held: HeldPort;
+  readonly listeners: Listeners;
   /** Gives numbers for sockets and groups, unique in the daemon. */
   readonly nextSocket: () => number;
   /** Whether received datagrams may come merged. */
   readonly udpGro: boolean;
 }
 
-/** One family of an underlay interface and the sockets on it: a unicast one for each worker, the source ports, one per group. */
+export interface UnderlayPlace {
+  /** Its number in the data path, which another may have when it is closed. */
+  readonly number: number;
+  readonly link: Link;
+  readonly family: 4 | 6;
+  /** What a refusal for want of an address begins with. */
+  readonly object: string;
+}
+
+/** What an underlay was and has become: `retired` is to be closed once no worker uses it. */
+export interface SourceChange {
+  readonly from: IpAddress;
+  readonly to: IpAddress;
+  readonly retired: Source | undefined;
+}
+
+/**
+ * One family of an underlay interface: the groups that are joined on it, and the source address with all that hangs on it, which comes, goes
+ * and changes while groups, TAPs and tables stay.
+ */
 export class Underlay {
   readonly number: number;
   readonly name: string;
-  readonly local: IpAddress;
   readonly family: 4 | 6;
-  /** Of the local address as it was, for whoever has to give it back. */
-  readonly prefixBits: number;
   readonly membership: GroupMembership;
-  /** Number of the unicast socket, the same for every worker. */
-  readonly unicastSocket: number;
-  /** The unicast socket of each worker. */
-  readonly unicastFds: readonly number[];
-  readonly sendFds: readonly number[];
-  /** The port of each. */
-  readonly sendPorts: readonly number[];
   /** MTU of the interface when it was taken into use: other VTEPs may have been given TAPs for it. */
   readonly firstMtuBytes: number;
+  readonly #ground: UnderlayGround;
   /** The interface as last seen; an interface that is gone keeps its last MTU here. */
   #link: Link;
+  /** What it is a part of. */
+  #master: Link | undefined;
   #isGone = false;
-  /** Whether the local address is on this host; without it every send fails. */
-  hasLocal = true;
+  #choice: SourceChoice;
+  #prefixBits: number;
+  #source: Source | undefined;
+  /** Why there is no source although the address is fit. */
+  #refusal: string | undefined;
+  /** As long as it has no source, those that it had last. */
+  #sendPorts: readonly number[] = [];
 
-  /** Binds the unicast sockets and the source ports. Throws VtepError; nothing stays open then. */
-  constructor(netlink: NetlinkSocket, config: Config, { number, link, local, nextSocket, udpGro }: UnderlayPlace) {
-    const { port, workers } = config;
+  /**
+   * Opens its sockets, if its address can be used now.
+   *
+   * @throws VtepError if it has no address and never had one, or the kernel refuses a socket; nothing stays open then
+   */
+  constructor(ground: UnderlayGround, { number, link, family, object }: UnderlayPlace) {
+    const { config, addresses, held, nextSocket, udpGro, netlink } = ground;
+    const { port } = config;
+    this.#ground = ground;
     this.number = number;
     this.name = link.name;
-    this.local = local;
-    this.family = ipFamily(local);
-    this.prefixBits =
-      listAddresses(netlink).find(({ address }) => address === local)?.prefixBits ?? maxPrefixBits(local);
-    const place = { port, family: this.family, local };
-    this.#link = link;
+    this.family = family;
     this.firstMtuBytes = link.mtuBytes;
-    this.unicastSocket = nextSocket();
-    const sockets: GroupSockets = {
-      ...kernelGroupSockets,
-      open: (...where) => {
-        const fd = explainClash(netlink, place, () => kernelGroupSockets.open(...where));
-        if (udpGro) mergeReceived(fd);
-        return fd;
+    this.#link = link;
+    this.#master = this.#findMaster();
+    this.membership = new GroupMembership(
+      {
+        open: (group, _port, device) => {
+          const fd = explainClash(netlink, { port, family }, () =>
+            held.openGroup(family, (isBeside) => kernelGroupSockets.open(group, port, device, isBeside)),
+          );
+          if (udpGro) mergeReceived(fd);
+          return fd;
+        },
+        close: (fd) => held.close(fd),
+        dropped: kernelGroupSockets.dropped,
       },
-    };
-    this.membership = new GroupMembership(sockets, { port, device: link, nextNumber: nextSocket });
-    this.unicastFds = explainClash(netlink, place, () => openUnicastSockets(local, port, workers));
-    try {
-      if (udpGro) for (const fd of this.unicastFds) mergeReceived(fd);
-      const pool = { local, count: config.sourcePorts, range: config.sourcePortRange };
-      this.sendFds = openSourcePorts(pool, { ...sendingOf(config), deviceIndex: link.index });
-      this.sendPorts = this.sendFds.map(portOf);
-    } catch (error) {
-      for (const fd of this.unicastFds) close(fd);
-      throw error;
-    }
+      { port, device: link, nextNumber: nextSocket },
+    );
+    const choice = this.#choose(undefined);
+    if (!choice) throw noAddress(object, { link, family, seen: unfitAddresses(addresses.on(link.index), family) });
+    this.#choice = choice;
+    this.#prefixBits = choice.prefixBits ?? maxPrefixBits(choice.address);
+    this.#openSource();
   }
 
   /** The pool sends by what the configuration says from now on; nothing that waits is lost. @throws SysError */
   setSending(config: Config): void {
-    for (const fd of this.sendFds) setSending(fd, this.family, sendingOf(config));
+    for (const fd of this.#source?.fds ?? []) setSending(fd, this.family, sendingOf(config));
   }
 
   /** The interface as last seen. */
   get link(): Link {
     return this.#link;
+  }
+
+  /** The address that it sends from, or would if it were there. */
+  get local(): IpAddress {
+    return this.#choice.address;
+  }
+
+  /** Of the local address as it was, for whoever has to give it back. */
+  get prefixBits(): number {
+    return this.#prefixBits;
+  }
+
+  /** What it sends by; undefined while its address cannot be used. */
+  get source(): Source | undefined {
+    return this.#source;
+  }
+
+  /** Its source ports, the last ones while it has none. */
+  get sendPorts(): readonly number[] {
+    return this.#sendPorts;
   }
 
   get mtuBytes(): number {
@@ -112,15 +146,33 @@ export class Underlay {
     return this.mtuBytes - OUTER_BYTES[this.family];
   }
 
-  get localWords(): IpWords {
-    return ipWords(this.local);
+  /** The VRF that it is in. */
+  get vrf(): Link | undefined {
+    return this.#link.masterKind === 'vrf' && !this.#isGone ? this.#master : undefined;
   }
 
-  /** "ok", or what is wrong with the interface. */
+  /** The interface that it is a port of: bridge, bond, …, which has what comes in. */
+  get portOf(): Link | undefined {
+    return this.#link.masterKind !== 'vrf' && !this.#isGone ? this.#master : undefined;
+  }
+
+  /** "ok", or what is wrong with the interface or its address. */
   get status(): string {
+    return this.interfaceTrouble ?? this.sourceTrouble ?? 'ok';
+  }
+
+  /** What is wrong with the interface; undefined: nothing. */
+  get interfaceTrouble(): string | undefined {
     if (this.#isGone) return `${this.name} is gone`;
     if (!this.#link.up) return `${this.name} is down`;
-    return this.hasLocal ? 'ok' : `${this.local} is not on this host`;
+    if (!this.#link.carrier) return `${this.name} has no carrier`;
+    if (this.portOf) return `${this.name} is a port of ${this.portOf.name}: use --dev ${this.portOf.name}`;
+    return undefined;
+  }
+
+  /** Why nothing can be sent; undefined: it can. */
+  get sourceTrouble(): string | undefined {
+    return this.#choice.trouble ?? this.#refusal;
   }
 
   /**
@@ -146,8 +198,9 @@ export class Underlay {
     const isAnother = this.#isGone;
     this.#link = link;
     this.#isGone = false;
+    if (link.master !== (this.#master?.index ?? 0)) this.#master = this.#findMaster();
     try {
-      if (isAnother) for (const fd of this.sendFds) setMulticastInterface(fd, this.family, link.index);
+      if (isAnother) for (const fd of this.#source?.fds ?? []) setMulticastInterface(fd, this.family, link.index);
       return this.membership.resume(link);
     } catch (error) {
       // Gone again already; its deletion is the next event.
@@ -155,24 +208,87 @@ export class Underlay {
     }
   }
 
+  /** What it is a part of was changed, perhaps renamed. */
+  seeMaster(link: Link): void {
+    if (this.#master?.index === link.index) this.#master = link;
+  }
+
   /** Joins what could not be joined before. */
   retry(): Membership[] {
     return this.#isGone ? [] : this.membership.resume(this.#link).joined;
   }
 
-  /** Datagrams that the kernel lost because vtepd did not read them in time. */
-  get dropped(): number {
-    return this.unicastFds.reduce((total, fd) => total + droppedByKernel(fd), this.membership.dropped);
+  /**
+   * Follows the host's addresses: chooses the source anew, and opens what it needs if it is another or is there again. undefined: all is as
+   * it was. Workers are to be told of what `source` is then, before the retired one is closed.
+   */
+  followAddresses(): SourceChange | undefined {
+    const from = this.local;
+    this.#choice = this.#choose(from) ?? this.#choice;
+    const { address, prefixBits, trouble } = this.#choice;
+    this.#prefixBits = prefixBits ?? (address === from ? this.#prefixBits : maxPrefixBits(address));
+    const retired = this.#source;
+    const isSame = retired !== undefined && retired.address === address && retired.vrf === this.vrf?.name;
+    if (isSame && trouble === undefined) return undefined;
+    this.#source = undefined;
+    this.#refusal = undefined;
+    try {
+      this.#openSource();
+    } catch (error) {
+      this.#refusal = (error as Error).message;
+    }
+    return retired || this.#source || from !== address ? { from, to: address, retired } : undefined;
   }
 
   /** Closes all sockets; the kernel leaves the groups. */
   close(): void {
-    for (const { fd } of this.membership.joined) close(fd);
-    for (const fd of [...this.unicastFds, ...this.sendFds]) close(fd);
+    for (const { fd } of this.membership.joined) this.membership.close(fd);
+    const { listeners } = this.#ground;
+    if (!this.#source) return;
+    for (const listener of releaseListeners(listeners, this.#source)) listeners.close(listener);
+    closePool(this.#source);
+    this.#source = undefined;
+  }
+
+  #choose(present: IpAddress | undefined): SourceChoice | undefined {
+    const { config, addresses, netlink } = this.#ground;
+    const given = config.local.find((address) => ipFamily(address) === this.family);
+    const need = { family: this.family, index: this.#link.index, given, present };
+    return chooseSource(need, addresses, (address) => isLocalAddress(netlink, address));
+  }
+
+  #openSource(): void {
+    if (this.#choice.trouble !== undefined) return;
+    const { config, listeners, netlink } = this.#ground;
+    const { port, sourcePorts: count, sourcePortRange: range, listen } = config;
+    const preferred = this.#sendPorts.filter((each) => each !== port);
+    const plan = { address: this.local, vrf: this.vrf?.name, port, count, range, preferred };
+    const options = { ...sendingOf(config), deviceIndex: this.#link.index };
+    this.#source = explainClash(netlink, { port, family: this.family, local: this.local }, () =>
+      openSource(listeners, { ...plan, isHeardAlone: listen === 'local' }, options),
+    );
+    this.#sendPorts = this.#source.ports;
+  }
+
+  #findMaster(): Link | undefined {
+    return this.#link.master === 0 ? undefined : findLink(this.#ground.netlink, this.#link.master);
   }
 }
 
 /** With `tos: inherit` each datagram brings its own. */
 function sendingOf({ ttl, mcastTtl, tos, df }: Config): Sending {
   return { ttl, mcastTtl, tos: tos === 'inherit' ? 0 : tos, df };
+}
+
+function noAddress(
+  object: string,
+  { link: { name }, family, seen }: { link: Link; family: 4 | 6; seen: string },
+): VtepError {
+  return new VtepError('ERR_VTEP_INTERFACE', {
+    object,
+    cause: seen
+      ? `${name} has no IPv${family} address that may be its source, only ${seen}`
+      : `${name} has no IPv${family} address of global scope`,
+    remedy: `give it one (\`ip address add … dev ${name}\`), or name one of this host with --local`,
+  });
 }

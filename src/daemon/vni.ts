@@ -99,10 +99,11 @@ export function maxFrameBytes(underlays: readonly Underlay[]): number {
   return Math.min(...underlays.map((underlay) => underlay.maxFrameBytes));
 }
 
-/** Numbers of the underlays on an interface. */
-export function reachOf(underlays: readonly Underlay[], interfaceName: string): Vni['reach'] {
+/** Numbers of the underlays on the interface of one of them. */
+export function reachOf(underlays: readonly Underlay[], { link }: Underlay): Vni['reach'] {
   const number = (family: 4 | 6) =>
-    underlays.find((underlay) => underlay.name === interfaceName && underlay.family === family)?.number ?? NO_UNDERLAY;
+    underlays.find((underlay) => underlay.link.index === link.index && underlay.family === family)?.number ??
+    NO_UNDERLAY;
   return { ipv4: number(4), ipv6: number(6) };
 }
 

@@ -12,7 +12,12 @@ export function sourceOf(address: IpAddress | 'local'): SourceAddress {
 /** The address behind a remote id. */
 export function addressOf({ remotes }: Fdb, remote: number): IpAddress | 'local' {
   if (remote === LOCAL) return 'local';
+  const word = (index: number) => remotes.word(remote, index);
+  return formatSource({ a: word(0), b: word(1), c: word(2), d: word(3) });
+}
+
+export function formatSource({ a, b, c, d }: SourceAddress): IpAddress {
   const octets = Buffer.alloc(16);
-  for (let word = 0; word < 4; word++) octets.writeInt32BE(remotes.word(remote, word), word * 4);
+  for (const [i, word] of [a, b, c, d].entries()) octets.writeInt32BE(word, i * 4);
   return formatIp(octets);
 }

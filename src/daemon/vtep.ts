@@ -12,6 +12,8 @@ import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { deleteLinkGroup, findLinks, type Link, listLinks } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { HeldPort } from '../underlay/held-port.ts';
+import { Listeners } from '../underlay/listeners.ts';
 import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
 import { Captures } from './captures.ts';
@@ -19,6 +21,7 @@ import { FdbEvents } from './fdb-events.ts';
 import { listStatics } from './fdb-listing.ts';
 import { FdbSnapshots } from './fdb-snapshots.ts';
 import { FdbSweep } from './fdb-sweep.ts';
+import { HostAddresses } from './host-addresses.ts';
 import { HostWatch } from './host-watch.ts';
 import { LazyJoin } from './lazy-join.ts';
 import { deleteLeftoverTaps } from './leftover-taps.ts';
@@ -26,12 +29,13 @@ import { LiveChanges } from './live-changes.ts';
 import { warnIfNarrow } from './mtu-follower.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
+import { OwnAddresses } from './own-addresses.ts';
 import { QuerierWatch } from './querier-watch.ts';
 import { StateDir, tapAlias } from './state-dir.ts';
 import { releaseTap, settleTap } from './tap.ts';
 import { mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
-import { Underlay } from './underlay.ts';
-import { chooseFamilies, chooseInterface, chooseLocal, refuseSecondUnderlay } from './underlay-choice.ts';
+import type { Underlay } from './underlay.ts';
+import { Underlays } from './underlays.ts';
 import { distinctTaps, reachOf, type Vni } from './vni.ts';
 import { setUpVni } from './vni-setup.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -44,7 +48,6 @@ const LOCK_PATIENCE_MS = 100;
 const MAIN_OWNER = 1;
 
 type VniUnderlays = Vni['underlays'];
-type PlacedVni = Pick<Vni, 'config' | 'underlays'>;
 
 /** The VTEP: everything on the host that the daemon holds, put together. It opens every fd; the workers only borrow them. */
 export class Vtep {
@@ -63,7 +66,9 @@ export class Vtep {
   #config: Config;
   readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
-  readonly #underlays: Underlay[] = [];
+  readonly #addresses: HostAddresses;
+  readonly #own: OwnAddresses;
+  readonly #underlays: Underlays;
   readonly #vnis: Vni[] = [];
   readonly #offload: Status['offload'];
   readonly #workers: WorkerPool;
@@ -105,13 +110,35 @@ export class Vtep {
       stormMemory,
       offload: this.#offload,
     };
-    const [underlays, vnis] = [this.#underlays, this.#vnis];
+    this.#addresses = new HostAddresses(this.#netlink);
+    const held = new HeldPort();
+    const nextSocket = () => this.#socketNumber++;
+    const { udpGro } = this.#offload;
+    const listeners = new Listeners({ held, port, workers, nextSocket, udpGro });
+    const [netlink, addresses] = [this.#netlink, this.#addresses];
+    const inForce = () => this.#config;
+    const ground = {
+      ...{ netlink, addresses, held, listeners, nextSocket, udpGro },
+      get config() {
+        return inForce();
+      },
+    };
+    this.#underlays = new Underlays(ground, log);
+    const [underlays, vnis] = [this.#underlays.list, this.#vnis];
+    this.#own = new OwnAddresses(config.listen, addresses, underlays);
+    const own = this.#own;
     this.#workers = new WorkerPool(workers, setup, {
       firstOwner: MAIN_OWNER + 1,
       fdb: this.fdb,
       log,
       state: (worker) => [
-        ...workerState(worker, workers, { config: this.#config, underlays, vnis }),
+        ...workerState(worker, workers, {
+          config: inForce(),
+          own: own.told,
+          listeners: listeners.all,
+          underlays,
+          vnis,
+        }),
         ...this.captures.orders(worker),
       ],
       tapGone: (tap) => this.#host.taps.tapGone(tap),
@@ -119,12 +146,12 @@ export class Vtep {
       died: onDeath,
     });
     const nowMs = createFineClock(epochMs);
-    const inForce = () => this.#config;
-    this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, nowMs });
-    const held = { netlink: this.#netlink, log, underlays, vnis, workers: this.#workers };
-    this.#host = new HostWatch(held);
+    const isOwnAddress = (address: IpAddress) => own.has(address);
+    this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, isOwnAddress, nowMs });
+    const onHost = { netlink, log, addresses, listeners, underlays, vnis, workers: this.#workers };
+    this.#host = new HostWatch({ ...onHost, own, ownChanged: (changed) => this.changes.followOwnAddresses(changed) });
     this.changes = new LiveChanges({
-      ...held,
+      ...onHost,
       config: inForce,
       putInForce: (changed) => {
         this.#config = changed;
@@ -132,19 +159,21 @@ export class Vtep {
       queriers: { checkCandidate: () => this.queriers.checkCandidate() },
       fdb: this.fdb,
       now: this.now,
-      isOwnAddress: (address) => this.isOwnAddress(address),
-      underlaysFor: (vni) => this.#underlaysFor(vni),
+      isOwnAddress,
+      underlaysFor: (vni) => this.#underlays.forVni(vni),
+      closeUnderlay: (underlay) => this.#underlays.close(underlay),
+      settle: () => this.#host.settle(),
       open: (vni, underlays) => this.#addVni(vni, underlays),
       freeIndex: (index) => this.#indexes.give(index),
     });
-    const watched = { netlink: this.#netlink, log, underlays, vnis, host: this.#host };
+    const watched = { addresses, log, underlays, vnis };
     this.queriers = new QuerierWatch({ ...watched, isCandidate: () => this.#config.querier });
     this.#snapshots =
       this.#stateDir &&
       new FdbSnapshots(
         {
           ...{ fdb: this.fdb, now: this.now, log, vnis, allowedVteps, ageingSeconds: config.ageingSeconds },
-          locals: () => underlays.map(({ local }) => local),
+          isOwnAddress,
         },
         this.#stateDir.path,
       );
@@ -160,7 +189,7 @@ export class Vtep {
     const vtep = new Vtep(config, log, onDeath);
     try {
       vtep.queriers.prepare();
-      const placed = vtep.#chooseUnderlays();
+      const placed = vtep.#underlays.place(config.vnis);
       const trunkMtuBytes = mtuWithin(trunkMtuLimit(placed));
       for (const { config: vni, underlays } of placed) {
         const { tap, underlay } = vtep.#addVni(vni, underlays, trunkMtuBytes);
@@ -200,7 +229,7 @@ export class Vtep {
     await this.#workers.stop();
     await this.changes.close();
     await this.#snapshots?.stop();
-    for (const underlay of this.#underlays.splice(0)) underlay.close();
+    this.#underlays.closeAll();
     const vnis = this.#vnis.splice(0);
     if (vnis.some((vni) => this.#isDoomed(vni))) {
       try {
@@ -225,7 +254,7 @@ export class Vtep {
   }
 
   get underlays(): readonly Underlay[] {
-    return this.#underlays;
+    return this.#underlays.list;
   }
 
   /** One for each worker. */
@@ -235,7 +264,7 @@ export class Vtep {
 
   /** Resolves once every worker has answered. What it is told, it knows. */
   answered(): Promise<void> {
-    return this.#workers.orderAll(ownAddresses(this.#underlays));
+    return this.#workers.orderAll(ownAddresses({ added: [], removed: [] }));
   }
 
   /** Of each worker what it counted of each remote. */
@@ -271,7 +300,12 @@ export class Vtep {
   }
 
   isOwnAddress(address: IpAddress): boolean {
-    return this.#underlays.some(({ local }) => local === address);
+    return this.#own.has(address);
+  }
+
+  /** Datagrams that the kernel lost because vtepd did not read them in time. */
+  get socketOverruns(): number {
+    return this.#underlays.dropped;
   }
 
   get #ownAlias(): string {
@@ -298,17 +332,6 @@ export class Vtep {
     return this.#isUp ? tap.isOwn && !this.config.persist : tap.link.group === this.#linkGroup;
   }
 
-  /** Every VNI with its underlays, all of them open: a VNI that names no destination goes where the others go. */
-  #chooseUnderlays(): PlacedVni[] {
-    const { vnis } = this.config;
-    const links = vnis.map((vni) => chooseInterface(this.#netlink, this.config, vni));
-    const fallback = links.find((link) => link !== undefined);
-    return vnis.map((vni, i) => {
-      const link = links[i] ?? fallback;
-      return { config: vni, underlays: this.#underlaysOn(link ?? noDestination(vni), vni) };
-    });
-  }
-
   /** @param trunkMtuBytes of the trunk, if the VNI is its first */
   #addVni(config: VniConfig, underlays: VniUnderlays, trunkMtuBytes = Infinity): Vni {
     const index = this.#indexes.take();
@@ -327,7 +350,7 @@ export class Vtep {
         isOwnAddress: (address: IpAddress) => this.isOwnAddress(address),
         vnis: this.#vnis,
       };
-      const reach = reachOf(this.#underlays, underlays[0].name);
+      const reach = reachOf(this.#underlays.list, underlays[0]);
       const vni = setUpVni(ground, { config, index, underlays, reach, trunkMtuBytes });
       this.#vnis.push(vni);
       if (this.#isUp) this.#settleTap(vni);
@@ -336,35 +359,6 @@ export class Vtep {
       this.#indexes.give(index);
       throw error;
     }
-  }
-
-  /** Where a VNI that is added while running goes, by the rules of the start. */
-  #underlaysFor(config: VniConfig): VniUnderlays {
-    const link = chooseInterface(this.#netlink, this.config, config) ?? this.#underlays[0]?.link;
-    return this.#underlaysOn(link ?? noDestination(config), config);
-  }
-
-  #underlaysOn(link: Link, config: VniConfig): VniUnderlays {
-    const families = chooseFamilies(this.#netlink, this.config, config, link);
-    return families.map((family) => this.#underlayOn(link, family, config)) as unknown as VniUnderlays;
-  }
-
-  #underlayOn(link: Link, family: 4 | 6, config: VniConfig): Underlay {
-    const known = this.#underlays.find((underlay) => underlay.name === link.name && underlay.family === family);
-    if (known) return known;
-    const local = chooseLocal(this.#netlink, this.config, link, family);
-    refuseSecondUnderlay(this.#underlays, { link, local, config });
-    const underlay = new Underlay(this.#netlink, this.config, {
-      number: this.#underlays.length,
-      link,
-      local,
-      nextSocket: () => this.#socketNumber++,
-      udpGro: this.#offload.udpGro,
-    });
-    this.#underlays.push(underlay);
-    if (underlay.status !== 'ok')
-      this.#log.warn({ event: 'underlay-changed', dev: link.name, status: underlay.status });
-    return underlay;
   }
 }
 
@@ -375,12 +369,4 @@ function unusedLinkGroup(netlink: NetlinkSocket): number {
     const group = randomInt(1, 2 ** 31);
     if (!used.has(group)) return group;
   }
-}
-
-function noDestination({ vni }: VniConfig): never {
-  throw new VtepError('ERR_VTEP_INTERFACE', {
-    object: `--vni ${vni}`,
-    cause: 'no GROUP or remote to route to',
-    remedy: 'name the underlay interface with --dev',
-  });
 }

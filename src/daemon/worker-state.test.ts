@@ -1,5 +1,4 @@
 /** What each worker is told to take over, of an underlay whose sockets are on loopback. */
-import { createSocket } from 'node:dgram';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/parse.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
@@ -7,8 +6,10 @@ import { type IpAddress, parseIp } from '../lib/addresses.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import { findLink, type Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Listeners } from '../underlay/listeners.ts';
 import type { Order } from '../worker/messages.ts';
-import { Underlay } from './underlay.ts';
+import type { Underlay } from './underlay.ts';
+import { openUnderlay } from './underlay-rig.ts';
 import type { Vni } from './vni.ts';
 import { workerState } from './worker-state.ts';
 
@@ -17,6 +18,9 @@ const GROUPS = ['239.83.2.1', '239.83.2.2', '239.83.2.3'].map((text) => parseIp(
 
 let netlink: NetlinkSocket;
 let underlay: Underlay;
+let listeners: Listeners;
+
+const unicastFds = () => listeners.all.flatMap(({ fds }) => fds);
 
 beforeEach(() => {
   netlink = new NetlinkSocket();
@@ -27,22 +31,13 @@ afterEach(() => {
   netlink.close();
 });
 
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  await new Promise<void>((resolve) => socket.bind(0, LOCAL, resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return port;
-}
-
 /** An underlay that has joined GROUPS, numbered 1, 2, 3, and two VNIs, the TAP of the second deleted. */
 async function newState(workers: number, vni = ['100', '200']): Promise<(worker: number) => Order[]> {
-  const scalars = { port: `${await freePort()}`, 'source-ports': '2', workers: `${workers}`, trunk: 'trunk0' };
+  const scalars = { 'source-ports': '2', workers: `${workers}`, trunk: 'trunk0' };
   const config = parseConfig({ vni, local: [], check: false, scalars });
   const link = findLink(netlink, 'lo') as Link;
-  let number = 0;
-  const place = { number: 0, link, local: LOCAL, nextSocket: () => number++, udpGro: true };
-  underlay = new Underlay(netlink, config, place);
+  const rig = await openUnderlay(netlink, { local: LOCAL, scalars, udpGro: true });
+  ({ underlay, listeners } = rig);
   for (const group of GROUPS) underlay.membership.join(group);
   const vnis = config.vnis.map((vni, index): Vni => {
     const fds = [1_000, 1_001, 1_002].map((fd) => fd + 10 * index) as [number, ...number[]];
@@ -51,7 +46,8 @@ async function newState(workers: number, vni = ['100', '200']): Promise<(worker:
     const sending = { underlay, underlays: [underlay] as const, reach: { ipv4: underlay.number, ipv6: NO_UNDERLAY } };
     return { config: vni, index, ...sending, ...flooding, tap, link: index ? undefined : link };
   });
-  return (worker) => workerState(worker, workers, { config, underlays: [underlay], vnis });
+  return (worker) =>
+    workerState(worker, workers, { config, own: [LOCAL], listeners: listeners.all, underlays: [underlay], vnis });
 }
 
 const lists = () => ({ floodRemotes: [], remotesInGroup: new Set<IpAddress>() });
@@ -64,7 +60,7 @@ describe('what a worker is told', () => {
   it('is all, where it is the only one', async () => {
     const orders = (await newState(1))(0);
     expect(ofKind(orders, 'add-socket')).toEqual([
-      { kind: 'add-socket', socket: 0, fd: underlay.unicastFds[0], group: NO_GROUP },
+      { kind: 'add-socket', socket: 0, fd: unicastFds()[0], group: NO_GROUP },
       ...underlay.membership.joined.map(({ number, fd }) => ({
         kind: 'add-socket',
         socket: number,
@@ -72,7 +68,7 @@ describe('what a worker is told', () => {
         group: number,
       })),
     ]);
-    expect(underlay.unicastFds).toHaveLength(1);
+    expect(unicastFds()).toHaveLength(1);
     expect(ofKind(orders, 'add-tap')).toEqual([{ kind: 'add-tap', tap: 0, fd: 1_000, mergesUdp: true }]);
   });
 
@@ -81,10 +77,10 @@ describe('what a worker is told', () => {
     const sockets = [0, 1].map((worker) => ofKind(state(worker), 'add-socket').map(({ socket, fd }) => [socket, fd]));
     const [one, two, three] = underlay.membership.joined.map(({ number, fd }) => [number, fd]);
     expect(sockets).toEqual([
-      [[0, underlay.unicastFds[0]], two],
-      [[0, underlay.unicastFds[1]], one, three],
+      [[0, unicastFds()[0]], two],
+      [[0, unicastFds()[1]], one, three],
     ]);
-    expect(new Set(underlay.unicastFds).size).toBe(2);
+    expect(new Set(unicastFds()).size).toBe(2);
     const queues = [0, 1].map((worker) => ofKind(state(worker), 'add-tap').map(({ tap, fd }) => [tap, fd]));
     expect(queues).toEqual([[[0, 1_000]], [[0, 1_001]]]);
   });
@@ -104,7 +100,7 @@ describe('what a worker is told', () => {
     }
     expect(ofKind(state(0), 'segment')).toHaveLength(2);
     expect(ofKind(state(0), 'add-pool')).toEqual([
-      { kind: 'add-pool', underlay: 0, family: 4, scope: underlay.link.index, fds: underlay.sendFds },
+      { kind: 'add-pool', underlay: 0, family: 4, scope: underlay.link.index, fds: underlay.source?.fds },
     ]);
   });
 });

@@ -1,8 +1,11 @@
 import type { Config } from '../config/config.ts';
+import { type IpAddress, ipWords } from '../lib/addresses.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import type { Membership } from '../underlay/group-membership.ts';
+import type { Listener } from '../underlay/listeners.ts';
 import { INHERIT_TOS } from '../wire/ecn.ts';
 import type { Order } from '../worker/messages.ts';
+import type { OwnChanges } from './own-addresses.ts';
 import type { Underlay } from './underlay.ts';
 import { distinctTaps, tapNumber, toSegment, type Vni } from './vni.ts';
 
@@ -17,15 +20,15 @@ export function groupWorker(group: number, workers: number): number {
 export function workerState(
   worker: number,
   workers: number,
-  { config, underlays, vnis }: { config: Config; underlays: readonly Underlay[]; vnis: readonly Vni[] },
+  { config, own, listeners, underlays, vnis }: HeldState,
 ): Order[] {
-  const orders: Order[] = [putSettings(config), ownAddresses(underlays), ...underlays.map(addPool)];
+  const orders: Order[] = [putSettings(config), ownAddresses({ added: own, removed: [] }), ...underlays.map(addPool)];
   for (const vni of vnis) orders.push(putSegment(vni));
   for (const vni of distinctTaps(vnis)) if (vni.link) orders.push(addTap(vni, worker));
-  for (const underlay of underlays) {
-    orders.push(addUnicastSocket(underlay, worker));
-    const own = underlay.membership.joined.filter(({ number }) => groupWorker(number, workers) === worker);
-    orders.push(...own.map(addGroupSocket));
+  for (const listener of listeners) orders.push(addListener(listener, worker));
+  for (const { membership } of underlays) {
+    const joined = membership.joined.filter(({ number }) => groupWorker(number, workers) === worker);
+    orders.push(...joined.map(addGroupSocket));
   }
   return orders;
 }
@@ -47,17 +50,36 @@ export function tosNumber({ tos }: Config): number {
   return tos === 'inherit' ? INHERIT_TOS : tos;
 }
 
-export function ownAddresses(underlays: readonly Underlay[]): Order {
-  return { kind: 'own-addresses', addresses: underlays.map(({ localWords }) => localWords) };
+/** All that is held. */
+interface HeldState {
+  readonly config: Config;
+  readonly own: readonly IpAddress[];
+  readonly listeners: readonly Listener[];
+  readonly underlays: readonly Underlay[];
+  readonly vnis: readonly Vni[];
 }
 
-export function addPool({ number, family, link, sendFds }: Underlay): Order {
-  return { kind: 'add-pool', underlay: number, family, scope: link.index, fds: sendFds };
+export function ownAddresses({ added, removed }: OwnChanges): Order {
+  return { kind: 'own-addresses', added: wordsOf(added), removed: wordsOf(removed) };
 }
 
-/** The worker's own unicast socket. */
-export function addUnicastSocket({ unicastSocket, unicastFds }: Underlay, worker: number): Order {
-  return { kind: 'add-socket', socket: unicastSocket, fd: unicastFds[worker] as number, group: NO_GROUP };
+function wordsOf(addresses: readonly IpAddress[]): Int32Array {
+  return Int32Array.from(
+    addresses.flatMap((address) => {
+      const { a, b, c, d } = ipWords(address);
+      return [a, b, c, d];
+    }),
+  );
+}
+
+/** What an underlay sends by; nothing while it has no address. */
+export function addPool({ number, family, link, source }: Underlay): Order {
+  return { kind: 'add-pool', underlay: number, family, scope: link.index, fds: source?.fds ?? [] };
+}
+
+/** The worker's own socket of a place that is listened at. */
+export function addListener({ socket, fds }: Listener, worker: number): Order {
+  return { kind: 'add-socket', socket, fd: fds[worker] as number, group: NO_GROUP };
 }
 
 /** The worker's own queue of a VNI's TAP. */

@@ -84,7 +84,7 @@ export const BUSY_POLL_REST_MS = 20;
 /** Messages, and 2 KB of one, that a worker moves in a millisecond: where there are more, to let them gather and to sleep costs less. */
 export const BUSY_POLL_LOAD_PER_MS = 32;
 
-/** `--workers`: each has a thread, a slab, a unicast socket per underlay and a queue of every TAP, of which the kernel allows 256. */
+/** `--workers`: each has a thread, a slab, a unicast socket per underlay family and a queue of every TAP, of which the kernel allows 256. */
 export const MAX_WORKERS = 16;
 
 /** `--source-ports`: one send socket each, and each a batch of headers in the slab. */
@@ -92,6 +92,9 @@ export const MAX_SOURCE_PORTS = 256;
 
 /** Underlay interfaces of one daemon, counted once for each family: each has a source-port pool, and its batches of headers in the slab. A further one is refused. */
 export const MAX_UNDERLAYS = 8;
+
+/** Addresses of the host that are known as its own. Those beyond are not: what comes from them is taken, as from another host. */
+export const MAX_HOST_ADDRESSES = 131_072;
 
 /**
  * IGMP and MLD queries that are read in one go at each underlay interface and family, and the pause after as many: whoever sends thousands

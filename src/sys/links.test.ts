@@ -1,14 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatIp, type IpAddress, ipBytes, isLinkLocalIpv6, type MacAddress } from '../lib/addresses.ts';
-import { close, connect, getsockname, socket } from './libc.ts';
-import { changeLink, findLink, globalAddresses, linkEvents, listLinks } from './links.ts';
+import type { MacAddress } from '../lib/addresses.ts';
+import { changeLink, findLink, linkEvents, listLinks } from './links.ts';
 import { attribute, message, type NetlinkMessage, splitMessages, uint32 } from './netlink-message.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
-import { check, ERRNO, SysError } from './sys-error.ts';
+import { ERRNO, SysError } from './sys-error.ts';
 
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_NEWADDR = 20;
@@ -44,25 +41,6 @@ function errorOf(call: () => unknown): SysError {
   throw new Error('the kernel agreed');
 }
 
-/** The address that a UDP socket connected to `destination` gets, undefined if there is no route. */
-function source(destination: string): string | undefined {
-  const octets = ipBytes(destination as IpAddress);
-  const [family, at] = octets.length === 4 ? ([2, 4] as const) : ([10, 8] as const);
-  const fd = socket(family, SOCK_DGRAM_CLOEXEC, 0);
-  if (fd < 0) return undefined;
-  try {
-    const name = Buffer.alloc(28);
-    name.writeUInt16LE(family, 0);
-    name.writeUInt16BE(9, 2);
-    name.set(octets, at);
-    if (connect(fd, name, name.length) < 0) return undefined;
-    check(getsockname(fd, name, uint32(name.length)), 'source address');
-    return formatIp(name.subarray(at, at + octets.length));
-  } finally {
-    close(fd);
-  }
-}
-
 let netlink: NetlinkSocket;
 
 beforeEach(() => {
@@ -81,6 +59,7 @@ describe('listLinks', () => {
       up: (Number(sysfs('lo', 'flags')) & IFF_UP) !== 0,
       group: Number(sysfs('lo', 'netdev_group')),
       master: 0,
+      masterKind: '',
       kind: '',
       isTap: false,
       isMultiQueue: false,
@@ -128,34 +107,6 @@ describe('findLink', () => {
       expect(findLink(netlink, 'vtepd-none')).toBeUndefined();
       expect(findLink(netlink, 'lo')?.name).toBe('lo');
     }
-  });
-});
-
-describe('globalAddresses', () => {
-  it('leaves out the host-scope addresses of lo', () => {
-    const addresses = globalAddresses(netlink, findLink(netlink, 'lo')?.index ?? 0);
-    expect(addresses).not.toContain('127.0.0.1');
-    expect(addresses).not.toContain('::1');
-  });
-
-  it('gives each interface its own addresses and no link-local ones', () => {
-    const known = networkInterfaces();
-    for (const { name, index } of listLinks(netlink)) {
-      const own = (known[name] ?? []).map(({ address }) => address);
-      const found = globalAddresses(netlink, index);
-      // node leaves out interfaces without carrier, and knows no scopes: it tells more, not less, of those that run.
-      if (own.length > 0) expect(own).toEqual(expect.arrayContaining(found));
-      expect(found.filter(isLinkLocalIpv6)).toEqual([]);
-    }
-  });
-
-  it.skipIf(source('198.51.100.1') === undefined)('has the address that the kernel sends to the world from', () => {
-    const all = listLinks(netlink).flatMap(({ index }) => globalAddresses(netlink, index));
-    expect(all).toContain(source('198.51.100.1'));
-  });
-
-  it('is empty for an interface that does not exist', () => {
-    expect(globalAddresses(netlink, NO_INDEX)).toEqual([]);
   });
 });
 
@@ -250,6 +201,7 @@ describe('linkEvents', () => {
         carrier: true,
         group: 4789,
         master: 9,
+        masterKind: '',
         kind: 'tun',
         isTap: true,
         isMultiQueue: true,
@@ -259,6 +211,17 @@ describe('linkEvents', () => {
         txDropped: 123,
       },
     });
+  });
+
+  it.each(['bridge', 'bond', 'team', 'vrf', 'openvswitch'])('says that it is a part of a %s', (kind) => {
+    const IFLA_INFO_SLAVE_KIND = 4;
+    const info = linkInfo('veth', attribute(1, Buffer.alloc(4)));
+    const slave = attribute(
+      18,
+      Buffer.concat([info.subarray(4), attribute(IFLA_INFO_SLAVE_KIND, Buffer.from(`${kind}\0`))]),
+    );
+    const event = only(RTM_NEWLINK, ifinfomsg(2, IFF_UP), attribute(10, uint32(7)), slave);
+    expect(event?.link).toMatchObject({ master: 7, masterKind: kind, kind: 'veth' });
   });
 
   it('knows a TUN from a TAP', () => {
@@ -301,6 +264,7 @@ describe('linkEvents', () => {
       carrier: false,
       group: 0,
       master: 0,
+      masterKind: '',
       kind: '',
       isTap: false,
       isMultiQueue: false,

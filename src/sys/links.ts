@@ -1,15 +1,13 @@
-import { formatIp, type IpAddress, isLinkLocalIpv6, type MacAddress } from '../lib/addresses.ts';
+import type { MacAddress } from '../lib/addresses.ts';
 import { attribute, type NetlinkMessage, readAttributes, readString, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import { ERRNO, SysError } from './sys-error.ts';
 
-/** Links and addresses by rtnetlink (linux/rtnetlink.h, linux/if_link.h): what `ip link` and `ip addr` do. */
+/** Links by rtnetlink (linux/rtnetlink.h, linux/if_link.h): what `ip link` does. */
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
-const RTM_GETADDR = 22;
-const RTM_NEWADDR = 20;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
@@ -24,6 +22,7 @@ const IFLA_LINK_NETNSID = 37;
 
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
+const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_GROUP6 = 16;
 const IFLA_VXLAN_LOCAL6 = 17;
@@ -38,19 +37,8 @@ const IFF_UP = 1;
 const TX_DROPPED_AT = 56;
 
 const IFINFOMSG_BYTES = 16;
-const IFADDRMSG_BYTES = 8;
-
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
-const IFA_FLAGS = 8;
-const IFA_F_TEMPORARY = 0x01;
-const IFA_F_DADFAILED = 0x08;
-const IFA_F_DEPRECATED = 0x20;
-const IFA_F_TENTATIVE = 0x40;
-const RT_SCOPE_UNIVERSE = 0;
 
 const AF_UNSPEC = 0;
-const AF_INET = 2;
 
 export interface Link {
   readonly index: number;
@@ -64,8 +52,10 @@ export interface Link {
   /** Something is attached: for a TAP, a program holds it. */
   readonly carrier: boolean;
   readonly group: number;
-  /** Index of the bridge it is a port of, or 0. */
+  /** Index of the bridge, bond, VRF, … that it is a part of, or 0. */
   readonly master: number;
+  /** What that is: "bridge", "bond", "team", "vrf", "openvswitch", …; empty without one. */
+  readonly masterKind: string;
   /** "tun", "bridge", "vxlan", …; empty for a physical interface. */
   readonly kind: string;
   readonly isTap: boolean;
@@ -78,19 +68,6 @@ export interface Link {
   readonly vxlanFamilies: readonly (4 | 6)[];
   /** Packets that the host sent into the device and it lost, e.g. a TAP's full ring. */
   readonly txDropped: number;
-}
-
-export interface HostAddress {
-  readonly address: IpAddress;
-  /** Of its interface. */
-  readonly index: number;
-  readonly prefixBits: number;
-  readonly isGlobal: boolean;
-  readonly isTemporary: boolean;
-  readonly isDeprecated: boolean;
-  readonly isTentative: boolean;
-  /** Duplicate address detection found another host with it. */
-  readonly isDuplicate: boolean;
 }
 
 export interface LinkEvent {
@@ -173,34 +150,6 @@ export function linkEvents(messages: readonly NetlinkMessage[]): LinkEvent[] {
     .map(({ type, payload }) => ({ link: readLink(payload), deleted: type === RTM_DELLINK }));
 }
 
-/** Addresses of an interface that may be a VTEP's: global scope, and not temporary, deprecated or tentative. In the kernel's order. */
-export function globalAddresses(netlink: NetlinkSocket, index: number): IpAddress[] {
-  return listAddresses(netlink)
-    .filter(
-      (each) => each.index === index && each.isGlobal && !each.isTemporary && !each.isDeprecated && !each.isTentative,
-    )
-    .map(({ address }) => address);
-}
-
-/** The link-local IPv6 address of an interface, or undefined while it has none that may be used. */
-export function linkLocalAddress(netlink: NetlinkSocket, index: number): IpAddress | undefined {
-  const usable = listAddresses(netlink).filter(
-    (each) => each.index === index && !each.isTentative && !each.isDuplicate,
-  );
-  return usable.map(({ address }) => address).find(isLinkLocalIpv6);
-}
-
-/** All addresses of this host, whatever their scope and state. */
-export function hostAddresses(netlink: NetlinkSocket): IpAddress[] {
-  return listAddresses(netlink).map(({ address }) => address);
-}
-
-/** All addresses of this host with what the kernel says of them. */
-export function listAddresses(netlink: NetlinkSocket): HostAddress[] {
-  const messages = netlink.query(RTM_GETADDR, [Buffer.alloc(IFADDRMSG_BYTES)], 'list of addresses', { dump: true });
-  return messages.flatMap(({ type, payload }) => (type === RTM_NEWADDR ? (readAddress(payload) ?? []) : []));
-}
-
 function ifinfomsg(index: number, up?: boolean): Buffer {
   const buffer = Buffer.alloc(IFINFOMSG_BYTES);
   buffer.writeInt32LE(index, 4);
@@ -226,6 +175,7 @@ function readLink(payload: Buffer): Link {
     carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
     group: attributes.get(IFLA_GROUP)?.readUInt32LE(0) ?? 0,
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
+    masterKind: readString(info.get(IFLA_INFO_SLAVE_KIND)),
     kind,
     isTap: kind === 'tun' && data.get(IFLA_TUN_TYPE)?.[0] === IFF_TAP,
     isMultiQueue: kind === 'tun' && data.get(IFLA_TUN_MULTI_QUEUE)?.[0] === 1,
@@ -240,23 +190,4 @@ function readLink(payload: Buffer): Link {
 function vxlanFamilies(data: ReadonlyMap<number, Buffer>): (4 | 6)[] {
   if (data.get(IFLA_VXLAN_COLLECT_METADATA)?.[0] === 1) return [4, 6];
   return data.has(IFLA_VXLAN_GROUP6) || data.has(IFLA_VXLAN_LOCAL6) ? [6] : [4];
-}
-
-function readAddress(payload: Buffer): HostAddress | undefined {
-  const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
-  // IFA_ADDRESS is the peer's on a point-to-point link; IFA_LOCAL is ours, and IPv6 mostly has none.
-  const octets = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
-  if (!octets) return undefined;
-  const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
-  return {
-    address: formatIp(octets),
-    index: payload.readUInt32LE(4),
-    prefixBits: payload[1] as number,
-    isGlobal: payload[3] === RT_SCOPE_UNIVERSE,
-    // In IPv4 the same bit means a secondary address, which serves as well.
-    isTemporary: payload[0] !== AF_INET && (flags & IFA_F_TEMPORARY) !== 0,
-    isDeprecated: (flags & IFA_F_DEPRECATED) !== 0,
-    isTentative: (flags & IFA_F_TENTATIVE) !== 0,
-    isDuplicate: (flags & IFA_F_DADFAILED) !== 0,
-  };
 }

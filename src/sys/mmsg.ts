@@ -158,7 +158,7 @@ export class SendArray {
   readonly headers: AddressTable;
   readonly #slab: Slab;
   readonly #count: number;
-  readonly #isIpv4: boolean;
+  #isIpv4: boolean;
   readonly #headersAt: number;
   readonly #namesAt: number;
   readonly #controlsAt: number;
@@ -179,16 +179,29 @@ export class SendArray {
       const header = this.#headersAt + i * HEADER_BYTES;
       const name = this.#namesAt + i * NAME_BYTES;
       const control = this.#controlsAt + i * CMSGS_BYTES;
-      const tos = control + CMSG_BYTES;
       slab.setAddress(header, name);
       slab.setAddress(header + CONTROL_AT, control);
-      view.setUint32(header + NAME_LENGTH_AT, this.#isIpv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES, true);
-      view.setUint16(name, this.#isIpv4 ? AF_INET : AF_INET6, true);
       view.setUint16(name + 2, port);
       view.setUint32(control, UDP_SEGMENT_LENGTH, true);
       view.setUint32(control + CMSG_LEVEL_AT, SOL_UDP, true);
       view.setUint32(control + CMSG_TYPE_AT, UDP_SEGMENT, true);
-      view.setUint32(tos, INT_LENGTH, true);
+      view.setUint32(control + CMSG_BYTES, INT_LENGTH, true);
+    }
+    this.setFamily(family);
+  }
+
+  /** The slab gives nothing back: an array that one family needs no more serves another. */
+  setFamily(family: 4 | 6): void {
+    this.#isIpv4 = family === 4;
+    const { view } = this.#slab;
+    for (let i = 0; i < this.#count; i++) {
+      const header = this.#headersAt + i * HEADER_BYTES;
+      const name = this.#namesAt + i * NAME_BYTES;
+      const tos = this.#controlsAt + i * CMSGS_BYTES + CMSG_BYTES;
+      view.setUint32(header + NAME_LENGTH_AT, this.#isIpv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES, true);
+      view.setUint16(name, this.#isIpv4 ? AF_INET : AF_INET6, true);
+      // In IPv6 the flow label is there, and nobody sets it.
+      view.setUint32(name + IPV4_AT, 0, true);
       view.setUint32(tos + CMSG_LEVEL_AT, this.#isIpv4 ? SOL_IP : SOL_IPV6, true);
       view.setUint32(tos + CMSG_TYPE_AT, this.#isIpv4 ? IP_TOS : IPV6_TCLASS, true);
     }

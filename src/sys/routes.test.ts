@@ -1,10 +1,11 @@
 import { networkInterfaces } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type IpAddress, ipBytes } from '../lib/addresses.ts';
+import { listAddresses } from './addresses.ts';
 import { close, connect, socket } from './libc.ts';
-import { findLink, globalAddresses, listLinks } from './links.ts';
+import { findLink, listLinks } from './links.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
-import { findRoute } from './routes.ts';
+import { findRoute, isLocalAddress } from './routes.ts';
 
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 
@@ -48,9 +49,16 @@ describe('findRoute', () => {
 
   it('leads to every address of this host by lo', () => {
     const lo = findLink(netlink, 'lo')?.index;
-    for (const { index } of listLinks(netlink)) {
-      for (const address of globalAddresses(netlink, index)) expect(interfaceTo(address)).toBe(lo);
-    }
+    const own = listAddresses(netlink).filter(({ isGlobal, isTentative }) => isGlobal && !isTentative);
+    for (const { address } of own) expect([interfaceTo(address), isLocalAddress(netlink, address)]).toEqual([lo, true]);
+    expect(isLocalAddress(netlink, '127.99.99.99' as IpAddress)).toBe(true);
+    expect(isLocalAddress(netlink, '198.51.100.1' as IpAddress)).toBe(false);
+  });
+
+  it('from an address of another host is none, and from an own one the same', () => {
+    const to = '127.0.0.1' as IpAddress;
+    expect(findRoute(netlink, to, { source: '198.51.100.77' as IpAddress })).toBeUndefined();
+    expect(findRoute(netlink, to, { source: to })).toEqual(findRoute(netlink, to));
   });
 
   it.each(['127.9.9.9', '192.0.2.99', '198.51.100.1', '2001:db8::1', '3fff::1'])(

@@ -1,13 +1,16 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
-import { attribute, readAttributes } from './netlink-message.ts';
+import { attribute, readAttributes, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 
 /** Routes by rtnetlink (linux/rtnetlink.h): what `ip route get` does. */
 
 const RTM_GETROUTE = 26;
 const RTMSG_BYTES = 12;
+const RTMSG_TYPE_AT = 7;
+const RTN_LOCAL = 2;
 
 const RTA_DST = 1;
+const RTA_SRC = 2;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_METRICS = 8;
@@ -20,20 +23,40 @@ const AF_INET6 = 10;
 export interface Route {
   /** Of the interface that it leaves by. */
   readonly interfaceIndex: number;
+  /** The destination is this host. */
+  readonly isLocal: boolean;
   /** A router is next. */
   readonly isRouted: boolean;
   /** What ICMP told of the path, or what the route says; undefined: it is the interface's. */
   readonly mtuBytes: number | undefined;
 }
 
+/** What a route may depend on beside its destination. */
+export interface RouteFrom {
+  /** An address of this host that is sent from: rules may ask for it. */
+  readonly source?: IpAddress | undefined;
+  /** Index of a VRF whose table is asked. */
+  readonly vrf?: number | undefined;
+}
+
 /** The route to `destination`; undefined if there is none. */
-export function findRoute(netlink: NetlinkSocket, destination: IpAddress): Route | undefined {
+export function findRoute(
+  netlink: NetlinkSocket,
+  destination: IpAddress,
+  { source, vrf }: RouteFrom = {},
+): Route | undefined {
   const rtmsg = Buffer.alloc(RTMSG_BYTES);
   const octets = ipBytes(destination);
   rtmsg[0] = ipFamily(destination) === 4 ? AF_INET : AF_INET6;
   rtmsg[1] = octets.length * 8;
+  const parts = [rtmsg, attribute(RTA_DST, octets)];
+  if (source !== undefined) {
+    rtmsg[2] = octets.length * 8;
+    parts.push(attribute(RTA_SRC, ipBytes(source)));
+  }
+  if (vrf !== undefined) parts.push(attribute(RTA_OIF, uint32(vrf)));
   try {
-    const [answer] = netlink.query(RTM_GETROUTE, [rtmsg, attribute(RTA_DST, octets)], `route to ${destination}`);
+    const [answer] = netlink.query(RTM_GETROUTE, parts, `route to ${destination}`);
     if (!answer) return undefined;
     const attributes = readAttributes(answer.payload.subarray(RTMSG_BYTES));
     const interfaceIndex = attributes.get(RTA_OIF)?.readUInt32LE(0);
@@ -41,10 +64,16 @@ export function findRoute(netlink: NetlinkSocket, destination: IpAddress): Route
     const metrics = readAttributes(attributes.get(RTA_METRICS) ?? Buffer.alloc(0));
     return {
       interfaceIndex,
+      isLocal: answer.payload[RTMSG_TYPE_AT] === RTN_LOCAL,
       isRouted: attributes.has(RTA_GATEWAY) || attributes.has(RTA_VIA),
       mtuBytes: metrics.get(RTAX_MTU)?.readUInt32LE(0),
     };
   } catch {
     return undefined;
   }
+}
+
+/** Whether the host takes an address for its own, by whatever route. */
+export function isLocalAddress(netlink: NetlinkSocket, address: IpAddress): boolean {
+  return findRoute(netlink, address)?.isLocal ?? false;
 }

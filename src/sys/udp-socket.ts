@@ -12,6 +12,7 @@ const SOCKADDR_IN_BYTES = 16;
 const SOCKADDR_IN6_BYTES = 28;
 
 const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;
 const SO_MEMINFO = 55;
@@ -58,24 +59,37 @@ const PMTUDISC_INTERFACE = 4;
 /** The two low bits of the TOS octet (RFC 3168 §5). */
 const ECN_MASK = 0x03;
 
-/** A socket that only receives VXLAN sent to `local`, bound without SO_REUSEPORT: a second vtepd must fail, not steal flows. */
-export function openUnicastSocket(local: IpAddress, port: number): number {
-  return openBound(local, port, (fd) => prepareReceiver(fd, local));
+/** What a bound socket may be beside its address. */
+export interface BindOptions {
+  /** The VRF that it belongs to; undefined: the host's own tables. */
+  readonly device?: string | undefined;
+  /** Others of this daemon hold the port and let it in (`letIn`). */
+  readonly isBeside?: boolean;
+}
+
+/**
+ * A socket that receives unicast VXLAN, sent to one address or, where that is `0.0.0.0` or `::`, to any of the host. It is bound without
+ * SO_REUSEPORT: a second vtepd must fail, not steal flows. It is deaf to groups.
+ */
+export function openUnicastSocket(local: IpAddress, port: number, options: BindOptions = {}): number {
+  return openBound(local, port, options, (fd) => prepareReceiver(fd, local));
 }
 
 /**
  * Sockets that share what comes to `local`, whole flows each (SO_REUSEPORT). The first is bound without that option and gets it afterwards,
  * so that a second vtepd still fails. Each must be read: an unread one keeps its share.
  */
-export function openUnicastSockets(local: IpAddress, port: number, count: number): number[] {
-  const first = openUnicastSocket(local, port);
+export function openUnicastSockets(local: IpAddress, port: number, count: number, options: BindOptions = {}): number[] {
+  const first = openUnicastSocket(local, port, options);
   const fds = [first];
   try {
     if (count > 1) share(first);
     while (fds.length < count) {
-      const fd = openBound(local, port, (unbound) => {
+      const fd = openBound(local, port, options, (unbound) => {
         share(unbound);
         prepareReceiver(unbound, local);
+        // Each of those that share would get a copy of what is sent to all hosts.
+        if (ipFamily(local) === 4) dropBroadcasts(unbound);
       });
       fds.push(fd);
     }
@@ -90,14 +104,21 @@ export function openUnicastSockets(local: IpAddress, port: number, count: number
  * A socket that receives one group's datagrams on one interface and nothing else: bound to the group, to the device, and deaf to groups
  * that others on the host have joined. One per group, since memberships are limited per socket.
  */
-export function openGroupSocket(group: IpAddress, port: number, device: { name: string; index: number }): number {
-  return openBound(group, port, (fd, object) => {
-    const name = Buffer.from(`${device.name}\0`);
-    check(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), `${object} on ${device.name}`);
-    if (ipFamily(group) === 4) setInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
-    else setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
-    prepareReceiver(fd, group);
-  });
+export function openGroupSocket(
+  group: IpAddress,
+  port: number,
+  device: { name: string; index: number },
+  { isBeside = false }: Pick<BindOptions, 'isBeside'> = {},
+): number {
+  return openBound(group, port, { device: device.name, isBeside }, (fd) => prepareReceiver(fd, group));
+}
+
+/**
+ * Whether further sockets may be bound beside this one, if they ask for it too (`isBeside`): the kernel looks at both when the further one is
+ * bound, and at no other time.
+ */
+export function letIn(fd: number, isLetIn: boolean): void {
+  setInt(fd, SOL_SOCKET, SO_REUSEADDR, isLetIn ? 1 : 0);
 }
 
 /** Joins `group` on an interface (IGMP, MLD). Undone by closing the socket. */
@@ -136,6 +157,8 @@ export interface Sending {
 export interface SendOptions extends Sending {
   /** Index of the interface that multicast leaves by. */
   readonly deviceIndex: number;
+  /** The VRF that it sends in; undefined: by the host's own tables. */
+  readonly device?: string | undefined;
 }
 
 /** The port that a socket is bound to. */
@@ -148,17 +171,17 @@ export function portOf(fd: number): number {
 
 /** A socket of the source-port pool: only sends. */
 export function openSendSocket(local: IpAddress, port: number, options: SendOptions): number {
-  return openBound(local, port, (fd) => {
+  return openBound(local, port, { device: options.device }, (fd) => {
     dropAllReceived(fd);
-    prepareSender(fd, ipFamily(local));
-    setSending(fd, ipFamily(local), options);
-    setMulticastInterface(fd, ipFamily(local), options.deviceIndex);
-    growSendBuffer(fd);
+    prepareSender(fd, ipFamily(local), options);
   });
 }
 
-/** UDP checksums stay on in IPv6 too: without them the kernel neither cuts runs nor merges them at the far end. */
-function prepareSender(fd: number, family: 4 | 6): void {
+/** Has a socket send as those of the pool do. UDP checksums stay on in IPv6 too: without them the kernel neither cuts runs nor merges them at the far end. */
+export function prepareSender(fd: number, family: 4 | 6, options: SendOptions): void {
+  setSending(fd, family, options);
+  setMulticastInterface(fd, family, options.deviceIndex);
+  growSendBuffer(fd);
   const [level, loop, receiveErrors] =
     family === 4 ? [IPPROTO_IP, IP_MULTICAST_LOOP, IP_RECVERR] : [IPPROTO_IPV6, IPV6_MULTICAST_LOOP, IPV6_RECVERR];
   // Own floods would come back otherwise.
@@ -201,13 +224,20 @@ export function droppedByKernel(fd: number): number {
   return info.readUInt32LE(SK_MEMINFO_DROPS * 4);
 }
 
-function openBound(address: IpAddress, port: number, prepare: (fd: number, object: string) => void): number {
+function openBound(
+  address: IpAddress,
+  port: number,
+  { device, isBeside = false }: BindOptions,
+  prepare: (fd: number) => void,
+): number {
   const isIpv4 = ipFamily(address) === 4;
   const object = isIpv4 ? `UDP ${address}:${port}` : `UDP [${address}]:${port}`;
   const fd = check(socket(isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), object);
   try {
     if (!isIpv4) setInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    prepare(fd, object);
+    if (device !== undefined) bindToDevice(fd, device, object);
+    if (isBeside) letIn(fd, true);
+    prepare(fd);
     const name = Buffer.alloc(isIpv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES);
     name.writeUInt16LE(isIpv4 ? AF_INET : AF_INET6, 0);
     name.writeUInt16BE(port, 2);
@@ -220,11 +250,35 @@ function openBound(address: IpAddress, port: number, prepare: (fd: number, objec
   }
 }
 
+function bindToDevice(fd: number, device: string, object: string): void {
+  const name = Buffer.from(`${device}\0`);
+  check(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), `${object} on ${device}`);
+}
+
 /** A classic BPF program of one instruction, "return 0": nothing is queued on a socket that nobody reads. */
 function dropAllReceived(fd: number): void {
   const BPF_RET_K = 0x06;
   const program = Buffer.alloc(8);
   program.writeUInt16LE(BPF_RET_K, 0);
+  attachFilter(fd, program);
+}
+
+/** Takes what came by unicast alone, as the link layer says. */
+function dropBroadcasts(fd: number): void {
+  const program = Buffer.alloc(4 * 8);
+  const [SKF_AD_PKTTYPE, PACKET_HOST, WHOLE] = [0xffff_f004, 0, 0xffff_ffff];
+  const instructions: readonly (readonly [code: number, jumpIf: number, jumpElse: number, value: number])[] = [
+    [0x28, 0, 0, SKF_AD_PKTTYPE], // ldh: the packet's type
+    [0x15, 0, 1, PACKET_HOST], // jeq, else to the last
+    [0x06, 0, 0, WHOLE], // ret: take it
+    [0x06, 0, 0, 0], // ret: drop it
+  ];
+  for (const [i, [code, jumpIf, jumpElse, value]] of instructions.entries()) {
+    program.writeUInt16LE(code, i * 8);
+    program.writeUInt8(jumpIf, i * 8 + 2);
+    program.writeUInt8(jumpElse, i * 8 + 3);
+    program.writeUInt32LE(value, i * 8 + 4);
+  }
   attachFilter(fd, program);
 }
 
@@ -234,11 +288,13 @@ function share(fd: number): void {
 
 /** What unicast and group sockets have in common. */
 function prepareReceiver(fd: number, address: IpAddress): void {
-  // RFC 6040 §4.2: the outer ECN field has to be looked at.
+  // RFC 6040 §4.2: the outer ECN field has to be looked at. Groups that others of the host have joined are not to be heard.
   if (ipFamily(address) === 4) {
     setInt(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    setInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
   } else {
     setInt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
     // RFC 7348 §5: a zero checksum is accepted. In IPv6 the kernel has to be told.
     setInt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
   }

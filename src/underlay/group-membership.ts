@@ -10,15 +10,15 @@ export interface Device {
 /** Where memberships are opened: the kernel, or a twin for tests. */
 export interface GroupSockets {
   /** A socket bound to the group and joined on the device. Throws VtepError. */
-  open(group: IpAddress, port: number, device: Device): number;
+  open(group: IpAddress, port: number, device: Device, isBeside?: boolean): number;
   close(fd: number): void;
   /** Datagrams lost at the socket since it was opened. */
   dropped(fd: number): number;
 }
 
 export const kernelGroupSockets: GroupSockets = {
-  open(group, port, device) {
-    const fd = openGroupSocket(group, port, device);
+  open(group, port, device, isBeside = false) {
+    const fd = openGroupSocket(group, port, device, { isBeside });
     try {
       joinGroup(fd, group, device);
       return fd;

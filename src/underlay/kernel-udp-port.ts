@@ -23,11 +23,14 @@ const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 const MSG_DONTWAIT = 0x40;
 
 const CUT_APART_TENTHS = 10 * CUT_APART_SECONDS;
+const NO_QUEUES: readonly SendQueue[] = [];
 
 /** The send sockets of an underlay, one for each source port, and what they have in common. */
 interface Pool {
   readonly queues: readonly SendQueue[];
   readonly singles: SendArray;
+  /** The underlay has an address to send from. */
+  isOpen: boolean;
 }
 
 interface Receiver {
@@ -92,8 +95,26 @@ export class KernelUdpPort implements UdpPort {
     for (const [socket, entry] of this.#sockets) if (entry.fd === fd) this.#sockets.delete(socket);
   }
 
-  /** The send sockets of an underlay, one for each source port. @param scope index of its interface */
+  /**
+   * The send sockets of an underlay, one for each source port, instead of those that it had.
+   *
+   * @param scope index of its interface
+   * @param fds always as many; none while the underlay has no address to send from
+   */
   addPool(underlay: number, family: 4 | 6, scope: number, fds: readonly number[]): void {
+    const present = this.#pools[underlay];
+    if (present !== undefined) present.isOpen = fds.length > 0;
+    if (fds.length === 0) return;
+    if (present === undefined) {
+      this.#pools[underlay] = this.#newPool(family, fds);
+    } else {
+      present.singles.setFamily(family);
+      for (const [i, queue] of present.queues.entries()) queue.useSocket(fds[i] as number, family);
+    }
+    this.setScope(underlay, scope);
+  }
+
+  #newPool(family: 4 | 6, fds: readonly number[]): Pool {
     const newArray = () => new SendArray(this.#slab, QUEUE_MESSAGES, this.#port, family);
     const singles = newArray();
     const { pathLimits } = this;
@@ -106,8 +127,7 @@ export class KernelUdpPort implements UdpPort {
       singles,
       onPathMtu: pathLimits.learn.bind(pathLimits),
     };
-    this.#pools[underlay] = { queues: fds.map((fd) => new SendQueue(fd, newArray(), shared)), singles };
-    this.setScope(underlay, scope);
+    return { queues: fds.map((fd) => new SendQueue(fd, newArray(), shared)), singles, isOpen: true };
   }
 
   /** The interface of an underlay has a new index: link-local addresses are there now. */
@@ -182,8 +202,8 @@ export class KernelUdpPort implements UdpPort {
     tos: number,
   ): void {
     const pool = this.#pools[this.#remotes.isIpv4(remote) ? segment.ipv4Underlay : segment.ipv6Underlay];
-    if (pool === undefined) {
-      // A VTEP was learned of a family that this one has no address of.
+    if (pool === undefined || !pool.isOpen) {
+      // There is no address of that family to send from, or none now.
       const packets = Math.ceil(length / datagramBytes);
       this.#counters.txDropped(segment.index, TX_DROP['send-error'], packets);
       this.#remoteCounters.notSent(remote, packets);
@@ -203,7 +223,7 @@ export class KernelUdpPort implements UdpPort {
   flush(): void {
     this.#areaUsed = 0;
     for (let underlay = 0; underlay < this.#pools.length; underlay++) {
-      const { queues } = this.#pools[underlay] as Pool;
+      const queues = this.#pools[underlay]?.queues ?? NO_QUEUES;
       for (let i = 0; i < queues.length; i++) {
         const queue = queues[i] as SendQueue;
         if (!queue.isEmpty) queue.flush();

@@ -34,7 +34,7 @@ export interface QueueShared {
  * shorter, make one message that the kernel cuts (UDP_SEGMENT).
  */
 export class SendQueue {
-  readonly #fd: number;
+  #fd: number;
   readonly #remotes: RemoteTable;
   readonly #counters: Counters;
   readonly #remoteCounters: RemoteCounters;
@@ -69,6 +69,12 @@ export class SendQueue {
     this.socketTos = shared.socketTos;
     this.#singles = shared.singles;
     this.#onPathMtu = shared.onPathMtu;
+  }
+
+  /** Sends by another socket from now on, perhaps of the other family; nothing is queued. */
+  useSocket(fd: number, family: 4 | 6): void {
+    this.#fd = fd;
+    this.#messages.setFamily(family);
   }
 
   /** The link of link-local destinations, by its interface index. */

@@ -8,6 +8,10 @@ export interface SourcePortPool {
   readonly local: IpAddress;
   readonly count: number;
   readonly range: { readonly first: number; readonly last: number };
+  /** Ports of the range to take where they are free: those that the pool had, so that flows keep theirs. */
+  readonly preferred?: readonly number[];
+  /** A port of the range that is not the pool's to bind. */
+  readonly except?: number;
 }
 
 /**
@@ -17,17 +21,13 @@ export interface SourcePortPool {
  * @returns fds, which the caller closes
  * @throws VtepError ERR_VTEP_PORT_IN_USE if the range has too few free ports
  */
-export function openSourcePorts({ local, count, range }: SourcePortPool, options: SendOptions): number[] {
+export function openSourcePorts(pool: SourcePortPool, options: SendOptions): number[] {
+  const { local, count, range } = pool;
   const fds: number[] = [];
   try {
-    // Evenly over the range, from a random start: a restart does not meet its own ports in a peer's connection tracking.
-    const size = range.last - range.first + 1;
-    const start = Math.floor(Math.random() * size);
-    // As many stretches as ports: one port of each, then the next of each, so that in the end every port was tried.
-    const stretch = Math.ceil(size / count);
-    for (let tried = 0; tried < count * stretch && fds.length < count; tried++) {
-      const offset = (start + Math.floor(((tried % count) * size) / count) + Math.floor(tried / count)) % size;
-      const fd = tryPort(local, range.first + offset, options);
+    for (const port of portsToTry(pool)) {
+      if (fds.length === count) break;
+      const fd = tryPort(local, port, options);
       if (fd !== undefined) fds.push(fd);
     }
     if (fds.length === count) return fds;
@@ -39,6 +39,20 @@ export function openSourcePorts({ local, count, range }: SourcePortPool, options
   } catch (error) {
     for (const fd of fds) close(fd);
     throw error;
+  }
+}
+
+function* portsToTry({ count, range, preferred = [], except }: SourcePortPool): Generator<number> {
+  yield* preferred;
+  // Evenly over the range, from a random start: a restart does not meet its own ports in a peer's connection tracking.
+  const size = range.last - range.first + 1;
+  const start = Math.floor(Math.random() * size);
+  // As many stretches as ports: one port of each, then the next of each, so that in the end every port was tried.
+  const stretch = Math.ceil(size / Math.max(1, count));
+  for (let tried = 0; tried < count * stretch; tried++) {
+    const offset = (start + Math.floor(((tried % count) * size) / count) + Math.floor(tried / count)) % size;
+    const port = range.first + offset;
+    if (port !== except && !preferred.includes(port)) yield port;
   }
 }
 

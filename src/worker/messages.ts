@@ -1,5 +1,4 @@
 import type { CaptureFilter } from '../forward/capture-writer.ts';
-import type { IpWords } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';
 
@@ -19,7 +18,10 @@ export type Order =
   /** A socket to receive from: `group` is the number of the group it is bound to, or NO_GROUP. */
   | { readonly kind: 'add-socket'; readonly socket: number; readonly fd: number; readonly group: number }
   | { readonly kind: 'remove-socket'; readonly fd: number }
-  /** The send sockets of an underlay. `scope`: index of its interface, where its link-local addresses are. */
+  /**
+   * The send sockets of an underlay instead of those that it had; none while it has no address. `scope`: index of its interface, where its
+   * link-local addresses are.
+   */
   | {
       readonly kind: 'add-pool';
       readonly underlay: number;
@@ -29,8 +31,8 @@ export type Order =
     }
   /** The interface of an underlay was made anew. */
   | { readonly kind: 'pool-scope'; readonly underlay: number; readonly scope: number }
-  /** The addresses that are this VTEP's own. */
-  | { readonly kind: 'own-addresses'; readonly addresses: readonly IpWords[] }
+  /** Addresses that are this VTEP's own from now on, or no more; four words each. */
+  | { readonly kind: 'own-addresses'; readonly added: Int32Array; readonly removed: Int32Array }
   /** Frames are copied into the ring from now on. */
   | {
       readonly kind: 'start-capture';

@@ -1,11 +1,11 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
+import { AddressSet } from '../forward/address-set.ts';
 import { Counters } from '../forward/counters.ts';
 import { FrameCapture } from '../forward/frame-capture.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
-import { type IpWords, isSameIp } from '../lib/addresses.ts';
 import { WORKER_WAIT_MS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
@@ -70,7 +70,7 @@ const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
 );
 const tags = new StrippedTags();
 const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps, tags });
-let ownAddresses: readonly IpWords[] = [];
+const ownAddresses = new AddressSet();
 
 const headers = newFrameHeaders();
 const storm = new StormControl(setup.stormMemory);
@@ -84,7 +84,7 @@ const receivePath = {
   headers,
   source,
   tos: 0,
-  isOwnAddress,
+  isOwnAddress: (address: SourceAddress) => ownAddresses.has(address),
   dropReservedBits: false,
   allowedSources: undefined as SourceFilter | undefined,
   storm,
@@ -188,7 +188,8 @@ function obey(order: Order): void {
       underlay.setScope(order.underlay, order.scope);
       break;
     case 'own-addresses':
-      ownAddresses = order.addresses;
+      ownAddresses.removeAll(order.removed);
+      ownAddresses.addAll(order.added);
       break;
     case 'start-capture':
       frameCapture.start(order.capture, order.ring, order.filter);
@@ -207,11 +208,6 @@ function goBy({ dropReservedBits, tos, allowedVteps, busyPoll: looks }: WorkerSe
   ports.sendPath.tos = tos;
   underlay.setSocketTos(socketTos(tos));
   busyPoll.isOn = looks;
-}
-
-function isOwnAddress(source: SourceAddress): boolean {
-  for (let i = 0; i < ownAddresses.length; i++) if (isSameIp(ownAddresses[i] as IpWords, source)) return true;
-  return false;
 }
 
 /** Whether it was there. */

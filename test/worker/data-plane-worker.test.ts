@@ -8,13 +8,14 @@ import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ownAddresses } from '../../src/daemon/worker-state.ts';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { RemoteCounters } from '../../src/forward/remote-counters.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
-import { type IpAddress, ipWords, parseIp } from '../../src/lib/addresses.ts';
+import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/udp-socket.ts';
@@ -134,7 +135,9 @@ describe('orders', () => {
     await Promise.all([
       worker.order(addSocket(fd)).then(() => done.push('socket')),
       worker.order(putSegment).then(() => done.push('segment')),
-      worker.order({ kind: 'own-addresses', addresses: [] }).then(() => done.push('addresses')),
+      worker
+        .order({ kind: 'own-addresses', added: new Int32Array(0), removed: new Int32Array(0) })
+        .then(() => done.push('addresses')),
     ]);
     expect(done).toEqual(['socket', 'segment', 'addresses']);
     await sendTo(port, FRAME, FRAME);
@@ -144,7 +147,7 @@ describe('orders', () => {
     await sendTo(port, FRAME);
     await waitUntil('the VNI is unknown', () => counters.drops(NO_SEGMENT).rx[RX_DROP['unknown-vni']] === 1);
 
-    await worker.order({ kind: 'own-addresses', addresses: [ipWords('127.7.0.2' as IpAddress)] });
+    await worker.order(ownAddresses({ added: ['127.7.0.2' as IpAddress], removed: [] }));
     await sendTo(port, FRAME);
     await waitUntil('its sender is ourselves', () => counters.drops(NO_SEGMENT).rx[RX_DROP['own-packet']] === 1);
   });

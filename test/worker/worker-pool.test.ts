@@ -10,13 +10,14 @@ import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { WorkerPool } from '../../src/daemon/worker-pool.ts';
+import { ownAddresses } from '../../src/daemon/worker-state.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
 import { NeighbourTable } from '../../src/forward/neighbours.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
-import { type IpAddress, ipWords, parseIp } from '../../src/lib/addresses.ts';
+import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
@@ -35,7 +36,7 @@ const SENDER = '127.7.0.4';
 const FLOWS = 64;
 const FIRST_OWNER = 2;
 
-const HARMLESS: Order = { kind: 'own-addresses', addresses: [] };
+const HARMLESS: Order = { kind: 'own-addresses', added: new Int32Array(0), removed: new Int32Array(0) };
 /** An fd that is none: the thread ends by the kernel's refusal. */
 const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
 
@@ -185,7 +186,7 @@ test('the death of one thread leaves to the others what they hold of the FDB', a
 
 test('an order to all is in force everywhere when it is answered, also while one of them dies', async () => {
   const { pool, port, counts, total } = await newReceivers(2);
-  await pool.orderAll({ kind: 'own-addresses', addresses: [ipWords(SENDER as IpAddress)] });
+  await pool.orderAll(ownAddresses({ added: [SENDER as IpAddress], removed: [] }));
   await sendFlows(port);
   const own = () => pool.counters.map((counters) => counters.drops(NO_SEGMENT).rx[RX_DROP['own-packet']] as number);
   await waitUntil('all datagrams', () => own().reduce((sum, each) => sum + each) === FLOWS);

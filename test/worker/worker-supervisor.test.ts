@@ -27,7 +27,7 @@ const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-supervisor.js',
 const FIRST_OWNER = 2;
 const MAX_DEATHS = 5;
 
-const HARMLESS: Order = { kind: 'own-addresses', addresses: [] };
+const HARMLESS: Order = { kind: 'own-addresses', added: new Int32Array(0), removed: new Int32Array(0) };
 /** An fd that is none: the thread ends by the kernel's refusal. */
 const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
 

@@ -1,7 +1,8 @@
 import { constants, type Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
-import { type Link, listAddresses } from '../../sys/links.ts';
+import { listAddresses } from '../../sys/addresses.ts';
+import type { Link } from '../../sys/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { CAP_NET_ADMIN, hasCapability, isInUserNamespace, ownsNetNamespace, serviceOf } from '../../sys/privileges.ts';
 import type { CapabilityFacts, TunFacts } from './device-checks.ts';

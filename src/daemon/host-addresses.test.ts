@@ -1,0 +1,96 @@
+/** The host's addresses, from one list and the events after it. */
+import { expect, it } from 'vitest';
+import type { IpAddress } from '../lib/addresses.ts';
+import type { HostAddress } from '../sys/addresses.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { HostAddresses } from './host-addresses.ts';
+import { OwnAddresses } from './own-addresses.ts';
+import type { Underlay } from './underlay.ts';
+
+const ETH0 = 2;
+const ETH1 = 3;
+
+/** A kernel that has no addresses but those that events tell of. */
+const EMPTY = { query: () => [] } as unknown as NetlinkSocket;
+
+const ip = (text: string) => text as IpAddress;
+
+function address(text: string, differs: Partial<HostAddress> = {}): HostAddress {
+  return {
+    ...{ address: ip(text), index: ETH0, prefixBits: text.includes(':') ? 64 : 24, isGlobal: true },
+    ...{ isTemporary: false, isDeprecated: false, isTentative: false, isDuplicate: false },
+    ...differs,
+  };
+}
+
+function host(...present: HostAddress[]): HostAddresses {
+  const addresses = new HostAddresses(EMPTY);
+  for (const each of present) addresses.take({ address: each, deleted: false });
+  return addresses;
+}
+
+it('an address is own while it is on some interface', () => {
+  const addresses = host(address('198.18.0.9'), address('198.18.0.9', { index: ETH1, prefixBits: 32 }));
+  addresses.take({ address: address('198.18.0.9'), deleted: true });
+  expect(addresses.has(ip('198.18.0.9'))).toBe(true);
+  addresses.take({ address: address('198.18.0.9', { index: ETH1, prefixBits: 32 }), deleted: true });
+  expect(addresses.has(ip('198.18.0.9'))).toBe(false);
+});
+
+it('one whose prefix is changed by adding the other first stays', () => {
+  const addresses = host(address('198.18.0.9'), address('198.18.0.9', { prefixBits: 16 }));
+  addresses.take({ address: address('198.18.0.9'), deleted: true });
+  expect(addresses.find(ip('198.18.0.9'))?.prefixBits).toBe(16);
+});
+
+it.each([{ isTentative: true }, { isTentative: true, isDuplicate: true }])(
+  'one that is %j is nobody’s own',
+  (state) => {
+    const addresses = host(address('fd00:18::1', state));
+    expect(addresses.has(ip('fd00:18::1'))).toBe(false);
+    expect(addresses.find(ip('fd00:18::1'))).toMatchObject(state);
+    addresses.take({ address: address('fd00:18::1'), deleted: false });
+    expect(addresses.has(ip('fd00:18::1'))).toBe(true);
+  },
+);
+
+it('keeps the kernel’s order: a further IPv4 address is the last, a further IPv6 address the first', () => {
+  const order = (...texts: string[]) =>
+    host(...texts.map((text) => address(text)))
+      .on(ETH0)
+      .map((each) => each.address);
+  expect(order('198.18.0.1', '198.18.0.2')).toEqual(['198.18.0.1', '198.18.0.2']);
+  expect(order('fd00:18::1', 'fd00:18::2')).toEqual(['fd00:18::2', 'fd00:18::1']);
+});
+
+it('an address that is told again stays where it is in that order', () => {
+  const addresses = host(address('198.18.0.1'), address('198.18.0.2'));
+  addresses.take({ address: address('198.18.0.1', { isDeprecated: true }), deleted: false });
+  expect(addresses.on(ETH0).map((each) => each.address)).toEqual(['198.18.0.1', '198.18.0.2']);
+});
+
+it('a list that lacks what was there takes it away', () => {
+  const addresses = host(address('198.18.0.1'));
+  addresses.takeTouched();
+  addresses.list();
+  expect([addresses.has(ip('198.18.0.1')), [...addresses.takeTouched()]]).toEqual([false, ['198.18.0.1']]);
+});
+
+it('changes of own addresses are told once, and not what came and went in between', () => {
+  const addresses = host(address('198.18.0.1'));
+  const own = new OwnAddresses('any', addresses, []);
+  expect(own.takeChanges()).toEqual({ added: ['198.18.0.1'], removed: [] });
+  for (const deleted of [false, true]) addresses.take({ address: address('198.18.0.50'), deleted });
+  addresses.take({ address: address('198.18.0.1'), deleted: true });
+  expect(own.takeChanges()).toEqual({ added: [], removed: ['198.18.0.1'] });
+  expect(own.takeChanges()).toEqual({ added: [], removed: [] });
+});
+
+it('with --listen local those alone are own that are sent from', () => {
+  const underlays = [{ source: { address: ip('198.18.0.1') } }] as unknown as { source: unknown }[];
+  const own = new OwnAddresses('local', host(address('198.18.0.1'), address('198.18.0.2')), underlays as Underlay[]);
+  expect([own.has(ip('198.18.0.1')), own.has(ip('198.18.0.2'))]).toEqual([true, false]);
+  expect(own.takeChanges()).toEqual({ added: ['198.18.0.1'], removed: [] });
+  underlays.pop();
+  expect(own.takeChanges()).toEqual({ added: [], removed: ['198.18.0.1'] });
+});

@@ -1,0 +1,112 @@
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { MAX_HOST_ADDRESSES } from '../lib/limits.ts';
+import { type AddressEvent, type HostAddress, listAddresses } from '../sys/addresses.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+
+interface Known extends HostAddress {
+  /** Orders the addresses of an interface as the kernel does. */
+  readonly order: number;
+}
+
+/**
+ * The addresses of this host: one list of them, then the kernel's events, so that a change costs what has changed, not what the host has.
+ * Whoever has to know whether an address is the host's own asks here. One that duplicate address detection is not through with, or has found
+ * to be another host's, is not.
+ */
+export class HostAddresses {
+  readonly #netlink: NetlinkSocket;
+  readonly #byInterface = new Map<number, Map<string, Known>>();
+  readonly #byAddress = new Map<IpAddress, Known[]>();
+  /** What has come, gone or changed since it was asked for last. */
+  #touched = new Set<IpAddress>();
+  #size = 0;
+  #first = 0;
+  #last = 0;
+
+  constructor(netlink: NetlinkSocket) {
+    this.#netlink = netlink;
+    this.list();
+  }
+
+  /** Asks the kernel for all of them: at first, and when events were lost. */
+  list(): void {
+    const listed = listAddresses(this.#netlink);
+    const present = new Set(listed.map(keyOf));
+    for (const known of [...this.#byInterface.values()].flatMap((each) => [...each.values()])) {
+      if (!present.has(keyOf(known))) this.#remove(known);
+    }
+    for (const address of listed) this.#put(address, ++this.#last);
+  }
+
+  take({ address, deleted }: AddressEvent): void {
+    // The kernel puts a new address of IPv6 in front of the others, of IPv4 behind them.
+    if (deleted) this.#remove(address);
+    else this.#put(address, ipFamily(address.address) === 4 ? ++this.#last : --this.#first);
+  }
+
+  /** Whether an address is this host's own. */
+  has(address: IpAddress): boolean {
+    return this.#byAddress.get(address)?.some(isOwn) ?? false;
+  }
+
+  /** An address wherever it is, where it can be used rather than where it cannot. */
+  find(address: IpAddress): HostAddress | undefined {
+    const known = this.#byAddress.get(address);
+    return known?.find(isOwn) ?? known?.[0];
+  }
+
+  /** Those of an interface, in the kernel's order. */
+  on(index: number): HostAddress[] {
+    return [...(this.#byInterface.get(index)?.values() ?? [])].sort((a, b) => a.order - b.order);
+  }
+
+  /** All that are own. */
+  get own(): IpAddress[] {
+    return [...this.#byAddress.keys()].filter((address) => this.has(address));
+  }
+
+  /** The addresses that something was told of since this was asked last. */
+  takeTouched(): ReadonlySet<IpAddress> {
+    const touched = this.#touched;
+    this.#touched = new Set();
+    return touched;
+  }
+
+  #put(address: HostAddress, order: number): void {
+    const key = keyOf(address);
+    const present = this.#byInterface.get(address.index)?.get(key);
+    if (present) this.#remove(present);
+    if (this.#size >= MAX_HOST_ADDRESSES) return;
+    this.#touched.add(address.address);
+    const known = { ...address, order: present?.order ?? order };
+    const ofInterface = this.#byInterface.get(address.index);
+    if (ofInterface) ofInterface.set(key, known);
+    else this.#byInterface.set(address.index, new Map([[key, known]]));
+    const ofAddress = this.#byAddress.get(address.address);
+    if (ofAddress) ofAddress.push(known);
+    else this.#byAddress.set(address.address, [known]);
+    this.#size++;
+  }
+
+  #remove(address: HostAddress): void {
+    const key = keyOf(address);
+    const ofInterface = this.#byInterface.get(address.index);
+    if (!ofInterface?.has(key)) return;
+    this.#touched.add(address.address);
+    ofInterface.delete(key);
+    if (ofInterface.size === 0) this.#byInterface.delete(address.index);
+    const left = (this.#byAddress.get(address.address) ?? []).filter((each) => keyOf(each) !== key);
+    if (left.length > 0) this.#byAddress.set(address.address, left);
+    else this.#byAddress.delete(address.address);
+    this.#size--;
+  }
+}
+
+function isOwn({ isTentative, isDuplicate }: HostAddress): boolean {
+  return !isTentative && !isDuplicate;
+}
+
+/** One address may be on an interface with several prefixes. */
+function keyOf({ index, address, prefixBits }: HostAddress): string {
+  return `${index} ${address}/${prefixBits}`;
+}

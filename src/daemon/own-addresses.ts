@@ -1,0 +1,57 @@
+import type { ListenMode } from '../config/config.ts';
+import type { IpAddress } from '../lib/addresses.ts';
+import type { HostAddresses } from './host-addresses.ts';
+import type { Underlay } from './underlay.ts';
+
+/** Addresses that have become this VTEP's own, or are so no more. */
+export interface OwnChanges {
+  readonly added: readonly IpAddress[];
+  readonly removed: readonly IpAddress[];
+}
+
+/**
+ * Which addresses are this VTEP's own: all of the host, since VXLAN is heard on all of them; with `--listen local` those alone that it sends
+ * from, since the others may be those of another daemon. What comes from an own address is dropped, and nothing is sent to one.
+ */
+export class OwnAddresses {
+  readonly #mode: ListenMode;
+  readonly #host: HostAddresses;
+  readonly #underlays: readonly Underlay[];
+  /** As they were told last. */
+  readonly #told = new Set<IpAddress>();
+  #toldSources: readonly IpAddress[] = [];
+
+  /** @param underlays the VTEP's own list, which changes */
+  constructor(mode: ListenMode, host: HostAddresses, underlays: readonly Underlay[]) {
+    this.#mode = mode;
+    this.#host = host;
+    this.#underlays = underlays;
+  }
+
+  has(address: IpAddress): boolean {
+    // The host may send from an address that is in none of its lists: one that a local route names.
+    return (this.#mode === 'any' && this.#host.has(address)) || this.#sources().includes(address);
+  }
+
+  /** As they were told last. */
+  get told(): readonly IpAddress[] {
+    return [...this.#told];
+  }
+
+  /** What has changed since it was asked for last. Looks at nothing but what may have. */
+  takeChanges(): OwnChanges {
+    const touched = this.#host.takeTouched();
+    const sources = this.#sources();
+    const candidates = new Set([...touched, ...sources, ...this.#toldSources]);
+    const added = [...candidates].filter((address) => !this.#told.has(address) && this.has(address));
+    const removed = [...candidates].filter((address) => this.#told.has(address) && !this.has(address));
+    for (const address of added) this.#told.add(address);
+    for (const address of removed) this.#told.delete(address);
+    this.#toldSources = sources;
+    return { added, removed };
+  }
+
+  #sources(): IpAddress[] {
+    return this.#underlays.flatMap(({ source }) => (source ? source.address : []));
+  }
+}

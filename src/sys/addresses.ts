@@ -1,0 +1,77 @@
+import { formatIp, type IpAddress } from '../lib/addresses.ts';
+import { type NetlinkMessage, readAttributes } from './netlink-message.ts';
+import type { NetlinkSocket } from './netlink-socket.ts';
+
+/** Addresses of the host by rtnetlink (linux/rtnetlink.h, linux/if_addr.h): what `ip addr` does. */
+
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
+
+const IFADDRMSG_BYTES = 8;
+
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_FLAGS = 8;
+const IFA_F_TEMPORARY = 0x01;
+const IFA_F_OPTIMISTIC = 0x04;
+const IFA_F_DADFAILED = 0x08;
+const IFA_F_DEPRECATED = 0x20;
+const IFA_F_TENTATIVE = 0x40;
+const RT_SCOPE_UNIVERSE = 0;
+
+const AF_INET = 2;
+
+export interface HostAddress {
+  readonly address: IpAddress;
+  /** Of its interface. */
+  readonly index: number;
+  readonly prefixBits: number;
+  readonly isGlobal: boolean;
+  readonly isTemporary: boolean;
+  readonly isDeprecated: boolean;
+  /** Duplicate address detection is not through with it: nothing can be bound to it. */
+  readonly isTentative: boolean;
+  /** Duplicate address detection found another host with it. */
+  readonly isDuplicate: boolean;
+}
+
+export interface AddressEvent {
+  readonly address: HostAddress;
+  readonly deleted: boolean;
+}
+
+/** All addresses of this host with what the kernel says of them, those of each interface and family in the kernel's order. */
+export function listAddresses(netlink: NetlinkSocket): HostAddress[] {
+  const messages = netlink.query(RTM_GETADDR, [Buffer.alloc(IFADDRMSG_BYTES)], 'list of addresses', { dump: true });
+  return messages.flatMap(({ type, payload }) => (type === RTM_NEWADDR ? (readAddress(payload) ?? []) : []));
+}
+
+/** The address events among netlink messages, in order. */
+export function addressEvents(messages: readonly NetlinkMessage[]): AddressEvent[] {
+  return messages.flatMap(({ type, payload }) => {
+    if ((type !== RTM_NEWADDR && type !== RTM_DELADDR) || payload.length < IFADDRMSG_BYTES) return [];
+    const address = readAddress(payload);
+    return address ? { address, deleted: type === RTM_DELADDR } : [];
+  });
+}
+
+function readAddress(payload: Buffer): HostAddress | undefined {
+  const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
+  // IFA_ADDRESS is the peer's on a point-to-point link; IFA_LOCAL is ours, and IPv6 mostly has none.
+  const octets = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+  if (!octets) return undefined;
+  const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
+  return {
+    address: formatIp(octets),
+    index: payload.readUInt32LE(4),
+    prefixBits: payload[1] as number,
+    isGlobal: payload[3] === RT_SCOPE_UNIVERSE,
+    // In IPv4 the same bit means a secondary address, which serves as well.
+    isTemporary: payload[0] !== AF_INET && (flags & IFA_F_TEMPORARY) !== 0,
+    isDeprecated: (flags & IFA_F_DEPRECATED) !== 0,
+    // An optimistic one is used while detection runs (RFC 4429).
+    isTentative: (flags & IFA_F_TENTATIVE) !== 0 && (flags & IFA_F_OPTIMISTIC) === 0,
+    isDuplicate: (flags & IFA_F_DADFAILED) !== 0,
+  };
+}

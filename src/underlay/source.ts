@@ -1,0 +1,98 @@
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import { close } from '../sys/libc.ts';
+import { portOf, prepareSender, type SendOptions } from '../sys/udp-socket.ts';
+import type { Listener, Listeners } from './listeners.ts';
+import { openSourcePorts } from './source-ports.ts';
+
+/** What an underlay has while it has an address to send from: the pool of source ports, and the places where its VXLAN is heard. */
+export interface Source {
+  readonly address: IpAddress;
+  /** The VRF that it is in, by name; undefined: in none. */
+  readonly vrf: string | undefined;
+  readonly listeners: readonly Listener[];
+  /** Those of them that no worker reads yet. */
+  readonly newListeners: readonly Listener[];
+  /** The send socket of each source port. */
+  readonly fds: readonly number[];
+  readonly ports: readonly number[];
+  /** Those of `fds` that are its own to close; another is a listener's. */
+  readonly ownFds: readonly number[];
+}
+
+export interface SourcePlan {
+  readonly address: IpAddress;
+  readonly vrf: string | undefined;
+  /** UDP port that is listened on. */
+  readonly port: number;
+  /** Whether VXLAN is heard on the address alone. */
+  readonly isHeardAlone: boolean;
+  readonly count: number;
+  readonly range: { readonly first: number; readonly last: number };
+  /** Source ports that flows have now. */
+  readonly preferred: readonly number[];
+}
+
+/**
+ * Opens all that an underlay sends by from an address, and takes the places it listens at.
+ *
+ * With the listening port among the source ports, what is sent to the address comes to the socket that is bound to both. So that socket is a
+ * place of its own which is listened at, shared by the workers like every other, and the first of its sockets is the one that sends.
+ *
+ * @throws VtepError; nothing stays open then
+ */
+export function openSource(listeners: Listeners, plan: SourcePlan, options: SendOptions): Source {
+  const { address, vrf, port, count, range } = plan;
+  const family = ipFamily(address);
+  const taken: { listener: Listener; isNew: boolean }[] = [];
+  let ownFds: number[] = [];
+  try {
+    if (!plan.isHeardAlone) taken.push(listeners.take({ family, local: undefined, vrf }));
+    const sendsFromPort = port >= range.first && port <= range.last;
+    const fds: number[] = [];
+    if (plan.isHeardAlone || sendsFromPort) {
+      const alone = listeners.take({ family, local: address, vrf });
+      taken.push(alone);
+      if (sendsFromPort) fds.push(senderOf(alone, { address, port, options }));
+    }
+    const pool = { local: address, count: count - fds.length, range, preferred: plan.preferred, except: port };
+    ownFds = openSourcePorts(pool, { ...options, device: vrf });
+    fds.push(...ownFds);
+    return {
+      ...{ address, vrf, fds, ownFds },
+      listeners: taken.map(({ listener }) => listener),
+      newListeners: taken.flatMap(({ listener, isNew }) => (isNew ? listener : [])),
+      ports: fds.map(portOf),
+    };
+  } catch (error) {
+    for (const fd of ownFds) close(fd);
+    for (const { listener } of taken) if (listeners.release(listener)) listeners.close(listener);
+    throw error;
+  }
+}
+
+/** Gives up the places of a source. Those that nobody else listens at: workers are to let them go, then they are to be closed. */
+export function releaseListeners(listeners: Listeners, source: Source): Listener[] {
+  return source.listeners.filter((listener) => listeners.release(listener));
+}
+
+/** Closes the sockets that are the source's alone. */
+export function closePool({ ownFds }: Source): void {
+  for (const fd of ownFds) close(fd);
+}
+
+function senderOf(
+  { listener, isNew }: { listener: Listener; isNew: boolean },
+  { address, port, options }: { address: IpAddress; port: number; options: SendOptions },
+): number {
+  if (!isNew) {
+    throw new VtepError('ERR_VTEP_PORT_IN_USE', {
+      object: `source port ${port} of ${address}`,
+      cause: 'another underlay interface sends from it',
+      remedy: 'name one interface with --dev, or leave --port out of --source-port-range',
+    });
+  }
+  const [fd] = listener.fds as readonly [number];
+  prepareSender(fd, ipFamily(address), options);
+  return fd;
+}
