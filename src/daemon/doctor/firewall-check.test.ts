@@ -305,7 +305,7 @@ describe('chains of nftables', () => {
     ['inet', 'prerouting', {}, 'failed'],
     ['inet', 'forward', {}, 'ok'],
     ['inet', 'output', {}, 'failed'],
-    ['ip', 'input', { type: 'nat' }, 'ok'],
+    ['ip', 'input', { type: 'nat' }, 'failed'],
     ['netdev', 'ingress', { dev: 'eth0' }, 'failed'],
     ['netdev', 'ingress', { dev: ['eth1', 'eth0'] }, 'failed'],
     ['netdev', 'ingress', { dev: 'eth1' }, 'ok'],
@@ -357,6 +357,7 @@ it('is not sure of what iptables alone tells', () => {
   const shut = parseNftRuleset(ruleset({ policy: 'drop' }));
   expect(checkFirewall({ chains: shut, unseen: 'nft is not installed' }, [TRAFFIC])).toMatchObject([
     { status: 'failed' },
+    { status: 'unknown', message: 'nft is not installed' },
   ]);
 });
 

@@ -2,7 +2,9 @@ import type { Finding } from '../../control/schemas.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { MAX_PROBED_ADDRESSES } from '../../lib/limits.ts';
 import { failed, faultsOr, ok, unknown, warning } from './finding.ts';
-import { type BaseChain, type Packet, type PortRange, passes, type Rule, walk } from './firewall-walk.ts';
+import type { OwnAddress, Packet, PortRange } from './firewall-packet.ts';
+import { describeRewrite } from './firewall-rewrite.ts';
+import { type BaseChain, isUntracked, passes, type Rule, walk } from './firewall-walk.ts';
 
 /** The host's packet filters, or why they cannot be read. */
 export type FirewallFacts =
@@ -26,6 +28,8 @@ export interface ProtectedTraffic {
   readonly port: number;
   /** Outer source ports of this VTEP; others choose their own. */
   readonly sourcePorts: PortRange;
+  /** Of this host, of that family. */
+  readonly ownAddresses?: readonly OwnAddress[] | undefined;
 }
 
 const ANY_PORT: PortRange = { first: 1, last: 65_535 };
@@ -49,7 +53,7 @@ export function checkFirewall(firewall: FirewallFacts, traffic: readonly Protect
   const object = `UDP ${first.port}`;
   const { unseen } = firewall;
   return faultsOr(
-    distinct,
+    unseen && distinct.length > 0 ? [...distinct, unknown('firewall', object, unseen)] : distinct,
     unseen ? unknown('firewall', object, `${seen}, but ${unseen}`) : ok('firewall', object, seen),
   );
 }
@@ -57,7 +61,9 @@ export function checkFirewall(firewall: FirewallFacts, traffic: readonly Protect
 function faultsIn(chains: readonly BaseChain[], traffic: ProtectedTraffic, direction: Packet['direction']): Finding[] {
   const packets = packetsOf(traffic, direction);
   return chains.flatMap((chain) => {
-    const concerned = packets.filter((packet) => passes(chain, packet));
+    const concerned = packets.filter(
+      (packet) => passes(chain, packet) && !(chain.isNat && isUntracked(chains, packet) === 'yes'),
+    );
     const hindered = concerned.filter((packet) =>
       walk(chain, packet).outcomes.some(({ verdict }) => verdict !== 'accept'),
     );
@@ -69,10 +75,17 @@ function faultsIn(chains: readonly BaseChain[], traffic: ProtectedTraffic, direc
 
 /** One datagram of each kind that rules may tell apart. */
 function packetsOf(traffic: ProtectedTraffic, direction: Packet['direction']): Packet[] {
-  const { dev, family, local, groups, port, sourcePorts } = traffic;
+  const { dev, family, local, groups, port, sourcePorts, ownAddresses } = traffic;
   const vteps = some(traffic.vteps);
   const others = vteps.length > 0 ? vteps : [undefined];
-  const common = { direction, family, dev, port, sourcePorts: direction === 'in' ? ANY_PORT : sourcePorts };
+  const common = {
+    direction,
+    family,
+    dev,
+    port,
+    ownAddresses,
+    sourcePorts: direction === 'in' ? ANY_PORT : sourcePorts,
+  };
   const [anyOther] = others;
   if (direction === 'out') {
     return [...others, ...some(groups)].map((destination) => ({ ...common, source: local, destination }));
@@ -94,9 +107,21 @@ function faultOf(chain: BaseChain, packet: Packet, isAny: boolean): Finding {
   const object = `${packet.dev ?? 'any interface'}, UDP ${port} ${direction}`;
   const from = isAny || direction === 'out' || source === undefined ? '' : ` from ${source}`;
   const to = isAny || destination === undefined ? '' : ` to ${destination}`;
-  const { rule } = outcomes.find(({ verdict }) => verdict === 'drop') ?? { rule: doubt };
+  const bad =
+    outcomes.find(({ verdict }) => verdict === 'drop') ?? outcomes.find(({ verdict }) => verdict === 'rewrite');
+  const { rule } = bad ?? { rule: doubt };
   const decider = rule ? `rule ${rule.name}` : `policy ${chain.policy}`;
   const opening = chain.opening(port);
+  const rewrite = rule?.action.kind === 'rewrite' ? rule.action.rewrite : undefined;
+  if (rewrite) {
+    const isSure = outcomes.every(({ verdict }) => verdict === 'rewrite' || verdict === 'drop');
+    const isFatal = isSure && !bad?.isHarmless;
+    const may = isSure ? '' : 'may match: it ';
+    const lasting =
+      'flows that are there keep it until they were silent for 30 s, or their entries are deleted (conntrack -D)';
+    const message = `${chain.name}: rule ${rule?.name} ${may}${describeRewrite(rewrite)}${from}${to}${chain.isNat ? `; ${lasting}` : ''}`;
+    return isFatal ? failed('firewall', object, message, opening) : warning('firewall', object, message, opening);
+  }
   if (outcomes.every(({ verdict }) => verdict === 'drop')) {
     const message = `${chain.name} drops VXLAN${from}${to}: ${decider}`;
     return failed('firewall', object, message, removalOf(chain, packet, rule) ?? opening);

@@ -1,38 +1,23 @@
-import type { IpAddress } from '../../lib/addresses.ts';
 import { MAX_FIREWALL_STEPS } from '../../lib/limits.ts';
+import type { Packet, PortRange } from './firewall-packet.ts';
+import { effectOf, type Rewrite } from './firewall-rewrite.ts';
 
 /** What becomes of one datagram in a chain of packet filter rules, as far as they can be told from outside. */
 
 export type Match = 'yes' | 'no' | 'maybe';
 
-/** A VXLAN datagram, as rules see it. */
-export interface Packet {
-  readonly direction: 'in' | 'out';
-  readonly family: 4 | 6;
-  /** The underlay interface; undefined: any. */
-  readonly dev: string | undefined;
-  /** undefined: any. */
-  readonly source: IpAddress | undefined;
-  readonly destination: IpAddress | undefined;
-  /** UDP destination port. */
-  readonly port: number;
-  readonly sourcePorts: PortRange;
-}
-
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
-}
-
 export type Action =
   | { readonly kind: 'accept' | 'drop' | 'return' | 'none' | 'unknown' }
-  | { readonly kind: 'jump' | 'goto'; readonly chain: string };
+  | { readonly kind: 'jump' | 'goto'; readonly chain: string }
+  | { readonly kind: 'rewrite'; readonly rewrite: Rewrite };
 
 export interface Rule {
   /** As messages call it. */
   readonly name: string;
   readonly matches: (packet: Packet) => Match;
   readonly action: Action;
+  /** Connections that it matches are not tracked. */
+  readonly exemptsFromTracking?: boolean | undefined;
   /** The port that the rule is about and nothing else; undefined: it is about more. */
   readonly onlyPort?: number | undefined;
   /** The command that takes it away. */
@@ -49,6 +34,8 @@ export interface BaseChain {
   readonly families: readonly (4 | 6)[];
   /** Interfaces of a netdev chain; undefined: any, or not known. */
   readonly devs: readonly string[] | undefined;
+  /** Of address translation: connections that are not tracked pass it by. */
+  readonly isNat: boolean;
   readonly policy: 'accept' | 'drop';
   readonly rules: readonly Rule[];
   /** The other chains of its table. */
@@ -59,7 +46,9 @@ export interface BaseChain {
 
 /** A way that a packet may take to its end. */
 export interface Outcome {
-  readonly verdict: 'accept' | 'drop' | 'unknown';
+  readonly verdict: 'accept' | 'drop' | 'rewrite' | 'unknown';
+  /** It is rewritten, and lives on. */
+  readonly isHarmless?: boolean | undefined;
   /** What decides; undefined: the chain's policy. */
   readonly rule: Rule | undefined;
 }
@@ -74,6 +63,7 @@ export interface Walked {
 /** Jumps may be as deep as this in the kernel (NFT_JUMP_STACK_SIZE); deeper ones it refuses. */
 const MAX_DEPTH = 16;
 
+/** In the order that a datagram comes by them. */
 const HOOKS: Readonly<Record<Packet['direction'], readonly Hook[]>> = {
   in: ['ingress', 'prerouting', 'input'],
   out: ['output', 'postrouting', 'egress'],
@@ -116,6 +106,14 @@ export function walk(chain: BaseChain, packet: Packet, without?: Rule): Walked {
       } else if (action.kind === 'return') {
         mayReturn = true;
         if (isSure) return true;
+      } else if (action.kind === 'rewrite') {
+        const effect = effectOf(action.rewrite, packet);
+        if (effect === 'unknown') doubt ??= rule;
+        if (effect === 'unknown') outcomes.push({ verdict: 'unknown', rule });
+        else if (effect === 'none') outcomes.push({ verdict: 'accept', rule });
+        else outcomes.push({ verdict: 'rewrite', rule, isHarmless: effect === 'harmless' });
+        // Translation ends the chain; a statement that writes into a header does not, and what it made of it is not followed.
+        if (isSure && effect !== 'unknown') return mayReturn;
       } else if (action.kind !== 'none') {
         if (action.kind === 'unknown') doubt ??= rule;
         outcomes.push({ verdict: action.kind, rule });
@@ -131,6 +129,14 @@ export function walk(chain: BaseChain, packet: Packet, without?: Rule): Walked {
   }
   if (through(chain.rules, 0)) outcomes.push({ verdict: chain.policy, rule: undefined });
   return { outcomes, doubt };
+}
+
+/** Whether a datagram's connection is exempted from tracking, and so from translation, by rules of chains that come before. */
+export function isUntracked(chains: readonly BaseChain[], packet: Packet): Match {
+  const early = chains.filter((chain) => passes(chain, packet) && ['prerouting', 'output'].includes(chain.hook));
+  return anyOf(
+    early.flatMap(({ rules }) => rules.filter((rule) => rule.exemptsFromTracking)).map((rule) => rule.matches(packet)),
+  );
 }
 
 /** Of conditions that must all hold. */

@@ -29,7 +29,7 @@ export async function examineHost(port: number): Promise<Finding[]> {
     const routeIndex = findRoute(netlink, SOME_GROUP)?.interfaceIndex;
     const [tun, firewall, maxMemberships] = await Promise.all([
       gatherTun(),
-      gatherFirewall(),
+      gatherFirewall(netlink, links, candidates),
       readSysctl('net/ipv4/igmp_max_memberships'),
     ]);
     const families = ([4, 6] as const).filter((family) =>

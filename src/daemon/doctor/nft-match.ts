@@ -1,7 +1,8 @@
 import { isMulticastIp } from '../../lib/addresses.ts';
 import { MAX_SET_ELEMENTS } from '../../lib/limits.ts';
 import { inAddressRange, inPrefix } from './firewall-address.ts';
-import { allOf, anyOf, inRange, type Match, not, type Packet, type PortRange } from './firewall-walk.ts';
+import type { Packet, PortRange } from './firewall-packet.ts';
+import { allOf, anyOf, inRange, type Match, not } from './firewall-walk.ts';
 
 /** Conditions of nftables rules in JSON, asked of a VXLAN datagram. */
 

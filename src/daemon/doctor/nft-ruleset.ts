@@ -1,3 +1,5 @@
+import { parseIp } from '../../lib/addresses.ts';
+import type { Rewrite } from './firewall-rewrite.ts';
 import type { Action, BaseChain, Hook, Rule } from './firewall-walk.ts';
 import { compileMatch, type NftContext, type NftExpression } from './nft-match.ts';
 import { describeMatch } from './nft-words.ts';
@@ -35,18 +37,7 @@ const HOOKS: readonly string[] = ['ingress', 'prerouting', 'input', 'output', 'p
 const FAMILIES: Readonly<Record<string, readonly (4 | 6)[]>> = { inet: [4, 6], ip: [4], ip6: [6], netdev: [4, 6] };
 
 /** Statements that let a packet go on as it is. */
-const NEUTRAL = new Set([
-  'counter',
-  'log',
-  'comment',
-  'mangle',
-  'notrack',
-  'last',
-  'secmark',
-  'flow',
-  'dup',
-  'ct helper',
-]);
+const NEUTRAL = new Set(['counter', 'log', 'comment', 'notrack', 'last', 'secmark', 'flow', 'dup', 'ct helper']);
 const NEUTRAL_TARGETS = new Set([
   'LOG',
   'NFLOG',
@@ -89,8 +80,7 @@ export function parseNftRuleset(text: string): BaseChain[] {
   return chains.flatMap((chain) => {
     const { family, table, name, hook = '', policy, dev } = chain;
     const families = FAMILIES[family];
-    // Chains of type nat see a flow's first packet, and may not drop it.
-    if (!HOOKS.includes(hook) || !families || chain.type === 'nat') return [];
+    if (!HOOKS.includes(hook) || !families) return [];
     const siblings = chains.filter((other) => other.family === family && other.table === table);
     return [
       {
@@ -98,6 +88,7 @@ export function parseNftRuleset(text: string): BaseChain[] {
         hook: hook as Hook,
         families,
         devs: typeof dev === 'string' ? [dev] : dev,
+        isNat: chain.type === 'nat',
         policy: policy === 'drop' ? 'drop' : 'accept',
         rules: read.get(chain) ?? [],
         chains: new Map(siblings.map((sibling) => [sibling.name, read.get(sibling) ?? []])),
@@ -105,6 +96,23 @@ export function parseNftRuleset(text: string): BaseChain[] {
       },
     ];
   });
+}
+
+/**
+ * Chains that packets come by, and that are not walked: of ARP, without which no VTEP is found on the link, and of the ports of a bridge.
+ * Those without a rule that may drop are left out.
+ */
+export function unreadChains(text: string, isBridged: boolean): string[] {
+  const { nftables = [] } = JSON.parse(text) as { nftables?: Json[] };
+  const all = <T>(kind: string) => nftables.flatMap((object) => (kind in object ? [object[kind] as T] : []));
+  const rules = all<NftRule>('rule');
+  return all<NftChain>('chain')
+    .filter(({ family, hook }) => hook !== undefined && (family === 'arp' || (family === 'bridge' && isBridged)))
+    .filter(
+      (chain) =>
+        chain.policy === 'drop' || rules.some(({ family, table }) => family === chain.family && table === chain.table),
+    )
+    .map(({ family, table, name }) => `${family} ${table} ${name}`);
 }
 
 function openingOf({ family, table, name, hook }: NftChain, port: number): string {
@@ -139,6 +147,10 @@ function readRule({ family, table, chain, handle, expr = [] }: NftRule, context:
           verdictOf(word, (branch as Json)[word]) ?? { kind: 'unknown' },
         ];
       });
+    } else if (kind === 'mangle') {
+      const written = writtenBy(value);
+      if (written === 'unknown') isKnown = false;
+      else if (written) action = { kind: 'rewrite', rewrite: written };
     } else if (!NEUTRAL.has(kind)) isKnown = false;
   }
   const words = [...conditions.map(describeMatch), ...(isKnown ? [] : ['…']), verb].filter(Boolean).join(' ');
@@ -151,6 +163,7 @@ function readRule({ family, table, chain, handle, expr = [] }: NftRule, context:
         return isKnown || match === 'no' ? match : 'maybe';
       },
       action: isKnown || taken.kind !== 'none' ? taken : { kind: 'unknown' },
+      exemptsFromTracking: expr.some((statement) => 'notrack' in statement),
       onlyPort: more.length > 0 ? undefined : onlyPortOf(conditions),
       removal: `nft delete rule ${family} ${table} ${chain} handle ${handle}`,
     };
@@ -179,6 +192,11 @@ function verdictOf(kind: string, value: unknown): Action | undefined {
       return { kind, chain: (value as { target: string }).target };
     case 'queue':
       return { kind: 'unknown' };
+    case 'masquerade':
+    case 'snat':
+    case 'redirect':
+    case 'dnat':
+      return { kind: 'rewrite', rewrite: translationOf(kind, value) };
     case 'xt': {
       const { type, name = '' } = (value ?? {}) as { type?: string; name?: string };
       if (type !== 'target') return undefined;
@@ -190,9 +208,51 @@ function verdictOf(kind: string, value: unknown): Action | undefined {
   }
 }
 
+function translationOf(kind: string, value: unknown): Rewrite {
+  const { addr, port, flags } = (value ?? {}) as { addr?: unknown; port?: unknown; flags?: unknown };
+  const end = kind === 'masquerade' || kind === 'snat' ? 'source' : 'destination';
+  const isChosen = kind === 'masquerade' || kind === 'redirect';
+  const isRandom = [flags].flat().some((flag) => flag === 'random' || flag === 'fully-random');
+  return {
+    end,
+    address: isChosen
+      ? 'interface'
+      : addr === undefined
+        ? undefined
+        : (typeof addr === 'string' && parseIp(addr)) || 'unknown',
+    port: typeof port === 'number' ? port : port !== undefined || isRandom ? 'unknown' : undefined,
+  };
+}
+
+/** What a statement that sets a field does to a datagram; undefined: nothing that matters to where it goes. */
+function writtenBy(value: unknown): Rewrite | 'unknown' | undefined {
+  const { key, value: written } = value as { key: Json; value: unknown };
+  const { payload } = key as { payload?: { protocol?: string; field?: string } };
+  if (!payload) return undefined;
+  const { protocol = '', field = '' } = payload;
+  const port = typeof written === 'number' ? written : 'unknown';
+  const address = (typeof written === 'string' && parseIp(written)) || 'unknown';
+  if ((protocol === 'udp' || protocol === 'th') && field === 'dport') return { end: 'destination', port };
+  if ((protocol === 'udp' || protocol === 'th') && field === 'sport') return { end: 'source', port };
+  if ((protocol === 'ip' || protocol === 'ip6') && field === 'daddr') return { end: 'destination', address };
+  if ((protocol === 'ip' || protocol === 'ip6') && field === 'saddr') return { end: 'source', address };
+  // Marks for queues and routers (RFC 2474) and hops change no destination.
+  const isMark = ['dscp', 'ecn', 'ttl', 'hoplimit', 'flowlabel'].includes(field);
+  return isMark || ['tcp', 'icmp', 'icmpv6', 'ether', 'vlan'].includes(protocol) ? undefined : 'unknown';
+}
+
 function wordOf(action: Action): string {
+  if (action.kind === 'rewrite') return wordOfRewrite(action.rewrite);
   if ('chain' in action) return `${action.kind} ${action.chain}`;
   return action.kind === 'none' || action.kind === 'unknown' ? '' : action.kind;
+}
+
+/** As nft calls it, without what it is translated to. */
+function wordOfRewrite({ end, address, port }: Rewrite): string {
+  if (address === 'interface')
+    return end === 'source' ? 'masquerade' : `redirect${typeof port === 'number' ? ` to :${port}` : ''}`;
+  const to = address !== undefined && address !== 'unknown' ? ` to ${address}` : '';
+  return `${end === 'source' ? 'snat' : 'dnat'}${to}`;
 }
 
 /** The port of a rule that names one alone. */

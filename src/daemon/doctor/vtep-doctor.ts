@@ -1,5 +1,6 @@
 import { DEFAULT_SOCKET_PATH } from '../../config/flags.ts';
 import type { Drops, Finding } from '../../control/schemas.ts';
+import { ipFamily } from '../../lib/addresses.ts';
 import { listLinks } from '../../sys/links.ts';
 import { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import type { Vtep } from '../vtep.ts';
@@ -30,7 +31,11 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
     const { vteps, paths, silentVnis } = await gatherVteps(vtep, netlink, links);
     const [tun, firewall, maxMemberships, rpFilterOfAll] = await Promise.all([
       gatherTun(),
-      gatherFirewall(),
+      gatherFirewall(
+        netlink,
+        links,
+        links.filter(({ index }) => underlays.some(({ link }) => link.index === index)),
+      ),
       readSysctl('net/ipv4/igmp_max_memberships'),
       readSysctl('net/ipv4/conf/all/rp_filter'),
     ]);
@@ -39,6 +44,7 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
     );
     const traffic = underlays.map(({ link, family, local }) => ({
       ...{ dev: link.name, family, local, port, sourcePorts: sourcePortRange },
+      ownAddresses: addresses.filter(({ address }) => ipFamily(address) === family),
       groups: groups
         .filter((each) => each.dev === link.name && each.group.includes(':') === (family === 6))
         .map(({ group }) => group),

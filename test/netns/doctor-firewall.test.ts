@@ -1,0 +1,205 @@
+/**
+ * Where packets end that is no rule of a filter: what the doctor says of it is what happens, and its remedy, run as it is printed, ends it.
+ *
+ *     vxlan100 ── host 1  198.18.0.1 ───┐ vtepd, with the rules
+ *     vxlan100 ── host 2  198.18.0.2 ───┘ vtepd
+ */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { BROADCAST, probe, vxlan } from '../support/frames.ts';
+import { describeSystem, useLab, useScope } from '../support/lab.ts';
+import { isProbe, sendProbe, settle } from '../support/probes.ts';
+import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
+import { waitFor } from '../support/wait.ts';
+
+interface Finding {
+  readonly check: string;
+  readonly status: 'ok' | 'warning' | 'failed' | 'unknown';
+  readonly message: string;
+  readonly remedy: string | null;
+}
+
+const CLEAN = [
+  'nft flush ruleset',
+  'for t in nat raw mangle security filter; do iptables-legacy -t $t -F; done',
+  'tc qdisc del dev eth0 clsact 2>/dev/null',
+  'ip xfrm policy flush',
+  'ip rule del pref 10 2>/dev/null',
+  'true',
+].join('\n');
+
+const nft = (family: string, hook: string, rule: string) =>
+  `nft 'add table ${family} t; add chain ${family} t c { type ${hook}; }; add rule ${family} t c ${rule}'`;
+const nat = (hook: string, rule: string) => nft('ip', `nat hook ${hook} priority 0`, rule);
+const filter = (rule: string) => nft('inet', 'filter hook input priority 0', rule);
+
+describeSystem('doctor: where packets end', () => {
+  const lab = useLab({ hosts: 2 });
+  const [one, two] = [lab.host(1), lab.host(2)];
+  let vtep: VtepdVtep;
+  let count = 0;
+
+  const findings = async () =>
+    (await vtep.daemon.get<Finding[]>('/v1/doctor')).filter(({ check }) => check === 'firewall');
+  const worst = async () => (await findings())[0] as Finding;
+
+  async function getsIn(): Promise<boolean> {
+    const tap = one.packetSocket('vxlan100');
+    const text = `in ${++count}`;
+    const inner = probe({ dst: BROADCAST, src: '02:00:00:00:02:01', text });
+    two.udpSocket({ address: two.address }).send(vxlan({ vni: 100, inner }), { to: one.address });
+    await settle();
+    await settle();
+    return tap.select(isProbe(text)).length > 0;
+  }
+
+  /** Whether a flood of host 1 gets to host 2, with the source that vtepd gave it. */
+  async function getsOut(): Promise<boolean> {
+    const [from, cable] = [one.packetSocket('vxlan100'), two.cable()];
+    const text = `out ${++count}`;
+    sendProbe(from, { dst: BROADCAST, src: '02:00:00:00:01:01', text });
+    await settle();
+    await settle();
+    const seen = cable.select(({ bytes }) => bytes.includes(text));
+    // Source address of the outer IPv4 header.
+    return seen.some(({ bytes }) => Buffer.from(bytes).subarray(26, 30).join('.') === one.address);
+  }
+
+  describe('with a daemon', () => {
+    useScope(lab);
+
+    beforeAll(async () => {
+      [vtep] = (await Promise.all(
+        [one, two].map((host) => startVtepdVtep(host, { segments: [{ vni: 100, group: '239.1.1.1' }] })),
+      )) as [VtepdVtep, VtepdVtep];
+      // What connection tracking remembers of a flow would outlive the rule.
+      one.run('sh', '-c', filter('ct state new accept'));
+      one.sysctl('net/netfilter/nf_conntrack_udp_timeout', 1);
+      one.run('sh', '-c', CLEAN);
+    }, 30_000);
+
+    const IN: readonly (readonly [command: string, status: Finding['status'], gets: boolean, names: RegExp])[] = [
+      [
+        nat('prerouting', 'udp dport 4789 redirect to :4790'),
+        'failed',
+        false,
+        /ip t c: .*rewrites the destination .*4790/,
+      ],
+      // A group's datagram becomes one for the host, which not every VNI is to hear.
+      [nat('prerouting', 'udp dport 4789 redirect to :4789'), 'warning', true, /an address of the interface/],
+      [nat('prerouting', 'dnat to 198.18.0.99'), 'failed', false, /198\.18\.0\.99/],
+      [nat('prerouting', 'ip daddr 198.18.0.50 dnat to 198.18.0.99'), 'ok', true, /chain/],
+      [
+        'iptables -t nat -A PREROUTING -p udp --dport 4789 -j REDIRECT --to-ports 4790',
+        'failed',
+        false,
+        /iptables -t nat PREROUTING/,
+      ],
+      [
+        'iptables-legacy -t nat -A PREROUTING -p udp --dport 4789 -j DNAT --to-destination 198.18.0.1:4790',
+        'failed',
+        false,
+        /iptables-legacy -t nat PREROUTING/,
+      ],
+      [nft('ip', 'filter hook prerouting priority 0', 'udp dport set 4790'), 'failed', false, /rewrites .*4790/],
+      ['iptables-legacy -A INPUT -p udp --dport 4789 -j DROP', 'failed', false, /iptables-legacy INPUT drops/],
+      ['iptables -t raw -A PREROUTING -p udp --dport 4789 -j DROP', 'failed', false, /-t raw PREROUTING drops/],
+      ['iptables -t mangle -A PREROUTING -p udp -j DROP', 'failed', false, /-t mangle PREROUTING drops/],
+      ['iptables -t security -A INPUT -p udp --dport 4789 -j DROP', 'failed', false, /-t security INPUT drops/],
+      [
+        nft('netdev', 'filter hook ingress device eth0 priority 0', 'udp dport 4789 drop'),
+        'warning',
+        false,
+        /netdev t c/,
+      ],
+      [nft('inet', 'filter hook ingress device eth0 priority 0', 'udp dport 4789 drop'), 'warning', false, /inet t c/],
+      [filter('numgen random mod 1 0 drop'), 'warning', false, /depends on rule/],
+      [filter('@th,64,8 8 drop'), 'warning', false, /depends on rule/],
+      [filter('meta length > 60 drop'), 'warning', false, /depends on rule/],
+      [filter('meta mark 0 drop'), 'warning', false, /depends on rule/],
+      [filter('ct zone 0 drop'), 'warning', false, /depends on rule/],
+      [filter('socket wildcard 0 drop'), 'warning', false, /depends on rule/],
+      [filter('quota over 1 bytes drop'), 'warning', false, /depends on rule/],
+      [filter('ct state untracked drop'), 'ok', true, /chain/],
+      [
+        `${nft('inet', 'filter hook prerouting priority raw', 'udp dport 4789 notrack')}; ${filter('ct state untracked drop').replaceAll('inet t', 'inet u')}`,
+        'warning',
+        false,
+        /depends on rule/,
+      ],
+      [
+        `${nft('ip', 'filter hook prerouting priority raw', 'udp dport 4789 notrack')}; ${nat('prerouting', 'accept').replaceAll(' t c', ' t d').replace('add table ip t;', '')}; nft add rule ip t d udp dport 4789 redirect to :4790`,
+        'ok',
+        true,
+        /chain/,
+      ],
+      [
+        'ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 proto udp dport 4789 dir in action block',
+        'unknown',
+        false,
+        /IPsec/,
+      ],
+      [
+        'tc qdisc add dev eth0 clsact && tc filter add dev eth0 ingress protocol ip u32 match ip dport 4789 0xffff action mirred egress redirect dev lo',
+        'unknown',
+        false,
+        /tc filters on eth0 ingress \(u32\)/,
+      ],
+      [
+        `nft 'add table arp t; add chain arp t c { type filter hook input priority 0; policy drop; }'`,
+        'unknown',
+        true,
+        /arp t c/,
+      ],
+      ['ip rule add to 198.18.0.77 blackhole pref 10', 'unknown', true, /ip rule/],
+    ];
+
+    test.each(IN)('in: %s: %s', async (plant, status, gets, names) => {
+      one.run('sh', '-c', plant);
+      lab.scope.defer(() => void one.run('sh', '-c', CLEAN));
+      const finding = await worst();
+      expect([finding.status, await getsIn(), finding.message]).toEqual([status, gets, expect.stringMatching(names)]);
+      if (finding.remedy === null) return;
+      one.run('sh', '-c', finding.remedy);
+      expect((await worst()).status).toBe('ok');
+      expect(await getsIn()).toBe(true);
+    });
+
+    const OUT: typeof IN = [
+      [nat('postrouting', 'oifname "eth0" masquerade'), 'ok', true, /chain/],
+      [nat('postrouting', 'oifname "eth0" masquerade random'), 'warning', true, /rewrites the source/],
+      [nat('postrouting', 'udp dport 4789 snat to 198.18.0.77'), 'failed', false, /198\.18\.0\.77/],
+      [nat('output', 'udp dport 4789 dnat to :4790'), 'failed', true, /port 4790/],
+      ['iptables -t nat -A POSTROUTING -o eth0 -j SNAT --to-source 198.18.0.77', 'failed', false, /198\.18\.0\.77/],
+      [
+        'iptables-legacy -t nat -A POSTROUTING -o eth0 -j SNAT --to-source 198.18.0.77',
+        'failed',
+        false,
+        /iptables-legacy -t nat POSTROUTING/,
+      ],
+      [
+        `nft 'add table ip t; add chain ip t sub; add rule ip t sub snat to 198.18.0.77; add chain ip t c { type nat hook postrouting priority 0; }; add rule ip t c udp dport 4789 jump sub'`,
+        'failed',
+        false,
+        /198\.18\.0\.77/,
+      ],
+    ];
+
+    test.each(OUT)('out: %s: %s', async (plant, status, gets, names) => {
+      // Flows of the row before are forgotten.
+      await waitFor(
+        'no flow',
+        async () => one.read('/proc/thread-self/net/nf_conntrack'),
+        (text) => !/dport=4789/.test(text),
+        { everyMs: 100 },
+      );
+      one.run('sh', '-c', plant);
+      lab.scope.defer(() => void one.run('sh', '-c', CLEAN));
+      const finding = await worst();
+      expect([finding.status, await getsOut(), finding.message]).toEqual([status, gets, expect.stringMatching(names)]);
+      if (finding.remedy === null) return;
+      one.run('sh', '-c', finding.remedy);
+      expect((await worst()).status).toBe('ok');
+      await waitFor('it to get out again', getsOut, (isOut) => isOut, { everyMs: 1_200 });
+    });
+  });
+});
