@@ -211,7 +211,7 @@ export class VtepView implements DaemonView {
   async #examine(): Promise<Finding[]> {
     // Only here: a daemon that nobody doubts starts without it.
     const { examineVtep } = await import('./doctor/vtep-doctor.ts');
-    return examineVtep(this.#vtep, this.drops(undefined), this.#vtep.queriers.status());
+    return examineVtep(this.#vtep, this.#vtep.queriers.status());
   }
 
   async config(): Promise<ConfigFile> {

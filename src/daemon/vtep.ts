@@ -17,6 +17,7 @@ import { Listeners } from '../underlay/listeners.ts';
 import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
 import { Captures } from './captures.ts';
+import { DropHistory, readDropRows } from './drop-history.ts';
 import { FdbEvents } from './fdb-events.ts';
 import { listStatics } from './fdb-listing.ts';
 import { FdbSnapshots } from './fdb-snapshots.ts';
@@ -57,6 +58,8 @@ export class Vtep {
   /** What changes in the FDB. */
   readonly events: FdbEvents;
   readonly queriers: QuerierWatch;
+  /** What is dropped now. */
+  readonly drops = new DropHistory(() => readDropRows(this, this.#netlink));
   /** Who captures frames. */
   readonly captures: Captures;
   /** What the workers share beside the FDB. */
@@ -210,6 +213,7 @@ export class Vtep {
       vtep.queriers.start();
       void vtep.#lazyJoin.run();
       vtep.events.start();
+      vtep.drops.start();
       vtep.#snapshots?.start();
       vtep.#settle();
       return vtep;
@@ -224,6 +228,7 @@ export class Vtep {
     this.#sweep.stop();
     this.#lazyJoin.stop();
     this.events.stop();
+    this.drops.stop();
     this.queriers.stop();
     this.#host.stop();
     await this.#workers.stop();

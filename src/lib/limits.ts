@@ -213,6 +213,9 @@ export const MAX_STATE_DIR_BYTES = 200;
 export const SNAPSHOT_PAUSE_MS = 60_000;
 export const SNAPSHOT_PAUSE_FACTOR = 100;
 
+/** How often the drops are written down for `vtepctl doctor`, which tells of those since the snapshot before the last: of the last minute at most. */
+export const DROP_SNAPSHOT_MS = 30_000;
+
 /** Lines of one check of `vtepctl doctor`: more, nobody reads. What exceeds them is counted in the last. */
 export const MAX_FINDINGS_PER_CHECK = 16;
 

@@ -23,6 +23,7 @@ const IFLA_LINK_NETNSID = 37;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_BR_STP_STATE = 5;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_GROUP6 = 16;
 const IFLA_VXLAN_LOCAL6 = 17;
@@ -39,6 +40,11 @@ const TX_DROPPED_AT = 56;
 const IFINFOMSG_BYTES = 16;
 
 const AF_UNSPEC = 0;
+
+/** Spanning tree of a bridge, the kernel's or another program's. */
+export interface SpanningTree {
+  readonly isOn: boolean;
+}
 
 export interface Link {
   readonly index: number;
@@ -58,6 +64,8 @@ export interface Link {
   readonly masterKind: string;
   /** "tun", "bridge", "vxlan", …; empty for a physical interface. */
   readonly kind: string;
+  /** Of a Linux bridge. */
+  readonly spanningTree?: SpanningTree | undefined;
   readonly isTap: boolean;
   readonly isMultiQueue: boolean;
   /** UDP port of a kernel vxlan device, or 0. */
@@ -177,6 +185,7 @@ function readLink(payload: Buffer): Link {
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
     masterKind: readString(info.get(IFLA_INFO_SLAVE_KIND)),
     kind,
+    spanningTree: kind === 'bridge' ? { isOn: (data.get(IFLA_BR_STP_STATE)?.readUInt32LE(0) ?? 0) !== 0 } : undefined,
     isTap: kind === 'tun' && data.get(IFLA_TUN_TYPE)?.[0] === IFF_TAP,
     isMultiQueue: kind === 'tun' && data.get(IFLA_TUN_MULTI_QUEUE)?.[0] === 1,
     vxlanPort: (kind === 'vxlan' && data.get(IFLA_VXLAN_PORT)?.readUInt16BE(0)) || 0,

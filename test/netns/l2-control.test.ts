@@ -10,6 +10,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { Finding } from '../../src/control/schemas.ts';
+import { BROADCAST, ethernet } from '../support/frames.ts';
 import { describeSystem, useLab, useScope } from '../support/lab.ts';
 import { command } from '../support/namespaces.ts';
 import { type DropCounters, startKernelVtep, startVtepdVtep } from '../support/vtep-host.ts';
@@ -71,6 +73,58 @@ describeSystem('layer-2 control frames', () => {
       }, 30_000);
     },
   );
+
+  describe('the doctor', () => {
+    useScope(lab);
+
+    test('tells of loops and of what is lost now, and what it says mends them', async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'vtepd-l2-'));
+      lab.scope.defer(() => rmSync(directory, { recursive: true }));
+      const file = join(directory, 'vtepd.yaml');
+      const write = (keys: string) => {
+        const vnis = [100, 200].map((vni) => `{vni: ${vni}, group: 239.1.1.1, bridge: brx, ${keys}}`);
+        writeFileSync(file, `dev: eth0\nvnis: [${vnis.join(', ')}, {vni: 300}]\n`);
+      };
+      one.ip('link', 'add', 'brx', 'type', 'bridge');
+      lab.scope.defer(() => void one.ip('link', 'del', 'brx'));
+      one.ip('link', 'set', 'brx', 'up');
+      write('storm: 100');
+      const daemon = await startVtepd(one, ['--config', file]);
+      const told = async (check: string) => {
+        const all = await daemon.ctl<Finding[]>('doctor');
+        return all
+          .filter((each) => each.check === check)
+          .map(({ object, status, remedy }) => `${status} ${object}: ${remedy}`);
+      };
+      expect(await told('loop')).toEqual(['warning brx: ip link set brx type bridge stp_state 1']);
+      one.run('ip', 'link', 'set', 'brx', 'type', 'bridge', 'stp_state', '1');
+      expect(await told('loop')).toEqual(['warning brx: l2-control=stp', 'warning brx: l2-control=stp']);
+      const tap = one.packetSocket('vxlan100');
+      const tagged = ethernet({
+        dst: BROADCAST,
+        src: '02:00:00:00:00:0a',
+        vlan: 5,
+        type: 0x88b5,
+        payload: Buffer.alloc(46),
+      });
+      tap.send(tagged);
+      one
+        .packetSocket('vxlan300')
+        .send(ethernet({ dst: BROADCAST, src: '02:00:00:00:00:0b', type: 0x88b5, payload: Buffer.alloc(46) }));
+      const drops = () => told('drops');
+      await waitFor('tags', drops, (all) => all.includes('warning tx inner-vlan: inner-vlan=pass'));
+      await waitFor('no remote', drops, (all) =>
+        all.includes(`warning tx no-remote: vtepctl --socket ${daemon.socket} remote add IP --vni 300`),
+      );
+      write('storm: 100, l2-control: stp, inner-vlan: pass');
+      expect(await daemon.runCtl('reload')).toMatchObject({ code: 0 });
+      expect(await told('loop')).toEqual(['ok brx: null']);
+      const before = (await daemon.get<DropCounters>('/v1/drops')).tx['inner-vlan'];
+      one.packetSocket('vxlan100').send(tagged);
+      await sleep(100);
+      expect((await daemon.get<DropCounters>('/v1/drops')).tx['inner-vlan']).toBe(before);
+    });
+  });
 
   describe('beside a kernel peer', () => {
     useScope(lab);

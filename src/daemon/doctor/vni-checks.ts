@@ -1,4 +1,4 @@
-import type { Drops, Finding } from '../../control/schemas.ts';
+import type { Finding } from '../../control/schemas.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { failed, faultsOr, ok, warning } from './finding.ts';
 
@@ -57,29 +57,4 @@ export function checkRemotesInGroup(vnis: readonly VniFacts[], vtepctl: string):
       return warning('remote-in-group', remote, message, `${vtepctl} remote del ${remote} --vni ${vni}`);
     }),
   );
-}
-
-/** Drops that tell of trouble, and what to do: a remedy where one command is likely to be it. */
-const TELLING: readonly (readonly ['rx' | 'tx', reason: string, meaning: string, remedy: string | null])[] = [
-  ['rx', 'socket-overrun', 'the host is too busy to read them in time; more threads help', '--workers 2'],
-  ['tx', 'tap-overrun', 'the host sends faster than vtepd reads; more threads help', '--workers 2'],
-  ['tx', 'send-full', 'the underlay takes no more: its queue is full', null],
-  ['tx', 'send-error', 'the kernel refused to send: no route, a firewall, or an interface that is down', null],
-  ['rx', 'wrong-group', 'another VTEP has the VNI in another group', null],
-  ['rx', 'unknown-vni', 'another VTEP sends a VNI that is not configured here', null],
-  ['rx', 'vtep-not-allowed', 'a VTEP that no --allow-vtep names', null],
-  [
-    'rx',
-    'reserved-bits',
-    'another VTEP uses an extension of VXLAN, as VXLAN-GPE or group policy',
-    '--reserved-bits ignore',
-  ],
-];
-
-export function checkDrops(drops: Drops): Finding[] {
-  const faults = TELLING.flatMap(([direction, reason, meaning, remedy]) => {
-    const count = drops[direction][reason] ?? 0;
-    return count > 0 ? warning('drops', `${direction} ${reason}`, `${count} since the start: ${meaning}`, remedy) : [];
-  });
-  return faultsOr(faults, ok('drops', 'all VNIs', 'none that tell of trouble'));
 }

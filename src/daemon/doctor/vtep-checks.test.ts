@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { checkGroups, checkMembershipLimit, checkMulticastRoute } from './group-checks.ts';
 import { checkQuerier, type QuerierFacts } from './querier-check.ts';
-import { checkDrops, checkRemotesInGroup, checkVnis } from './vni-checks.ts';
+import { checkRemotesInGroup, checkVnis } from './vni-checks.ts';
 import { checkReversePath, checkTtl } from './vtep-checks.ts';
 
 const ip = (text: string) => text as IpAddress;
@@ -136,28 +136,6 @@ describe('vni', () => {
     expect(checkRemotesInGroup([vni], 'vtepctl')).toEqual([]);
     expect(checkRemotesInGroup([{ ...vni, remotesInGroup: [ip('198.18.0.2')] }], 'vtepctl --socket /s')).toMatchObject([
       { object: '198.18.0.2', status: 'warning', remedy: 'vtepctl --socket /s remote del 198.18.0.2 --vni 100' },
-    ]);
-  });
-});
-
-describe('drops', () => {
-  it.each([
-    ['rx', 'socket-overrun'],
-    ['rx', 'wrong-group'],
-    ['rx', 'unknown-vni'],
-    ['rx', 'vtep-not-allowed'],
-    ['rx', 'reserved-bits'],
-    ['tx', 'tap-overrun'],
-    ['tx', 'send-full'],
-    ['tx', 'send-error'],
-  ] as const)('%s %s', (direction, reason) => {
-    const drops = { rx: {}, tx: {}, [direction]: { [reason]: 3 } };
-    expect(checkDrops(drops)).toMatchObject([{ object: `${direction} ${reason}`, status: 'warning' }]);
-  });
-
-  it('that are part of the day', () => {
-    expect(checkDrops({ rx: { 'own-packet': 9, 'socket-overrun': 0 }, tx: { local: 5 } })).toMatchObject([
-      { status: 'ok' },
     ]);
   });
 });

@@ -1,24 +1,26 @@
 import { DEFAULT_SOCKET_PATH } from '../../config/flags.ts';
-import type { Drops, Finding } from '../../control/schemas.ts';
+import type { Finding } from '../../control/schemas.ts';
 import { ipFamily } from '../../lib/addresses.ts';
 import { listLinks } from '../../sys/links.ts';
 import { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import type { Vtep } from '../vtep.ts';
 import { checkCapabilities, checkTun } from './device-checks.ts';
+import { checkDrops } from './drops-check.ts';
 import { checkFirewall } from './firewall-check.ts';
 import { gatherFirewall } from './firewall-facts.ts';
 import { checkGroups, checkMulticastRoute } from './group-checks.ts';
 import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl, vxlanDevices } from './host-facts.ts';
+import { checkLoops, gatherBridges } from './loop-check.ts';
 import { checkMtu } from './mtu-check.ts';
 import { checkOwnPort } from './port-check.ts';
 import { checkQuerier, type QuerierFacts } from './querier-check.ts';
 import { checkAddress, checkInterface } from './underlay-checks.ts';
-import { checkDrops, checkRemotesInGroup, checkVnis } from './vni-checks.ts';
+import { checkRemotesInGroup, checkVnis } from './vni-checks.ts';
 import { checkReversePath, checkTtl } from './vtep-checks.ts';
 import { gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
 
 /** What the running daemon finds of itself and its host, in the order of a frame's way out. */
-export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
+export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
   const netlink = new NetlinkSocket();
   try {
     const links = listLinks(netlink);
@@ -86,7 +88,8 @@ export async function examineVtep(vtep: Vtep, drops: Drops, queriers: readonly Q
       ...queriers.map(checkQuerier),
       ...checkVnis(vnis, vtepctl),
       ...checkRemotesInGroup(vnis, vtepctl),
-      ...checkDrops(drops),
+      ...checkLoops(gatherBridges(vtep.vnis, links)),
+      ...checkDrops(await vtep.drops.recent(), vtepctl),
     ];
   } finally {
     netlink.close();

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { RX_REASONS, TX_REASONS } from '../../forward/drop-reason.ts';
+import { checkDrops } from './drops-check.ts';
+
+const VNI = { vni: 100, tap: 'vxlan100', vlan: undefined };
+const check = (
+  direction: 'rx' | 'tx',
+  reason: string,
+  vnis = [VNI] as readonly (typeof VNI | (Omit<typeof VNI, 'vlan'> & { vlan: number }))[],
+) => checkDrops({ seconds: 40, drops: [{ direction, reason, count: 3, vnis }] }, 'vtepctl --socket /s');
+
+/** Whether the doctor tells of it, and what it says to do; null: it cannot say. */
+const TOLD: readonly [direction: 'rx' | 'tx', reason: string, remedy: string | null][] = [
+  ['rx', 'short', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'vtep-not-allowed', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'no-i-flag', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'reserved-bits', '--reserved-bits ignore'],
+  ['rx', 'unknown-vni', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'wrong-group', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'short-inner', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'bad-source-mac', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'own-mac', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'link-local', 'l2-control=pass'],
+  ['rx', 'inner-vlan', 'inner-vlan=pass'],
+  ['rx', 'oversize', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'static-conflict', 'vtepctl --socket /s fdb show --static --vni 100'],
+  ['rx', 'storm', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['rx', 'tap-down', 'ip link set vxlan100 up'],
+  ['rx', 'socket-overrun', '--workers 2'],
+  ['tx', 'bad-source-mac', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['tx', 'static-conflict', 'vtepctl --socket /s fdb show --static --vni 100'],
+  ['tx', 'inner-vlan', 'inner-vlan=pass'],
+  ['tx', 'unknown-vlan', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['tx', 'link-local', 'l2-control=pass'],
+  ['tx', 'storm', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
+  ['tx', 'no-remote', 'vtepctl --socket /s remote add IP --vni 100'],
+  ['tx', 'send-full', null],
+  ['tx', 'send-error', null],
+  ['tx', 'tap-overrun', '--workers 2'],
+];
+
+/** Part of the day: nobody loses all of his frames by them, or somebody asked for it. */
+const QUIET = ['rx own-packet', 'rx ecn', 'tx short', 'tx suppressed', 'tx local', 'tx flood-off', 'tx oversize'];
+
+describe('drops', () => {
+  it.each(TOLD)('%s %s', (direction, reason, remedy) => {
+    const [finding, ...others] = check(direction, reason);
+    expect(others).toEqual([]);
+    expect(finding).toMatchObject({ status: 'warning', object: `${direction} ${reason}`, remedy });
+    expect(finding?.message).toMatch(/^3 in the last 40 s \(VNI 100\): \S/);
+  });
+
+  it.each(QUIET)('%s is part of the day', (name) => {
+    const [direction, reason] = name.split(' ') as ['rx' | 'tx', string];
+    expect(check(direction, reason)).toMatchObject([{ status: 'ok' }]);
+  });
+
+  it('every reason is one or the other', () => {
+    const all = [...RX_REASONS.map((reason) => `rx ${reason}`), ...TX_REASONS.map((reason) => `tx ${reason}`)];
+    const told = TOLD.map(([direction, reason]) => `${direction} ${reason}`);
+    expect([...told, ...QUIET].filter((name) => !name.endsWith('overrun')).toSorted()).toEqual(all.toSorted());
+  });
+
+  it('a remedy fits the VNI, and names none where there are several or none', () => {
+    expect(check('tx', 'inner-vlan', [{ ...VNI, vlan: 0 }])).toMatchObject([{ remedy: 'inner-vlan=strip' }]);
+    expect(check('rx', 'unknown-vni', [])).toMatchObject([{ remedy: 'vtepctl --socket /s capture --drops -c 10' }]);
+    const [several] = check('rx', 'storm', [VNI, { ...VNI, vni: 200 }]);
+    expect(several).toMatchObject({ remedy: 'vtepctl --socket /s capture --drops -c 10' });
+    expect(several?.message).toContain('(VNI 100, 200)');
+  });
+
+  it('none at all is well', () => {
+    expect(checkDrops({ seconds: 5, drops: [] }, 'vtepctl')).toMatchObject([{ status: 'ok' }]);
+  });
+});

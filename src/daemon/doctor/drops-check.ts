@@ -1,0 +1,84 @@
+import type { Finding } from '../../control/schemas.ts';
+import type { RecentDrop, RecentDrops } from '../drop-history.ts';
+import { faultsOr, ok, someOf, warning } from './finding.ts';
+
+/** What a drop is likely to be about, and the command, flag or key that mends it, or shows whose frames they are. */
+type Remedy = (drop: RecentDrop, vtepctl: string) => string | null;
+type Meaning = readonly [meaning: string, remedy: Remedy];
+
+const just = (remedy: string) => () => remedy;
+const none = () => null;
+const capture: Remedy = ({ vnis }, vtepctl) =>
+  `${vtepctl} capture --drops${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''} -c 10`;
+
+/** On a trunk, tags that passed in the VNI of what is untagged would be VLANs of others. */
+const TAGS: Meaning = [
+  'frames with an 802.1Q tag, which a VNI drops unless told otherwise',
+  ({ vnis }) => (vnis[0]?.vlan === 0 ? 'inner-vlan=strip' : 'inner-vlan=pass'),
+];
+const CONTROL: Meaning = [
+  'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops unless told otherwise',
+  just('l2-control=pass'),
+];
+const BAD_SOURCE: Meaning = ['frames whose source MAC is a group or zero, which no station can have', capture];
+const CONFLICT: Meaning = [
+  'frames of a station that a static entry has elsewhere',
+  ({ vnis }, vtepctl) => `${vtepctl} fdb show --static${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''}`,
+];
+const STORM: Meaning = ['more floods than storm= lets pass: a loop, or too low a limit', capture];
+
+/**
+ * Drops that somebody loses all of his frames by, or that tell of a host that cannot keep up. The others are part of the day: echoes of own
+ * packets, answers instead of floods, stations of one bridge, what `flood=` was asked to keep back, marks of congestion.
+ */
+const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | undefined>>>> = {
+  rx: {
+    short: ['less than a VXLAN header: something else is sent to this port', capture],
+    'vtep-not-allowed': ['from a VTEP that no --allow-vtep names', capture],
+    'no-i-flag': ['without the flag that each VXLAN header has: another protocol is sent to this port', capture],
+    'reserved-bits': [
+      'another VTEP uses an extension of VXLAN, as VXLAN-GPE or group policy',
+      just('--reserved-bits ignore'),
+    ],
+    'unknown-vni': ['another VTEP sends a VNI that is not configured here', capture],
+    'wrong-group': ['another VTEP has the VNI in another group', capture],
+    'short-inner': ['no whole Ethernet frame inside: malformed, or a protocol that has none', capture],
+    'bad-source-mac': BAD_SOURCE,
+    'own-mac': ['from elsewhere with the MAC of the TAP here: a loop, or a station with the same MAC', capture],
+    'link-local': CONTROL,
+    'inner-vlan': TAGS,
+    oversize: ['frames longer than a TAP can carry', capture],
+    'static-conflict': CONFLICT,
+    storm: STORM,
+    'tap-down': ['the TAP they are for is down', ({ vnis }) => (vnis[0] ? `ip link set ${vnis[0].tap} up` : null)],
+    'socket-overrun': ['the host is too busy to read them in time; more threads help', just('--workers 2')],
+  },
+  tx: {
+    'bad-source-mac': BAD_SOURCE,
+    'static-conflict': CONFLICT,
+    'inner-vlan': TAGS,
+    'unknown-vlan': ['frames on the trunk of a VLAN that no VNI is', capture],
+    'link-local': CONTROL,
+    storm: STORM,
+    'no-remote': [
+      'floods go nowhere: no group, and no remote but this host',
+      ({ vnis }, vtepctl) => (vnis[0] ? `${vtepctl} remote add IP --vni ${vnis[0].vni}` : null),
+    ],
+    'send-full': ['the underlay takes no more: its queue is full', none],
+    'send-error': ['the kernel refused to send: no route, a firewall, or an interface that is down', none],
+    'tap-overrun': ['the host sends faster than vtepd reads; more threads help', just('--workers 2')],
+  },
+};
+
+/** What is lost now; what ended a minute ago is in `vtepctl drops` alone. @param vtepctl how to call it, with its `--socket` */
+export function checkDrops({ seconds, drops }: RecentDrops, vtepctl: string): Finding[] {
+  const faults = drops.flatMap((drop) => {
+    const { direction, reason, count, vnis } = drop;
+    const [meaning, remedy] = TELLING[direction][reason] ?? [];
+    if (meaning === undefined || remedy === undefined) return [];
+    const where = vnis.length === 0 ? '' : ` (VNI ${someOf(vnis.map(({ vni }) => vni))})`;
+    const message = `${count} in the last ${seconds} s${where}: ${meaning}`;
+    return warning('drops', `${direction} ${reason}`, message, remedy(drop, vtepctl));
+  });
+  return faultsOr(faults, ok('drops', 'all VNIs', 'none lately that tell of trouble'));
+}
