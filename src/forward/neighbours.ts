@@ -117,6 +117,19 @@ export class NeighbourTable {
     Atomics.store(words, chosen, version + 2);
   }
 
+  /** Forgets what was heard of an address. Where another is at the record, the next frame will say it again. */
+  forget(segment: number, a: number, b: number, c: number, d: number): void {
+    const words = this.#words;
+    const set = this.#set(segment, a, b, c, d);
+    for (let at = set; at < set + WAYS * WORDS; at += WORDS) {
+      const version = Atomics.load(words, at);
+      if ((version & 1) !== 0 || !this.#isOf(at, segment, a, b, c, d)) continue;
+      if (Atomics.compareExchange(words, at, version, version + 1) !== version) continue;
+      if (this.#isOf(at, segment, a, b, c, d)) words[at + WORD.segment] = 0;
+      Atomics.store(words, at, version + 2);
+    }
+  }
+
   /** Whether a record is a better one to take than another: unused, or heard longer ago. One that is being written is neither. */
   #isOlder(at: number, than: number): boolean {
     const words = this.#words;

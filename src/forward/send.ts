@@ -62,7 +62,7 @@ export interface SendPath {
   readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'learn'>;
   readonly underlay: DatagramSink;
   readonly sums: OctetSums;
-  readonly suppression: Pick<Suppression, 'answers' | 'hear'>;
+  readonly suppression: Pick<Suppression, 'answers' | 'hear' | 'overrules'>;
   readonly pathLimits: Pick<PathLimits, 'isEmpty' | 'frameBytes'>;
   readonly tooBig: Pick<TooBigAnswers, 'answer'>;
   readonly headers: FrameHeaders;
@@ -117,8 +117,9 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isBarredControl(view, frameAt, segment.control)) return TX_DROP['link-local'];
 
   const isGroup = isGroupDestination(view, frameAt);
-  if (isGroup && segment.suppress && path.suppression.answers(segment, frameAt, frameBytes, now)) {
-    return TX_DROP.suppressed;
+  if (segment.suppress) {
+    const isNews = path.suppression.overrules(segment, frameAt, frameBytes, now);
+    if (isGroup && !isNews && path.suppression.answers(segment, frameAt, frameBytes, now)) return TX_DROP.suppressed;
   }
   const remote = isGroup ? UNKNOWN : fdb.lookup(index, macHigh(view, frameAt), macLow(view, frameAt), now);
   if (remote === LOCAL) return TX_DROP.local;

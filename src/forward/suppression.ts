@@ -4,9 +4,11 @@ import { INNER_VLAN, type Segment } from '../segment/segment.ts';
 import {
   ARP_FRAME_BYTES,
   ARP_OPERATION,
+  arpClaim,
   arpOperation,
   arpSender,
   arpTarget,
+  isAnyArp,
   isArp,
   isStationIpv4,
   writeArpReply,
@@ -21,6 +23,7 @@ import {
   isOverride,
   ND_OPTION,
   ND_TYPE,
+  ndClaimAt,
   ndSenderAt,
   ndTargetAt,
   ndType,
@@ -92,6 +95,46 @@ export class Suppression {
   }
 
   /**
+   * Ends what is said of an address behind a remote VTEP once a station behind the own TAP says, asks, answers or probes that it is its own, also
+   * by the virtual MAC of a router or as a proxy, and whatever becomes of that frame.
+   *
+   * @returns whether all others are to hear it too: something else was known of the address, or of the station's MAC
+   */
+  overrules(segment: Segment, at: number, length: number, now: number): boolean {
+    return this.#contradicts(segment, at, length, now, true);
+  }
+
+  /** What `overrules` would return; nothing changes. */
+  wouldOverrule(segment: Segment, at: number, length: number, now: number): boolean {
+    return this.#contradicts(segment, at, length, now, false);
+  }
+
+  #contradicts(segment: Segment, at: number, length: number, now: number, forgets: boolean): boolean {
+    const view = this.#view;
+    const { index } = segment;
+    const type = view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
+    let a = 0;
+    let b = 0;
+    let c = IPV4_MAPPED;
+    let d = 0;
+    if (type === ETHERTYPE.arp && isAnyArp(view, at, length)) {
+      d = arpClaim(view, at);
+    } else if (type === ETHERTYPE.ipv6 && ndType(view, at, length) !== ND_TYPE.none) {
+      const claimAt = ndClaimAt(view, at);
+      a = view.getInt32(claimAt);
+      b = view.getInt32(claimAt + 4);
+      c = view.getInt32(claimAt + 8);
+      d = view.getInt32(claimAt + 12);
+    } else {
+      return false;
+    }
+    const isElsewhere = this.#isRemote(segment, a, b, c, d, now);
+    if (isElsewhere && forgets) this.#neighbours.forget(index, a, b, c, d);
+    const source = at + SOURCE_MAC_AT;
+    return isElsewhere || this.#isBehindVtep(index, macHigh(view, source), macLow(view, source), now);
+  }
+
+  /**
    * Answers the question that a frame to a group may be, into the TAP it came from. Not to who has no address yet or announces his own, nor
    * for anybody who was not heard lately or whom the FDB does not know behind a remote VTEP: such questions are flooded.
    *
@@ -147,8 +190,13 @@ export class Suppression {
   #isRemote(segment: Segment, a: number, b: number, c: number, d: number, now: number): boolean {
     const { index } = segment;
     const neighbours = this.#neighbours;
-    if (!neighbours.find(index, a, b, c, d, now)) return false;
-    const remote = this.#fdb.lookup(index, neighbours.macHigh, neighbours.macLow, now);
+    return (
+      neighbours.find(index, a, b, c, d, now) && this.#isBehindVtep(index, neighbours.macHigh, neighbours.macLow, now)
+    );
+  }
+
+  #isBehindVtep(segment: number, high: number, low: number, now: number): boolean {
+    const remote = this.#fdb.lookup(segment, high, low, now);
     return remote !== UNKNOWN && remote !== LOCAL;
   }
 

@@ -127,7 +127,11 @@ function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array
     view,
     steps,
     tags,
-    suppression: { answers: answers.answers.bind(answers), hear: () => {} },
+    suppression: {
+      answers: answers.answers.bind(answers),
+      hear: () => {},
+      overrules: answers.wouldOverrule.bind(answers),
+    },
     fdb: {
       conflicts: (segment: number, high: number, low: number, source: SourceAddress) => {
         const isConflict = fdb.conflicts(segment, high, low, source);

@@ -29,15 +29,20 @@ const LENGTHS = 0x0604;
 
 /** Whether the frame is an untagged ARP request or reply, whole, whose sender MAC is the frame's own source: nobody speaks for another. */
 export function isArp(view: DataView, at: number, length: number): boolean {
+  return (
+    isAnyArp(view, at, length) &&
+    macHigh(view, at + SENDER_MAC_AT) === macHigh(view, at + SOURCE_MAC_AT) &&
+    macLow(view, at + SENDER_MAC_AT) === macLow(view, at + SOURCE_MAC_AT)
+  );
+}
+
+/** Whether it is one at all, whoever speaks for whom: a router for its virtual address (VRRP, CARP), a proxy. */
+export function isAnyArp(view: DataView, at: number, length: number): boolean {
   if (length < ARP_FRAME_BYTES || view.getUint16(at + ETHERNET_HEADER_BYTES - 2) !== ETHERTYPE.arp) return false;
   if (view.getUint32(at + HARDWARE_TYPE_AT) !== ETHERNET_IPV4 || view.getUint16(at + LENGTHS_AT) !== LENGTHS)
     return false;
   const operation = arpOperation(view, at);
-  if (operation !== ARP_OPERATION.request && operation !== ARP_OPERATION.reply) return false;
-  return (
-    macHigh(view, at + SENDER_MAC_AT) === macHigh(view, at + SOURCE_MAC_AT) &&
-    macLow(view, at + SENDER_MAC_AT) === macLow(view, at + SOURCE_MAC_AT)
-  );
+  return operation === ARP_OPERATION.request || operation === ARP_OPERATION.reply;
 }
 
 export function arpOperation(view: DataView, at: number): number {
@@ -52,6 +57,12 @@ export function arpSender(view: DataView, at: number): number {
 /** Likewise. */
 export function arpTarget(view: DataView, at: number): number {
   return view.getInt32(at + TARGET_IP_AT);
+}
+
+/** The address that the sender says it has, or probes before it takes it (RFC 5227 §2.1.1), likewise; 0.0.0.0 if neither. */
+export function arpClaim(view: DataView, at: number): number {
+  const sender = arpSender(view, at);
+  return sender === 0 && arpOperation(view, at) === ARP_OPERATION.request ? arpTarget(view, at) : sender;
 }
 
 /** Whether a station can have this IPv4 address, a signed word: not 0.0.0.0/8 (which a probe has, RFC 5227 §1.1), loopback or 224.0.0.0/3. */

@@ -67,6 +67,12 @@ export function ndTargetAt(at: number): number {
   return at + TARGET_AT;
 }
 
+/** Where the address stands that the sender says it has: its own if it asks, or what it probes (RFC 4862 §5.4.2) or advertises. */
+export function ndClaimAt(view: DataView, at: number): number {
+  const isQuestion = view.getUint8(at + ICMP_AT) === ND_TYPE.solicitation;
+  return isQuestion && !isIpv6Unspecified(view, ndSenderAt(at)) ? ndSenderAt(at) : ndTargetAt(at);
+}
+
 /** Whether an option of this type says that the MAC in question is the frame's own source: nobody speaks for another. */
 export function hasOwnMac(view: DataView, at: number, option: number): boolean {
   const end = at + ICMP_AT + view.getUint16(at + PAYLOAD_LENGTH_AT);

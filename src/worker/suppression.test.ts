@@ -1,7 +1,8 @@
 /** ARP and ND suppression through the whole of both ladders: who is answered, who is flooded, and what is learned. */
 import { describe, expect, it } from 'vitest';
+import { LOCAL } from '../fdb/remotes.ts';
 import { NEIGHBOUR_FRESH_SECONDS } from '../lib/limits.ts';
-import { INNER_VLAN, type Segment } from '../segment/segment.ts';
+import { FLOOD, INNER_VLAN, type Segment } from '../segment/segment.ts';
 import {
   type ArpParts,
   HERE,
@@ -310,5 +311,99 @@ describe('T38: a neighbour solicitation for a known remote neighbour', () => {
     advertise(rig, {}, PEER, NOW + FRESH);
     rig.send(octets(naiveAdvertisement()), { now: NOW + FRESH });
     expect(ask(rig, naiveNd(), NOW + FRESH)).toEqual(FLOODED);
+  });
+});
+
+describe('what a station behind the own TAP says of itself', () => {
+  const NEW = '02 00 00 00 03 02';
+  const VIRTUAL = '00 00 5e 00 01 07';
+  const MINE = { src: NEW, senderIp: THERE_IP };
+  const MINE6 = { src: NEW, sender: THERE_IP6, target: HERE_IP6 };
+
+  it.each<[string, ArpParts]>([
+    ['asks for another', { ...MINE, targetIp: HERE_IP }],
+    ['asks one station', { ...MINE, dst: HERE, targetIp: HERE_IP }],
+    ['announces it', { ...MINE, targetIp: THERE_IP }],
+    ['announces it by a reply', { ...MINE, operation: REPLY, targetIp: THERE_IP }],
+    ['answers one station', { ...MINE, operation: REPLY, dst: HERE, targetMac: HERE, targetIp: HERE_IP }],
+    ['probes it', { src: NEW, senderIp: '0.0.0.0', targetIp: THERE_IP }],
+    ['has a virtual MAC for it (VRRP, CARP)', { ...MINE, senderMac: VIRTUAL, targetIp: THERE_IP }],
+    ['answers as a proxy', { ...MINE, operation: REPLY, senderMac: VIRTUAL, dst: HERE, targetIp: HERE_IP }],
+    ['came here with its MAC', { src: THERE, senderIp: THERE_IP, targetIp: HERE_IP }],
+  ])('ends the answers for its address: one that %s', (_what, claim) => {
+    const rig = newRig();
+    announce(rig);
+    announce(rig, { src: ANOTHER, senderIp: HERE_IP, targetIp: HERE_IP }, OTHER_PEER);
+    expect(ask(rig, naiveArp({ src: '02 00 00 00 00 09', senderIp: '192.0.2.9' }))).toEqual({
+      ...ANSWERED,
+      answers: [expect.anything()],
+    });
+    rig.send(octets(naiveArp(claim)));
+    expect(ask(rig, naiveArp({ src: '02 00 00 00 00 09', senderIp: '192.0.2.9' }))).toEqual(FLOODED);
+  });
+
+  it.each<[string, NdParts]>([
+    ['asks for another', MINE6],
+    ['asks without its MAC', { ...MINE6, options: '' }],
+    ['looks whether somebody has it (DAD)', { src: NEW, sender: UNSPECIFIED, options: '' }],
+    ['advertises it', { ...MINE6, type: 136, target: THERE_IP6, flags: OVERRIDE }],
+    ['advertises it as a proxy, without override', { ...MINE6, type: 136, target: THERE_IP6, sender: HERE_IP6 }],
+    [
+      'answers one station',
+      { ...MINE6, type: 136, dst: HERE, receiver: HERE_IP6, target: THERE_IP6, flags: SOLICITED },
+    ],
+  ])('over IPv6 too: one that %s', (_what, claim) => {
+    const rig = newRig();
+    advertise(rig);
+    expect(ask(rig, naiveNd()).sent).toEqual([]);
+    rig.send(octets(naiveNd(claim)));
+    expect(ask(rig, naiveNd())).toEqual(FLOODED);
+  });
+
+  it('is flooded when something else was known, so that the others hear it, and answered afterwards', () => {
+    const rig = newRig();
+    announce(rig);
+    announce(rig, { src: ANOTHER, senderIp: '192.0.2.254', targetIp: '192.0.2.254' }, OTHER_PEER);
+    const question = naiveArp({ ...MINE, targetIp: '192.0.2.254' });
+    expect(ask(rig, question)).toEqual(FLOODED);
+    expect(ask(rig, question)).toEqual({ answers: [expect.anything()], sent: [] });
+    expect(ask(rig, naiveArp({ targetIp: THERE_IP })).answers).toEqual([]);
+  });
+
+  it('teaches where its MAC is, though all it sends are questions that could be answered', () => {
+    const rig = newRig();
+    announce(rig);
+    announce(rig, { src: ANOTHER, senderIp: '192.0.2.254', targetIp: '192.0.2.254' }, OTHER_PEER);
+    const question = naiveArp({ src: THERE, senderIp: '192.0.2.8', targetIp: '192.0.2.254' });
+    expect(ask(rig, question)).toEqual(FLOODED);
+    expect(rig.whereIs('020000000002')).toBe(LOCAL);
+  });
+
+  it.each<[string, Partial<Segment>]>([
+    ['floods nothing', { flood: FLOOD.none }],
+    ['has no room in its storm control', { stormPps: 1 }],
+  ])('counts also where the VNI %s', (_what, differs) => {
+    const rig = newRig({ ...SEGMENT, ...differs });
+    announce(rig);
+    if (differs.stormPps) for (let i = 0; i < 3; i++) rig.send(octets(naiveArp({ targetIp: '192.0.2.77' })));
+    rig.send(octets(naiveArp({ ...MINE, targetIp: THERE_IP })));
+    expect(ask(rig, naiveArp()).answers).toEqual([]);
+  });
+
+  it('leaves what is said of others, and of the same address in another VNI', () => {
+    const other: Segment = { ...SEGMENT, index: 4, vni: 77, tap: 8 };
+    const rig = newAnyRig([SEGMENT, other]);
+    announce(rig);
+    rig.send(octets(naiveArp({ ...MINE, targetIp: HERE_IP })), { tap: other.tap });
+    rig.send(octets(naiveArp({ src: NEW, senderIp: '192.0.2.5', targetIp: '192.0.2.5' })));
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
+  });
+
+  it('is overruled by a VTEP that says it later', () => {
+    const rig = newRig();
+    announce(rig);
+    rig.send(octets(naiveArp({ ...MINE, targetIp: THERE_IP })));
+    announce(rig, {}, OTHER_PEER);
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
   });
 });
