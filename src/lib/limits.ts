@@ -239,8 +239,18 @@ export const PROGRAM_TIMEOUT_MS = 3_000;
 /** Files of processes that are looked at for who has a port, some microseconds each. Of those beyond, the owner is not known. */
 export const MAX_HOLDER_FDS = 65_536;
 
-/** Socket buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 7 ms of traffic at 10 Gb/s. */
-export const SOCKET_BUFFER_BYTES = 8_388_608;
+/** Receive buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 7 ms of traffic at 10 Gb/s. */
+export const RECEIVE_BUFFER_BYTES = 8_388_608;
+
+/**
+ * Send buffers asked for, of which the kernel makes twice as much room. What is sent to a neighbour that does not answer ARP or ND waits in the
+ * sender's buffer for three seconds, up to 212,992 octets for each (neigh unres_qlen_bytes): there must be room for MAX_FLOOD_REMOTES of them,
+ * or those that are dead would take it from those that live. It is a bound, not memory: queueing disciplines have their own.
+ */
+export const SEND_BUFFER_BYTES = 134_217_728;
+
+/** A datagram is sent again so often if the send failed by an ICMP error, which is an earlier one's. */
+export const MAX_SEND_TRIES = 16;
 
 /** A worker's blocking wait. Bounds how late it sees a stop order that was lost. */
 export const WORKER_WAIT_MS = 250;

@@ -1,4 +1,4 @@
-import { SOCKET_BUFFER_BYTES } from '../lib/limits.ts';
+import { RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES } from '../lib/limits.ts';
 import { addressOf, errno, setsockopt } from './libc.ts';
 import { check, SysError } from './sys-error.ts';
 
@@ -23,16 +23,16 @@ export function attachFilter(fd: number, program: Buffer): void {
 }
 
 export function growReceiveBuffer(fd: number): void {
-  growBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+  growBuffer(fd, RECEIVE_BUFFER_BYTES, SO_RCVBUFFORCE, SO_RCVBUF);
 }
 
 export function growSendBuffer(fd: number): void {
-  growBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+  growBuffer(fd, SEND_BUFFER_BYTES, SO_SNDBUFFORCE, SO_SNDBUF);
 }
 
 /** Beyond net.core.rmem_max and wmem_max where CAP_NET_ADMIN allows, else as far as they go. */
-function growBuffer(fd: number, force: number, plain: number): void {
-  const size = int32(SOCKET_BUFFER_BYTES);
+function growBuffer(fd: number, bytes: number, force: number, plain: number): void {
+  const size = int32(bytes);
   if (setsockopt(fd, SOL_SOCKET, force, size, 4) < 0) setsockopt(fd, SOL_SOCKET, plain, size, 4);
 }
 

@@ -2,7 +2,7 @@ import type { RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
-import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
+import { MAX_SEND_TRIES, MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import type { Segment } from '../segment/segment.ts';
 import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
@@ -174,31 +174,27 @@ export class SendQueue {
     const count = this.#layOutSingles(i);
     const segment = this.#segments[i] as number;
     let dropped = 0;
-    let isRetry = false;
+    let tries = 0;
     for (let next = 0; next < count; ) {
       const sent = sendmmsg(this.#fd, this.#singles.headers.at(next), count - next, MSG_DONTWAIT);
       if (sent > 0) {
         for (let single = next; single < next + sent; single++) this.#countSingle(i, single);
         next += sent;
-        isRetry = false;
+        tries = 0;
         continue;
       }
       const reason = errno();
       if (reason === ERRNO.EINTR) continue;
-      // The error may be an ICMP answer to an earlier datagram, to whomever that was: take it off and send this one again. Another
-      // worker that shares the socket may have taken it off already.
-      if (!isRetry) {
-        drainErrorQueue(this.#fd, this.#onPathMtu);
-        isRetry = true;
-        continue;
-      }
-      // The kernel has put the MTU of the path there, which must not be read when it is no longer true.
-      if (reason === ERRNO.EMSGSIZE) drainErrorQueue(this.#fd, this.#onPathMtu);
+      // The error may be an ICMP answer to an earlier datagram, to whomever that was: take all of them off and send this one again, as long as
+      // there were any. Another worker that shares the socket may have taken it off already. The kernel also puts the MTU of a path that is
+      // too narrow there, which must not be read when it is no longer true.
+      const wereErrors = drainErrorQueue(this.#fd, this.#onPathMtu);
+      if (tries++ === 0 || (wereErrors && reason !== ERRNO.EMSGSIZE && tries < MAX_SEND_TRIES)) continue;
       this.#counters.txDropped(segment, dropReason(reason));
       this.#remoteCounters.notSent(this.#destinations[i] as number, 1);
       dropped++;
       next++;
-      isRetry = false;
+      tries = 0;
     }
     const isRefusal = error === ERRNO.EIO || error === ERRNO.EINVAL;
     if (count > 1 && isRefusal && dropped === 0) this.#segmentation.switchOff(error);
