@@ -1,7 +1,7 @@
 import { type Fdb, LEARNED, LOCAL_SOURCE, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
-import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
-import { readSuperFrame, type SuperFrame, segmentFrameBytes, writeSegments } from '../offload/split.ts';
+import { MAX_DATAGRAMS_PER_FRAME, MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
+import { isShredded, readSuperFrame, type SuperFrame, segmentFrameBytes, writeSegments } from '../offload/split.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { outerTos } from '../wire/ecn.ts';
 import {
@@ -136,9 +136,10 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
       return TX_DROP.storm;
     }
   }
-  const hasFloodList = segment.group !== NO_GROUP || segment.floodRemotes.length !== 0;
-  if (isFlooded && !hasFloodList) return TX_DROP['no-remote'];
-  if (!isWhole) return TX_DROP.oversize;
+  if (isFlooded && copiesOf(segment) === 0) return TX_DROP['no-remote'];
+  if (!isWhole || (isSuper && isShredded(path.superFrame))) return TX_DROP.oversize;
+  if (isSuper && isFlooded && path.superFrame.segments * copiesOf(segment) > MAX_DATAGRAMS_PER_FRAME)
+    return TX_DROP.oversize;
   const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
   const maxFrameBytes = longestFrame(path, segment, remote, isGroup, now);
   if (datagramBytes - VXLAN_HEADER_BYTES > maxFrameBytes) {
@@ -226,12 +227,16 @@ function sendTo(
     underlay.toRemote(segment, remote, at, length, datagramBytes, flow, tos);
     return;
   }
-  const copies = segment.floodRemotes.length + (segment.group === NO_GROUP ? 0 : 1);
-  counters.flooded(segment.index, copies * Math.ceil(length / datagramBytes));
+  counters.flooded(segment.index, copiesOf(segment) * Math.ceil(length / datagramBytes));
   if (segment.group !== NO_GROUP) underlay.toRemote(segment, segment.groupRemote, at, length, datagramBytes, flow, tos);
   for (let i = 0; i < segment.floodRemotes.length; i++) {
     underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow, tos);
   }
+}
+
+/** How often a flood leaves: to the group, and to each remote. */
+function copiesOf({ floodRemotes, group }: Segment): number {
+  return floodRemotes.length + (group === NO_GROUP ? 0 : 1);
 }
 
 /** The TAP was opened with TUN_F_CSUM: the kernel leaves transport checksums to us. Offsets outside the frame are not followed. */

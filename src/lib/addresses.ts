@@ -80,15 +80,15 @@ export function ipWords(address: IpAddress): IpWords {
 }
 
 /**
- * Whether a datagram can have come from the address: it is one host's, and another's than this one's. Not 0.0.0.0/8, loopback, a group or
- * the broadcast address (RFC 1122 §3.2.1.3), nor ::, ::1 or ff00::/8 (RFC 4291 §2.5.2, §2.5.3, §2.7). On the packet path.
+ * Whether a datagram can have come from the address: it is one host's. Not 0.0.0.0/8, a group or the broadcast address (RFC 1122 §3.2.1.3), nor
+ * :: or ff00::/8 (RFC 4291 §2.5.2, §2.7). Loopback is not refused here: from another host the kernel takes none. On the packet path.
  */
 export function isHostIp({ a, b, c, d }: IpWords): boolean {
   if (a === 0 && b === 0 && c === 0xffff) {
     const first = d >>> 24;
-    return first !== 0 && first !== 127 && (first < 224 || (first >= 240 && d !== -1));
+    return first !== 0 && (first < 224 || (first >= 240 && d !== -1));
   }
-  return a >>> 24 !== 0xff && ((a | b | c) !== 0 || d >>> 0 > 1);
+  return a >>> 24 !== 0xff && (a | b | c | d) !== 0;
 }
 
 /** 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291). */

@@ -128,6 +128,17 @@ export const CUT_APART_SECONDS = 60;
 /** Datagrams that one send is cut into by UDP_SEGMENT: what kernels before 6.9 allow (UDP_MAX_SEGMENTS, linux/udp.h). */
 export const MAX_UDP_SEGMENTS = 64;
 
+/**
+ * Segments of a super-frame that a TAP gives; one of more is dropped as `oversize`. Of TCP, options and payload of a segment are at least the
+ * kernel's least MSS (tcp_min_snd_mss), and 64 KB of that are so many segments. Of UDP, what kernels since 6.9 cut (UDP_MAX_SEGMENTS).
+ */
+export const MIN_TCP_SEGMENT_BYTES = 48;
+export const MAX_TCP_SUPER_SEGMENTS = 1_366;
+export const MAX_UDP_SUPER_SEGMENTS = 128;
+
+/** Datagrams that one frame becomes in all, segments times copies of a flood. One of more is dropped as `oversize`. */
+export const MAX_DATAGRAMS_PER_FRAME = 65_536;
+
 /** Seconds that `--ageing` takes: a year. The FDB's clock counts tenths of seconds in 32 bits. */
 export const MAX_AGEING_SECONDS = 31_536_000;
 

@@ -1,3 +1,4 @@
+import { MAX_TCP_SUPER_SEGMENTS, MAX_UDP_SUPER_SEGMENTS, MIN_TCP_SEGMENT_BYTES } from '../lib/limits.ts';
 import { foldSum } from '../wire/checksum.ts';
 import {
   type FrameHeaders,
@@ -105,6 +106,17 @@ export function readSuperFrame(
   frame.segmentBytes = segmentBytes;
   frame.segments = Math.ceil(payloadBytes / segmentBytes);
   return true;
+}
+
+/**
+ * Whether a super-frame would become more datagrams than an honest sender's: a frame of 60 KB in segments of an octet is 60,000 of them. TCP never
+ * sends less than MIN_TCP_SEGMENT_BYTES at a time but at the end, and the kernel cuts no more than MAX_UDP_SUPER_SEGMENTS from UDP.
+ */
+export function isShredded({ isTcp, segments, segmentBytes, headerBytes, at, transportAt }: SuperFrame): boolean {
+  if (segments === 1) return false;
+  if (!isTcp) return segments > MAX_UDP_SUPER_SEGMENTS;
+  const optionBytes = at + headerBytes - transportAt - TCP_MIN_HEADER_BYTES;
+  return optionBytes + segmentBytes < MIN_TCP_SEGMENT_BYTES || segments > MAX_TCP_SUPER_SEGMENTS;
 }
 
 /**

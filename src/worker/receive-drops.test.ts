@@ -211,7 +211,7 @@ describe('the 39 reserved bits, each alone (T11)', () => {
 });
 
 describe('a source that no host can have', () => {
-  const IPV4 = ['0.0.0.0', '0.1.2.3', '127.0.0.1', '127.9.9.9', '224.0.0.1', '239.1.1.1', '255.255.255.255'];
+  const IPV4 = ['0.0.0.0', '0.1.2.3', '224.0.0.1', '239.1.1.1', '255.255.255.255'];
 
   it.each(IPV4)('%s is no VTEP, also where any is allowed', (source) => {
     const rig = newRig();
@@ -223,14 +223,14 @@ describe('a source that no host can have', () => {
     ]);
   });
 
-  it.each(['::', '::1', 'ff02::1', 'ff0e::5'])('%s likewise', (source) => {
+  it.each(['::', 'ff02::1', 'ff0e::5'])('%s likewise', (source) => {
     const rig = newRig();
     Object.assign(rig.ports.receivePath.source, ipWords(source as IpAddress));
     rig.ports.receivePath.view.setUint32(64, 0x0800_0000);
     expect(RX_REASONS[receive(rig.ports.receivePath, 64, 60, 0, NO_GROUP, NOW)]).toBe('vtep-not-allowed');
   });
 
-  it.each(['1.0.0.0', '126.255.255.255', '198.18.0.255', '223.255.255.255', '240.0.0.1'])('%s may be one', (source) => {
+  it.each(['1.0.0.0', '127.0.0.1', '198.18.0.255', '223.255.255.255', '240.0.0.1'])('%s may be one', (source) => {
     const rig = newRig();
     rig.receive(datagram(frame()), { source: ipWord(source) });
     expect(rig.drops()).toEqual({});

@@ -75,7 +75,8 @@ describe('a super-frame', () => {
   it.each([
     ['more than 64 segments', 100, 10_000],
     ['more octets than one message has', 1_390, 65_000],
-    ['one octet a segment', 1, 200],
+    ['as few octets a segment as TCP sends', 48, 6_000],
+    ['64 KB of them', 48, 65_000],
   ])('is cut in slices where it is %s', (_what, segmentBytes, length) => {
     const rig = newFloodingRig([PEER, OTHER_PEER], { ...SEGMENT, group: NO_GROUP });
     const { octets, vnetHeader: header, datagrams } = superFrame({ payload: scrambled(length) }, { segmentBytes });
@@ -146,6 +147,40 @@ describe('a super-frame that is dropped', () => {
   ])('has headers that contradict each other: %s', (what, frame) => {
     if (what === 'no segment size') frame.vnetHeader.set([0, 0], 4);
     expectDropped(frame);
+  });
+
+  it.each<[string, Partial<Packet>, number]>([
+    ['of one octet', { payload: scrambled(60_000) }, 1],
+    ['of fewer octets than TCP sends', { payload: scrambled(95) }, 47],
+    ['of fewer octets than TCP sends beside its options', { tcpOptions: [1, 1, 1, 0], payload: scrambled(95) }, 43],
+    ['of few octets and many options', { tcpOptions: Array(40).fill(1), payload: scrambled(60_000) }, 8],
+    ['of UDP, one octet each', { protocol: UDP, payload: scrambled(60_000) }, 1],
+    ['of UDP, more than the kernel cuts', { protocol: UDP, payload: scrambled(12_801) }, 100],
+  ])('has more segments than an honest one: %s', (_what, packet, segmentBytes) => {
+    expectDropped(superFrame(packet, { segmentBytes }));
+  });
+
+  it.each<[string, Partial<Packet>, number]>([
+    ['TCP', { tcpOptions: Array(12).fill(1), payload: scrambled(3_000) }, 36],
+    ['UDP', { protocol: UDP, payload: scrambled(12_800) }, 100],
+    ['one segment', { payload: scrambled(7) }, 47],
+  ])('is not one as small as an honest one may be: %s', (_what, packet, segmentBytes) => {
+    const rig = newRig();
+    rig.hear(DESTINATION, PEER);
+    const { octets, vnetHeader: header, datagrams } = superFrame(packet, { segmentBytes });
+    rig.send(octets, { vnetHeader: header });
+    expect(payloadsOf(rig)).toEqual(datagrams);
+  });
+
+  it('is flooded to more than it may become in all; to one that is known it goes', () => {
+    const remotes = Array.from({ length: 600 }, (_, i) => PEER + 100 + i);
+    const rig = newFloodingRig(remotes);
+    const { octets, vnetHeader: header } = superFrame({ payload: scrambled(60_000) }, { segmentBytes: 536 });
+    rig.send(octets, { vnetHeader: header });
+    expect([rig.underlay.sent, rig.drops()]).toEqual([[], oversize]);
+    rig.hear(DESTINATION, PEER);
+    rig.send(octets, { vnetHeader: header });
+    expect(rig.underlay.sent).toHaveLength(112);
   });
 
   it('is cut short', () => {

@@ -166,7 +166,7 @@ function obey(order: Order): void {
       break;
     case 'add-tap':
       taps.attach(order.tap, order.fd, order.mergesUdp);
-      epoll.add(order.fd, (order.tap << KIND_BITS) | TAP);
+      watch(order.fd, (order.tap << KIND_BITS) | TAP);
       break;
     case 'remove-tap':
       removeTap(order.tap);
@@ -175,7 +175,7 @@ function obey(order: Order): void {
       // A worker that died may have had them come one by one.
       if (setup.offload.udpGro) mergeReceived(order.fd);
       underlay.addSocket(order.socket, order.fd, order.group);
-      epoll.add(order.fd, (order.socket << KIND_BITS) | SOCKET);
+      watch(order.fd, (order.socket << KIND_BITS) | SOCKET);
       break;
     case 'remove-socket':
       underlay.removeSocket(order.fd);
@@ -208,6 +208,12 @@ function goBy({ dropReservedBits, tos, allowedVteps, busyPoll: looks }: WorkerSe
   ports.sendPath.tos = tos;
   underlay.setSocketTos(socketTos(tos));
   busyPoll.isOn = looks;
+}
+
+/** What is watched already may be told again: a thread that is revived in the midst of a change hears of it from both. */
+function watch(fd: number, token: number): void {
+  epoll.remove(fd);
+  epoll.add(fd, token);
 }
 
 /** Whether it was there. */

@@ -152,6 +152,16 @@ describe('orders', () => {
     await waitUntil('its sender is ourselves', () => counters.drops(NO_SEGMENT).rx[RX_DROP['own-packet']] === 1);
   });
 
+  test('may say the same twice, as when a thread is revived in the midst of a change', async () => {
+    const { worker, counters, deaths } = start();
+    const { fd, port } = openSocket();
+    const orders = [putSegment, addSocket(fd), addSocket(fd), putSegment, addSocket(fd)];
+    expect(await Promise.all(orders.map((order) => worker.order(order)))).toEqual(Array(5).fill(true));
+    await sendTo(port, FRAME);
+    await waitUntil('the frame is counted', () => counters.drops(SEGMENT.index).rx[RX_DROP['tap-down']] === 1);
+    expect(deaths).toEqual([]);
+  });
+
   test('wake a thread that waits, long before its wait would end', async () => {
     const { worker } = start();
     await worker.order(putSegment);
