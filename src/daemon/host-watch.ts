@@ -20,6 +20,8 @@ export interface WatchedHost extends HeldOnHost {
   readonly own: OwnAddresses;
   /** Flood lists leave out what has become own, and take in what is so no more. */
   readonly ownChanged: (changed: ReadonlySet<IpAddress>) => Promise<void>;
+  /** Routes may have changed with links and addresses. */
+  readonly touchPaths: () => void;
 }
 
 /** Hears of the host's interfaces and addresses, and has what is held on the host kept in step with them. */
@@ -95,6 +97,7 @@ export class HostWatch {
     if (links.length > 0) this.#linkChanges++;
     for (const event of links) this.#onLink(event);
     this.#settleSoon();
+    this.#held.touchPaths();
   }
 
   #lookAtAll(): void {

@@ -10,7 +10,7 @@ import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_FLOOD_REMOTES } from '../lib/limits.ts';
 import type { Logger } from '../observe/log.ts';
-import { findLink } from '../sys/links.ts';
+import { findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { listStatics } from './fdb-listing.ts';
 import { notifySystemd, statusLine } from './notify.ts';
@@ -20,11 +20,12 @@ import { Serial } from './serial.ts';
 import { deleteTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
-import { reachOf, tapNumber, tapOverrun, type Vni } from './vni.ts';
+import { tapNumber, tapOverrun, type Vni } from './vni.ts';
+import type { VniMover } from './vni-mover.ts';
 import { addStatics, forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
-import { addGroupSocket, addListener, addPool, addTap, groupWorker, putSegment, putSettings } from './worker-state.ts';
+import { addGroupSocket, addTap, groupWorker, putSegment, putSettings } from './worker-state.ts';
 
 /** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
 const LOCK_ATTEMPTS = 5;
@@ -48,8 +49,9 @@ export interface ChangedVtep {
   readonly underlaysFor: (config: VniConfig) => Vni['underlays'];
   /** Closes an underlay that no worker was told of, or that all have let go. */
   readonly closeUnderlay: (underlay: Underlay) => void;
-  /** Has what depends on the host's addresses follow them. */
-  readonly settle: () => void;
+  readonly mover: VniMover;
+  /** A VNI is new, or its list is another. */
+  readonly lookAtPaths: (vni: Vni) => void;
   /** Makes a VNI on the host, whole or not at all, and puts it into the list. */
   readonly open: (config: VniConfig, underlays: Vni['underlays']) => Vni;
   /** A VNI's number may be given to another. */
@@ -93,11 +95,12 @@ export class LiveChanges {
       let vni: Vni;
       try {
         vni = this.#vtep.open(config, this.#vtep.underlaysFor(config));
+        this.#vtep.lookAtPaths(vni);
       } catch (error) {
         for (const underlay of underlays.slice(open)) this.#vtep.closeUnderlay(underlay);
         throw error;
       }
-      for (const underlay of underlays.slice(open)) await this.#tellUnderlay(underlay);
+      for (const underlay of underlays.slice(open)) await this.#vtep.mover.tellUnderlay(underlay);
       await this.#tellVni(vni);
       log.info({ event: 'vni-added', vni: config.vni, tap: config.tap, dev: vni.underlay.name });
       notifySystemd(statusLine(this.#vtep));
@@ -119,7 +122,7 @@ export class LiveChanges {
       const orders = [workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } })];
       if (!isTapShared) orders.push(workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) }));
       await Promise.all(orders);
-      await this.#leaveGroup(vni);
+      await this.#vtep.mover.leaveGroup(vni);
       const statics = await this.#staticsOf(vni);
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
       if (!isTapShared) this.removedDrops.tapOverrun += tapOverrun(tap, link && findLink(netlink, link.index));
@@ -199,6 +202,13 @@ export class LiveChanges {
     });
   }
 
+  /** The route to a VNI's destination leads elsewhere now. @throws VtepError if the VNI cannot follow it */
+  moveVni(vni: Vni, link: Link): Promise<void> {
+    return this.#change(async () => {
+      if (this.#vtep.vnis.includes(vni)) await this.#vtep.mover.move(vni, link);
+    });
+  }
+
   /**
    * Addresses have become the host's own, or are so no more: one list serves all hosts, and each skips itself. What was learned behind an
    * address that is own now is forgotten, since nobody is there any more.
@@ -254,12 +264,14 @@ export class LiveChanges {
     refuseRemote(vni, address);
     if (!this.#vtep.isOwnAddress(address)) await this.#flood(vni, address);
     vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
+    this.#vtep.lookAtPaths(vni);
     return true;
   }
 
   async #dropRemote(vni: Vni, address: IpAddress): Promise<void> {
     const remotes = vni.config.remotes.filter((remote) => remote !== address);
     vni.config = deepFreeze({ ...vni.config, remotes });
+    this.#vtep.lookAtPaths(vni);
     vni.remotesInGroup.delete(address);
     await this.#stopFlooding(vni, address);
   }
@@ -277,27 +289,6 @@ export class LiveChanges {
     const statics = after.filter((each) => !isIn(before, each));
     addStatics(this.#vtep, { config: { ...config, statics }, index, local: underlay.local });
     vni.config = deepFreeze({ ...config, statics: after });
-  }
-
-  async #tellUnderlay(underlay: Underlay): Promise<void> {
-    const { workers, underlays, vnis } = this.#vtep;
-    const orders = [workers.orderAll(addPool(underlay))];
-    for (let worker = 0; worker < workers.size; worker++) {
-      for (const listener of underlay.source?.newListeners ?? []) {
-        orders.push(workers.orderOne(worker, addListener(listener, worker)));
-      }
-    }
-    // With `--listen local` it brings an own address.
-    this.#vtep.settle();
-    for (const vni of vnis) {
-      // Those that were on its interface before reach VTEPs of its family now.
-      const { ipv4, ipv6 } = reachOf(underlays, vni.underlay);
-      if (ipv4 !== vni.reach.ipv4 || ipv6 !== vni.reach.ipv6) {
-        vni.reach = { ipv4, ipv6 };
-        orders.push(workers.orderAll(putSegment(vni)));
-      }
-    }
-    await Promise.all(orders);
   }
 
   /** The segment first, so that no frame comes from a TAP or socket of a VNI that is not known. */
@@ -337,15 +328,6 @@ export class LiveChanges {
     if (fdb.countOf(index) === 0) return [];
     const numbers = new Map([[index, vni]]);
     return (await listStatics({ fdb, now, numbers: () => numbers })).get(vni) ?? [];
-  }
-
-  async #leaveGroup({ config, group, needsGroup, underlay }: Vni): Promise<void> {
-    const { workers } = this.#vtep;
-    const fd = config.group === undefined ? undefined : underlay.membership.leave(config.group, needsGroup);
-    if (fd === undefined) return;
-    // Its worker lets the socket go before it is closed: its number could be another's at once.
-    await workers.orderOne(groupWorker(group, workers.size), { kind: 'remove-socket', fd });
-    underlay.membership.close(fd);
   }
 
   /** Has floods sent to an address; the list that was asked for is the caller's. @throws VtepError ERR_VTEP_LIMIT */

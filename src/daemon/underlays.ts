@@ -45,9 +45,14 @@ export class Underlays {
 
   /** Takes one off the list that no VNI and no worker has any more. */
   close(underlay: Underlay): void {
+    this.forget(underlay);
+    underlay.close();
+  }
+
+  /** Takes one off the list that somebody else closes, with its sockets; its groups are left by now. */
+  forget(underlay: Underlay): void {
     this.#droppedBefore += underlay.membership.dropped;
     this.list.splice(this.list.indexOf(underlay), 1);
-    underlay.close();
   }
 
   closeAll(): void {

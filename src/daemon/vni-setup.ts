@@ -63,7 +63,14 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
     }
     const trunk = joinTrunk(netlink, ground.vnis, place);
     const tap = trunk?.tap ?? setUpTap(netlink, { ...taps, vni: config, local: underlay.local, mtuBytes });
-    const flooding = { group, groupRemote, needsGroup, floodRemotes, remotesInGroup: new Set<IpAddress>() };
+    const flooding = {
+      group,
+      groupRemote,
+      needsGroup,
+      floodRemotes,
+      remotesInGroup: new Set<IpAddress>(),
+      paths: undefined,
+    };
     return { config, index, underlay, underlays, reach, ...flooding, tap, link: trunk?.link ?? tap.link };
   } catch (error) {
     if (group !== NO_GROUP && address !== undefined) {

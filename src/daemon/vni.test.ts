@@ -85,6 +85,7 @@ async function newVni(written: string, differs: Partial<Vni> = {}): Promise<Vni>
     groupRemote: NO_REMOTE,
     floodRemotes: [],
     remotesInGroup: new Set(),
+    paths: undefined,
     tap,
     link: TAP_LINK,
     ...differs,

@@ -15,16 +15,16 @@ export interface Vni {
   /** Row in FDB and counters, and number of the TAP unless that is the trunk. Given to another VNI when this one is deleted. */
   readonly index: number;
   /** Where its group is joined, or else what it is sent by first. */
-  readonly underlay: Underlay;
+  underlay: Underlay;
   /** Each family that it is sent by; they bound its MTU. */
-  readonly underlays: readonly [Underlay, ...Underlay[]];
+  underlays: readonly [Underlay, ...Underlay[]];
   /**
    * Numbers of the underlays on its interface, whether it names destinations of that family or only learns some. Another VNI may bring the
    * second one while running.
    */
   reach: { readonly ipv4: number; readonly ipv6: number };
   /** Number of its group, or NO_GROUP. */
-  readonly group: number;
+  group: number;
   /** Whether `join=` asks for that group now. */
   needsGroup: boolean;
   /** The group's id among the remotes; any with NO_GROUP. */
@@ -33,10 +33,20 @@ export interface Vni {
   floodRemotes: readonly number[];
   /** Remotes of the flood list that were heard in the group too, and so get each flood twice. */
   readonly remotesInGroup: Set<IpAddress>;
+  /** How its destinations are reached; undefined: nobody has looked. */
+  paths: Paths | undefined;
   /** Its own, or the trunk, which all VNIs with `vlan=` share. */
   readonly tap: Tap;
   /** The TAP as last seen; undefined once it is deleted. */
   link: Link | undefined;
+}
+
+/** How the destinations of a VNI are reached, by the host's routes. */
+export interface Paths {
+  /** Why they are not, or not as they should be; undefined: nothing is wrong. */
+  readonly trouble: string | undefined;
+  /** Unicast leaves by other interfaces than its underlay, whose state then says nothing. */
+  readonly isElsewhere: boolean;
 }
 
 /** Number of the trunk among the TAPs: above those of the VNIs' own. */
@@ -112,12 +122,21 @@ export function reachOf(underlays: readonly Underlay[], { link }: Underlay): Vni
  *
  * @param bridge name of the bridge that the TAP is a port of now
  */
-export function vniStatus({ config, underlay, underlays, needsGroup, link }: Vni, bridge: string | undefined): string {
+export function vniStatus(vni: Vni, bridge: string | undefined): string {
+  const { config, underlay, underlays, needsGroup, link, paths } = vni;
   if (!link) return `${config.tap} is gone`;
   if (!link.up) return `${config.tap} is down`;
   if (config.bridge !== undefined && config.bridge !== bridge) return `${config.tap} is not in ${config.bridge}`;
-  const ailing = underlays.find(({ status }) => status !== 'ok');
-  if (ailing) return ailing.status;
+  for (const { interfaceTrouble, sourceTrouble } of underlays) {
+    if (interfaceTrouble !== undefined && dependsOnInterface(vni)) return interfaceTrouble;
+    if (sourceTrouble !== undefined) return sourceTrouble;
+  }
+  if (paths?.trouble !== undefined) return paths.trouble;
   if (needsGroup && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
   return 'ok';
+}
+
+/** Whether a VNI is cut off when its underlay interface is: a group is bound to it, unicast goes by the routes. */
+export function dependsOnInterface({ config, paths }: Pick<Vni, 'config' | 'paths'>): boolean {
+  return config.group !== undefined || !paths?.isElsewhere;
 }

@@ -31,6 +31,7 @@ import { warnIfNarrow } from './mtu-follower.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
 import { OwnAddresses } from './own-addresses.ts';
+import { PathWatch } from './path-watch.ts';
 import { QuerierWatch } from './querier-watch.ts';
 import { StateDir, tapAlias } from './state-dir.ts';
 import { releaseTap, settleTap } from './tap.ts';
@@ -38,6 +39,7 @@ import { mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
 import type { Underlay } from './underlay.ts';
 import { Underlays } from './underlays.ts';
 import { distinctTaps, reachOf, type Vni } from './vni.ts';
+import { VniMover } from './vni-mover.ts';
 import { setUpVni } from './vni-setup.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { ownAddresses, workerState } from './worker-state.ts';
@@ -76,6 +78,7 @@ export class Vtep {
   readonly #offload: Status['offload'];
   readonly #workers: WorkerPool;
   readonly #host: HostWatch;
+  readonly #paths: PathWatch;
   readonly #linkGroup: number;
   readonly #sweep: FdbSweep;
   /** Rows of FDB and counters. */
@@ -152,7 +155,20 @@ export class Vtep {
     const isOwnAddress = (address: IpAddress) => own.has(address);
     this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, isOwnAddress, nowMs });
     const onHost = { netlink, log, addresses, listeners, underlays, vnis, workers: this.#workers };
-    this.#host = new HostWatch({ ...onHost, own, ownChanged: (changed) => this.changes.followOwnAddresses(changed) });
+    this.#paths = new PathWatch({
+      netlink,
+      addresses,
+      log,
+      vnis,
+      config,
+      move: (...to) => this.changes.moveVni(...to),
+    });
+    this.#host = new HostWatch({
+      ...onHost,
+      own,
+      ownChanged: (changed) => this.changes.followOwnAddresses(changed),
+      touchPaths: () => this.#paths.touch(),
+    });
     this.changes = new LiveChanges({
       ...onHost,
       config: inForce,
@@ -165,7 +181,8 @@ export class Vtep {
       isOwnAddress,
       underlaysFor: (vni) => this.#underlays.forVni(vni),
       closeUnderlay: (underlay) => this.#underlays.close(underlay),
-      settle: () => this.#host.settle(),
+      mover: new VniMover({ ...onHost, opened: this.#underlays, settle: () => this.#host.settle() }),
+      lookAtPaths: (vni) => this.#paths.lookAt(vni),
       open: (vni, underlays) => this.#addVni(vni, underlays),
       freeIndex: (index) => this.#indexes.give(index),
     });
@@ -211,6 +228,7 @@ export class Vtep {
       }
       vtep.#sweep.start();
       vtep.queriers.start();
+      await vtep.#paths.start();
       void vtep.#lazyJoin.run();
       vtep.events.start();
       vtep.drops.start();
@@ -231,6 +249,7 @@ export class Vtep {
     this.drops.stop();
     this.queriers.stop();
     this.#host.stop();
+    this.#paths.stop();
     await this.#workers.stop();
     await this.changes.close();
     await this.#snapshots?.stop();

@@ -50,7 +50,7 @@ async function newState(workers: number, vni = ['100', '200']): Promise<(worker:
     workerState(worker, workers, { config, own: [LOCAL], listeners: listeners.all, underlays: [underlay], vnis });
 }
 
-const lists = () => ({ floodRemotes: [], remotesInGroup: new Set<IpAddress>() });
+const lists = () => ({ floodRemotes: [], remotesInGroup: new Set<IpAddress>(), paths: undefined });
 
 function ofKind<Kind extends Order['kind']>(orders: readonly Order[], kind: Kind): Extract<Order, { kind: Kind }>[] {
   return orders.filter((order): order is Extract<Order, { kind: Kind }> => order.kind === kind);

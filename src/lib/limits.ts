@@ -93,6 +93,9 @@ export const MAX_SOURCE_PORTS = 256;
 /** Underlay interfaces of one daemon, counted once for each family: each has a source-port pool, and its batches of headers in the slab. A further one is refused. */
 export const MAX_UNDERLAYS = 8;
 
+/** Routes are looked at so often at most, however often they change. */
+export const ROUTE_LOOK_PAUSE_MS = 500;
+
 /** Addresses of the host that are known as its own. Those beyond are not: what comes from them is taken, as from another host. */
 export const MAX_HOST_ADDRESSES = 131_072;
 

@@ -7,6 +7,7 @@ import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { CUT_APART_SECONDS, MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
+import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
 import { recvmmsg } from '../sys/libc.ts';
 import { ReceiveArray, SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
@@ -44,6 +45,7 @@ interface Receiver {
 export class KernelUdpPort implements UdpPort {
   /** What the kernel refused to send whereto. */
   readonly pathLimits: PathLimits;
+  readonly #onPathMtu: PathMtuListener;
   readonly #slab: Slab;
   readonly #remotes: RemoteTable;
   readonly #counters: Counters;
@@ -73,6 +75,7 @@ export class KernelUdpPort implements UdpPort {
     this.#slab = slab;
     this.#remotes = remotes;
     this.pathLimits = new PathLimits(remotes);
+    this.#onPathMtu = this.pathLimits.learn.bind(this.pathLimits);
     this.#counters = counters;
     this.#remoteCounters = remoteCounters;
     this.#port = port;
@@ -117,7 +120,6 @@ export class KernelUdpPort implements UdpPort {
   #newPool(family: 4 | 6, fds: readonly number[]): Pool {
     const newArray = () => new SendArray(this.#slab, QUEUE_MESSAGES, this.#port, family);
     const singles = newArray();
-    const { pathLimits } = this;
     const shared = {
       remotes: this.#remotes,
       counters: this.#counters,
@@ -125,7 +127,7 @@ export class KernelUdpPort implements UdpPort {
       segmentation: this.#segmentation,
       socketTos: this.#socketTos,
       singles,
-      onPathMtu: pathLimits.learn.bind(pathLimits),
+      onPathMtu: this.#onPathMtu,
     };
     return { queues: fds.map((fd) => new SendQueue(fd, newArray(), shared)), singles, isOpen: true };
   }
@@ -159,7 +161,9 @@ export class KernelUdpPort implements UdpPort {
     }
     this.#received.rearm(this.#receivedCount);
     const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
-    // Nothing there, or an error that the next call will not have: either way there is nothing to forward.
+    // Nothing there, or an error that the next call will not have: either way there is nothing to forward. Of a socket that sends too, it
+    // may be an ICMP answer, for which the socket is readable until it is taken off.
+    if (count <= 0) drainErrorQueue(entry.fd, this.#onPathMtu);
     this.#receivedCount = Math.max(count, 0);
     return this.#receivedCount;
   }

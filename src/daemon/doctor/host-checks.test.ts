@@ -61,7 +61,16 @@ describe('interface', () => {
     [{ isGone: false, up: false, carrier: false }, 'failed', 'ip link set eth0 up'],
     [{ isGone: true, up: false, carrier: false }, 'failed', null],
   ] as const)('%j: %s', (facts, status, remedy) => {
-    expect(checkInterface({ name: 'eth0', ...facts })).toMatchObject({ object: 'eth0', status, remedy });
+    const all = { name: 'eth0', portOf: undefined, isNeeded: true, ...facts };
+    expect(checkInterface(all)).toMatchObject({ object: 'eth0', status, remedy });
+    // Unicast that leaves by others does not suffer.
+    const other = status === 'ok' ? 'ok' : 'warning';
+    expect(checkInterface({ ...all, isNeeded: false })).toMatchObject({ object: 'eth0', status: other, remedy });
+  });
+
+  it('names what it is a port of', () => {
+    const port = { name: 'eth0', isGone: false, up: true, carrier: true, portOf: 'br0', isNeeded: true };
+    expect(checkInterface(port)).toMatchObject({ status: 'failed', remedy: '--dev br0' });
   });
 });
 

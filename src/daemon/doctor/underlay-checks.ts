@@ -7,6 +7,10 @@ export interface InterfaceFacts {
   readonly isGone: boolean;
   readonly up: boolean;
   readonly carrier: boolean;
+  /** The bridge, bond, … that it is a port of and that has what comes in; not a VRF. */
+  readonly portOf: string | undefined;
+  /** Some VNI is cut off with it; if not, unicast goes by others. */
+  readonly isNeeded: boolean;
 }
 
 /** An address of this host. */
@@ -21,10 +25,16 @@ export interface AddressFacts {
   readonly isDuplicate: boolean;
 }
 
-export function checkInterface({ name, isGone, up, carrier }: InterfaceFacts): Finding {
-  if (isGone) return failed('interface', name, 'there is no such interface');
-  if (!up) return failed('interface', name, 'it is down', `ip link set ${name} up`);
-  if (!carrier) return failed('interface', name, 'it has no carrier: its cable, or what it is a part of, is down');
+export function checkInterface({ name, isGone, up, carrier, portOf, isNeeded }: InterfaceFacts): Finding {
+  const fault = (message: string, remedy?: string) =>
+    isNeeded
+      ? failed('interface', name, message, remedy)
+      : warning('interface', name, `${message}; the routes to all VTEPs leave by others`, remedy ?? null);
+  if (isGone) return fault('there is no such interface');
+  if (!up) return fault('it is down', `ip link set ${name} up`);
+  if (!carrier) return fault('it has no carrier: its cable, or what it is a part of, is down');
+  if (portOf !== undefined)
+    return fault(`it is a port of ${portOf}, which gets what comes in: groups are deaf on it`, `--dev ${portOf}`);
   return ok('interface', name, 'up');
 }
 

@@ -3,6 +3,7 @@ import type { Finding } from '../../control/schemas.ts';
 import { ipFamily } from '../../lib/addresses.ts';
 import { listLinks } from '../../sys/links.ts';
 import { NetlinkSocket } from '../../sys/netlink-socket.ts';
+import { dependsOnInterface } from '../vni.ts';
 import type { Vtep } from '../vtep.ts';
 import { checkCapabilities, checkTun } from './device-checks.ts';
 import { checkDrops } from './drops-check.ts';
@@ -57,7 +58,12 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     const interfaces = new Map(
       underlays.map(({ link }) => {
         const now = links.find(({ index }) => index === link.index);
-        const facts = { name: link.name, isGone: !now, up: now?.up ?? false, carrier: now?.carrier ?? false };
+        const master = now?.masterKind === 'vrf' ? undefined : links.find(({ index }) => index === now?.master);
+        const users = vtep.vnis.filter((vni) => vni.underlays.some((each) => each.link.index === link.index));
+        const facts = {
+          ...{ name: link.name, isGone: !now, up: now?.up ?? false, carrier: now?.carrier ?? false },
+          ...{ portOf: master?.name, isNeeded: users.length === 0 || users.some(dependsOnInterface) },
+        };
         return [link.name, facts];
       }),
     );

@@ -1,0 +1,227 @@
+/**
+ * What becomes of the underlay's interface: the VNI follows the routes, or says what is wrong.
+ *
+ *     vxlan100 ── host 1 ─ eth0, and where a test says so eth1 ─┐ vtepd
+ *     vxlan100 ── host 2 ─ eth0 ────────────────────────────────┘ the kernel's device
+ */
+import { expect, test } from 'vitest';
+import { BROADCAST } from '../support/frames.ts';
+import { describeSystem, UNDERLAY_BRIDGE, useLab } from '../support/lab.ts';
+import { arrivesAt, isProbe, sendProbe } from '../support/probes.ts';
+import { startKernelVtep } from '../support/vtep-host.ts';
+import { startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
+import { waitFor } from '../support/wait.ts';
+
+const [NEAR, FAR] = ['02:00:00:00:01:01', '02:00:00:00:02:02'];
+
+interface Finding {
+  readonly check: string;
+  readonly status: string;
+  readonly remedy: string | null;
+}
+
+describeSystem('the interface of the underlay', () => {
+  const lab = useLab({ hosts: 2 });
+  const [one, two] = [lab.host(1), lab.host(2)];
+
+  /** A second cable to the same wire, with an address, gone after the test. */
+  function addUplink(address: string): void {
+    const peer = ['peer', 'name', 'eth1', 'netns', one.namespace];
+    lab.wire.ip('link', 'add', 'second', 'type', 'veth', ...peer);
+    lab.scope.defer(() => {
+      if (lab.wire.link('second')) lab.wire.ip('link', 'del', 'second');
+    });
+    lab.wire.ip('link', 'set', 'second', 'master', UNDERLAY_BRIDGE, 'up');
+    one.ip('link', 'set', 'eth1', 'up');
+    one.ip('addr', 'add', address, 'dev', 'eth1');
+  }
+
+  async function floodsOut(text: string): Promise<void> {
+    const [out, to] = [one.packetSocket('vxlan100'), two.packetSocket('vxlan100')];
+    const look = () => {
+      sendProbe(out, { dst: BROADCAST, src: NEAR, text });
+      return to.select(isProbe(text)).length;
+    };
+    await waitFor(`flood out: ${text}`, look, (count) => count > 0, { everyMs: 50 });
+  }
+
+  async function floodsIn(text: string): Promise<void> {
+    const to = one.packetSocket('vxlan100');
+    sendProbe(two.packetSocket('vxlan100'), { dst: BROADCAST, src: FAR, text });
+    await arrivesAt(text, to);
+  }
+
+  const shown = async (daemon: VtepdProcess, vni = 100) =>
+    (await daemon.ctl<{ vni: number; status: string; mtu: number }[]>('vni', 'show')).find((row) => row.vni === vni);
+  const isStatus = (daemon: VtepdProcess, text: string, vni = 100) =>
+    waitFor(
+      text,
+      async () => (await shown(daemon, vni))?.status,
+      (now) => now === text,
+    );
+  const devOf = async (daemon: VtepdProcess) => (await daemon.ctl<{ dev: string[] }>('status')).dev.join(' ');
+  const isUp = async (daemon: VtepdProcess) => /^vtep_vni_up\{vni="100"\} 1$/m.test(await daemon.getText('/metrics'));
+
+  test('without --dev a group follows its route to another interface, and everything of the VNI stays', async () => {
+    addUplink('198.18.0.31/24');
+    const daemon = await startVtepd(one, ['--vni', '100=239.1.1.1', '--vni', '200=239.1.1.1']);
+    await startKernelVtep(two, { segments: [{ vni: 100, group: '239.1.1.1' }] });
+    await floodsOut('before');
+    const mac = one.run('cat', '/sys/class/net/vxlan100/address');
+    one.ip('link', 'set', 'eth1', 'mtu', '1400');
+    one.ip('route', 'replace', '239.1.1.0/24', 'dev', 'eth1');
+    lab.scope.defer(() => void one.run('sh', '-c', 'ip route del 239.1.1.0/24 2>/dev/null || true'));
+    await waitFor(
+      'eth1',
+      () => devOf(daemon),
+      (dev) => dev === 'eth1',
+    );
+    expect(one.joinedGroups()).toEqual(['eth1 239.1.1.1']);
+    await floodsOut('after');
+    await floodsIn('in after');
+    expect(await shown(daemon)).toMatchObject({ status: 'ok', mtu: 1350 });
+    expect(one.run('cat', '/sys/class/net/vxlan100/address')).toBe(mac);
+    expect(two.run('bridge', 'fdb', 'show', 'dev', 'vxlan100')).toMatch(`${NEAR} dst 198.18.0.31 `);
+    expect(daemon.stdout.split('\n').filter((line) => line.includes('underlay-moved'))).toHaveLength(2);
+    one.ip('route', 'del', '239.1.1.0/24');
+    await waitFor(
+      'eth0 again',
+      () => devOf(daemon),
+      (dev) => dev === 'eth0',
+    );
+    await floodsIn('in again');
+  });
+
+  test('a VTEP address on loopback goes on by whichever uplink the routes say, and is ok', async () => {
+    addUplink('198.18.0.31/24');
+    one.ip('addr', 'add', '198.18.9.1/32', 'dev', 'lo');
+    lab.scope.defer(() => void one.ip('addr', 'del', '198.18.9.1/32', 'dev', 'lo'));
+    two.ip('route', 'replace', '198.18.9.1/32', 'via', one.address);
+    lab.scope.defer(() => void two.ip('route', 'del', '198.18.9.1/32'));
+    const daemon = await startVtepd(one, ['--local', '198.18.9.1', '--vni', `100,remote=${two.address}`]);
+    await startKernelVtep(two, { segments: [{ vni: 100, remotes: ['198.18.9.1'] }] });
+    await floodsOut('by eth0');
+    await floodsIn('in by eth0');
+    lab.scope.defer(() => {
+      one.unplug();
+      one.plug();
+    });
+    one.ip('link', 'set', 'eth0', 'down');
+    two.ip('route', 'replace', '198.18.9.1/32', 'via', '198.18.0.31');
+    await waitFor(
+      'eth1',
+      () => devOf(daemon),
+      (dev) => dev === 'eth1',
+    );
+    await floodsOut('by eth1');
+    await floodsIn('in by eth1');
+    expect([(await shown(daemon))?.status, await isUp(daemon)]).toEqual(['ok', true]);
+    const failed = (await daemon.get<Finding[]>('/v1/doctor')).filter(({ status }) => status === 'failed');
+    expect(failed).toEqual([]);
+  });
+
+  test('no route to any remote is told, and gone when there is one', async () => {
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100,remote=203.0.113.9,remote=203.0.113.8']);
+    expect((await shown(daemon))?.status).toBe('no route to 203.0.113.9 or any other remote');
+    expect(await isUp(daemon)).toBe(false);
+    one.ip('route', 'add', '203.0.113.8/32', 'via', two.address);
+    lab.scope.defer(() => void one.run('sh', '-c', 'ip route del 203.0.113.8/32 2>/dev/null || true'));
+    await isStatus(daemon, 'ok');
+    one.ip('route', 'del', '203.0.113.8/32');
+    await isStatus(daemon, 'no route to 203.0.113.9 or any other remote');
+    await daemon.ctl('remote', 'add', two.address, '--vni', '100');
+    expect((await shown(daemon))?.status).toBe('ok');
+    await daemon.ctl('vni', 'add', '300,remote=203.0.113.9');
+    expect((await shown(daemon, 300))?.status).toBe('no route to 203.0.113.9');
+  });
+
+  test('no carrier is told', async () => {
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
+    lab.wire.ip('link', 'set', one.portName, 'down');
+    await isStatus(daemon, 'eth0 has no carrier');
+    expect(await isUp(daemon)).toBe(false);
+    lab.wire.ip('link', 'set', one.portName, 'up');
+    await isStatus(daemon, 'ok');
+  });
+
+  test('an interface that becomes a port of a bridge is told, with what to name instead; released, it is as before', async () => {
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
+    await startKernelVtep(two, { segments: [{ vni: 100, group: '239.1.1.1' }] });
+    one.ip('link', 'add', 'brx', 'up', 'type', 'bridge');
+    lab.scope.defer(() => void one.ip('link', 'del', 'brx'));
+    one.ip('link', 'set', 'eth0', 'master', 'brx');
+    await isStatus(daemon, 'eth0 is a port of brx: use --dev brx');
+    const findings = await daemon.get<Finding[]>('/v1/doctor');
+    expect(findings.find(({ check }) => check === 'interface')).toMatchObject({
+      status: 'failed',
+      remedy: '--dev brx',
+    });
+    one.ip('link', 'set', 'brx', 'down');
+    one.ip('link', 'set', 'brx', 'name', 'bry');
+    await isStatus(daemon, 'eth0 is a port of bry: use --dev bry');
+    one.ip('link', 'set', 'bry', 'name', 'brx');
+    one.ip('link', 'set', 'eth0', 'nomaster');
+    await isStatus(daemon, 'ok');
+    await floodsIn('released');
+  });
+
+  test('an interface that is moved to another namespace and back is gone, and then used again', async () => {
+    const away = lab.namespace('away');
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
+    await startKernelVtep(two, { segments: [{ vni: 100, group: '239.1.1.1' }] });
+    await floodsIn('before');
+    one.ip('link', 'set', 'eth0', 'netns', away.namespace);
+    await isStatus(daemon, 'eth0 is gone');
+    away.ip('link', 'set', 'eth0', 'netns', one.namespace);
+    one.ip('link', 'set', 'eth0', 'up');
+    await isStatus(daemon, '198.18.0.1 is not on this host');
+    one.addAddress('198.18.0.1');
+    one.ip('route', 'add', '224.0.0.0/4', 'dev', 'eth0');
+    await isStatus(daemon, 'ok');
+    await floodsOut('back');
+    await floodsIn('in back');
+  });
+
+  test('with the port among the source ports it is sent from, and heard on, by several workers too', async () => {
+    const flags = ['--source-ports', '1', '--source-port-range', '4789-4789', '--workers', '2'];
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', `100,remote=${two.address}`, ...flags]);
+    await startKernelVtep(two, { segments: [{ vni: 100, remotes: [one.address] }] });
+    const wire = one.cable();
+    await floodsOut('from the port');
+    for (let i = 0; i < 4; i++) await floodsIn(`in ${i}`);
+    const ours = wire.select(
+      ({ bytes, outgoing }) => !outgoing && bytes.readUInt16BE(12) === 0x0800 && bytes[23] === 17,
+    );
+    expect(new Set(ours.map(({ bytes }) => bytes.readUInt16BE(34)))).toEqual(new Set([4789]));
+    expect((await daemon.get<{ rx: Record<string, number> }>('/v1/drops')).rx['own-packet']).toBe(0);
+  });
+
+  test('in a VRF, unicast and groups are heard and sent there, and outside of it when it is released', async () => {
+    const hasVrf =
+      one.run('sh', '-c', 'ip link add red type vrf table 10 2>/dev/null && echo yes || true').trim() === 'yes';
+    if (!hasVrf) {
+      // This kernel has none: what can be seen is that nothing of the daemon claims one.
+      expect(one.run('sh', '-c', 'ip link add red type vrf table 10 2>&1 || true')).toMatch(
+        /Unknown device type|not supported/i,
+      );
+      const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
+      expect(one.run('ss', '-ulnH', 'sport = :4789')).not.toMatch(/%red/);
+      await isStatus(daemon, 'ok');
+      return;
+    }
+    lab.scope.defer(
+      () => void one.run('sh', '-c', 'ip link del red 2>/dev/null; ip route replace 224.0.0.0/4 dev eth0'),
+    );
+    one.ip('link', 'set', 'red', 'up');
+    one.ip('link', 'set', 'eth0', 'master', 'red');
+    one.ip('route', 'add', '224.0.0.0/4', 'dev', 'eth0', 'table', '10');
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
+    await startKernelVtep(two, { segments: [{ vni: 100, group: '239.1.1.1' }] });
+    await floodsOut('in the VRF');
+    await floodsIn('in by the VRF');
+    one.ip('link', 'set', 'eth0', 'nomaster');
+    await isStatus(daemon, 'ok');
+    await floodsOut('released');
+    await floodsIn('in released');
+  });
+});
