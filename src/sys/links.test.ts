@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MacAddress } from '../lib/addresses.ts';
-import { changeLink, findLink, linkEvents, listLinks } from './links.ts';
+import { changeLink, findLink, linkEvents, listLinks, portEvents } from './links.ts';
 import { attribute, message, type NetlinkMessage, splitMessages, uint32 } from './netlink-message.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import { ERRNO, SysError } from './sys-error.ts';
@@ -294,6 +294,49 @@ describe('linkEvents', () => {
     const AF_BRIDGE = 7;
     const port = Buffer.concat([uint32(AF_BRIDGE), uint32(5), uint32(IFF_UP), uint32(0)]);
     expect(linkEvents(received(RTM_DELLINK, port, attribute(IFLA_IFNAME, Buffer.from('a\0'))))).toEqual([]);
+  });
+
+  it('reads the state of a bridge port, and the spanning tree of a bridge', () => {
+    const info = (kind: string, data: number, ...parts: Buffer[]) =>
+      attribute(
+        IFLA_LINKINFO | NESTED,
+        Buffer.concat([
+          attribute(data === 5 ? 4 : 1, Buffer.from(`${kind}\0`)),
+          attribute(data | NESTED, Buffer.concat(parts)),
+        ]),
+      );
+    const state = attribute(1, Buffer.from([2]));
+    expect(only(RTM_NEWLINK, ifinfomsg(42, IFF_UP), info('bridge', 5, state))?.link).toMatchObject({
+      portState: 'learning',
+    });
+    // A bond has states of its own.
+    expect(only(RTM_NEWLINK, ifinfomsg(42, IFF_UP), info('bond', 5, state))?.link.portState).toBeUndefined();
+    const [own, other] = [Buffer.from('8000020000000001', 'hex'), Buffer.from('1000020000000002', 'hex')];
+    for (const [root, isRoot] of [
+      [own, true],
+      [other, false],
+    ] as const) {
+      const tree = [attribute(1, uint32(500)), attribute(5, uint32(1)), attribute(10, root), attribute(11, own)];
+      expect(only(RTM_NEWLINK, ifinfomsg(9, IFF_UP), info('bridge', 2, ...tree))?.link.spanningTree).toEqual({
+        isOn: true,
+        isRoot,
+        forwardDelaySeconds: 5,
+      });
+    }
+  });
+
+  it('tells of ports that their bridge has go on, and of nothing else', () => {
+    const AF_BRIDGE = Buffer.from([7]);
+    const port = Buffer.concat([AF_BRIDGE, ifinfomsg(42, IFF_UP).subarray(1)]);
+    const protinfo = (state: number) => attribute(12 | NESTED, attribute(1, Buffer.from([state])));
+    expect(portEvents(received(RTM_NEWLINK, port, protinfo(3)))).toEqual([{ index: 42, state: 'forwarding' }]);
+    expect(portEvents(received(RTM_NEWLINK, port, protinfo(9)))).toEqual([]);
+    expect(portEvents(received(RTM_NEWLINK, port))).toEqual([]);
+    expect(portEvents(received(RTM_DELLINK, port, protinfo(3)))).toEqual([]);
+    expect(portEvents(received(RTM_NEWLINK, ifinfomsg(42, IFF_UP), protinfo(3)))).toEqual([]);
+    for (let length = 0; length < port.length; length++) {
+      expect(portEvents(received(RTM_NEWLINK, port.subarray(0, length)))).toEqual([]);
+    }
   });
 
   it('passes over a link message shorter than its fixed part, and reads the rest cut at every length', () => {

@@ -13,17 +13,24 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
+const IFLA_PROTINFO = 12;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
 const IFLA_GROUP = 27;
 const IFLA_CARRIER = 33;
 const IFLA_LINK_NETNSID = 37;
+const IFLA_TARGET_NETNSID = 46;
 
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
+const IFLA_BR_FORWARD_DELAY = 1;
 const IFLA_BR_STP_STATE = 5;
+const IFLA_BR_ROOT_ID = 10;
+const IFLA_BR_BRIDGE_ID = 11;
+const IFLA_BRPORT_STATE = 1;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_GROUP6 = 16;
 const IFLA_VXLAN_LOCAL6 = 17;
@@ -40,10 +47,18 @@ const TX_DROPPED_AT = 56;
 const IFINFOMSG_BYTES = 16;
 
 const AF_UNSPEC = 0;
+const AF_BRIDGE = 7;
+
+/** What a bridge does with a port (linux/if_bridge.h, BR_STATE_*). */
+const PORT_STATES = ['disabled', 'listening', 'learning', 'forwarding', 'blocking'] as const;
+export type PortState = (typeof PORT_STATES)[number];
 
 /** Spanning tree of a bridge, the kernel's or another program's. */
 export interface SpanningTree {
   readonly isOn: boolean;
+  /** Its timers are in force; else those of another bridge. */
+  readonly isRoot: boolean;
+  readonly forwardDelaySeconds: number;
 }
 
 export interface Link {
@@ -62,6 +77,8 @@ export interface Link {
   readonly master: number;
   /** What that is: "bridge", "bond", "team", "vrf", "openvswitch", …; empty without one. */
   readonly masterKind: string;
+  /** Of a port of a Linux bridge. */
+  readonly portState?: PortState | undefined;
   /** "tun", "bridge", "vxlan", …; empty for a physical interface. */
   readonly kind: string;
   /** Of a Linux bridge. */
@@ -83,6 +100,12 @@ export interface LinkEvent {
   readonly deleted: boolean;
 }
 
+/** A bridge changed the state of one of its ports. */
+export interface PortEvent {
+  readonly index: number;
+  readonly state: PortState;
+}
+
 export interface LinkChange {
   readonly mtuBytes?: number | undefined;
   readonly mac?: MacAddress | undefined;
@@ -99,10 +122,15 @@ export function listLinks(netlink: NetlinkSocket): Link[] {
   return messages.filter(({ type }) => type === RTM_NEWLINK).map(({ payload }) => readLink(payload));
 }
 
-/** The link of that name or index, or undefined. */
-export function findLink(netlink: NetlinkSocket, which: string | number): Link | undefined {
+/**
+ * The link of that name or index, or undefined.
+ *
+ * @param namespaceId of the network namespace that it is in, as this one numbers it; undefined: in this one
+ */
+export function findLink(netlink: NetlinkSocket, which: string | number, namespaceId?: number): Link | undefined {
   const request =
     typeof which === 'number' ? [ifinfomsg(which)] : [ifinfomsg(0), attribute(IFLA_IFNAME, Buffer.from(`${which}\0`))];
+  if (namespaceId !== undefined) request.push(attribute(IFLA_TARGET_NETNSID, uint32(namespaceId)));
   try {
     const [answer] = netlink.query(RTM_GETLINK, request, `${which}`);
     return answer && readLink(answer.payload);
@@ -123,6 +151,11 @@ export function findLinks(netlink: NetlinkSocket, indices: Iterable<number>): Li
   for (const index of indices) look(index);
   for (const { master } of [...found.values()]) look(master);
   return [...found.values()];
+}
+
+/** What a link is a port of, or undefined. */
+export function findMaster(netlink: NetlinkSocket, { master }: Link): Link | undefined {
+  return master === 0 ? undefined : findLink(netlink, master);
 }
 
 /** Whether a link is already as a change would make it: what need not be asked of the kernel needs no CAP_NET_ADMIN. */
@@ -158,6 +191,16 @@ export function linkEvents(messages: readonly NetlinkMessage[]): LinkEvent[] {
     .map(({ type, payload }) => ({ link: readLink(payload), deleted: type === RTM_DELLINK }));
 }
 
+/** What bridges say of their ports' states among netlink messages, in order: spanning tree moves a port without any change of the link. */
+export function portEvents(messages: readonly NetlinkMessage[]): PortEvent[] {
+  return messages.flatMap(({ type, payload }) => {
+    if (type !== RTM_NEWLINK || payload.length < IFINFOMSG_BYTES || payload[0] !== AF_BRIDGE) return [];
+    const port = readAttributes(payload.subarray(IFINFOMSG_BYTES)).get(IFLA_PROTINFO);
+    const state = port && readPortState(readAttributes(port));
+    return state === undefined ? [] : { index: payload.readInt32LE(4), state };
+  });
+}
+
 function ifinfomsg(index: number, up?: boolean): Buffer {
   const buffer = Buffer.alloc(IFINFOMSG_BYTES);
   buffer.writeInt32LE(index, 4);
@@ -173,6 +216,7 @@ function readLink(payload: Buffer): Link {
   const info = readAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0));
   const kind = readString(info.get(IFLA_INFO_KIND));
   const data = readAttributes(info.get(IFLA_INFO_DATA) ?? Buffer.alloc(0));
+  const port = readAttributes(info.get(IFLA_INFO_SLAVE_DATA) ?? Buffer.alloc(0));
   return {
     index: payload.readInt32LE(4),
     name: readString(attributes.get(IFLA_IFNAME)),
@@ -184,14 +228,28 @@ function readLink(payload: Buffer): Link {
     group: attributes.get(IFLA_GROUP)?.readUInt32LE(0) ?? 0,
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
     masterKind: readString(info.get(IFLA_INFO_SLAVE_KIND)),
+    portState: readString(info.get(IFLA_INFO_SLAVE_KIND)) === 'bridge' ? readPortState(port) : undefined,
     kind,
-    spanningTree: kind === 'bridge' ? { isOn: (data.get(IFLA_BR_STP_STATE)?.readUInt32LE(0) ?? 0) !== 0 } : undefined,
+    spanningTree: kind === 'bridge' ? readSpanningTree(data) : undefined,
     isTap: kind === 'tun' && data.get(IFLA_TUN_TYPE)?.[0] === IFF_TAP,
     isMultiQueue: kind === 'tun' && data.get(IFLA_TUN_MULTI_QUEUE)?.[0] === 1,
     vxlanPort: (kind === 'vxlan' && data.get(IFLA_VXLAN_PORT)?.readUInt16BE(0)) || 0,
     isFromAbroad: attributes.has(IFLA_LINK_NETNSID),
     vxlanFamilies: kind === 'vxlan' ? vxlanFamilies(data) : [],
     txDropped: Number(attributes.get(IFLA_STATS64)?.readBigUInt64LE(TX_DROPPED_AT) ?? 0n),
+  };
+}
+
+function readPortState(port: ReadonlyMap<number, Buffer>): PortState | undefined {
+  return PORT_STATES[port.get(IFLA_BRPORT_STATE)?.[0] ?? -1];
+}
+
+function readSpanningTree(data: ReadonlyMap<number, Buffer>): SpanningTree {
+  const [root, own] = [data.get(IFLA_BR_ROOT_ID), data.get(IFLA_BR_BRIDGE_ID)];
+  return {
+    isOn: (data.get(IFLA_BR_STP_STATE)?.readUInt32LE(0) ?? 0) !== 0,
+    isRoot: root !== undefined && own !== undefined && root.equals(own),
+    forwardDelaySeconds: (data.get(IFLA_BR_FORWARD_DELAY)?.readUInt32LE(0) ?? 0) / 100,
   };
 }
 

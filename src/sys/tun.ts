@@ -1,6 +1,7 @@
 import { VtepError } from '../lib/errors.ts';
 import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { close, errno, ioctl, ioctlNumber, open } from './libc.ts';
+import { readString } from './netlink-message.ts';
 import { check, ERRNO, errnoName, SysError } from './sys-error.ts';
 
 /** TAP devices through /dev/net/tun (linux/if_tun.h). */
@@ -14,6 +15,8 @@ const TUNSETOWNER = 0x4004_54cc;
 const TUNSETOFFLOAD = 0x4004_54d0;
 const TUNSETVNETHDRSZ = 0x4004_54d8;
 const TUNSETVNETLE = 0x4004_54dc;
+const TUNGETIFF = 0x8004_54d2;
+const TUNGETDEVNETNS = 0x54e3;
 
 const IFF_TAP = 0x0002;
 const IFF_MULTI_QUEUE = 0x0100;
@@ -121,6 +124,21 @@ export function resetOffloads(fd: number): void {
 /** Whether the device outlives its fds. On one that is gone it does nothing. */
 export function setPersistent(fd: number, isPersistent: boolean): void {
   ioctlNumber(fd, TUNSETPERSIST, isPersistent ? 1 : 0);
+}
+
+/** The name that a TAP has now, in whatever namespace it is; undefined: it is gone. */
+export function tapName(fd: number): string | undefined {
+  const request = Buffer.alloc(IFREQ_BYTES);
+  return ioctl(fd, TUNGETIFF, request) < 0 ? undefined : readString(request.subarray(0, IFNAMSIZ));
+}
+
+/**
+ * A fd of the network namespace that a TAP is in now, for the caller to close; undefined where the TAP is gone, or the kernel does not tell
+ * (before Linux 5.2, or without CAP_NET_ADMIN there).
+ */
+export function openTapNamespace(fd: number): number | undefined {
+  const namespace = ioctlNumber(fd, TUNGETDEVNETNS, 0);
+  return namespace < 0 ? undefined : namespace;
 }
 
 /** The command that makes a persistent TAP of a kind. */
