@@ -1,7 +1,7 @@
 /** `vtepctl fdb …`: the forwarding table. */
 
 import type { EntryKey, FdbFilter, StaticFdbEntry } from '../control/daemon-view.ts';
-import type { FdbEntry, FdbEvent, Flushed } from '../control/schemas.ts';
+import type { DaemonEvent, FdbEntry, Flushed } from '../control/schemas.ts';
 import { type Style, table } from './table.ts';
 import {
   type AnyCommand,
@@ -73,9 +73,9 @@ const fdbFlush: Command<Omit<FdbFilter, 'type'> & { all: boolean }, Flushed> = {
   render: ({ removed }) => `${removed} ${removed === 1 ? 'entry' : 'entries'} removed\n`,
 };
 
-const fdbMonitor: FollowingCommand<void, FdbEvent> = {
+const fdbMonitor: FollowingCommand<void, DaemonEvent> = {
   words: 'fdb monitor',
-  summary: 'Print each change of the forwarding table as it happens, until interrupted',
+  summary: 'Print each change of the forwarding table and of a VNI’s status as it happens, until interrupted',
   flags: {},
   parse: () => {},
   follow: (client, _request, signal) => client.events(signal),
@@ -85,8 +85,11 @@ const fdbMonitor: FollowingCommand<void, FdbEvent> = {
 export const FDB_COMMANDS: readonly AnyCommand[] = [fdbShow, fdbAdd, fdbDel, fdbFlush, fdbMonitor];
 
 /** A line of `fdb monitor`: `2026-01-02T03:04:05.600Z move    100  02:00:00:00:00:01  198.18.0.3  dynamic  from 198.18.0.2`. */
-function renderEvent({ time, event, vni, mac, vtep, from, type, count }: FdbEvent): string {
+function renderEvent(told: DaemonEvent): string {
+  const { time, event, vni, from } = told;
   const start = `${time} ${event.padEnd(6)}`;
+  if (event === 'status') return [start, vni, told.status, ...(from === null ? [] : [`from ${from}`])].join('  ');
+  const { mac, vtep, type, count } = told;
   if (event === 'lost') return `${start}  ${count} ${count === 1 ? 'event' : 'events'}: read the table again`;
   return [start, vni, mac, vtep, type, ...(from === null ? [] : [`from ${from}`])].join('  ');
 }

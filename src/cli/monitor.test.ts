@@ -60,11 +60,15 @@ it('prints a line for each event, and nothing else', async () => {
   const { stdout, stderr, ended, interrupt } = await monitor();
   daemon.tell(added, moved);
   daemon.tell(lost, { ...lost, count: 1 });
+  daemon.tell({ time, event: 'status', vni: 100, status: 'vxlan100 is down', from: 'ok' });
+  daemon.tell({ time, event: 'status', vni: 200, status: 'eth0 is gone', from: null });
   const lines = [
     `${time} add     100  ${MAC}  198.18.0.3  static`,
     `${time} move    100  ${MAC}  198.18.0.3  dynamic  from local`,
     `${time} lost    12 events: read the table again`,
     `${time} lost    1 event: read the table again`,
+    `${time} status  100  vxlan100 is down  from ok`,
+    `${time} status  200  eth0 is gone`,
   ];
   await expect.poll(() => stdout.text).toBe(lines.map((line) => `${line}\n`).join(''));
   expect(stdout.writes.every((text) => text.endsWith('\n'))).toBe(true);

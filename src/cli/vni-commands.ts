@@ -61,7 +61,7 @@ export function renderVnis(vnis: readonly VniStatus[], style: Style): string {
       vni.name,
       vni.group,
       vni.remotes.join(','),
-      vni.tap,
+      tapCell(vni),
       vni.mtu,
       vni.bridge,
       vni.vlan,
@@ -72,4 +72,10 @@ export function renderVnis(vnis: readonly VniStatus[], style: Style): string {
     ]),
     style,
   );
+}
+
+/** `vxlan100`; renamed `foo(vxlan100)`; in the namespace of a container `vxlan100@c1`. One word, as scripts count columns. */
+function tapCell({ tap, device, namespace }: VniStatus): string | null {
+  const name = device === null || device === tap ? tap : `${device}(${tap})`;
+  return namespace === null ? name : `${name}@${namespace}`;
 }

@@ -9,10 +9,10 @@ import { readEvents } from './event-stream-reader.ts';
 import type {
   CaptureEvent,
   ConfigFile,
+  DaemonEvent,
   Drops,
   ErrorBody,
   FdbEntry,
-  FdbEvent,
   Finding,
   Flushed,
   Reloaded,
@@ -141,8 +141,8 @@ export class ControlClient {
    * Changes of the FDB from now on, as many at a time as have come; ends when `signal` is aborted.
    * @throws VtepError ERR_VTEP_UNREACHABLE also when the daemon ends
    */
-  events(signal: AbortSignal): AsyncGenerator<readonly FdbEvent[], void, undefined> {
-    return this.#follow('/v1/events', readEvents<FdbEvent>, signal);
+  events(signal: AbortSignal): AsyncGenerator<readonly DaemonEvent[], void, undefined> {
+    return this.#follow('/v1/events', readEvents<DaemonEvent>, signal);
   }
 
   /** Captured frames, likewise. */

@@ -8,6 +8,7 @@ import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { OuterHeaders } from '../wire/outer-headers.ts';
 import type {
   ConfigFile,
+  DaemonEvent,
   Drops,
   FdbEntry,
   FdbEvent,
@@ -103,6 +104,7 @@ export interface Capture {
 }
 
 export type FdbListener = (events: readonly FdbEvent[]) => void;
+export type DaemonListener = (events: readonly DaemonEvent[]) => void;
 
 type MaybePromise<T> = T | Promise<T>;
 
@@ -123,10 +125,10 @@ export interface DaemonView {
   /** Removes what matches, static entries only with `all`. @returns the number of entries removed */
   flush(filter: FdbFilter & { readonly all: boolean }): MaybePromise<number>;
   /**
-   * Tells of every change of the table from now on, in order, until the function that it returns is called. The listener must neither
+   * Tells of every change of the table, and of every VNI's status, from now on, in order, until the function that it returns is called. The listener must neither
    * throw nor keep the caller waiting.
    */
-  watchFdb(listener: FdbListener): () => void;
+  watchFdb(listener: DaemonListener): () => void;
   /** Sorted by VNI. */
   vnis(): MaybePromise<readonly VniStatus[]>;
   /**

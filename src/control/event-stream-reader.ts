@@ -1,9 +1,9 @@
 /** The other end of `GET /v1/events` and `GET /v1/capture`. */
 
-import type { FdbEvent } from './schemas.ts';
+import type { DaemonEvent } from './schemas.ts';
 
 /** Takes server-sent events of one `data:` line each out of chunks that end anywhere; comments and other fields are passed over. */
-export async function* readEvents<Event = FdbEvent>(
+export async function* readEvents<Event = DaemonEvent>(
   chunks: AsyncIterable<unknown>,
 ): AsyncGenerator<readonly Event[], void, undefined> {
   const decoder = new TextDecoder();

@@ -7,7 +7,7 @@ import { MAX_EVENT_BACKLOG_BYTES, MAX_EVENT_STREAMS } from '../lib/limits.ts';
 import { ControlClient } from './client.ts';
 import { readEvents } from './event-stream-reader.ts';
 import type { MemoryDaemon } from './memory-daemon.ts';
-import { type FdbEvent, FdbEventSchema } from './schemas.ts';
+import { type DaemonEvent, DaemonEventSchema, type FdbEvent } from './schemas.ts';
 import type { ControlServer } from './server.ts';
 import { openServer } from './server-rig.ts';
 
@@ -39,7 +39,7 @@ const added: FdbEvent = {
 /** A client that collects what it is told until `stop`. */
 function monitor() {
   const controller = new AbortController();
-  const events: FdbEvent[] = [];
+  const events: DaemonEvent[] = [];
   const ended = (async () => {
     for await (const some of client.events(controller.signal)) events.push(...some);
   })().catch((error: unknown) => error);
@@ -67,7 +67,7 @@ async function mute(): Promise<Socket> {
 
 /** What a muted client is told from now on, and in how many octets. */
 function readOn(socket: Socket) {
-  const events: FdbEvent[] = [];
+  const events: DaemonEvent[] = [];
   let octets = 0;
   const body = (async function* () {
     let head = '';
@@ -92,15 +92,25 @@ describe('a client', () => {
     daemon.addStatic({ ...key, vtep: 'local' });
     expect(daemon.flush({ all: true, vni: 100 })).toBe(2);
     await expect.poll(() => one.events.length).toBe(4);
-    expect(one.events.map(({ event, mac, type }) => [event, mac, type])).toEqual([
+    expect((one.events as FdbEvent[]).map(({ event, mac, type }) => [event, mac, type])).toEqual([
       ['delete', MAC, 'dynamic'],
       ['add', MAC, 'static'],
       ['delete', '02:00:00:00:00:02', 'dynamic'],
       ['delete', MAC, 'static'],
     ]);
-    const schema = Compile(FdbEventSchema);
+    const schema = Compile(DaemonEventSchema);
     expect(one.events.filter((event) => !schema.Check(event))).toEqual([]);
     expect(await one.stop()).toBeUndefined();
+  });
+
+  it('is told of a VNI’s status in a form of its own', async () => {
+    const one = monitor();
+    await watching(1);
+    const told: DaemonEvent = { time: added.time, event: 'status', vni: 100, status: 'eth0 is down', from: 'ok' };
+    daemon.tell(told);
+    await expect.poll(() => one.events).toEqual([told]);
+    expect(Compile(DaemonEventSchema).Check(told)).toBe(true);
+    await one.stop();
   });
 
   it('is told by lines that begin with data, as server-sent events are', async () => {
@@ -165,7 +175,7 @@ describe('several clients', () => {
 
 describe('a client that does not read', () => {
   const BATCH = 1_000;
-  const batch = new Array<FdbEvent>(BATCH).fill(added);
+  const batch = new Array<DaemonEvent>(BATCH).fill(added);
   const batchBytes = BATCH * JSON.stringify(added).length;
   /** More than a Unix socket holds in both directions, unless net.core.wmem_default was raised. */
   const KERNEL_BUFFER_BYTES = 2 * MAX_EVENT_BACKLOG_BYTES;
@@ -204,10 +214,10 @@ describe('a client that does not read', () => {
     for (let i = 0; i < batches; i++) daemon.tell(...batch);
     const { events } = readOn(socket);
     await expect.poll(() => events.at(-1)?.event, { timeout: 10_000 }).toBe('lost');
-    const { count = 0 } = events.at(-1) ?? expect.fail();
+    const { count = 0 } = (events.at(-1) as FdbEvent | undefined) ?? expect.fail();
     expect(count).toBeGreaterThan(0);
     expect(count % BATCH).toBe(0);
-    expect(Compile(FdbEventSchema).Check(events.at(-1))).toBe(true);
+    expect(Compile(DaemonEventSchema).Check(events.at(-1))).toBe(true);
     const kept = events.length;
     daemon.tell(added);
     await expect.poll(() => events.length).toBe(kept + 1);
@@ -254,7 +264,7 @@ describe('events cut anywhere', () => {
       const chunks = (async function* () {
         for (let at = 0; at < text.length; at += size) yield text.subarray(at, at + size);
       })();
-      const events: FdbEvent[] = [];
+      const events: DaemonEvent[] = [];
       for await (const some of readEvents(chunks)) events.push(...some);
       expect(events).toEqual([named, added]);
     }

@@ -6,10 +6,10 @@ import { MAX_EVENT_BACKLOG_BYTES, MAX_EVENT_STREAMS } from '../lib/limits.ts';
 import type { TypedApi } from './api.ts';
 import type { DaemonView } from './daemon-view.ts';
 import { lostEvents } from './lost-events.ts';
-import { type FdbEvent, FdbEventSchema, NoQuerySchema } from './schemas.ts';
+import { type DaemonEvent, DaemonEventSchema, NoQuerySchema } from './schemas.ts';
 
 /** How events stand in the stream. */
-export function formatEvents(events: readonly FdbEvent[]): string {
+export function formatEvents(events: readonly DaemonEvent[]): string {
   return events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
 }
 
@@ -19,9 +19,9 @@ export function addEventRoute(api: TypedApi, view: DaemonView): void {
     '/v1/events',
     {
       schema: {
-        summary: 'Changes of the forwarding table from now on, each a `data:` line of JSON.',
+        summary: 'Changes of the forwarding table and of the VNIs’ statuses from now on, each a `data:` line of JSON.',
         querystring: NoQuerySchema,
-        response: { 200: { content: { 'text/event-stream': { schema: FdbEventSchema } } } },
+        response: { 200: { content: { 'text/event-stream': { schema: DaemonEventSchema } } } },
       },
       // A HEAD would listen too, and be told nothing.
       exposeHeadRoute: false,
@@ -75,7 +75,7 @@ class EventStreams {
     for (const stream of [...this.#streams]) stream.end();
   }
 
-  #tell(events: readonly FdbEvent[]): void {
+  #tell(events: readonly DaemonEvent[]): void {
     const text = formatEvents(events);
     for (const stream of this.#streams) stream.send(text, events.length);
   }

@@ -10,16 +10,17 @@ import type {
   Capture,
   CapturedFrame,
   CaptureQuery,
+  DaemonListener,
   DaemonView,
   EntryKey,
   FdbFilter,
-  FdbListener,
   FloodRemote,
   StaticFdbEntry,
   TracedFrame,
 } from './daemon-view.ts';
 import type {
   ConfigFile,
+  DaemonEvent,
   Drops,
   FdbEntry,
   FdbEvent,
@@ -53,7 +54,7 @@ export class MemoryDaemon implements DaemonView {
   refused: readonly string[] = [];
   logLevel: LogLevel = 'info';
   readonly #metrics = new Metrics();
-  readonly #listeners = new Set<FdbListener>();
+  readonly #listeners = new Set<DaemonListener>();
   /** The captures under way, with what was asked for. */
   readonly captures = new Set<{ readonly query: CaptureQuery; readonly waiting: CapturedFrame[]; lost: number }>();
 
@@ -99,7 +100,7 @@ export class MemoryDaemon implements DaemonView {
     return gone.length;
   }
 
-  watchFdb(listener: FdbListener): () => void {
+  watchFdb(listener: DaemonListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -110,7 +111,7 @@ export class MemoryDaemon implements DaemonView {
   }
 
   /** Tells whoever watches the table. */
-  tell(...events: FdbEvent[]): void {
+  tell(...events: DaemonEvent[]): void {
     for (const listener of this.#listeners) listener(events);
   }
 
@@ -127,7 +128,16 @@ export class MemoryDaemon implements DaemonView {
     if (this.state.vnis.some((status) => status.vni === vni)) refuse(object, `VNI ${vni} is already given`);
     const status: VniStatus = {
       ...{ vni, name: name ?? null, group: group ?? null, remotes: [...remotes], tap, mtu: mtuBytes ?? 1450 },
-      ...{ bridge: bridge ?? null, vlan: null, learning, macs: 0, joined: group !== undefined, status: 'ok' },
+      ...{
+        device: tap,
+        namespace: null,
+        bridge: bridge ?? null,
+        vlan: null,
+        learning,
+        macs: 0,
+        joined: group !== undefined,
+        status: 'ok',
+      },
     };
     this.state.vnis.push(status);
     this.state.vnis.sort((a, b) => a.vni - b.vni);
@@ -298,11 +308,21 @@ export function sampleState(): MemoryDaemonState {
     vnis: [
       {
         ...{ vni: 100, name: 'red', group: ip('239.1.1.1'), remotes: [], tap: 'vxlan100', mtu: 1450, bridge: 'br0' },
-        ...{ vlan: null, learning: true, macs: 2, joined: true, status: 'ok' },
+        ...{ device: 'vxlan100', namespace: null, vlan: null, learning: true, macs: 2, joined: true, status: 'ok' },
       },
       {
         ...{ vni: 200, name: null, group: null, remotes: [ip('198.18.0.2'), ip('198.18.0.3')], tap: 'vxlan200' },
-        ...{ mtu: 1450, bridge: null, vlan: null, learning: false, macs: 1, joined: false, status: 'TAP is down' },
+        ...{
+          device: 'vxlan200',
+          namespace: null,
+          mtu: 1450,
+          bridge: null,
+          vlan: null,
+          learning: false,
+          macs: 1,
+          joined: false,
+          status: 'TAP is down',
+        },
       },
     ],
     vteps: [

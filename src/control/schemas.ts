@@ -57,13 +57,31 @@ export const FdbEventSchema = Type.Object({
 });
 export type FdbEvent = Static<typeof FdbEventSchema>;
 
+/** A VNI works again, or no more, or for another reason. */
+export const VniStatusEventSchema = Type.Object({
+  time: Type.String({ description: 'RFC 3339, UTC' }),
+  event: Type.Literal('status'),
+  vni: Vni,
+  status: Type.String({ description: 'as in `GET /v1/vnis`: `ok`, or the reason why not' }),
+  from: Type.Union([Type.String(), Type.Null()], { description: 'the status before; null: the VNI is new' }),
+});
+export type VniStatusEvent = Static<typeof VniStatusEventSchema>;
+
+/** One of `GET /v1/events`. */
+export const DaemonEventSchema = Type.Union([FdbEventSchema, VniStatusEventSchema]);
+export type DaemonEvent = Static<typeof DaemonEventSchema>;
+
 /** One line of `GET /v1/vnis`. */
 export const VniStatusSchema = Type.Object({
   vni: Vni,
   name: orNull(Type.String()),
   group: orNull(Ip),
   remotes: Type.Array(Ip),
-  tap: Type.Union([Type.String(), Type.Null()], { description: 'the trunk, for a VLAN of it' }),
+  tap: Type.Union([Type.String(), Type.Null()], { description: 'as configured; the trunk, for a VLAN of it' }),
+  device: Type.Union([Type.String(), Type.Null()], { description: 'the name that the TAP has now; null: it is gone' }),
+  namespace: Type.Union([Type.String(), Type.Null()], {
+    description: 'the network namespace that the TAP was moved to, `?` if it has no name; null: vtepd’s own',
+  }),
   mtu: Type.Integer({ minimum: 0, description: 'bytes' }),
   bridge: orNull(Type.String()),
   vlan: orNull(Type.Integer({ minimum: 0, maximum: MAX_VLAN })),

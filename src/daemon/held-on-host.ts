@@ -1,7 +1,9 @@
+import type { VniConfig } from '../config/config.ts';
 import type { Logger } from '../observe/log.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Listeners } from '../underlay/listeners.ts';
 import type { HostAddresses } from './host-addresses.ts';
+import type { Tap, TapPlan } from './tap.ts';
 import type { Underlay } from './underlay.ts';
 import type { Vni } from './vni.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -15,4 +17,12 @@ export interface HeldOnHost {
   readonly underlays: readonly Underlay[];
   readonly vnis: readonly Vni[];
   readonly workers: WorkerPool;
+}
+
+/** The same with what TAPs are kept by. */
+export interface HeldTaps extends HeldOnHost {
+  /** Alias of the TAPs that vtepd makes to outlive it. */
+  readonly ownAlias: string;
+  /** Makes the TAP of a VNI anew, or adopts what has its name by now. @throws VtepError */
+  readonly makeTap: (vni: Vni, config: VniConfig, before: NonNullable<TapPlan['before']>) => Tap;
 }

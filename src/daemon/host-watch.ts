@@ -1,9 +1,9 @@
 import type { IpAddress } from '../lib/addresses.ts';
 import { addressEvents } from '../sys/addresses.ts';
-import { findLink, type LinkEvent, linkEvents, listLinks } from '../sys/links.ts';
+import { findLink, type LinkEvent, linkEvents, listLinks, portEvents } from '../sys/links.ts';
 import type { NetlinkMessage } from '../sys/netlink-message.ts';
 import { EVENT_GROUPS, NetlinkWatch } from '../sys/netlink-watch.ts';
-import type { HeldOnHost } from './held-on-host.ts';
+import type { HeldTaps } from './held-on-host.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import { TapWatch } from './tap-watch.ts';
 import { UnderlayWatch } from './underlay-watch.ts';
@@ -16,7 +16,9 @@ const RETRY_INTERVAL_MS = 1_000;
 /** Changes of addresses are gathered so long: thousands of them cost one look, and a renumbering of two steps is one. */
 const SETTLE_MS = 50;
 
-export interface WatchedHost extends HeldOnHost {
+export interface WatchedHost extends HeldTaps {
+  /** Something was heard of the host: the statuses of VNIs may be others. */
+  readonly onHeard: () => void;
   readonly own: OwnAddresses;
   /** Flood lists leave out what has become own, and take in what is so no more. */
   readonly ownChanged: (changed: ReadonlySet<IpAddress>) => Promise<void>;
@@ -49,11 +51,13 @@ export class HostWatch {
     });
     watch.start();
     this.settle();
+    this.taps.start();
     const retrying = setInterval(() => this.underlays.retry(), RETRY_INTERVAL_MS);
     this.#endings.push(() => {
       watch.stop();
       clearInterval(retrying);
       clearTimeout(this.#settling);
+      this.taps.stop();
     });
   }
 
@@ -96,8 +100,10 @@ export class HostWatch {
     const links = linkEvents(messages);
     if (links.length > 0) this.#linkChanges++;
     for (const event of links) this.#onLink(event);
+    for (const event of portEvents(messages)) this.taps.onPort(event);
     this.#settleSoon();
     this.#held.touchPaths();
+    this.#held.onHeard();
   }
 
   #lookAtAll(): void {

@@ -32,9 +32,8 @@ function watch(written: readonly string[]) {
   const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
   const vnis = parseConfig({ vni: written, local: [], check: false, scalars: {} }).vnis.map((config, index): Vni => {
     const needsGroup = config.join === 'always' && config.group !== undefined;
-    return { config, index, needsGroup, tap: { link: TAP }, link: TAP } as unknown as Vni;
+    return { config, index, needsGroup, tap: { link: TAP }, link: TAP, master: BRIDGE } as unknown as Vni;
   });
-  const links = [TAP, BRIDGE];
   const said: string[] = [];
   const host = {
     linkChanges: 0,
@@ -43,12 +42,12 @@ function watch(written: readonly string[]) {
       said.push(`${vni.config.vni} ${isNeeded ? 'needs' : 'lets go'} ${group}`);
     },
   };
-  const lazyJoin = new LazyJoin({ fdb, log, vnis, host, links: () => links });
+  const lazyJoin = new LazyJoin({ fdb, log, vnis, host });
   running.push(lazyJoin);
   void lazyJoin.run();
   const learn = ([high, low]: readonly [number, number], source = LOCAL_SOURCE, now = NOW) =>
     fdb.learn(0, high, low, source, 100, now);
-  return { fdb, said, host, links, learn };
+  return { fdb, said, host, vnis, learn };
 }
 
 const macWords = (mac: string) =>
@@ -128,13 +127,14 @@ it('counts static entries that say local', async () => {
 });
 
 it('follows the bridge: its MAC as it is now, and the TAP’s leaving it', async () => {
-  const { said, links, host, learn } = watch(LAZY);
+  const { said, vnis, host, learn } = watch(LAZY);
+  const [vni] = vnis as [Vni];
   learn(macWords(PORT_MAC));
   await until(said, [NEEDS]);
-  links[1] = { ...BRIDGE, mac: PORT_MAC };
+  vni.master = { ...BRIDGE, mac: PORT_MAC };
   host.linkChanges++;
   await until(said, [NEEDS, LETS_GO]);
-  links[0] = { ...TAP, master: 0 };
+  vni.master = undefined;
   host.linkChanges++;
   await until(said, [NEEDS, LETS_GO, NEEDS]);
 });

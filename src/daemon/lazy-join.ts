@@ -6,7 +6,7 @@ import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Link } from '../sys/links.ts';
 import type { HostWatch } from './host-watch.ts';
-import type { Vni } from './vni.ts';
+import { seenTap, type Vni } from './vni.ts';
 
 /** MACs of a segment that are the host's own at most: the TAP's and its bridge's. */
 const MAX_OWN_MACS = 2;
@@ -22,7 +22,6 @@ export interface LazyJoinOptions {
   readonly log: Logger;
   readonly vnis: readonly Vni[];
   readonly host: Pick<HostWatch, 'linkChanges' | 'needGroup'>;
-  readonly links: () => Link[];
 }
 
 /**
@@ -58,16 +57,11 @@ export class LazyJoin {
   /** Whether everything could be looked at. */
   #look(): boolean {
     const { vnis, host, log } = this.#options;
-    let links: Link[] | undefined;
-    const listLinks = () => {
-      links ??= this.#options.links();
-      return links;
-    };
     try {
       for (const vni of vnis) {
         const { group } = vni.config;
         if (vni.config.join !== 'lazy' || group === undefined) continue;
-        const isNeeded = this.#hasStations(vni, listLinks);
+        const isNeeded = this.#hasStations(vni);
         if (isNeeded === vni.needsGroup) continue;
         host.needGroup(vni, group, isNeeded);
         log.debug({ event: isNeeded ? 'group-needed' : 'group-not-needed', vni: vni.config.vni, group });
@@ -83,14 +77,11 @@ export class LazyJoin {
     }
   }
 
-  #hasStations({ index, tap }: Vni, listLinks: () => Link[]): boolean {
+  #hasStations(vni: Vni): boolean {
     const { fdb } = this.#options;
-    const locals = fdb.localsOf(index);
+    const locals = fdb.localsOf(vni.index);
     if (locals === 0 || locals > MAX_OWN_MACS) return locals !== 0;
-    const links = listLinks();
-    const link = links.find((each) => each.index === tap.link.index);
-    const bridge = link && links.find((each) => each.index === link.master);
-    return fdb.localsBeside(index, ownMacs([link ?? tap.link, bridge])) > 0;
+    return fdb.localsBeside(vni.index, ownMacs([seenTap(vni) ?? vni.tap.link, vni.master])) > 0;
   }
 }
 

@@ -20,8 +20,10 @@ import { Serial } from './serial.ts';
 import { deleteTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
-import { tapNumber, tapOverrun, type Vni } from './vni.ts';
+
+import { seenTap, tapNumber, tapOverrun, type Vni } from './vni.ts';
 import type { VniMover } from './vni-mover.ts';
+
 import { addStatics, forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -116,7 +118,7 @@ export class LiveChanges {
       // First from the list: a worker that is revived meanwhile must not learn of it.
       vnis.splice(vnis.indexOf(vni), 1);
       this.leaving.add(vni);
-      const { index, tap, link } = vni;
+      const { index, tap, link, elsewhere } = vni;
       // The trunk goes with the last of its VNIs.
       const isTapShared = vnis.some((other) => other.tap === tap);
       const orders = [workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } })];
@@ -125,7 +127,8 @@ export class LiveChanges {
       await this.#vtep.mover.leaveGroup(vni);
       const statics = await this.#staticsOf(vni);
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
-      if (!isTapShared) this.removedDrops.tapOverrun += tapOverrun(tap, link && findLink(netlink, link.index));
+      if (!isTapShared)
+        this.removedDrops.tapOverrun += tapOverrun(tap, link ? findLink(netlink, link.index) : elsewhere?.link);
       this.removedDrops.take(workers.counters, index);
       this.leaving.delete(vni);
       if (isTapShared) this.#raiseTrunkMtu(vni);
@@ -278,7 +281,7 @@ export class LiveChanges {
 
   #adjustStatics(vni: Vni, before: readonly StaticEntry[], after: readonly StaticEntry[]): void {
     const { fdb, now } = this.#vtep;
-    const { index, config, underlay } = vni;
+    const { index, config } = vni;
     const isIn = (list: readonly StaticEntry[], { mac, vtep }: StaticEntry) =>
       list.some((entry) => entry.mac === mac && entry.vtep === vtep);
     for (const entry of before.filter((each) => !isIn(after, each))) {
@@ -287,7 +290,8 @@ export class LiveChanges {
       if (!fdb.conflicts(index, high, low, sourceOf(entry.vtep))) fdb.delete(index, high, low, now());
     }
     const statics = after.filter((each) => !isIn(before, each));
-    addStatics(this.#vtep, { config: { ...config, statics }, index, local: underlay.local });
+    const ownMac = (seenTap(vni) ?? vni.tap.link).mac;
+    addStatics(this.#vtep, { config: { ...config, statics }, index, ownMac });
     vni.config = deepFreeze({ ...config, statics: after });
   }
 

@@ -1,7 +1,8 @@
 import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
 import type { Link } from '../sys/links.ts';
-import { bridgeOf, dropsOf, heardRemotes, limitsOf, vniStats } from './statistics.ts';
-import { type Vni, vniStatus } from './vni.ts';
+import { dropsOf, heardRemotes, limitsOf, vniStats } from './statistics.ts';
+import type { Vni } from './vni.ts';
+import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
 
 /** All that Prometheus is told, at one moment. */
@@ -31,7 +32,7 @@ function readVni(vtep: Vtep, vni: Vni, links: ReadonlyMap<number, Link>): VniRea
     ...vniStats(vtep, vni, links),
     tap,
     maxMacs,
-    isOk: vniStatus(vni, bridgeOf(vni, links)) === 'ok',
+    isOk: vniStatus(vni) === 'ok',
     statics: vtep.fdb.staticsOf(vni.index),
   };
 }

@@ -12,6 +12,8 @@ export interface ReloadedVtep {
   readonly vnis: readonly Pick<Vni, 'config'>[];
   readonly config: Config;
   readonly changes: Pick<LiveChanges, 'addVni' | 'removeVni' | 'adjustVni' | 'changeSettings'>;
+  /** Puts back what others changed of the TAPs. */
+  readonly assertTaps: () => void;
 }
 
 /** What a reload cannot take: a key, or a VNI by its number. */

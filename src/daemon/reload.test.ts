@@ -17,6 +17,8 @@ class ListedVtep {
   readonly vnis: { config: VniConfig }[];
   readonly done: string[] = [];
   config: Config = parse('');
+  /** How often the TAPs were brought to what the file says. */
+  asserted = 0;
 
   constructor(vnis: readonly VniConfig[]) {
     this.vnis = vnis.map((config) => ({ config }));
@@ -56,6 +58,10 @@ class ListedVtep {
     vni.config = { ...after, remotes: [...new Set([...after.remotes, ...live])] };
     this.done.push(`adjust ${after.vni}`);
     this.#refuse(after);
+  }
+
+  assertTaps(): void {
+    this.asserted++;
   }
 
   show(): string[] {

@@ -63,6 +63,7 @@ export class Reload {
       const { steps, left, config, isLevelChanged } = planReload(this.#vtep, this.#config, this.#read());
       if (left.length > 0 && !partial) throw refusalOf(left);
       const refused = partial ? await takePossible(steps, this.#log) : await takeAll(steps, this.#log);
+      this.#vtep.assertTaps();
       const all = [...left, ...[...(refused ?? [])].map(([of, error]) => ({ of, error }))];
       if (isLevelChanged) this.#log.level = config.logLevel;
       this.#config = withoutLeft(this.#config, config, all);

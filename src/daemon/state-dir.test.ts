@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { StateDir } from './state-dir.ts';
+import { readAlias, renamedAlias, StateDir, tapAlias } from './state-dir.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -28,4 +28,13 @@ it.each([
   const path = name.startsWith('/') ? name : join(folder, name);
   const message = `--state-dir ${path}: it cannot be made or written (${errno}): let vtepd write there, or name another directory`;
   expect(() => StateDir.take(path)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_STATE_DIR', message }));
+});
+
+it('is known by the alias of its TAPs, which says how a renamed one was called', () => {
+  const own = tapAlias('/var/lib/vtepd');
+  expect(readAlias(own, own)).toEqual({ tap: undefined });
+  expect(readAlias(renamedAlias(own, 'vxlan100'), own)).toEqual({ tap: 'vxlan100' });
+  for (const other of ['', 'vtepd', tapAlias('/var/lib/vtepd-red'), tapAlias('/var/lib/vtepd and more/b'), `${own} `]) {
+    expect(readAlias(other, own)).toBeUndefined();
+  }
 });

@@ -32,6 +32,19 @@ export function tapAlias(stateDir: string): string {
   return `vtepd ${stateDir}`;
 }
 
+/** The same for one that somebody renamed: the next start finds it by the name that it was made with. */
+export function renamedAlias(ownAlias: string, tap: string): string {
+  return `${ownAlias} ${tap}`;
+}
+
+/** Whether an alias is vtepd's own; `tap`: the name that the TAP was made with, if it was renamed. No interface name has a space or slash. */
+export function readAlias(alias: string, ownAlias: string): { readonly tap: string | undefined } | undefined {
+  if (alias === ownAlias) return { tap: undefined };
+  if (!alias.startsWith(`${ownAlias} `)) return undefined;
+  const tap = alias.slice(ownAlias.length + 1);
+  return /^[^\s/]+$/.test(tap) ? { tap } : undefined;
+}
+
 function takeLock(path: string): number | undefined {
   try {
     makeDirectory(path);

@@ -55,7 +55,7 @@ export function dropsOf(
     tx: {
       ...byName(TX_REASONS, (reason) => sum(tx, reason)),
       'tap-overrun': taps.reduce(
-        (total, { tap }) => total + tapOverrun(tap, links.get(tap.link.index)),
+        (total, each) => total + tapOverrun(each.tap, tapNow(each, links)),
         vni ? 0 : changes.removedDrops.tapOverrun,
       ),
     },
@@ -82,16 +82,13 @@ export function heardRemotes({ fdb, remoteCounters }: Pick<Vtep, 'fdb' | 'remote
   return found.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ count }) => count);
 }
 
-/** The bridge that the TAP is a port of now. */
-export function bridgeOf({ link }: Vni, links: Links): string | undefined {
-  return link && links.get(link.master)?.name;
+/** The TAP as it is now; of another namespace as last seen there. */
+function tapNow({ link, elsewhere }: Vni, links: Links): Link | undefined {
+  return link ? (links.get(link.index) ?? link) : elsewhere?.link;
 }
 
-export function vniStats(
-  { counters, fdb }: Pick<Vtep, 'counters' | 'fdb'>,
-  { config, index, tap }: Vni,
-  links: Links,
-): VniStats {
+export function vniStats({ counters, fdb }: Pick<Vtep, 'counters' | 'fdb'>, vni: Vni, links: Links): VniStats {
+  const { config, index } = vni;
   const sum = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, flooded: 0 };
   let [rxDrops, txDrops] = [0, 0];
   for (const each of counters) {
@@ -102,7 +99,7 @@ export function vniStats(
     txDrops += total(tx);
   }
   // What the kernel lost at the trunk is nobody's VNI in particular.
-  if (config.vlan === undefined) txDrops += tapOverrun(tap, links.get(tap.link.index));
+  if (config.vlan === undefined) txDrops += tapOverrun(vni.tap, tapNow(vni, links));
   return {
     vni: config.vni,
     name: config.name ?? null,

@@ -6,6 +6,7 @@ import { close } from '../sys/libc.ts';
 import { changeLink, findLink, isAsWanted, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { type OpenTap, openTap, resetOffloads, setPersistent, type TapOptions, tapCommand } from '../sys/tun.ts';
+import { readAlias, renamedAlias } from './state-dir.ts';
 
 export interface TapPlan {
   readonly vni: VniConfig;
@@ -17,6 +18,10 @@ export interface TapPlan {
   readonly newAlias: string | undefined;
   /** Alias that tells a TAP which a former run made. */
   readonly ownAlias: string;
+  /** TAPs of former runs that have no program and no name that is asked for: somebody may have renamed them. */
+  readonly former: readonly Link[];
+  /** The TAP that it takes the place of, because somebody deleted that. */
+  readonly before?: { readonly mac: MacAddress | undefined; readonly overrun: number };
   /** Queues, one for each worker, and the offloads wanted. */
   readonly options: TapOptions;
 }
@@ -25,7 +30,10 @@ export interface TapPlan {
 export interface Tap extends OpenTap {
   /** Whether vtepd made it, in this run or a former one, and so may delete it. */
   readonly isOwn: boolean;
+  /** As it was when it had been set up. */
   readonly link: Link;
+  /** What the host lost in those that it took the place of. */
+  readonly overrunBefore: number;
 }
 
 /**
@@ -38,22 +46,24 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
   const { vni, mtuBytes, options } = plan;
   const object = `TAP "${vni.tap}"`;
   const bridge = vni.bridge === undefined ? undefined : findBridge(netlink, vni);
-  const existing = findLink(netlink, vni.tap);
+  const existing = findExisting(netlink, plan);
   if (existing) refuseUnfit(existing, { object, isMultiQueue: options.queues > 1, isTrunk: vni.vlan !== undefined });
-  const tap = openTap(vni.tap, existing ? 'attach' : 'create', options);
+  const name = existing?.name ?? vni.tap;
+  const tap = openTap(name, existing ? 'attach' : 'create', options);
   try {
-    const link = needLink(netlink, vni.tap, object);
+    const link = needLink(netlink, name, object);
     const change = {
       mtuBytes,
-      mac: vni.mac ?? (existing ? undefined : defaultTapMac(plan.local, vni)),
+      mac: vni.mac ?? (existing ? undefined : (plan.before?.mac ?? defaultTapMac(plan.local, vni))),
       group: existing ? undefined : plan.linkGroup,
-      alias: existing ? undefined : plan.newAlias,
+      alias: existing ? aliasOfRenamed(existing, plan) : plan.newAlias,
       master: bridge?.index,
       up: true,
     };
     if (!isAsWanted(link, change)) changeLink(netlink, link.index, change, object);
-    const isOwn = !existing || existing.alias === plan.ownAlias;
-    return { ...tap, isOwn, link: needLink(netlink, link.index, object) };
+    const isOwn = !existing || readAlias(existing.alias, plan.ownAlias) !== undefined;
+    const overrunBefore = plan.before?.overrun ?? 0;
+    return { ...tap, isOwn, link: needLink(netlink, link.index, object), overrunBefore };
   } catch (error) {
     releaseTap(tap);
     throw error;
@@ -74,6 +84,25 @@ export function settleTap(
   if (!isPersistent && link.group !== linkGroup) {
     changeLink(netlink, link.index, { group: linkGroup }, `TAP "${link.name}"`);
   }
+}
+
+/** The TAP that is there for a VNI: by its name, or, where a former run's was renamed, by its alias or its MAC. */
+export function findExisting(
+  netlink: NetlinkSocket,
+  { vni, local, former, ownAlias }: Pick<TapPlan, 'vni' | 'local' | 'former' | 'ownAlias'>,
+): Link | undefined {
+  const mac = vni.mac ?? defaultTapMac(local, vni);
+  return (
+    findLink(netlink, vni.tap) ??
+    former.find(({ alias }) => readAlias(alias, ownAlias)?.tap === vni.tap) ??
+    former.find((link) => readAlias(link.alias, ownAlias)?.tap === undefined && link.mac === mac)
+  );
+}
+
+/** What is written on a former run's TAP that has another name than it is asked for by. */
+function aliasOfRenamed({ name, alias }: Link, { vni, ownAlias }: TapPlan): string | undefined {
+  if (readAlias(alias, ownAlias) === undefined) return undefined;
+  return name === vni.tap ? ownAlias : renamedAlias(ownAlias, vni.tap);
 }
 
 /** Lets a TAP go for good: one that vtepd made disappears, also where a former run did and it was to outlive the process. */

@@ -1,8 +1,7 @@
 import type { VniConfig } from '../config/config.ts';
 import { VtepError } from '../lib/errors.ts';
-import { changeLink, findLink, type Link } from '../sys/links.ts';
+import { changeLink, findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import type { Tap } from './tap.ts';
 import { mtuLimit, mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
 import type { Vni } from './vni.ts';
 
@@ -21,23 +20,26 @@ export function joinTrunk(
   netlink: NetlinkSocket,
   vnis: readonly Vni[],
   added: Placed,
-): { tap: Tap; link: Link } | undefined {
+): Pick<Vni, 'tap' | 'link' | 'elsewhere'> | undefined {
   if (added.config.vlan === undefined) return undefined;
   const member = vnis.find(({ config }) => config.vlan !== undefined);
   if (!member) return undefined;
   const object = `TAP "${member.config.tap}"`;
+  const { tap, elsewhere } = member;
+  // Its MTU is another namespace's to set.
+  if (elsewhere) return { tap, link: undefined, elsewhere };
   const link = member.link && findLink(netlink, member.link.index);
   if (!link) {
     throw new VtepError('ERR_VTEP_TAP', {
       object,
       cause: 'the trunk was deleted, and is of no use to a further VNI',
-      remedy: 'delete all VNIs that have a vlan=, and add them again',
+      remedy: 'try again in some seconds: vtepd makes it anew',
     });
   }
   const mtuBytes = mtuWithin(mtuLimit(added.config, added.underlays));
-  if (mtuBytes >= link.mtuBytes) return { tap: member.tap, link };
+  if (mtuBytes >= link.mtuBytes) return { tap, link, elsewhere };
   changeLink(netlink, link.index, { mtuBytes }, object);
-  return { tap: member.tap, link: { ...link, mtuBytes } };
+  return { tap, link: { ...link, mtuBytes }, elsewhere };
 }
 
 /** Gives the trunk the MTU that its other VNIs can carry, if it had a lower one for the sake of one that left. @throws VtepError */

@@ -6,10 +6,10 @@ import { shown } from '../config/written-value.ts';
 import type {
   Capture,
   CaptureQuery,
+  DaemonListener,
   DaemonView,
   EntryKey,
   FdbFilter,
-  FdbListener,
   FloodRemote,
   StaticFdbEntry,
   TracedFrame,
@@ -36,9 +36,10 @@ import type { Link } from '../sys/links.ts';
 import { listFdb } from './fdb-listing.ts';
 import { readMetrics } from './metrics-reading.ts';
 import type { Reload } from './reload.ts';
-import { bridgeOf, dropsOf, limitsOf, statsOf, vtepsOf } from './statistics.ts';
+import { dropsOf, limitsOf, statsOf, vtepsOf } from './statistics.ts';
 import { traceThrough } from './trace.ts';
-import { type Vni, vniStatus } from './vni.ts';
+import { seenTap, type Vni } from './vni.ts';
+import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 
@@ -72,10 +73,11 @@ export class VtepView implements DaemonView {
   }
 
   addStatic({ vni, mac, vtep }: StaticFdbEntry): void {
-    const { index, link, reach, underlay } = this.#vni(vni);
+    const found = this.#vni(vni);
+    const { index, reach, underlay } = found;
     const object = `${mac} in VNI ${vni}`;
     const conflict = (cause: string, remedy: string) => new VtepError('ERR_VTEP_CONFLICT', { object, cause, remedy });
-    if (link?.mac === mac) throw conflict('this is the TAP’s own MAC', 'name the MAC of a station');
+    if (seenTap(found)?.mac === mac) throw conflict('this is the TAP’s own MAC', 'name the MAC of a station');
     if (vtep !== 'local') {
       if (this.#vtep.isOwnAddress(vtep)) throw conflict(`${vtep} is this host’s own address`, "say 'local' instead");
       const family = ipFamily(vtep);
@@ -126,13 +128,15 @@ export class VtepView implements DaemonView {
     }
   }
 
-  watchFdb(listener: FdbListener): () => void {
-    return this.#vtep.events.watch(listener);
+  watchFdb(listener: DaemonListener): () => void {
+    const endings = [this.#vtep.events.watch(listener), this.#vtep.statuses.watch(listener)];
+    return () => {
+      for (const end of endings) end();
+    };
   }
 
   vnis(): VniStatus[] {
-    const links = this.#links();
-    return this.#vtep.vnis.map((vni) => this.#describeVni(vni, links)).sort((a, b) => a.vni - b.vni);
+    return this.#vtep.vnis.map((vni) => this.#describeVni(vni)).sort((a, b) => a.vni - b.vni);
   }
 
   async addVni(entry: string): Promise<VniStatus> {
@@ -142,7 +146,7 @@ export class VtepView implements DaemonView {
       parseVniEntry(entry, { object, maxMacs: config.maxMacs, trunk: config.trunk }),
       object,
     );
-    return this.#describeVni(vni, this.#links());
+    return this.#describeVni(vni);
   }
 
   async deleteVni(vni: number): Promise<void> {
@@ -254,22 +258,24 @@ export class VtepView implements DaemonView {
     return new Map(this.#vtep.links().map((link) => [link.index, link]));
   }
 
-  #describeVni(vni: Vni, links: ReadonlyMap<number, Link>): VniStatus {
-    const { config, index, underlay, group, link, tap } = vni;
-    const bridge = bridgeOf(vni, links);
+  #describeVni(vni: Vni): VniStatus {
+    const { config, index, underlay, group, elsewhere, master, tap } = vni;
+    const seen = seenTap(vni);
     return {
       vni: config.vni,
       name: config.name ?? null,
       group: config.group ?? null,
       remotes: [...config.remotes],
       tap: config.tap,
-      mtu: (link ?? tap.link).mtuBytes,
-      bridge: bridge ?? null,
+      device: seen?.name ?? null,
+      namespace: elsewhere ? (elsewhere.namespace ?? '?') : null,
+      mtu: (seen ?? tap.link).mtuBytes,
+      bridge: master?.name ?? null,
       vlan: config.vlan ?? null,
       learning: config.learning,
       macs: this.#vtep.fdb.countOf(index),
       joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),
-      status: vniStatus(vni, bridge),
+      status: vniStatus(vni),
     };
   }
 }

@@ -4,13 +4,13 @@ import { NO_REMOTE } from '../fdb/remotes.ts';
 import { type IpAddress, ipFamily, type MacAddress, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
-import { findLink } from '../sys/links.ts';
+import { findLink, findMaster } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { defaultTapMac, setUpTap, type TapPlan } from './tap.ts';
+import { defaultTapMac, findExisting, setUpTap, type TapPlan } from './tap.ts';
 import { tapMtu } from './tap-mtu.ts';
 import { joinTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
-import type { Vni } from './vni.ts';
+import { seenTap, type Vni } from './vni.ts';
 import { sourceOf } from './vtep-address.ts';
 
 /** What VNIs are made with and on. */
@@ -19,7 +19,7 @@ export interface VniGround {
   readonly fdb: Fdb;
   /** Tenths of a second. */
   readonly now: () => number;
-  readonly taps: Pick<TapPlan, 'linkGroup' | 'newAlias' | 'ownAlias' | 'options'>;
+  readonly taps: Pick<TapPlan, 'linkGroup' | 'newAlias' | 'ownAlias' | 'former' | 'options'>;
   readonly isOwnAddress: (address: IpAddress) => boolean;
   /** Those that there are; one with `vlan=` has the trunk. */
   readonly vnis: readonly Vni[];
@@ -56,7 +56,7 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
     for (const remote of config.remotes) {
       if (!ground.isOwnAddress(remote)) floodRemotes.push(retainRemote(fdb, remote, config));
     }
-    addStatics(ground, { config, index, local: underlay.local });
+    addStatics(ground, { config, index, ownMac: ownMacOf(ground, { config, local: underlay.local }) });
     if (address !== undefined) {
       groupRemote = retainRemote(fdb, address, config);
       group = underlay.membership.join(address, needsGroup).number;
@@ -71,7 +71,9 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
       remotesInGroup: new Set<IpAddress>(),
       paths: undefined,
     };
-    return { config, index, underlay, underlays, reach, ...flooding, tap, link: trunk?.link ?? tap.link };
+    const link = trunk ? trunk.link : tap.link;
+    const seen = { link, elsewhere: trunk?.elsewhere, master: link && findMaster(netlink, link) };
+    return { config, index, underlay, underlays, reach, ...flooding, tap, ...seen };
   } catch (error) {
     if (group !== NO_GROUP && address !== undefined) {
       const fd = underlay.membership.leave(address, needsGroup);
@@ -112,14 +114,29 @@ function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig, under
   });
 }
 
-/** Adds what `static=` of a VNI says. @throws VtepError CONFLICT, LIMIT; those before the one that is refused are there then */
+/** The MAC that a VNI's TAP is going to have: a TAP that is there keeps its own. */
+function ownMacOf(
+  { netlink, taps, vnis }: VniGround,
+  { config, local }: { config: VniConfig; local: IpAddress },
+): string | undefined {
+  if (config.mac !== undefined || config.statics.length === 0) return config.mac;
+  const trunk = config.vlan === undefined ? undefined : vnis.find((each) => each.config.vlan !== undefined);
+  const present = trunk ? (seenTap(trunk) ?? trunk.tap.link) : findExisting(netlink, { vni: config, local, ...taps });
+  return present?.mac ?? defaultTapMac(local, config);
+}
+
+/**
+ * Adds what `static=` of a VNI says.
+ *
+ * @param ownMac that of its TAP
+ * @throws VtepError CONFLICT, LIMIT; those before the one that is refused are there then
+ */
 export function addStatics(
   { fdb, now, isOwnAddress }: Pick<VniGround, 'fdb' | 'now' | 'isOwnAddress'>,
-  { config, index, local }: Pick<VniPlace, 'config' | 'index'> & { local: IpAddress },
+  { config, index, ownMac }: Pick<VniPlace, 'config' | 'index'> & { ownMac: string | undefined },
 ): void {
   for (const { mac, vtep } of config.statics) {
-    const isOwnMac = mac === (config.mac ?? defaultTapMac(local, config));
-    if (isOwnMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
+    if (mac === ownMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
     if (vtep !== 'local' && isOwnAddress(vtep))
       throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
     const { high, low } = macWords(mac);

@@ -6,6 +6,7 @@ import { FLOOD, INNER_VLAN, NO_UNDERLAY, NO_VLAN, type Segment } from '../segmen
 import type { Link } from '../sys/links.ts';
 import { ALL_CONTROL, CONTROL_PROTOCOLS, NO_CONTROL } from '../wire/link-local.ts';
 import type { Tap } from './tap.ts';
+import type { Elsewhere } from './tap-place.ts';
 import type { Underlay } from './underlay.ts';
 
 /** One VNI of the running daemon: what was asked for, and what has become of it. */
@@ -35,10 +36,14 @@ export interface Vni {
   readonly remotesInGroup: Set<IpAddress>;
   /** How its destinations are reached; undefined: nobody has looked. */
   paths: Paths | undefined;
-  /** Its own, or the trunk, which all VNIs with `vlan=` share. */
-  readonly tap: Tap;
-  /** The TAP as last seen; undefined once it is deleted. */
+  /** Its own, or the trunk, which all VNIs with `vlan=` share. Another one once that was deleted and made anew. */
+  tap: Tap;
+  /** The TAP as last seen in vtepd's own namespace; undefined while it is in another, and once it is deleted. */
   link: Link | undefined;
+  /** Where it is while it is in another namespace. */
+  elsewhere: Elsewhere | undefined;
+  /** What the TAP is a port of, as last seen: a bridge mostly. */
+  master: Link | undefined;
 }
 
 /** How the destinations of a VNI are reached, by the host's routes. */
@@ -62,10 +67,26 @@ export function distinctTaps(vnis: readonly Vni[]): Vni[] {
   return [...new Map(vnis.map((vni) => [vni.tap, vni])).values()];
 }
 
+/** The TAP as last seen, wherever it is; undefined: it is gone, or cannot be looked at. */
+export function seenTap({ link, elsewhere }: Pick<Vni, 'link' | 'elsewhere'>): Link | undefined {
+  return link ?? elsewhere?.link;
+}
+
+/** Whether there is a TAP to read and write: it may be in another namespace. */
+export function hasTap({ link, elsewhere }: Pick<Vni, 'link' | 'elsewhere'>): boolean {
+  return link !== undefined || elsewhere !== undefined;
+}
+
+/** All VNIs that have a VNI's TAP: of a trunk many. */
+export function sharersOf(vnis: readonly Vni[], vni: Vni): readonly Vni[] {
+  return vni.config.vlan === undefined ? [vni] : vnis.filter(({ tap }) => tap === vni.tap);
+}
+
 /** What the data path needs to know. */
 export function toSegment(vni: Vni): Segment {
-  const { config, index, underlays, reach, group, groupRemote, floodRemotes, link, tap } = vni;
-  const mac = parseMac((link ?? tap.link).mac);
+  const { config, index, underlays, reach, group, groupRemote, floodRemotes, link, elsewhere, tap } = vni;
+  const seen = seenTap(vni) ?? tap.link;
+  const mac = parseMac(seen.mac);
   const { high, low } = mac ? macWords(mac) : { high: 0, low: 0 };
   return {
     index,
@@ -77,8 +98,9 @@ export function toSegment(vni: Vni): Segment {
     floodRemotes,
     tap: tapNumber(vni),
     vlan: config.vlan ?? NO_VLAN,
-    tapUp: link?.up ?? false,
-    tapMtuBytes: (link ?? tap.link).mtuBytes,
+    // Of another namespace the kernel tells late whether it is up: a write finds out.
+    tapUp: link?.up ?? elsewhere !== undefined,
+    tapMtuBytes: seen.mtuBytes,
     tapMacHigh: high,
     tapMacLow: low,
     maxFrameBytes: maxFrameBytes(underlays),
@@ -101,7 +123,7 @@ function controlOf(asked: L2Control): number {
 
 /** What the host sent into a TAP and it lost since vtepd has it. @param now the TAP as it is now; undefined: it is gone */
 export function tapOverrun(tap: Tap, now: Link | undefined): number {
-  return Math.max(0, (now ?? tap.link).txDropped - tap.link.txDropped);
+  return tap.overrunBefore + Math.max(0, (now ?? tap.link).txDropped - tap.link.txDropped);
 }
 
 /** The longest Ethernet frame that fits every family. */
@@ -115,25 +137,6 @@ export function reachOf(underlays: readonly Underlay[], { link }: Underlay): Vni
     underlays.find((underlay) => underlay.link.index === link.index && underlay.family === family)?.number ??
     NO_UNDERLAY;
   return { ipv4: number(4), ipv6: number(6) };
-}
-
-/**
- * "ok", or the first thing that keeps the VNI from working.
- *
- * @param bridge name of the bridge that the TAP is a port of now
- */
-export function vniStatus(vni: Vni, bridge: string | undefined): string {
-  const { config, underlay, underlays, needsGroup, link, paths } = vni;
-  if (!link) return `${config.tap} is gone`;
-  if (!link.up) return `${config.tap} is down`;
-  if (config.bridge !== undefined && config.bridge !== bridge) return `${config.tap} is not in ${config.bridge}`;
-  for (const { interfaceTrouble, sourceTrouble } of underlays) {
-    if (interfaceTrouble !== undefined && dependsOnInterface(vni)) return interfaceTrouble;
-    if (sourceTrouble !== undefined) return sourceTrouble;
-  }
-  if (paths?.trouble !== undefined) return paths.trouble;
-  if (needsGroup && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
-  return 'ok';
 }
 
 /** Whether a VNI is cut off when its underlay interface is: a group is bound to it, unicast goes by the routes. */

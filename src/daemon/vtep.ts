@@ -25,7 +25,7 @@ import { FdbSweep } from './fdb-sweep.ts';
 import { HostAddresses } from './host-addresses.ts';
 import { HostWatch } from './host-watch.ts';
 import { LazyJoin } from './lazy-join.ts';
-import { deleteLeftoverTaps } from './leftover-taps.ts';
+import { deleteLeftoverTaps, formerTaps } from './leftover-taps.ts';
 import { LiveChanges } from './live-changes.ts';
 import { warnIfNarrow } from './mtu-follower.ts';
 import { NumberPool } from './number-pool.ts';
@@ -34,13 +34,15 @@ import { OwnAddresses } from './own-addresses.ts';
 import { PathWatch } from './path-watch.ts';
 import { QuerierWatch } from './querier-watch.ts';
 import { StateDir, tapAlias } from './state-dir.ts';
-import { releaseTap, settleTap } from './tap.ts';
+import { releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from './tap.ts';
 import { mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
+import { startMtu, type TapUpkeep } from './tap-upkeep.ts';
 import type { Underlay } from './underlay.ts';
 import { Underlays } from './underlays.ts';
 import { distinctTaps, reachOf, type Vni } from './vni.ts';
 import { VniMover } from './vni-mover.ts';
 import { setUpVni } from './vni-setup.ts';
+import { VniStatuses } from './vni-statuses.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { ownAddresses, workerState } from './worker-state.ts';
 
@@ -57,6 +59,7 @@ export class Vtep {
   readonly fdb: Fdb;
   readonly now: () => number;
   readonly changes: LiveChanges;
+  readonly statuses: VniStatuses;
   /** What changes in the FDB. */
   readonly events: FdbEvents;
   readonly queriers: QuerierWatch;
@@ -90,6 +93,8 @@ export class Vtep {
   /** All of the start is done: what is to outlive the process does so from now on. */
   #isUp = false;
   #socketNumber = 0;
+  /** TAPs that former runs made, that no VNI names and no program uses: until the start is done. */
+  #formerTaps: readonly Link[] = [];
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
     this.#config = config;
@@ -154,6 +159,7 @@ export class Vtep {
     const nowMs = createFineClock(epochMs);
     const isOwnAddress = (address: IpAddress) => own.has(address);
     this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, isOwnAddress, nowMs });
+    this.statuses = new VniStatuses({ vnis, log });
     const onHost = { netlink, log, addresses, listeners, underlays, vnis, workers: this.#workers };
     this.#paths = new PathWatch({
       netlink,
@@ -168,6 +174,9 @@ export class Vtep {
       own,
       ownChanged: (changed) => this.changes.followOwnAddresses(changed),
       touchPaths: () => this.#paths.touch(),
+      ownAlias: this.#ownAlias,
+      makeTap: (...args) => this.#makeTap(...args),
+      onHeard: () => this.statuses.lookSoon(),
     });
     this.changes = new LiveChanges({
       ...onHost,
@@ -197,7 +206,7 @@ export class Vtep {
         },
         this.#stateDir.path,
       );
-    this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host, links: () => this.links() });
+    this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host });
   }
 
   /**
@@ -209,6 +218,9 @@ export class Vtep {
     const vtep = new Vtep(config, log, onDeath);
     try {
       vtep.queriers.prepare();
+      vtep.#formerTaps = formerTaps(vtep.#netlink, vtep.#ownAlias).filter(
+        ({ name }) => !config.vnis.some(({ tap }) => tap === name),
+      );
       const placed = vtep.#underlays.place(config.vnis);
       const trunkMtuBytes = mtuWithin(trunkMtuLimit(placed));
       for (const { config: vni, underlays } of placed) {
@@ -232,6 +244,7 @@ export class Vtep {
       void vtep.#lazyJoin.run();
       vtep.events.start();
       vtep.drops.start();
+      vtep.statuses.start();
       vtep.#snapshots?.start();
       vtep.#settle();
       return vtep;
@@ -247,6 +260,7 @@ export class Vtep {
     this.#lazyJoin.stop();
     this.events.stop();
     this.drops.stop();
+    this.statuses.stop();
     this.queriers.stop();
     this.#host.stop();
     this.#paths.stop();
@@ -263,7 +277,7 @@ export class Vtep {
         this.#log.warn({ event: 'taps-not-deleted', err: error });
       }
     }
-    for (const { tap } of distinctTaps(vnis)) releaseTap(tap);
+    for (const vni of distinctTaps(vnis)) this.#releaseTap(vni);
     this.#netlink.close();
     this.#stateDir?.release();
   }
@@ -336,17 +350,56 @@ export class Vtep {
     return tapAlias(this.config.stateDir);
   }
 
+  get tapUpkeep(): TapUpkeep {
+    return this.#host.taps.upkeep;
+  }
+
+  /** Brings the TAPs to what the configuration says, as a start would. */
+  assertTaps(): void {
+    for (const vni of distinctTaps(this.#vnis)) this.tapUpkeep.assert(vni);
+  }
+
+  get #tapPlan() {
+    return {
+      linkGroup: this.#linkGroup,
+      newAlias: this.config.persist ? this.#ownAlias : undefined,
+      ownAlias: this.#ownAlias,
+      former: this.#formerTaps,
+      options: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
+    };
+  }
+
+  /** In place of one that was deleted. */
+  #makeTap(vni: Vni, config: VniConfig, before: NonNullable<TapPlan['before']>): Tap {
+    const mtuBytes = startMtu(vni, this.#vnis);
+    const plan = { ...this.#tapPlan, vni: config, local: vni.underlay.local, mtuBytes, before };
+    const tap = setUpTap(this.#netlink, plan);
+    this.#settleTap({ tap });
+    return tap;
+  }
+
+  /** One in another namespace that is to outlive vtepd stays there, where no start finds it. */
+  #releaseTap({ config, tap, elsewhere }: Vni): void {
+    if (elsewhere && tap.isOwn && this.config.persist && this.#isUp) {
+      const { namespace } = elsewhere;
+      const message = 'the next start finds it only if it is moved back';
+      this.#log.warn({ event: 'tap-left', tap: config.tap, namespace: namespace ?? null }, message);
+    }
+    releaseTap(tap);
+  }
+
   /** What is vtepd's own is from now on what it is to be when vtepd stops, and what former runs left behind is gone. */
   #settle(): void {
     for (const vni of distinctTaps(this.#vnis)) this.#settleTap(vni);
     this.#isUp = true;
+    this.#formerTaps = [];
     if (!this.config.persist) return;
-    const names = new Set(this.#vnis.map(({ config }) => config.tap));
+    const kept = new Set(this.#vnis.flatMap(({ link }) => link?.index ?? []));
     const linkGroup = unusedLinkGroup(this.#netlink);
-    deleteLeftoverTaps(this.#netlink, { log: this.#log, ownAlias: this.#ownAlias, names, linkGroup });
+    deleteLeftoverTaps(this.#netlink, { log: this.#log, ownAlias: this.#ownAlias, kept, linkGroup });
   }
 
-  #settleTap({ tap }: Vni): void {
+  #settleTap({ tap }: Pick<Vni, 'tap'>): void {
     settleTap(this.#netlink, tap, { isPersistent: this.config.persist, linkGroup: this.#linkGroup });
   }
 
@@ -365,12 +418,7 @@ export class Vtep {
         netlink: this.#netlink,
         fdb: this.fdb,
         now: this.now,
-        taps: {
-          linkGroup: this.#linkGroup,
-          newAlias: this.config.persist ? this.#ownAlias : undefined,
-          ownAlias: this.#ownAlias,
-          options: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
-        },
+        taps: this.#tapPlan,
         isOwnAddress: (address: IpAddress) => this.isOwnAddress(address),
         vnis: this.#vnis,
       };

@@ -41,10 +41,11 @@ async function newState(workers: number, vni = ['100', '200']): Promise<(worker:
   for (const group of GROUPS) underlay.membership.join(group);
   const vnis = config.vnis.map((vni, index): Vni => {
     const fds = [1_000, 1_001, 1_002].map((fd) => fd + 10 * index) as [number, ...number[]];
-    const tap = { fds, gso: true, mergesUdp: true, isOwn: true, link };
+    const tap = { fds, gso: true, mergesUdp: true, isOwn: true, link, overrunBefore: 0 };
+    const place = { elsewhere: undefined, master: undefined };
     const flooding = { group: NO_GROUP, groupRemote: NO_REMOTE, needsGroup: false, ...lists() };
     const sending = { underlay, underlays: [underlay] as const, reach: { ipv4: underlay.number, ipv6: NO_UNDERLAY } };
-    return { config: vni, index, ...sending, ...flooding, tap, link: index ? undefined : link };
+    return { config: vni, index, ...sending, ...flooding, tap, ...place, link: index ? undefined : link };
   });
   return (worker) =>
     workerState(worker, workers, { config, own: [LOCAL], listeners: listeners.all, underlays: [underlay], vnis });

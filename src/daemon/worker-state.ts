@@ -7,7 +7,7 @@ import { INHERIT_TOS } from '../wire/ecn.ts';
 import type { Order } from '../worker/messages.ts';
 import type { OwnChanges } from './own-addresses.ts';
 import type { Underlay } from './underlay.ts';
-import { distinctTaps, tapNumber, toSegment, type Vni } from './vni.ts';
+import { distinctTaps, hasTap, tapNumber, toSegment, type Vni } from './vni.ts';
 
 /** Which worker has what, and what a worker is told of it. */
 
@@ -24,7 +24,7 @@ export function workerState(
 ): Order[] {
   const orders: Order[] = [putSettings(config), ownAddresses({ added: own, removed: [] }), ...underlays.map(addPool)];
   for (const vni of vnis) orders.push(putSegment(vni));
-  for (const vni of distinctTaps(vnis)) if (vni.link) orders.push(addTap(vni, worker));
+  for (const vni of distinctTaps(vnis)) if (hasTap(vni)) orders.push(addTap(vni, worker));
   for (const listener of listeners) orders.push(addListener(listener, worker));
   for (const { membership } of underlays) {
     const joined = membership.joined.filter(({ number }) => groupWorker(number, workers) === worker);

@@ -271,3 +271,21 @@ export const WORKER_WAIT_MS = 250;
 
 /** A worker's packet memory: receive and send buffers, headers of a batch for every source port. */
 export const MAX_SLAB_BYTES = 67_108_864;
+
+/** TAPs in other network namespaces that are looked at twice a second: the others have their turn. */
+export const MAX_TAPS_PER_LOOK = 128;
+
+/**
+ * What somebody changed of a TAP against the configuration is put back so long after, and a deleted one made anew: who deletes it to make it
+ * himself has that time. At most so many times in a span: somebody else may be putting it back too.
+ */
+export const TAP_UPKEEP = {
+  patienceMs: 1_000,
+  remakePatienceMs: 2_000,
+  retryMs: 10_000,
+  times: 3,
+  spanMs: 60_000,
+} as const;
+
+/** Statuses of VNIs that are looked at between two turns of the event loop. */
+export const STATUS_SLICE = 1_024;

@@ -101,7 +101,7 @@ describe('address', () => {
 
 describe('mtu', () => {
   const tap: TapMtuFacts = {
-    ...{ tap: 'vxlan100', mtuBytes: 1450, limitBytes: 1450, dev: 'eth0', devMtuBytes: 1500 },
+    ...{ tap: 'vxlan100', ipLink: 'ip link', mtuBytes: 1450, limitBytes: 1450, dev: 'eth0', devMtuBytes: 1500 },
     ...{ bridge: 'br0', ports: [{ name: 'veth1', mtuBytes: 1450 }] },
   };
   const path = { vtep: '198.18.1.2' as IpAddress, mtuBytes: 1400, dev: 'eth0', devMtuBytes: 1500 };

@@ -7,6 +7,8 @@ import { failed, faultsOr, ok, someOf, warning } from './finding.ts';
 /** A TAP, and what it is a port of. */
 export interface TapMtuFacts {
   readonly tap: string;
+  /** How to call `ip link` where the TAP is; undefined: in a namespace without a name. */
+  readonly ipLink: string | undefined;
   readonly mtuBytes: number;
   /** The most that its underlays carry, outer headers taken off. */
   readonly limitBytes: number;
@@ -60,12 +62,12 @@ function devFaults({ dev, mtuBytes, firstMtuBytes }: DevMtuFacts): Finding[] {
 
 /** @param firstMtuBytes of its underlay */
 function tapFaults(facts: TapMtuFacts, firstMtuBytes: number): Finding[] {
-  const { tap, mtuBytes, limitBytes, dev, devMtuBytes, bridge, ports } = facts;
+  const { tap, ipLink, mtuBytes, limitBytes, dev, devMtuBytes, bridge, ports } = facts;
   const faults: Finding[] = [];
   const ownBytes = Math.max(limitBytes, IPV6_MIN_MTU_BYTES);
   if (mtuBytes > ownBytes) {
     const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: larger frames are lost`;
-    faults.push(failed('mtu', tap, message, `ip link set ${tap} mtu ${ownBytes}`));
+    faults.push(failed('mtu', tap, message, ipLink ? `${ipLink} set ${tap} mtu ${ownBytes}` : null));
   } else if (mtuBytes > limitBytes) {
     const needed = Math.max(devMtuBytes + mtuBytes - limitBytes, firstMtuBytes);
     const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: ${belowIpv6(limitBytes)}; give ${dev} ${needed} if its network carries that; without IPv6, mtu=${limitBytes} is right`;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { checkGroups, checkMembershipLimit, checkMulticastRoute } from './group-checks.ts';
 import { checkQuerier, type QuerierFacts } from './querier-check.ts';
-import { checkRemotesInGroup, checkVnis } from './vni-checks.ts';
+import { checkRemotesInGroup, checkVnis, type VniFacts } from './vni-checks.ts';
 import { checkReversePath, checkTtl } from './vtep-checks.ts';
 
 const ip = (text: string) => text as IpAddress;
@@ -109,11 +109,15 @@ describe('querier', () => {
 });
 
 describe('vni', () => {
-  const vni = {
-    ...{ vni: 100, tap: 'vxlan100', isTapGone: false, isTapUp: true, bridge: 'br0', actualBridge: 'br0' },
-    ...{ isBridgeUp: true, entry: '100=239.1.1.1,bridge=br0', group: ip('239.1.1.1'), remotesInGroup: [] },
+  const vni: VniFacts = {
+    ...{ vni: 100, tap: 'vxlan100', isTapGone: false, refusal: undefined, timesPutBack: 0, elsewhere: undefined },
+    ...{ isSeen: true, isTapUp: true, bridge: 'br0', isBridgeMissing: false, actualBridge: 'br0', isBridgeUp: true },
+    ...{ port: undefined, settings: [], entry: '100=239.1.1.1,bridge=br0', group: ip('239.1.1.1'), remotesInGroup: [] },
   };
-  it.each([
+  const tree = { isOn: true, isRoot: true, forwardDelaySeconds: 15 };
+  const away = { bridge: undefined, actualBridge: undefined, elsewhere: { namespace: 'c1' } };
+  const unnamed = { ...away, elsewhere: { namespace: undefined } };
+  it.each<[string, Partial<VniFacts>, string, string | null]>([
     ['well', {}, 'ok', null],
     ['in another bridge than nobody asked for', { bridge: undefined, actualBridge: 'br1' }, 'ok', null],
     ['in none, as nobody asked for one', { bridge: undefined, actualBridge: undefined, isBridgeUp: false }, 'ok', null],
@@ -124,12 +128,67 @@ describe('vni', () => {
       'failed',
       "vtepctl vni del 100 && vtepctl vni add '100,name=Bob'\\''s lab'",
     ],
-    ['gone, and the trunk of others', { isTapGone: true, entry: undefined }, 'failed', 'systemctl restart vtepd'],
+    ['gone, and the trunk of others', { isTapGone: true, entry: undefined }, 'failed', null],
+    ['gone, and its name taken', { isTapGone: true, refusal: 'the name is in use' }, 'failed', null],
     ['in a bridge that is down', { isBridgeUp: false }, 'failed', 'ip link set br0 up'],
     ['down', { isTapUp: false }, 'failed', 'ip link set vxlan100 up'],
     ['out of its bridge', { actualBridge: undefined }, 'failed', 'ip link set vxlan100 master br0'],
-  ] as const)('%s', (_what, facts, status, remedy) => {
+    ['in another bridge, from which nothing takes it', { actualBridge: 'br1' }, 'failed', null],
+    [
+      'without its bridge',
+      { actualBridge: undefined, isBridgeMissing: true },
+      'failed',
+      'ip link add br0 up type bridge',
+    ],
+    ['in another namespace', away, 'ok', null],
+    ['down in another namespace', { ...away, isTapUp: false }, 'failed', 'ip -n c1 link set vxlan100 up'],
+    ['down in a namespace without a name', { ...unnamed, isTapUp: false }, 'failed', null],
+    ['in another namespace, not in its bridge', { ...away, bridge: 'br0' }, 'failed', null],
+    ['where vtepd may not look', { ...unnamed, isSeen: false }, 'unknown', null],
+    [
+      'listening',
+      { port: { state: 'listening', spanningTree: tree } },
+      'warning',
+      'ip link set br0 type bridge forward_delay 400',
+    ],
+    [
+      'learning, as another bridge says',
+      { port: { state: 'learning', spanningTree: { ...tree, isRoot: false } } },
+      'warning',
+      null,
+    ],
+    [
+      'learning, as short as it may be',
+      { port: { state: 'learning', spanningTree: { ...tree, forwardDelaySeconds: 4 } } },
+      'warning',
+      null,
+    ],
+    ['blocked for a loop', { port: { state: 'blocking', spanningTree: tree } }, 'warning', null],
+    [
+      'blocked by hand',
+      { port: { state: 'blocking', spanningTree: { ...tree, isOn: false } } },
+      'warning',
+      'bridge link set dev vxlan100 state 3',
+    ],
+    [
+      'with another MAC',
+      { settings: [{ key: 'address', wanted: '02:00:00:00:00:01', now: '02:00:00:00:00:02' }] },
+      'warning',
+      'ip link set vxlan100 address 02:00:00:00:00:01',
+    ],
+    [
+      'with another MTU in another namespace',
+      { ...away, settings: [{ key: 'mtu', wanted: '1400', now: '900' }] },
+      'warning',
+      'ip -n c1 link set vxlan100 mtu 1400',
+    ],
+  ])('%s', (_what, facts, status, remedy) => {
     expect(checkVnis([{ ...vni, ...facts }], 'vtepctl')).toMatchObject([{ check: 'vni', status, remedy }]);
+  });
+
+  it('says that somebody keeps changing it', () => {
+    const [finding] = checkVnis([{ ...vni, actualBridge: undefined, timesPutBack: 3 }], 'vtepctl');
+    expect(finding?.message).toContain('put it back 3 times within a minute');
   });
 
   it('a remote in the group', () => {

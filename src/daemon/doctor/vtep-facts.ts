@@ -10,7 +10,7 @@ import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { findRoute } from '../../sys/routes.ts';
 import { mtuLimit, trunkMtuLimit } from '../tap-mtu.ts';
 import type { Underlay } from '../underlay.ts';
-import { distinctTaps, type Vni } from '../vni.ts';
+import { distinctTaps, hasTap, type Vni } from '../vni.ts';
 import type { Vtep } from '../vtep.ts';
 import { addressOf } from '../vtep-address.ts';
 import type { GroupFacts } from './group-checks.ts';
@@ -30,22 +30,31 @@ const SLICE_RECORDS = 10_000;
 export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<VniFacts[]> {
   const { vnis } = vtep;
   const present = new Map(links.map((link) => [link.index, link]));
-  const isGone = ({ link, tap }: Vni) => !link || !present.has(tap.link.index);
+  const names = new Set(links.map(({ name }) => name));
   // Only who has to write a VNI anew needs all that belongs to it.
-  const statics = vnis.some(isGone) ? await vtep.statics() : new Map<number, readonly StaticEntry[]>();
+  const statics = vnis.every(hasTap) ? new Map<number, readonly StaticEntry[]>() : await vtep.statics();
   return vnis.map((each) => {
-    const { config, tap, remotesInGroup } = each;
-    const now = present.get(tap.link.index);
-    const actualBridge = bridgeOf(now, links);
+    const { config, link, elsewhere, remotesInGroup } = each;
+    const now = link ? (present.get(link.index) ?? link) : elsewhere?.link;
+    const master = link && now && present.get(now.master);
     const whole = { ...config, statics: statics.get(config.vni) ?? [] };
+    const state = now?.portState;
     return {
       vni: config.vni,
-      tap: config.tap,
-      isTapGone: isGone(each),
+      tap: now?.name ?? config.tap,
+      isTapGone: !hasTap(each),
+      refusal: vtep.tapUpkeep.refusalOf(each),
+      timesPutBack: vtep.tapUpkeep.timesOf(each),
+      elsewhere,
+      isSeen: now !== undefined,
       isTapUp: now?.up ?? false,
       bridge: config.bridge,
-      actualBridge: actualBridge?.name,
-      isBridgeUp: actualBridge?.up ?? false,
+      isBridgeMissing: config.bridge !== undefined && !names.has(config.bridge),
+      actualBridge: master?.name,
+      // What else has ports, as Open vSwitch, may well be down.
+      isBridgeUp: master !== undefined && (master.up || master.kind !== 'bridge'),
+      port: state && state !== 'forwarding' ? { state, spanningTree: master?.spanningTree } : undefined,
+      settings: now ? otherSettings(config, now) : [],
       entry: config.vlan === undefined ? formatVniEntry(whole, vtep.config) : undefined,
       group: config.group,
       remotesInGroup: [...remotesInGroup],
@@ -53,15 +62,31 @@ export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<Vn
   });
 }
 
+/** What the configuration says of a TAP and the TAP has otherwise. */
+function otherSettings({ mac, mtuBytes }: Vni['config'], now: Link): VniFacts['settings'] {
+  const settings: VniFacts['settings'][number][] = [];
+  if (mac !== undefined && mac !== now.mac) settings.push({ key: 'address', wanted: mac, now: now.mac });
+  if (mtuBytes !== undefined && mtuBytes !== now.mtuBytes) {
+    settings.push({ key: 'mtu', wanted: `${mtuBytes}`, now: `${now.mtuBytes}` });
+  }
+  return settings;
+}
+
 export function gatherTaps({ vnis }: Vtep, links: readonly Link[]): TapMtuFacts[] {
   return distinctTaps(vnis).flatMap((vni) => {
-    const now = links.find(({ index }) => index === vni.tap.link.index);
+    const { link, elsewhere } = vni;
+    const now = link ? links.find(({ index }) => index === link.index) : elsewhere?.link;
     if (!now) return [];
     const [narrowest] = vni.underlays.toSorted((a, b) => a.maxFrameBytes - b.maxFrameBytes) as [Underlay];
-    const bridge = bridgeOf(now, links);
+    const bridge = link && bridgeOf(now, links);
     const ports = bridge ? links.filter(({ master, index }) => master === bridge.index && index !== now.index) : [];
     return {
       tap: now.name,
+      ipLink: elsewhere
+        ? elsewhere.namespace === undefined
+          ? undefined
+          : `ip -n ${elsewhere.namespace} link`
+        : 'ip link',
       mtuBytes: now.mtuBytes,
       limitBytes: limitOf(vni, vnis),
       dev: narrowest.name,
