@@ -253,6 +253,10 @@ export const PROGRAM_TIMEOUT_MS = 3_000;
 /** Files of processes that are looked at for who has a port, some microseconds each. Of those beyond, the owner is not known. */
 export const MAX_HOLDER_FDS = 65_536;
 
+/** `vtepctl doctor` listens so long on other ports of VXLAN where some VTEP was not heard: a machine asks for a neighbour once in a second. */
+export const OTHER_PORTS_LISTEN_MS = 1_200;
+export const MAX_PEERS_ON_OTHER_PORTS = 64;
+
 /** Receive buffers asked for; the kernel grants less without CAP_NET_ADMIN. About 7 ms of traffic at 10 Gb/s. */
 export const RECEIVE_BUFFER_BYTES = 8_388_608;
 

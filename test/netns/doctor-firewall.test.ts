@@ -14,6 +14,7 @@ import { waitFor } from '../support/wait.ts';
 interface Finding {
   readonly check: string;
   readonly status: 'ok' | 'warning' | 'failed' | 'unknown';
+  readonly object: string;
   readonly message: string;
   readonly remedy: string | null;
 }
@@ -64,6 +65,30 @@ describeSystem('doctor: where packets end', () => {
     return seen.some(({ bytes }) => Buffer.from(bytes).subarray(26, 30).join('.') === one.address);
   }
 
+  /** The kernel's own device, whose machine goes on asking for a neighbour. */
+  function vtepOn(host: typeof two, port: number): void {
+    host.ip(
+      'link',
+      'add',
+      'vx8472',
+      'type',
+      'vxlan',
+      'id',
+      '200',
+      'group',
+      '239.1.1.2',
+      'dev',
+      'eth0',
+      'dstport',
+      `${port}`,
+    );
+    lab.scope.defer(() => void host.ip('link', 'del', 'vx8472'));
+    host.ip('addr', 'add', '192.0.2.2/24', 'dev', 'vx8472');
+    host.ip('link', 'set', 'vx8472', 'up');
+    const asking = host.spawn('ping', ['-i', '0.3', '192.0.2.1'], { stdio: 'ignore' });
+    lab.scope.defer(() => void asking.kill());
+  }
+
   describe('with a daemon', () => {
     useScope(lab);
 
@@ -75,7 +100,23 @@ describeSystem('doctor: where packets end', () => {
       one.run('sh', '-c', filter('ct state new accept'));
       one.sysctl('net/netfilter/nf_conntrack_udp_timeout', 1);
       one.run('sh', '-c', CLEAN);
+      // Else the doctor would listen on other ports each time.
+      await waitFor('host 2 to be heard', getsIn, (isIn) => isIn);
     }, 30_000);
+
+    test('a peer that sends to the port of old kernels is told as such', async () => {
+      await startVtepdVtep(one, { segments: [], port: 4799, flags: ['--vni', '200=239.1.1.2'] }).then(async (other) => {
+        vtepOn(two, 8472);
+        const finding = (await other.daemon.get<Finding[]>('/v1/doctor')).find(({ check }) => check === 'peer-port');
+        expect(finding).toMatchObject({
+          status: 'warning',
+          object: two.address,
+          message: expect.stringMatching(/sends VXLAN of VNI 200 to UDP 8472, and vtepd listens on 4799/),
+          remedy: '--port 8472',
+        });
+        await other.stop();
+      });
+    });
 
     const IN: readonly (readonly [command: string, status: Finding['status'], gets: boolean, names: RegExp])[] = [
       [
@@ -117,7 +158,7 @@ describeSystem('doctor: where packets end', () => {
       [filter('meta length > 60 drop'), 'warning', false, /depends on rule/],
       [filter('meta mark 0 drop'), 'warning', false, /depends on rule/],
       [filter('ct zone 0 drop'), 'warning', false, /depends on rule/],
-      [filter('socket wildcard 0 drop'), 'warning', false, /depends on rule/],
+      [filter('socket transparent 0 drop'), 'warning', false, /depends on rule/],
       [filter('quota over 1 bytes drop'), 'warning', false, /depends on rule/],
       [filter('ct state untracked drop'), 'ok', true, /chain/],
       [

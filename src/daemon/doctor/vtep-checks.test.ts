@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { checkGroups, checkMembershipLimit, checkMulticastRoute } from './group-checks.ts';
+import { checkPeerPorts } from './peer-port-check.ts';
 import { checkQuerier, type QuerierFacts } from './querier-check.ts';
 import { checkRemotesInGroup, checkVnis, type VniFacts } from './vni-checks.ts';
 import { checkReversePath, checkTtl } from './vtep-checks.ts';
@@ -196,5 +197,25 @@ describe('vni', () => {
     expect(checkRemotesInGroup([{ ...vni, remotesInGroup: [ip('198.18.0.2')] }], 'vtepctl --socket /s')).toMatchObject([
       { object: '198.18.0.2', status: 'warning', remedy: 'vtepctl --socket /s remote del 198.18.0.2 --vni 100' },
     ]);
+  });
+});
+
+describe('VTEPs that send to another port', () => {
+  const vtep = '198.18.0.2' as IpAddress;
+  const heard = [
+    { vtep, port: 8472, vni: 100 },
+    { vtep, port: 8472, vni: 200 },
+    { vtep, port: 4790, vni: 999 },
+    { vtep: '198.18.0.1' as IpAddress, port: 8472, vni: 100 },
+  ];
+
+  it('are named with their port, once each, for the VNIs that are here', () => {
+    const findings = checkPeerPorts(4789, heard, [100, 200], (address) => address === '198.18.0.1');
+    expect(findings).toMatchObject([{ status: 'warning', object: vtep, remedy: '--port 8472' }]);
+    expect(findings[0]?.message).toContain('VNI 100, 200 to UDP 8472');
+  });
+
+  it('are nobody where nothing was heard', () => {
+    expect(checkPeerPorts(4789, [], [100], () => false)).toEqual([]);
   });
 });

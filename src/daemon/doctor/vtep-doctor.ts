@@ -13,6 +13,8 @@ import { checkGroups, checkMulticastRoute } from './group-checks.ts';
 import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl, vxlanDevices } from './host-facts.ts';
 import { checkLoops, gatherBridges } from './loop-check.ts';
 import { checkMtu } from './mtu-check.ts';
+import { checkPeerPorts } from './peer-port-check.ts';
+import { hearOtherPorts } from './peer-port-facts.ts';
 import { checkOwnPort } from './port-check.ts';
 import { checkQuerier, type QuerierFacts } from './querier-check.ts';
 import { checkAddress, checkInterface } from './underlay-checks.ts';
@@ -31,8 +33,21 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     const vnis = await gatherVnis(vtep, links);
     const taps = gatherTaps(vtep, links);
     const groups = await gatherGroups(vtep, netlink, links);
-    const { vteps, paths, silentVnis } = await gatherVteps(vtep, netlink, links);
-    const [tun, firewall, maxMemberships, rpFilterOfAll] = await Promise.all([
+    const { vteps, paths, silentVnis, silentRemotes } = await gatherVteps(vtep, netlink, links);
+    const traffic = underlays.map(({ link, family, local }) => ({
+      ...{ dev: link.name, family, local, port, sourcePorts: sourcePortRange },
+      ownAddresses: addresses.filter(({ address }) => ipFamily(address) === family),
+      groups: groups
+        .filter((each) => each.dev === link.name && each.group.includes(':') === (family === 6))
+        .map(({ group }) => group),
+      vteps: vteps
+        .filter((each) => each.dev === link.name && each.vtep.includes(':') === (family === 6))
+        .map(({ vtep: address }) => address),
+    }));
+    // Who hears everybody has no use for it, and waits for nothing.
+    const isSomebodySilent = vnis.length > 0 && (silentVnis.length > 0 || silentRemotes.length > 0);
+    const [otherPorts, tun, firewall, maxMemberships, rpFilterOfAll] = await Promise.all([
+      isSomebodySilent ? hearOtherPorts(port, traffic) : [],
       gatherTun(),
       gatherFirewall(
         netlink,
@@ -45,16 +60,6 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     const rpFilters = await Promise.all(
       underlays.map(({ link }) => readSysctl(`net/ipv4/conf/${link.name}/rp_filter`)),
     );
-    const traffic = underlays.map(({ link, family, local }) => ({
-      ...{ dev: link.name, family, local, port, sourcePorts: sourcePortRange },
-      ownAddresses: addresses.filter(({ address }) => ipFamily(address) === family),
-      groups: groups
-        .filter((each) => each.dev === link.name && each.group.includes(':') === (family === 6))
-        .map(({ group }) => group),
-      vteps: vteps
-        .filter((each) => each.dev === link.name && each.vtep.includes(':') === (family === 6))
-        .map(({ vtep: address }) => address),
-    }));
     const interfaces = new Map(
       underlays.map(({ link }) => {
         const now = links.find(({ index }) => index === link.index);
@@ -82,6 +87,12 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       ),
       ...checkMtu([...devs.values()], taps, paths, config.df),
       ...checkOwnPort(port, locals, vxlanDevices(links, port, locals)),
+      ...checkPeerPorts(
+        port,
+        otherPorts,
+        vnis.map(({ vni }) => vni),
+        (address) => vtep.isOwnAddress(address),
+      ),
       ...checkFirewall(firewall, traffic),
       ...checkGroups(groups, maxMemberships),
       ...checkMulticastRoute(groups),

@@ -134,6 +134,8 @@ export interface RoutedVteps {
   readonly paths: readonly PathFacts[];
   /** VNIs with a group that no VTEP was heard in. */
   readonly silentVnis: readonly number[];
+  /** Of flood lists, those that no machine was heard behind. */
+  readonly silentRemotes: readonly IpAddress[];
 }
 
 /** The VTEPs that the forwarding table and the flood lists name, no more than are asked for, and the ways there. */
@@ -168,7 +170,9 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
     if (mtuBytes < underlay.mtuBytes) paths.push(pathTo(address, mtuBytes, { underlay, vnis, all: vtep.vnis }));
   }
   const silentVnis = vtep.vnis.filter(({ config, index }) => config.group !== undefined && !heard.has(index));
-  return { vteps, paths, silentVnis: silentVnis.map(({ config }) => config.vni) };
+  const everHeard = new Set([...heard.values()].flatMap((addresses) => [...addresses]));
+  const silentRemotes = [...users.keys()].filter((address) => !everHeard.has(address));
+  return { vteps, paths, silentVnis: silentVnis.map(({ config }) => config.vni), silentRemotes };
 }
 
 /** VTEPs of the forwarding table, by segment; others have their turn in between. */
