@@ -22,8 +22,11 @@ const doctor: Command<void, Finding[]> = {
     } catch (error) {
       if (!(error instanceof VtepError) || error.code !== 'ERR_VTEP_UNREACHABLE') throw error;
       // Only here: the other commands need no system call, and start the sooner.
-      const { examineHost } = await import('../daemon/doctor/host-doctor.ts');
-      return [await daemonFinding(client, error), ...(await examineHost(DEFAULT_PORT))];
+      const [{ examineHost }, { hasSystemd }] = await Promise.all([
+        import('../daemon/doctor/host-doctor.ts'),
+        import('../sys/privileges.ts'),
+      ]);
+      return [await daemonFinding(client, error, hasSystemd()), ...(await examineHost(DEFAULT_PORT))];
     }
   },
   render: renderFindings,
@@ -33,7 +36,11 @@ const doctor: Command<void, Finding[]> = {
 export const DOCTOR_COMMANDS: readonly Command[] = [doctor];
 
 /** A daemon that was not started is no fault of the host; one that does not answer is a fault. */
-async function daemonFinding({ socketPath }: ControlClient, { message }: VtepError): Promise<Finding> {
+async function daemonFinding(
+  { socketPath }: ControlClient,
+  { message }: VtepError,
+  hasSystemd: boolean,
+): Promise<Finding> {
   const finding = {
     check: 'daemon',
     object: socketPath,
@@ -45,10 +52,10 @@ async function daemonFinding({ socketPath }: ControlClient, { message }: VtepErr
       ({ code }: NodeJS.ErrnoException) => code,
     );
   if ((await reaching(constants.F_OK)) === 'ENOENT')
-    return { ...finding, status: 'warning', remedy: 'systemctl start vtepd' };
+    return { ...finding, status: 'warning', remedy: hasSystemd ? 'systemctl start vtepd' : null };
   if ((await reaching(constants.W_OK)) !== undefined)
     return { ...finding, status: 'unknown', remedy: 'sudo vtepctl doctor' };
-  return { ...finding, status: 'failed', remedy: 'systemctl restart vtepd' };
+  return { ...finding, status: 'failed', remedy: hasSystemd ? 'systemctl restart vtepd' : null };
 }
 
 /** One line each, its remedy below it by itself, so that it can be copied as a line. */

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { maxPrefixBits } from '../lib/ip-prefix.ts';
+import type { HostAddress } from '../sys/addresses.ts';
 import { findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { isLocalAddress } from '../sys/routes.ts';
@@ -65,6 +66,7 @@ export class Underlay {
   #isGone = false;
   #choice: SourceChoice;
   #prefixBits: number;
+  #keeper: HostAddress['keeper'];
   #source: Source | undefined;
   /** Why there is no source although the address is fit. */
   #refusal: string | undefined;
@@ -104,6 +106,7 @@ export class Underlay {
     if (!choice) throw noAddress(object, { link, family, seen: unfitAddresses(addresses.on(link.index), family) });
     this.#choice = choice;
     this.#prefixBits = choice.prefixBits ?? maxPrefixBits(choice.address);
+    this.#keeper = addresses.find(choice.address)?.keeper;
     this.#openSource();
   }
 
@@ -125,6 +128,11 @@ export class Underlay {
   /** Of the local address as it was, for whoever has to give it back. */
   get prefixBits(): number {
     return this.#prefixBits;
+  }
+
+  /** Who kept it when it was last there: not everybody may give it back. */
+  get keeper(): HostAddress['keeper'] {
+    return this.#keeper;
   }
 
   /** What it sends by; undefined while its address cannot be used. */
@@ -226,6 +234,8 @@ export class Underlay {
     const from = this.local;
     this.#choice = this.#choose(from) ?? this.#choice;
     const { address, prefixBits, trouble } = this.#choice;
+    const found = this.#ground.addresses.find(address);
+    if (found || address !== from) this.#keeper = found?.keeper;
     this.#prefixBits = prefixBits ?? (address === from ? this.#prefixBits : maxPrefixBits(address));
     const retired = this.#source;
     const isSame = retired !== undefined && retired.address === address && retired.vrf === this.vrf?.name;

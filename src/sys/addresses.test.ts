@@ -54,7 +54,7 @@ describe('addressEvents', () => {
     ['tentative and used all the same (optimistic)', 0xc4, {}],
     ['a duplicate', 0xc8, { isTentative: true, isDuplicate: true }],
     ['deprecated', 0xa0, { isDeprecated: true }],
-    ['temporary', 0x301, { isTemporary: true }],
+    ['temporary', 0x301, { isTemporary: true, keeper: 'other' }],
   ])('tells an IPv6 address that is %s', (_state, flags, differs) => {
     const [event] = addressEvents([address6(FD18, { flags })]);
     const fit = { isGlobal: true, isTemporary: false, isDeprecated: false, isTentative: false, isDuplicate: false };

@@ -13,11 +13,15 @@ const IFADDRMSG_BYTES = 8;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
+const IFA_PROTO = 11;
 const IFA_F_TEMPORARY = 0x01;
 const IFA_F_OPTIMISTIC = 0x04;
 const IFA_F_DADFAILED = 0x08;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
+const IFA_F_PERMANENT = 0x80;
+/** IFAPROT_KERNEL_RA (linux/if_addr.h, Linux 5.18). */
+const FROM_ROUTER = 2;
 const RT_SCOPE_UNIVERSE = 0;
 
 const AF_INET = 2;
@@ -34,6 +38,11 @@ export interface HostAddress {
   readonly isTentative: boolean;
   /** Duplicate address detection found another host with it. */
   readonly isDuplicate: boolean;
+  /**
+   * Who keeps an address that has a lifetime: a router that announces its prefix, or somebody else, mostly a DHCP client. undefined: it stays
+   * until somebody deletes it.
+   */
+  readonly keeper?: 'router' | 'other';
 }
 
 export interface AddressEvent {
@@ -73,5 +82,8 @@ function readAddress(payload: Buffer): HostAddress | undefined {
     // An optimistic one is used while detection runs (RFC 4429).
     isTentative: (flags & IFA_F_TENTATIVE) !== 0 && (flags & IFA_F_OPTIMISTIC) === 0,
     isDuplicate: (flags & IFA_F_DADFAILED) !== 0,
+    ...((flags & IFA_F_PERMANENT) === 0 && {
+      keeper: attributes.get(IFA_PROTO)?.[0] === FROM_ROUTER ? ('router' as const) : ('other' as const),
+    }),
   };
 }

@@ -4,6 +4,7 @@
  *     veth1 ─ br0 ─ vxlan200  vxlan100  vxlan300 ── host 1  198.18.0.1  fd00:18::1 ───┐ vtepd
  *                             vxlan100           ── host 2  198.18.0.2  fd00:18::2 ───┘ vtepd
  */
+import { existsSync } from 'node:fs';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { BROADCAST, probe, vxlan } from '../support/frames.ts';
 import { describeSystem, useLab, useScope } from '../support/lab.ts';
@@ -349,7 +350,8 @@ describeSystem('doctor', () => {
       const { code, findings: all } = withoutDaemon();
       expect(code).toBe(0);
       const [first, ...others] = all;
-      expect(first).toMatchObject({ check: 'daemon', status: 'warning', remedy: 'systemctl start vtepd' });
+      const remedy = existsSync('/run/systemd/system') ? 'systemctl start vtepd' : null;
+      expect(first).toMatchObject({ check: 'daemon', status: 'warning', remedy });
       expect(others.filter(isFault)).toEqual([]);
       expect(others.map(({ check }) => check)).toEqual(CHECKS.filter((check) => check !== 'interface'));
     });
@@ -405,7 +407,8 @@ describeSystem('doctor', () => {
       await daemon.ended;
       const { code, stdout } = await daemon.runCtl('doctor');
       expect(code).toBe(1);
-      expect(stdout).toMatch(/^FAIL {2}daemon .*ECONNREFUSED.*\n {6}systemctl restart vtepd$/m);
+      expect(stdout).toMatch(/^FAIL {2}daemon .*ECONNREFUSED/m);
+      expect(stdout.includes('systemctl restart vtepd')).toBe(existsSync('/run/systemd/system'));
     });
   });
 });

@@ -15,33 +15,38 @@ export interface GroupFacts {
   readonly routeDev: string | undefined;
 }
 
+/** What to do, as it is done here. */
+export interface GroupRemedies {
+  /** Raises igmp_max_memberships. */
+  readonly raise: string;
+  /** Starts vtepd anew; null: nothing that can be seen would. */
+  readonly restart: string | null;
+}
+
 /** @param maxMemberships groups that one socket may join (igmp_max_memberships); undefined: not known. vtepd has a socket for each. */
-export function checkGroups(groups: readonly GroupFacts[], maxMemberships: number | undefined): Finding[] {
+export function checkGroups(
+  groups: readonly GroupFacts[],
+  maxMemberships: number | undefined,
+  { raise, restart }: GroupRemedies,
+): Finding[] {
   const needed = groups.filter(({ isNeeded }) => isNeeded);
   const faults = needed.flatMap(({ group, dev, vnis, isJoined }) => {
     if (isJoined) return [];
     if (isJoined === undefined) return unknown('groups', group, `memberships of ${dev} cannot be read`);
     const message = `not joined on ${dev}: floods of VNI ${vnis.join(', ')} do not arrive`;
-    return failed(
-      'groups',
-      group,
-      message,
-      maxMemberships === 0 && !group.includes(':') ? RAISE_MEMBERSHIPS : 'systemctl restart vtepd',
-    );
+    return failed('groups', group, message, maxMemberships === 0 && !group.includes(':') ? raise : restart);
   });
   const healthy = needed.length === 0 ? 'none is asked for' : `${needed.length} joined`;
   return faultsOr(faults, ok('groups', [...new Set(groups.map(({ dev }) => dev))].join(', ') || '-', healthy));
 }
 
-const RAISE_MEMBERSHIPS = 'sysctl -w net.ipv4.igmp_max_memberships=20';
-
 /** Without a daemon: whether it could join at all. */
-export function checkMembershipLimit(maxMemberships: number | undefined): Finding {
+export function checkMembershipLimit(maxMemberships: number | undefined, raise: string): Finding {
   const object = 'igmp_max_memberships';
   if (maxMemberships === undefined) return unknown('groups', object, 'it cannot be read');
   if (maxMemberships > 0)
     return ok('groups', object, `${maxMemberships} for each socket, and vtepd has one for each group`);
-  return failed('groups', object, 'no socket may join any group', RAISE_MEMBERSHIPS);
+  return failed('groups', object, 'no socket may join any group', raise);
 }
 
 /** Never more than a warning: vtepd sends by `--dev`, whatever the routes say; other programs do not. */

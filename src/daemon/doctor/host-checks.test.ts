@@ -81,7 +81,9 @@ describe('address', () => {
     ['there', [fit], 'ok', null],
     ['on another interface', [{ ...fit, dev: 'lo', prefixBits: 32 }], 'ok', null],
     ['absent', [], 'failed', 'ip addr add 198.18.0.1/24 dev eth0'],
-    ['tentative', [{ ...fit, isTentative: true }], 'warning', 'ip addr change 198.18.0.1/24 dev eth0 nodad'],
+    ['tentative', [{ ...fit, isTentative: true }], 'warning', null],
+    ['deprecated, of a router', [{ ...fit, isDeprecated: true, keeper: 'router' }], 'warning', null],
+    ['a duplicate of a DHCP client', [{ ...fit, isDuplicate: true, keeper: 'other' }], 'failed', null],
     [
       'deprecated',
       [{ ...fit, isDeprecated: true }],
@@ -97,6 +99,11 @@ describe('address', () => {
   ] as const)('%s', (_what, addresses, status, remedy) => {
     expect(checkAddress('eth0', local, addresses)).toMatchObject({ object: '198.18.0.1', status, remedy });
   });
+});
+
+it.each(['router', 'other'] as const)('leaves an address that went to its keeper: %s', (keeper) => {
+  const local = { address: '198.18.0.1' as IpAddress, prefixBits: 24, keeper };
+  expect(checkAddress('eth0', local, [])).toMatchObject({ status: 'failed', remedy: null });
 });
 
 describe('mtu', () => {

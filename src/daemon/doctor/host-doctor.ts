@@ -10,7 +10,14 @@ import { failed, ok, someOf, warning } from './finding.ts';
 import { checkFirewall } from './firewall-check.ts';
 import { gatherFirewall } from './firewall-facts.ts';
 import { checkMembershipLimit } from './group-checks.ts';
-import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl } from './host-facts.ts';
+import {
+  gatherAddresses,
+  gatherCapabilities,
+  gatherTun,
+  MAX_MEMBERSHIPS,
+  readSysctl,
+  sysctlCommand,
+} from './host-facts.ts';
 import { checkFreePort } from './port-check.ts';
 import type { AddressFacts } from './underlay-checks.ts';
 
@@ -30,7 +37,7 @@ export async function examineHost(port: number): Promise<Finding[]> {
     const [tun, firewall, maxMemberships] = await Promise.all([
       gatherTun(),
       gatherFirewall(netlink, links, candidates),
-      readSysctl('net/ipv4/igmp_max_memberships'),
+      readSysctl(MAX_MEMBERSHIPS),
     ]);
     const families = ([4, 6] as const).filter((family) =>
       addresses.some(({ address }) => address.includes(':') === (family === 6)),
@@ -53,7 +60,7 @@ export async function examineHost(port: number): Promise<Finding[]> {
         firewall,
         (families.length > 0 ? families : [4 as const]).map((family) => ({ ...anyTraffic, family })),
       ),
-      checkMembershipLimit(maxMemberships),
+      checkMembershipLimit(maxMemberships, sysctlCommand(MAX_MEMBERSHIPS, 20)),
       checkSomeRoute(links.find(({ index }) => index === routeIndex)?.name, candidates[0]?.name),
     ];
   } finally {
@@ -68,7 +75,7 @@ function isFit({ dev, isGlobal, isTentative, isDeprecated }: AddressFacts): bool
 function checkCandidates(candidates: readonly Link[], addresses: readonly AddressFacts[]): Finding {
   if (candidates.length === 0) {
     const message = 'no interface that is up has an address of global scope, and so none can be the underlay';
-    return failed('address', 'any interface', message, 'ip address add ADDRESS/BITS dev INTERFACE');
+    return failed('address', 'any interface', message);
   }
   const named = candidates.map(({ name }) => `${name} ${addresses.find(({ dev }) => dev === name)?.address}`);
   return ok('address', 'any interface', someOf(named));

@@ -4,13 +4,23 @@ import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import { listAddresses } from '../../sys/addresses.ts';
 import type { Link } from '../../sys/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
-import { CAP_NET_ADMIN, hasCapability, isInUserNamespace, ownsNetNamespace, serviceOf } from '../../sys/privileges.ts';
+import {
+  CAP_NET_ADMIN,
+  hasCapability,
+  isInUserNamespace,
+  mayWriteSysctl,
+  ownsNetNamespace,
+  serviceOf,
+} from '../../sys/privileges.ts';
 import type { CapabilityFacts, TunFacts } from './device-checks.ts';
 import type { VxlanDeviceFacts } from './port-check.ts';
 import { readProcFile } from './proc-files.ts';
 import type { AddressFacts } from './underlay-checks.ts';
 
 /** What the checks need to know of the host, with or without a daemon. */
+
+/** Groups that one socket may join. */
+export const MAX_MEMBERSHIPS = 'net/ipv4/igmp_max_memberships';
 
 const TUN_PATH = '/dev/net/tun';
 /** Major 10, minor 200, as makedev(3) puts them together. */
@@ -63,4 +73,25 @@ export function vxlanDevices(links: readonly Link[], port: number, locals?: read
       !isFromAbroad &&
       (!locals || locals.some((local) => vxlanFamilies.includes(ipFamily(local)))),
   );
+}
+
+/**
+ * The command that sets a value below /proc/sys, named with slashes. A service of systemd that may not write there is of a host that may; what
+ * is neither a service nor may write is a container, whose runtime sets it.
+ */
+export function sysctlCommand(name: string, value: number): string {
+  // A dot in a name, as of eth0.100, is written as a slash.
+  const key = name
+    .split('/')
+    .map((part) => part.replaceAll('.', '/'))
+    .join('.');
+  if (mayWriteSysctl(name) || process.geteuid?.() !== 0 || serviceOf() !== undefined)
+    return `sysctl -w ${key}=${value}`;
+  return `docker run --sysctl ${key}=${value} …`;
+}
+
+/** The command that starts vtepd anew: of the service that it is. */
+export function restartCommand(): string | null {
+  const service = serviceOf();
+  return service === undefined ? null : `systemctl restart ${service}`;
 }

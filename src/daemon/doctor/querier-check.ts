@@ -29,6 +29,6 @@ export function checkQuerier({ dev, family, watching, since, querier, lastHeard,
   if (querier !== null) return ok('querier', object, `${querier}, heard ${lastHeard ?? 0} s ago`);
   const silent = lastHeard ?? since ?? 0;
   if (silent < MEMBERSHIP_SECONDS) return unknown('querier', object, `none heard yet, watching for ${since ?? 0} s`);
-  const message = `no querier heard for ${silent} s: a snooping switch will stop the floods; start one vtepd with --querier, or let the switch be one, as a Linux bridge`;
-  return warning('querier', object, message, `ip link set BR type bridge mcast_querier 1`);
+  const message = `no querier heard for ${silent} s: a snooping switch will stop the floods; let one vtepd be it, or the switch itself, as a Linux bridge (mcast_querier 1)`;
+  return warning('querier', object, message, '--querier');
 }

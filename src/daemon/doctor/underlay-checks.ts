@@ -23,6 +23,8 @@ export interface AddressFacts {
   readonly isDeprecated: boolean;
   /** Another host has it (RFC 4862 §5.4). */
   readonly isDuplicate: boolean;
+  /** Who keeps one that has a lifetime; undefined: it has none. */
+  readonly keeper?: 'router' | 'other';
 }
 
 export function checkInterface({ name, isGone, up, carrier, portOf, isNeeded }: InterfaceFacts): Finding {
@@ -38,35 +40,45 @@ export function checkInterface({ name, isGone, up, carrier, portOf, isNeeded }: 
   return ok('interface', name, 'up');
 }
 
+/** What is told of an address that somebody else keeps: a lease, or a prefix that a router announces. */
+const KEEPERS = {
+  router: 'a router announced its prefix, and has to do so again',
+  other: 'it had a lifetime, and what gave it, mostly a DHCP client, has to renew it',
+} as const;
+
 /**
- * @param local outer source address, with the prefix that it had
+ * @param local outer source address, with the prefix that it had, and who kept it
  * @param addresses those that the host has now
  */
 export function checkAddress(
   dev: string,
-  local: { readonly address: IpAddress; readonly prefixBits: number },
+  local: { readonly address: IpAddress; readonly prefixBits: number; readonly keeper?: AddressFacts['keeper'] },
   addresses: readonly AddressFacts[],
 ): Finding {
-  const { address, prefixBits } = local;
+  const { address, prefixBits, keeper } = local;
   const found = addresses.find((each) => each.address === address);
   const written = `${address}/${found?.prefixBits ?? prefixBits} dev ${found?.dev ?? dev}`;
   if (!found) {
-    return failed('address', address, `it is not on this host, so nothing is sent`, `ip addr add ${written}`);
+    const gone = 'it is not on this host, so nothing is sent';
+    return keeper === undefined
+      ? failed('address', address, gone, `ip addr add ${written}`)
+      : failed('address', address, `${gone}: ${KEEPERS[keeper]}`);
   }
   if (found.isDuplicate) {
-    const again = `ip addr del ${written} && ip addr add ${written}`;
-    return failed('address', address, 'another host has it too (duplicate address detection failed)', again);
+    const message = 'another host has it too (duplicate address detection failed): change it there';
+    if (found.keeper !== undefined) return failed('address', address, message);
+    // It is detected anew, and stays a duplicate as long as the other host has it.
+    return failed('address', address, `${message}, then`, `ip addr del ${written} && ip addr add ${written}`);
   }
-  if (found.isTentative)
-    return warning(
-      'address',
-      address,
-      'tentative: not fit for use for a second or two',
-      `ip addr change ${written} nodad`,
-    );
+  // To end it by force would take away what it is for.
+  if (found.isTentative) {
+    return warning('address', address, 'tentative: not fit for use until duplicate address detection has ended');
+  }
   if (found.isDeprecated) {
+    const message = `deprecated: its lifetime ends`;
+    if (found.keeper === 'router') return warning('address', address, `${message}; ${KEEPERS.router}`);
     const forever = `ip addr change ${written} preferred_lft forever valid_lft forever`;
-    return warning('address', address, 'deprecated: its lifetime ends', forever);
+    return warning('address', address, `${message}; if a DHCP client gave it, let that renew it, else`, forever);
   }
   return ok('address', address, `on ${found.dev}`);
 }

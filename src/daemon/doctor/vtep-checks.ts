@@ -41,7 +41,12 @@ export function checkTtl(mcastTtl: number, vteps: readonly VtepFacts[], silentVn
 }
 
 /** Strict reverse-path filtering (RFC 3704 §2.2) drops what comes from a VTEP that this host would answer by another interface. */
-export function checkReversePath(dev: string, rpFilter: number | undefined, vteps: readonly VtepFacts[]): Finding[] {
+export function checkReversePath(
+  dev: string,
+  rpFilter: number | undefined,
+  vteps: readonly VtepFacts[],
+  loosen: string,
+): Finding[] {
   if (rpFilter !== 1) {
     return [
       ok(
@@ -56,7 +61,7 @@ export function checkReversePath(dev: string, rpFilter: number | undefined, vtep
     .map(({ vtep, routeDev }) => {
       const route = routeDev === undefined ? 'there is no route to it' : `the route to it leaves by ${routeDev}`;
       const message = `rp_filter is strict and ${route}: VXLAN from ${vtep} is dropped`;
-      return warning('reverse-path', dev, message, `sysctl -w net.ipv4.conf.${dev.replaceAll('.', '/')}.rp_filter=2`);
+      return warning('reverse-path', dev, message, loosen);
     });
   return faultsOr(faults, ok('reverse-path', dev, 'rp_filter is strict, and every VTEP that is known is routed there'));
 }

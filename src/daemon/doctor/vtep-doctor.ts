@@ -10,7 +10,16 @@ import { checkDrops } from './drops-check.ts';
 import { checkFirewall } from './firewall-check.ts';
 import { gatherFirewall } from './firewall-facts.ts';
 import { checkGroups, checkMulticastRoute } from './group-checks.ts';
-import { gatherAddresses, gatherCapabilities, gatherTun, readSysctl, vxlanDevices } from './host-facts.ts';
+import {
+  gatherAddresses,
+  gatherCapabilities,
+  gatherTun,
+  MAX_MEMBERSHIPS,
+  readSysctl,
+  restartCommand,
+  sysctlCommand,
+  vxlanDevices,
+} from './host-facts.ts';
 import { checkLoops, gatherBridges } from './loop-check.ts';
 import { checkMtu } from './mtu-check.ts';
 import { checkPeerPorts } from './peer-port-check.ts';
@@ -54,7 +63,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
         links,
         links.filter(({ index }) => underlays.some(({ link }) => link.index === index)),
       ),
-      readSysctl('net/ipv4/igmp_max_memberships'),
+      readSysctl(MAX_MEMBERSHIPS),
       readSysctl('net/ipv4/conf/all/rp_filter'),
     ]);
     const rpFilters = await Promise.all(
@@ -82,8 +91,8 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       checkTun(tun),
       checkCapabilities(gatherCapabilities('vtepd')),
       ...[...interfaces.values()].map(checkInterface),
-      ...underlays.map(({ link, local, prefixBits }) =>
-        checkAddress(link.name, { address: local, prefixBits }, addresses),
+      ...underlays.map(({ link, local, prefixBits, keeper }) =>
+        checkAddress(link.name, { address: local, prefixBits, ...(keeper && { keeper }) }, addresses),
       ),
       ...checkMtu([...devs.values()], taps, paths, config.df),
       ...checkOwnPort(port, locals, vxlanDevices(links, port, locals)),
@@ -94,12 +103,17 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
         (address) => vtep.isOwnAddress(address),
       ),
       ...checkFirewall(firewall, traffic),
-      ...checkGroups(groups, maxMemberships),
+      ...checkGroups(groups, maxMemberships, {
+        raise: sysctlCommand(MAX_MEMBERSHIPS, 20),
+        restart: restartCommand(),
+      }),
       ...checkMulticastRoute(groups),
       ...underlays.flatMap(({ family, link }, i) => {
         const own = rpFilters[i];
         const inForce = own === undefined ? undefined : Math.max(own, rpFilterOfAll ?? 0);
-        return family === 4 ? checkReversePath(link.name, inForce, vteps) : [];
+        return family === 4
+          ? checkReversePath(link.name, inForce, vteps, sysctlCommand(`net/ipv4/conf/${link.name}/rp_filter`, 2))
+          : [];
       }),
       ...(groups.length > 0 ? checkTtl(mcastTtl, vteps, silentVnis) : []),
       ...queriers.map(checkQuerier),
