@@ -10,6 +10,7 @@ import { describeSystem, useLab, useScope } from '../support/lab.ts';
 import { isProbe, sendProbe, settle } from '../support/probes.ts';
 import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
 import { waitFor } from '../support/wait.ts';
+import { dropByXdp } from '../support/xdp.ts';
 
 interface Finding {
   readonly check: string;
@@ -201,6 +202,19 @@ describeSystem('doctor: where packets end', () => {
       expect([finding.status, await getsIn(), finding.message]).toEqual([status, gets, expect.stringMatching(names)]);
       if (finding.remedy === null) return;
       one.run('sh', '-c', finding.remedy);
+      expect((await worst()).status).toBe('ok');
+      expect(await getsIn()).toBe(true);
+    });
+
+    test('in: an XDP program: unknown', async () => {
+      const takeAway = dropByXdp(one, 'eth0');
+      const [finding, gets] = [await worst(), await getsIn()];
+      takeAway();
+      expect([finding.status, gets, finding.message]).toEqual([
+        'unknown',
+        false,
+        expect.stringContaining('an XDP program on eth0'),
+      ]);
       expect((await worst()).status).toBe('ok');
       expect(await getsIn()).toBe(true);
     });
