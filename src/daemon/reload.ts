@@ -81,10 +81,10 @@ export class Reload {
 
   /** A line for each reason. */
   #tell(error: unknown): void {
-    const event = 'reload-refused';
     const text = 'what was in force before is so still';
-    if (!(error instanceof VtepError)) this.#log.error({ event, err: error }, text);
-    else for (const reason of [error.message, ...error.others]) this.#log.error({ event, reason }, text);
+    if (!(error instanceof VtepError)) this.#log.error({ event: 'reload-refused', err: error }, text);
+    else
+      for (const reason of [error.message, ...error.others]) this.#log.error({ event: 'reload-refused', reason }, text);
   }
 
   #read(): Config {

@@ -39,7 +39,7 @@ export function checkTun({ error, isDevice, isLoaded, mayMakeNode, service }: Tu
   if (error === undefined)
     return fault(
       'it is something else than the TUN driver’s device',
-      mayMakeNode ? `rm ${TUN} && ${MAKE_NODE}` : GIVE_TO_CONTAINER,
+      mayMakeNode ? `mv ${TUN} ${TUN}.other && ${MAKE_NODE}` : GIVE_TO_CONTAINER,
     );
   if (error === 'ENOENT' && isLoaded) {
     const message = 'the device node is missing (a container is given it by --device /dev/net/tun)';

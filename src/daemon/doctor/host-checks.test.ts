@@ -16,7 +16,7 @@ describe('tun', () => {
   const facts = { error: undefined, isDevice: true, isLoaded: true, mayMakeNode: true, service: undefined };
   it.each([
     [{}, 'ok', null],
-    [{ isDevice: false }, 'failed', `rm /dev/net/tun && ${node}`],
+    [{ isDevice: false }, 'failed', `mv /dev/net/tun /dev/net/tun.other && ${node}`],
     [{ error: 'ENOENT' }, 'failed', node],
     [{ error: 'ENOENT', mayMakeNode: false }, 'failed', container],
     [{ error: 'ENOENT', isLoaded: false }, 'failed', 'modprobe tun'],
