@@ -51,6 +51,8 @@ describe('datagrams', () => {
 describe('a kernel peer’s super-datagram', () => {
   it.each<[string, Packet, number]>([
     ['of UDP', { version: 4, protocol: UDP, payload: scrambled(5_000), checksum: 'partial' }, 1_000],
+    ['of UDP, an octet each', { version: 4, protocol: UDP, payload: scrambled(60), checksum: 'partial' }, 1],
+    ['of UDP, fewer octets each than its headers', { ...udp6(300), checksum: 'partial' }, 17],
     ['of UDP over IPv6', { ...udp6(5_000), checksum: 'partial' }, 1_400],
     ['behind tags', { ...udp6(5_000), tags: [0x88, 0xa8, 0, 5, 0x81, 0, 0, 6], checksum: 'partial' }, 1_000],
     ['whose second segment ends it at once', { ...udp6(1_007), checksum: 'partial' }, 1_000 + 70],

@@ -24,7 +24,7 @@ export function isSuperDatagram(
   const secondAt = at + segmentBytes;
   locateHeaders(view, at + VXLAN_HEADER_BYTES, length - VXLAN_HEADER_BYTES, headers);
   const isWhole = headers.ipVersion !== 0 && headers.networkEnd === at + length;
-  if (!isWhole || headers.transport !== IP_PROTOCOL.udp || headers.transportAt >= secondAt) return false;
+  if (!isWhole || headers.transport !== IP_PROTOCOL.udp) return false;
   return secondAt + VXLAN_HEADER_BYTES > at + length || !isVxlanHeader(view, secondAt, at);
 }
 
