@@ -6,7 +6,7 @@
  *     vxlan100           ── host 2  198.18.0.2 ──┘ the kernel's vxlan device
  *                           198.18.0.100 … 219     nobody
  */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   BROADCAST,
   ETHERTYPE,
