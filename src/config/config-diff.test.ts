@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type ConfigKey, diffConfig, KEYS } from './config-diff.ts';
+import { type ConfigKey, diffConfig, KEYS, VNI_KEYS } from './config-diff.ts';
 import { readConfigFile } from './config-file.ts';
 import { FLAGS } from './flags.ts';
 import { parseConfig } from './parse.ts';
@@ -14,20 +14,24 @@ const parse = (text: string) =>
 function fate(before: string, after: string): string[] {
   const [a, b] = [before, after].map((keys) => parse(`trunk: t0\nvnis: [{vni: 100${keys}}]`));
   if (!a || !b) expect.fail();
-  const { added, removed, adjusted, remade, ...others } = diffConfig(a, b);
+  const { added, removed, changed, remade, ...others } = diffConfig(a, b);
   expect(others).toEqual({ config: b, settings: [], refused: [], logLevel: undefined });
-  const lists = { added, removed, adjusted, remade };
+  const lists = { added, removed, changed, remade };
   return Object.entries(lists).flatMap(([name, vnis]) => vnis.map(({ vni }) => `${name} ${vni}`));
 }
 
 it('tells what came, went, and stayed', () => {
-  const { added, removed, adjusted, remade } = diffConfig(
+  const { added, removed, changed, remade } = diffConfig(
     parse('vnis: [{vni: 1}, {vni: 2}, {vni: 3}]'),
     parse('vnis: [{vni: 4}, {vni: 3}, {vni: 1}]'),
   );
   expect(added.map(({ vni }) => vni)).toEqual([4]);
   expect(removed.map(({ vni }) => vni)).toEqual([2]);
-  expect([...adjusted, ...remade]).toEqual([]);
+  expect([...changed, ...remade]).toEqual([]);
+});
+
+it('every key of a VNI is decided on', () => {
+  expect(Object.keys(VNI_KEYS).sort()).toEqual(Object.keys(parse('vnis: [{vni: 1}]').vnis[0] as object).sort());
 });
 
 it.each([
@@ -35,29 +39,32 @@ it.each([
   ['', ', learning: off'],
   ['', ', max-macs: 7'],
   ['', ', inner-vlan: strip'],
+  ['', ', inner-vlan: pass'],
   ['', ', flood: none'],
   ['', ', l2-control: stp'],
   [', l2-control: [stp, lldp]', ', l2-control: pass'],
   [', storm: 5', ''],
   ['', ', suppress: on'],
-  [', remote: [10.0.0.1]', ', remote: [10.0.0.2, 10.0.0.3]'],
-  [', group: 239.1.1.1', ', group: 239.1.1.1, remote: [10.0.0.2]'],
-  [', static: 02:00:00:00:00:01@10.0.0.1', ', static: 02:00:00:00:00:01@10.0.0.2'],
-])('%j, then %j is told to the data path', (before, after) => {
-  expect(fate(before, after)).toEqual(['adjusted 100']);
-});
-
-it.each([
-  [', group: 239.1.1.1', ', group: 239.1.1.2'],
-  ['', ', tap: t100'],
-  ['', ', vlan: 7'],
+  ['', ', join: lazy'],
   ['', ', bridge: br0'],
   ['', ', mtu: 1400'],
   ['', ', mac: 02:00:00:00:00:01'],
-  ['', ', join: lazy'],
-  ['', ', inner-vlan: pass'],
-  // Of another family: it may need another underlay, and a smaller MTU.
+  ['', ', group: 239.1.1.1'],
+  [', group: 239.1.1.1', ', group: 239.1.1.2'],
+  [', group: 239.1.1.1', ", group: 'ff05::1'"],
+  [', remote: [10.0.0.1]', ', remote: [10.0.0.2, 10.0.0.3]'],
   [', remote: [10.0.0.1]', ', remote: [10.0.0.1, fd00::1]'],
+  [', group: 239.1.1.1', ', remote: [10.0.0.2]'],
+  [', static: 02:00:00:00:00:01@10.0.0.1', ', static: 02:00:00:00:00:01@10.0.0.2'],
+])('%j, then %j changes the VNI where it stands, and back', (before, after) => {
+  expect(fate(before, after)).toEqual(['changed 100']);
+  expect(fate(after, before)).toEqual(['changed 100']);
+});
+
+it.each([
+  ['', ', tap: t100'],
+  ['', ', vlan: 7'],
+  [', vlan: 7', ', vlan: 8'],
 ])('%j, then %j makes the VNI anew', (before, after) => {
   expect(fate(before, after)).toEqual(['remade 100']);
 });
@@ -97,7 +104,7 @@ const OTHER_VALUES: Record<keyof typeof KEYS, string> = {
 /** What can change while vtepd runs. */
 const LIVE: readonly ConfigKey[] = [
   ...(['ttl', 'mcastTtl', 'tos', 'df', 'ageingSeconds', 'maxMacs', 'allowedVteps', 'reservedBits'] as const),
-  ...(['busyPoll', 'querier'] as const),
+  ...(['busyPoll', 'querier', 'trunk'] as const),
 ];
 
 const keys = Object.keys(KEYS) as ConfigKey[];

@@ -2,7 +2,6 @@
 import type { Refusal } from '../lib/errors.ts';
 import type { Config, LogLevel, VniConfig } from './config.ts';
 import { toFileValue } from './config-text.ts';
-import { familiesOf } from './underlay-addresses.ts';
 
 export interface ConfigDiff {
   /** What was asked for, without what is refused. */
@@ -15,9 +14,9 @@ export interface ConfigDiff {
   /** Segments by what has to happen to them; each is as it is to be. */
   readonly added: readonly VniConfig[];
   readonly removed: readonly VniConfig[];
-  /** What they differ in can be told to the data path. */
-  readonly adjusted: readonly VniConfig[];
-  /** What they differ in needs another TAP, group or MTU: they are made anew. */
+  /** They change where they stand. */
+  readonly changed: readonly VniConfig[];
+  /** They need another TAP, and are made anew. */
   readonly remade: readonly VniConfig[];
 }
 
@@ -45,7 +44,7 @@ export const KEYS = {
   sourcePortRange: { name: 'source-port-range', fixedBy: SOCKETS },
   allowedVteps: { name: 'allow-vtep' },
   reservedBits: { name: 'reserved-bits' },
-  trunk: { name: 'trunk', fixedBy: 'it is the TAP of all VNIs with vlan=' },
+  trunk: { name: 'trunk' },
   workers: { name: 'workers', fixedBy: 'sockets and TAP queues are opened for as many when it starts' },
   offload: { name: 'offload', fixedBy: 'sockets and TAPs are opened with it' },
   busyPoll: { name: 'busy-poll' },
@@ -59,12 +58,27 @@ export const KEYS = {
 
 export type ConfigKey = keyof typeof KEYS;
 
-/** What of a segment the host has to be changed for. `inner-vlan=pass` and IPv6 cost octets of MTU. */
-const MADE = (vni: VniConfig) => {
-  const { group, tap, vlan, bridge, mtuBytes, mac, join, innerVlan } = vni;
-  const carriesTags = innerVlan === 'pass';
-  return { group, tap, vlan, bridge, mtuBytes, mac, join, carriesTags, families: familiesOf(vni) };
-};
+/** Every key of a segment, and whether another value of it needs another TAP. A new one has to be decided on here. */
+export const VNI_KEYS = {
+  vni: true,
+  tap: true,
+  vlan: true,
+  group: false,
+  name: false,
+  bridge: false,
+  mtuBytes: false,
+  mac: false,
+  remotes: false,
+  statics: false,
+  learning: false,
+  maxMacs: false,
+  innerVlan: false,
+  l2Control: false,
+  join: false,
+  flood: false,
+  stormPps: false,
+  suppress: false,
+} as const satisfies Record<keyof VniConfig, boolean>;
 
 export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], after[key]));
@@ -81,17 +95,23 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
 function diffVnis(
   before: readonly VniConfig[],
   after: readonly VniConfig[],
-): Pick<ConfigDiff, 'added' | 'removed' | 'adjusted' | 'remade'> {
+): Pick<ConfigDiff, 'added' | 'removed' | 'changed' | 'remade'> {
   const old = new Map(before.map((vni) => [vni.vni, vni]));
   const kept = new Set(after.map(({ vni }) => vni));
-  const changed = after.filter((vni) => old.has(vni.vni) && !isSame(vni, old.get(vni.vni)));
-  const isRemade = (vni: VniConfig) => !isSame(MADE(vni), MADE(old.get(vni.vni) as VniConfig));
+  const differing = after.filter((vni) => old.has(vni.vni) && !isSame(vni, old.get(vni.vni)));
+  const remade = differing.filter((vni) => needsAnotherTap(old.get(vni.vni) as VniConfig, vni));
   return {
     added: after.filter(({ vni }) => !old.has(vni)),
     removed: before.filter(({ vni }) => !kept.has(vni)),
-    adjusted: changed.filter((vni) => !isRemade(vni)),
-    remade: changed.filter(isRemade),
+    changed: differing.filter((vni) => !remade.includes(vni)),
+    remade,
   };
+}
+
+function needsAnotherTap(before: VniConfig, after: VniConfig): boolean {
+  return (Object.keys(VNI_KEYS) as (keyof VniConfig)[]).some(
+    (key) => VNI_KEYS[key] && !isSame(before[key], after[key]),
+  );
 }
 
 function refusalOf({ name, fixedBy = '' }: Key, before: Config): Refusal {

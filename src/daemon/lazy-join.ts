@@ -32,6 +32,8 @@ export interface LazyJoinOptions {
 export class LazyJoin {
   readonly #options: LazyJoinOptions;
   #isStopped = false;
+  /** How often somebody asked for a look. */
+  #asked = 0;
 
   constructor(options: LazyJoinOptions) {
     this.#options = options;
@@ -41,13 +43,24 @@ export class LazyJoin {
   async run(): Promise<void> {
     const { fdb, host } = this.#options;
     while (!this.#isStopped) {
-      const [locals, links] = [fdb.localChanges, host.linkChanges];
+      const [locals, links, asked] = [fdb.localChanges, host.linkChanges, this.#asked];
       const isDone = this.#look();
       await setTimeout(LOOK_GAP_MS, undefined, { ref: false });
-      while (!this.#isStopped && isDone && fdb.localChanges === locals && host.linkChanges === links) {
+      while (
+        !this.#isStopped &&
+        isDone &&
+        fdb.localChanges === locals &&
+        host.linkChanges === links &&
+        this.#asked === asked
+      ) {
         await fdb.localChange(locals, PATIENCE_MS);
       }
     }
+  }
+
+  /** A VNI may have become one with `join=lazy`: looks again soon. */
+  look(): void {
+    this.#asked++;
   }
 
   stop(): void {

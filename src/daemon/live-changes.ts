@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../config/config.ts';
 import { type ConfigKey, isSame, KEYS } from '../config/config-diff.ts';
 import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
@@ -6,7 +6,7 @@ import { unknownVni } from '../control/unknown-vni.ts';
 import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
 import { NO_REMOTE } from '../fdb/remotes.ts';
-import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { MAX_FLOOD_REMOTES } from '../lib/limits.ts';
 import type { Logger } from '../observe/log.ts';
@@ -20,11 +20,10 @@ import { Serial } from './serial.ts';
 import { deleteTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
-
-import { seenTap, tapNumber, tapOverrun, type Vni } from './vni.ts';
+import { tapNumber, tapOverrun, type Vni } from './vni.ts';
+import { type ChangedVni, changeInPlace } from './vni-change.ts';
 import type { VniMover } from './vni-mover.ts';
-
-import { addStatics, forgetVni, retainRemote } from './vni-setup.ts';
+import { forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import { addGroupSocket, addTap, groupWorker, putSegment, putSettings } from './worker-state.ts';
@@ -39,6 +38,8 @@ export interface ChangedVtep {
   readonly config: () => Config;
   readonly putInForce: (config: Config) => void;
   readonly queriers: Pick<QuerierWatch, 'checkCandidate'>;
+  /** Has `join=lazy` look at its VNIs again. */
+  readonly lookAtStations: () => void;
   readonly log: Logger;
   readonly netlink: NetlinkSocket;
   readonly fdb: Fdb;
@@ -141,24 +142,60 @@ export class LiveChanges {
   }
 
   /**
-   * Brings a VNI from one configuration of a file to the next, as far as that needs nothing of the host. Remotes and static entries that
-   * were added while running stay.
+   * Makes a VNI another where it stands, but for its TAP and VLAN: TAP, table and flood list stay as far as nothing says otherwise. The new
+   * group is joined before the old one is left.
    *
-   * @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT; the VNI is then as far as it came: bring it back by the same call
+   * @returns as it was, which brings it back by the same call
+   * @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT, or as at the start; the VNI is then as it was
    */
-  adjustVni(before: VniConfig, after: VniConfig): Promise<void> {
+  changeVni(target: VniConfig): Promise<VniConfig> {
     return this.#change(async () => {
-      const vni = this.#find(after.vni);
-      const { name, learning, maxMacs, innerVlan, l2Control, flood, stormPps, suppress } = after;
-      const data = { name, learning, maxMacs, innerVlan, l2Control, flood, stormPps, suppress };
-      vni.config = deepFreeze({ ...vni.config, ...data });
-      this.#adjustStatics(vni, before.statics, after.statics);
-      for (const remote of before.remotes) {
-        if (!after.remotes.includes(remote) && vni.config.remotes.includes(remote)) await this.#dropRemote(vni, remote);
+      const { underlays, workers, fdb, now, log } = this.#vtep;
+      const vni = this.#find(target.vni);
+      const before = vni.config;
+      const open = underlays.length;
+      let changed: ChangedVni;
+      try {
+        changed = changeInPlace(this.#vtep, vni, { target, underlays: this.#vtep.underlaysFor(target) });
+      } catch (error) {
+        for (const underlay of underlays.slice(open)) this.#vtep.closeUnderlay(underlay);
+        throw error;
       }
-      for (const remote of after.remotes) await this.#takeRemote(vni, remote);
-      await this.#vtep.workers.orderAll(putSegment(vni));
-      this.#vtep.log.info({ event: 'vni-changed', vni: after.vni });
+      const { joined, left } = changed;
+      // All at once, so that what happens meanwhile is told to the workers behind it.
+      const orders = underlays.slice(open).map((underlay) => this.#vtep.mover.tellUnderlay(underlay));
+      orders.push(workers.orderAll(putSegment(vni)));
+      for (const each of joined) {
+        orders.push(workers.orderOne(groupWorker(each.number, workers.size), addGroupSocket(each)));
+      }
+      await Promise.all(orders);
+      if (left.group) await this.#vtep.mover.leaveGroup(left.group);
+      for (const remote of left.remotes) await whenUnlocked(() => fdb.releaseRemote(remote, now()));
+      if (target.maxMacs < before.maxMacs) await this.#enforceLimit(vni);
+      this.#vtep.lookAtPaths(vni);
+      this.#vtep.lookAtStations();
+      log.info({ event: 'vni-changed', vni: target.vni });
+      return before;
+    });
+  }
+
+  /**
+   * Keeps every group that is joined now joined, whoever leaves it, until the returned function is called: one that goes from VNI to VNI is
+   * not left in between.
+   */
+  holdGroups(): Promise<() => Promise<void>> {
+    return this.#change(async () => {
+      const { underlays, mover } = this.#vtep;
+      const held = underlays.flatMap((underlay) =>
+        underlay.membership.joined.map(({ group, number }) => {
+          underlay.membership.join(group);
+          return { underlay, config: { group }, group: number, needsGroup: true };
+        }),
+      );
+      return () =>
+        this.#serial.run(async () => {
+          for (const group of held) await mover.leaveGroup(group);
+        });
     });
   }
 
@@ -279,22 +316,6 @@ export class LiveChanges {
     await this.#stopFlooding(vni, address);
   }
 
-  #adjustStatics(vni: Vni, before: readonly StaticEntry[], after: readonly StaticEntry[]): void {
-    const { fdb, now } = this.#vtep;
-    const { index, config } = vni;
-    const isIn = (list: readonly StaticEntry[], { mac, vtep }: StaticEntry) =>
-      list.some((entry) => entry.mac === mac && entry.vtep === vtep);
-    for (const entry of before.filter((each) => !isIn(after, each))) {
-      const { high, low } = macWords(entry.mac);
-      // Somebody may have put it elsewhere since.
-      if (!fdb.conflicts(index, high, low, sourceOf(entry.vtep))) fdb.delete(index, high, low, now());
-    }
-    const statics = after.filter((each) => !isIn(before, each));
-    const ownMac = (seenTap(vni) ?? vni.tap.link).mac;
-    addStatics(this.#vtep, { config: { ...config, statics }, index, ownMac });
-    vni.config = deepFreeze({ ...config, statics: after });
-  }
-
   /** The segment first, so that no frame comes from a TAP or socket of a VNI that is not known. */
   async #tellVni(vni: Vni): Promise<void> {
     const { workers } = this.#vtep;
@@ -306,11 +327,8 @@ export class LiveChanges {
       orders.push(workers.orderOne(worker, addTap(vni, worker)));
     }
     const membership = underlay.membership.joined.find(({ number }) => number === group);
-    // Of a group that another VNI has joined, the worker has the socket already.
-    const isShared = this.#vtep.vnis.some(
-      (other) => other !== vni && other.needsGroup && other.underlay === underlay && other.group === group,
-    );
-    if (membership && !isShared) {
+    // Of a group that another VNI has joined, the worker has the socket already, and is told nothing new.
+    if (membership) {
       orders.push(workers.orderOne(groupWorker(group, workers.size), addGroupSocket(membership)));
     }
     await Promise.all(orders);
@@ -332,6 +350,16 @@ export class LiveChanges {
     if (fdb.countOf(index) === 0) return [];
     const numbers = new Map([[index, vni]]);
     return (await listStatics({ fdb, now, numbers: () => numbers })).get(vni) ?? [];
+  }
+
+  /** Once all workers go by the new limit. */
+  async #enforceLimit({ index, config }: Vni): Promise<void> {
+    const { fdb, now } = this.#vtep;
+    for (let isDone = false; !isDone; await setImmediate()) {
+      await whenUnlocked(() => {
+        isDone = fdb.enforceLimit(index, config.maxMacs, now());
+      });
+    }
   }
 
   /** Has floods sent to an address; the list that was asked for is the caller's. @throws VtepError ERR_VTEP_LIMIT */

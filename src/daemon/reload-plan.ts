@@ -1,7 +1,7 @@
-import type { Config, StaticEntry, VniConfig } from '../config/config.ts';
-import { type ConfigKey, diffConfig, isSame } from '../config/config-diff.ts';
+import { type Config, deepFreeze, type VniConfig } from '../config/config.ts';
+import { type ConfigDiff, type ConfigKey, diffConfig, isSame } from '../config/config-diff.ts';
+import { mergeVni } from '../config/vni-merge.ts';
 import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
-import type { MacAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { LiveChanges } from './live-changes.ts';
 import type { Step } from './reload-steps.ts';
@@ -11,7 +11,7 @@ import type { Vni } from './vni.ts';
 export interface ReloadedVtep {
   readonly vnis: readonly Pick<Vni, 'config'>[];
   readonly config: Config;
-  readonly changes: Pick<LiveChanges, 'addVni' | 'removeVni' | 'adjustVni' | 'changeSettings'>;
+  readonly changes: Pick<LiveChanges, 'addVni' | 'removeVni' | 'changeVni' | 'changeSettings' | 'holdGroups'>;
   /** Puts back what others changed of the TAPs. */
   readonly assertTaps: () => void;
 }
@@ -26,67 +26,116 @@ export interface ReloadPlan {
   readonly steps: readonly Step[];
   /** What is known to be refused before the host is asked. */
   readonly left: readonly Left[];
-  /** What is in force once the steps are taken, but for VNIs that are left out. */
+  /** What is in force once the steps are taken, but for what is left out. */
   readonly config: Config;
   /** Whether the file says another log level: one that was set while running stays otherwise. */
   readonly isLevelChanged: boolean;
+}
+
+/** VNIs by what happens to them, each as it is to be. Of one that is made anew, what is added to it is known when it leaves. */
+interface VniChanges {
+  readonly added: readonly VniConfig[];
+  readonly removed: readonly number[];
+  readonly changed: readonly VniConfig[];
+  readonly remade: readonly VniConfig[];
 }
 
 /**
  * How the running VTEP comes from the file as it was last read to the file as it is now. What was changed while running is no part of the
  * difference, and stays.
  *
- * Settings come first; then VNIs that clash with nothing that runs, since they are the likeliest to be refused by the host. A VNI that was
- * added while running and now stands in the file alike is there already.
+ * Settings come first; then VNIs that clash with nothing that runs, since they are the likeliest to be refused by the host.
  */
 export function planReload(vtep: ReloadedVtep, before: Config, after: Config): ReloadPlan {
-  const diff = diffConfig(before, after);
+  const diff = refuseLoneVlans(vtep, before, diffConfig(before, after));
   const { config } = diff;
-  const old = new Map(before.vnis.map((vni) => [vni.vni, vni]));
-  const running = new Map(vtep.vnis.map((vni) => [vni.config.vni, vni.config]));
-  const isRunning = ({ vni }: VniConfig) => running.has(vni);
-  // What was deleted while running comes back where the file says something new of it.
-  const returning = [...diff.adjusted, ...diff.remade].filter((vni) => !isRunning(vni));
-  const wanted = {
-    added: [...diff.added.filter((vni) => !isSame(vni, running.get(vni.vni))), ...returning],
-    remade: diff.remade.filter(isRunning),
-  };
-  const removed = diff.removed.filter(isRunning);
-  const leftAs = new Map<number, VniConfig>();
-  const left: Left[] = diff.refused.map(({ key, refusal }) => ({
-    of: key,
-    error: new VtepError('ERR_VTEP_USAGE', refusal),
-  }));
-  const leaving = new Set([...removed, ...wanted.remade].map(({ vni }) => vni));
+  const wanted = vniChanges(vtep, { before, after: config, diff });
+  const leaving = new Set([...wanted.removed, ...[...wanted.changed, ...wanted.remade].map(({ vni }) => vni)]);
   const staying = vtep.vnis.filter(({ config: { vni } }) => !leaving.has(vni)).map(runningVni);
-  const clashing = findClashes(staying, [...wanted.added, ...wanted.remade].map(vniInFile), config);
-  left.push(...clashing);
-  const isTaken = ({ vni }: VniConfig) => !clashing.some(({ of }) => of === vni);
-  const added = wanted.added.filter(isTaken);
-  const remade = wanted.remade.filter(isTaken);
-  const early = added.filter((vni) => !clashes(vtep, config, vni));
-  const late = added.filter((vni) => !early.includes(vni));
+  const candidates = [...wanted.changed, ...wanted.added, ...wanted.remade].map(vniInFile);
+  const clashing = findClashes(staying, candidates, config);
+  const taken = (vnis: readonly VniConfig[]) => vnis.filter(({ vni }) => !clashing.some(({ of }) => of === vni));
+  const isTrunkNew = diff.settings.includes('trunk');
+  const isEarly = (vni: VniConfig) => !(isTrunkNew && vni.vlan !== undefined) && !clashes(vtep, config, vni);
+  const added = taken(wanted.added);
+  const remade = taken(wanted.remade);
+  // Of one that was added while running, the file before said what it is now.
+  const old = new Map([...vtep.vnis.map((vni) => vni.config), ...before.vnis].map((vni) => [vni.vni, vni]));
+  const leftAs = new Map<number, VniConfig>();
   return {
-    left,
+    left: [
+      ...diff.refused.map(({ key, refusal }) => ({ of: key, error: new VtepError('ERR_VTEP_USAGE', refusal) })),
+      ...clashing,
+    ],
     config,
     isLevelChanged: diff.logLevel !== undefined,
     steps: [
       ...diff.settings.map((key) => setting(vtep, key, { before, after })),
-      ...early.map((vni) => addition(vtep, vni)),
-      ...diff.adjusted.filter(isRunning).map((vni) => adjustment(vtep, old.get(vni.vni) as VniConfig, vni)),
-      ...withDefault(vtep, { before, after }).map((vni) => adjustment(vtep, vni, { ...vni, maxMacs: after.maxMacs })),
-      ...[...removed, ...remade].map(({ vni }) => removal(vtep, vni, leftAs)),
-      ...remade.map((vni) => addition(vtep, vni, () => withLive(vni, old.get(vni.vni), leftAs.get(vni.vni)))),
-      ...late.map((vni) => addition(vtep, vni)),
+      ...added.filter(isEarly).map((vni) => addition(vtep, vni)),
+      ...taken(wanted.changed).map((vni) => change(vtep, vni)),
+      ...[...wanted.removed, ...remade.map(({ vni }) => vni)].map((vni) => removal(vtep, vni, leftAs)),
+      ...remade.map((vni) =>
+        addition(vtep, vni, () => mergeVni(leftAs.get(vni.vni) as VniConfig, old.get(vni.vni) as VniConfig, vni)),
+      ),
+      ...added.filter((vni) => !isEarly(vni)).map((vni) => addition(vtep, vni)),
     ],
   };
 }
 
-/** VNIs that were added while running and go by the `max-macs` of all. */
-function withDefault({ vnis }: ReloadedVtep, { before, after }: { before: Config; after: Config }): VniConfig[] {
-  if (before.maxMacs === after.maxMacs) return [];
-  const inFile = new Set([...before.vnis, ...after.vnis].map(({ vni }) => vni));
-  return vnis.map(({ config }) => config).filter(({ vni, maxMacs }) => !inFile.has(vni) && maxMacs === before.maxMacs);
+/** One that was added while running and now stands in the file alike is there already; one that was deleted comes back where it is said anew. */
+function vniChanges(
+  { vnis }: ReloadedVtep,
+  { before, after, diff }: { before: Config; after: Config; diff: ConfigDiff },
+): VniChanges {
+  const running = new Map(vnis.map(({ config }) => [config.vni, config]));
+  const isRunning = ({ vni }: VniConfig) => running.has(vni);
+  const old = new Map(before.vnis.map((vni) => [vni.vni, vni]));
+  const merged = diff.changed.filter(isRunning).map((vni) => {
+    return mergeVni(running.get(vni.vni) as VniConfig, old.get(vni.vni) as VniConfig, vni);
+  });
+  const live = vnis
+    .map(({ config }) => config)
+    .filter(({ vni }) => !old.has(vni) && !after.vnis.some((each) => each.vni === vni));
+  // What was added while running and does not say goes by what all go by.
+  const withDefault =
+    before.maxMacs === after.maxMacs
+      ? []
+      : live
+          .filter(({ maxMacs }) => maxMacs === before.maxMacs)
+          .map((vni) => deepFreeze({ ...vni, maxMacs: after.maxMacs }));
+  // With the trunk all of its VLANs go to another.
+  const onTrunk = live
+    .filter(({ vlan, tap }) => vlan !== undefined && after.trunk !== undefined && tap !== after.trunk)
+    .map((vni) => deepFreeze({ ...vni, tap: after.trunk as string }));
+  return {
+    added: [
+      ...diff.added.filter((vni) => !isSame(vni, running.get(vni.vni))),
+      ...[...diff.changed, ...diff.remade].filter((vni) => !isRunning(vni)),
+    ],
+    removed: diff.removed.filter(isRunning).map(({ vni }) => vni),
+    changed: [...merged, ...withDefault],
+    remade: [...diff.remade.filter(isRunning), ...onTrunk],
+  };
+}
+
+/** A trunk cannot go while it carries VNIs that were added while running. */
+function refuseLoneVlans({ vnis }: ReloadedVtep, before: Config, diff: ConfigDiff): ConfigDiff {
+  if (diff.config.trunk !== undefined || before.trunk === undefined) return diff;
+  const inFile = new Set(before.vnis.map(({ vni }) => vni));
+  const lone = vnis.find(({ config: { vni, vlan } }) => vlan !== undefined && !inFile.has(vni));
+  if (!lone) return diff;
+  const { vni } = lone.config;
+  const refusal = {
+    object: 'reload: trunk',
+    cause: `it carries VNI ${vni}, which was added while vtepd runs`,
+    remedy: `delete that (\`vtepctl vni del ${vni}\`), or put \`trunk: ${before.trunk}\` back`,
+  };
+  return {
+    ...diff,
+    config: { ...diff.config, trunk: before.trunk },
+    settings: diff.settings.filter((key) => key !== 'trunk'),
+    refused: [...diff.refused, { key: 'trunk', refusal }],
+  };
 }
 
 /** Those that cannot be beside the ones that stay, or beside each other: the later of two is refused. */
@@ -129,7 +178,7 @@ function addition({ changes }: ReloadedVtep, config: VniConfig, whole = () => co
   };
 }
 
-/** @param leftAs where it is written down as it was, so that the way back brings what was added while running */
+/** @param leftAs where it is written down as it was, so that what was added while running comes along, and back */
 function removal({ changes }: ReloadedVtep, vni: number, leftAs: Map<number, VniConfig>): Step {
   return {
     of: vni,
@@ -138,24 +187,14 @@ function removal({ changes }: ReloadedVtep, vni: number, leftAs: Map<number, Vni
   };
 }
 
-function adjustment({ changes }: ReloadedVtep, before: VniConfig, after: VniConfig): Step {
+function change({ changes }: ReloadedVtep, target: VniConfig): Step {
+  let before: VniConfig;
   return {
-    of: after.vni,
-    take: () => changes.adjustVni(before, after),
-    undo: () => changes.adjustVni(after, before),
-    isPartial: true,
-  };
-}
-
-/** What a file says of a VNI that is made anew, and the remotes and static entries that were added to it while it ran. */
-function withLive(after: VniConfig, before: VniConfig | undefined, left: VniConfig | undefined): VniConfig {
-  const remotes = (left?.remotes ?? []).filter((remote) => !before?.remotes.includes(remote));
-  const isIn = (list: readonly StaticEntry[] = [], mac: MacAddress) => list.some((entry) => entry.mac === mac);
-  const statics = (left?.statics ?? []).filter(({ mac }) => !isIn(before?.statics, mac) && !isIn(after.statics, mac));
-  return {
-    ...after,
-    remotes: [...new Set([...after.remotes, ...remotes])],
-    statics: [...after.statics, ...statics],
+    of: target.vni,
+    take: async () => {
+      before = await changes.changeVni(target);
+    },
+    undo: () => changes.changeVni(before),
   };
 }
 

@@ -4,7 +4,7 @@ import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { notifySystemd } from './notify.ts';
 import { type Left, planReload, type ReloadedVtep } from './reload-plan.ts';
-import { takeAll, takePossible } from './reload-steps.ts';
+import { type Step, takeAll, takePossible } from './reload-steps.ts';
 import { Serial } from './serial.ts';
 
 export interface ReloadOptions {
@@ -62,9 +62,8 @@ export class Reload {
     try {
       const { steps, left, config, isLevelChanged } = planReload(this.#vtep, this.#config, this.#read());
       if (left.length > 0 && !partial) throw refusalOf(left);
-      const refused = partial ? await takePossible(steps, this.#log) : await takeAll(steps, this.#log);
+      const all = [...left, ...(await this.#take(steps, partial))];
       this.#vtep.assertTaps();
-      const all = [...left, ...[...(refused ?? [])].map(([of, error]) => ({ of, error }))];
       if (isLevelChanged) this.#log.level = config.logLevel;
       this.#config = withoutLeft(this.#config, config, all);
       for (const { error } of all) this.#log.warn({ event: 'reload-left-out', reason: error.message });
@@ -76,6 +75,19 @@ export class Reload {
       throw error;
     } finally {
       notifySystemd('READY=1');
+    }
+  }
+
+  /** What the host refused, of a reload that may be partial. */
+  async #take(steps: readonly Step[], partial: boolean): Promise<Left[]> {
+    if (steps.length === 0) return [];
+    const release = await this.#vtep.changes.holdGroups();
+    try {
+      if (partial) return [...(await takePossible(steps, this.#log))].map(([of, error]) => ({ of, error }));
+      await takeAll(steps, this.#log);
+      return [];
+    } finally {
+      await release();
     }
   }
 

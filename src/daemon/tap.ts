@@ -138,7 +138,8 @@ function needLink(netlink: NetlinkSocket, which: string | number, object: string
   throw new VtepError('ERR_VTEP_TAP', { object, cause: 'it was renamed or deleted as soon as it was made', remedy });
 }
 
-function findBridge(netlink: NetlinkSocket, { vni, bridge = '' }: VniConfig): Link {
+/** The bridge that `bridge=` names. @throws VtepError */
+export function findBridge(netlink: NetlinkSocket, { vni, bridge = '' }: VniConfig): Link {
   const link = findLink(netlink, bridge);
   const object = `--vni ${vni},bridge=${bridge}`;
   if (!link) {

@@ -13,6 +13,11 @@ export interface MoverGround extends HeldOnHost {
   readonly settle: () => void;
 }
 
+/** A group that a VNI has, or had. */
+export interface GroupUse extends Pick<Vni, 'group' | 'needsGroup' | 'underlay'> {
+  readonly config: Pick<Vni['config'], 'group'>;
+}
+
 /** Tells workers of underlays, and takes VNIs from one to another while TAPs, tables and lists stay. One change after the other. */
 export class VniMover {
   readonly #ground: MoverGround;
@@ -69,7 +74,7 @@ export class VniMover {
   }
 
   /** Leaves the group that a VNI has, or had. */
-  async leaveGroup({ config, group, needsGroup, underlay }: Vni): Promise<void> {
+  async leaveGroup({ config, group, needsGroup, underlay }: GroupUse): Promise<void> {
     const { workers } = this.#ground;
     const fd = config.group === undefined ? undefined : underlay.membership.leave(config.group, needsGroup);
     if (fd === undefined) return;

@@ -44,7 +44,7 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   const { config, index, underlays, reach, trunkMtuBytes } = place;
   const { netlink, fdb, now, taps } = ground;
   const { group: address } = config;
-  const underlay = underlays.find(({ family }) => address && family === ipFamily(address)) ?? underlays[0];
+  const underlay = groupUnderlay(underlays, config);
   refuseUnderlayAsBridge(netlink, config, underlay);
   const ownMtuBytes = tapMtu(config, underlays);
   const mtuBytes = config.vlan === undefined ? ownMtuBytes : Math.min(ownMtuBytes, trunkMtuBytes);
@@ -105,7 +105,13 @@ export function retainRemote(fdb: Fdb, address: IpAddress, config: VniConfig): n
   return remote;
 }
 
-function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig, underlay: Underlay): void {
+/** Where a VNI's group is joined, or else what it is sent by first. */
+export function groupUnderlay(underlays: Vni['underlays'], { group }: VniConfig): Underlay {
+  return underlays.find(({ family }) => group && family === ipFamily(group)) ?? underlays[0];
+}
+
+/** @throws VtepError */
+export function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig, underlay: Underlay): void {
   if (config.bridge === undefined || findLink(netlink, config.bridge)?.index !== underlay.link.index) return;
   throw new VtepError('ERR_VTEP_INTERFACE', {
     object: `--vni ${config.vni},bridge=${config.bridge}`,

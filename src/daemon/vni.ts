@@ -11,7 +11,7 @@ import type { Underlay } from './underlay.ts';
 
 /** One VNI of the running daemon: what was asked for, and what has become of it. */
 export interface Vni {
-  /** As asked for; changes of the flood list while running are in it. */
+  /** As asked for; changes while running are in it. */
   config: VniConfig;
   /** Row in FDB and counters, and number of the TAP unless that is the trunk. Given to another VNI when this one is deleted. */
   readonly index: number;
@@ -29,7 +29,7 @@ export interface Vni {
   /** Whether `join=` asks for that group now. */
   needsGroup: boolean;
   /** The group's id among the remotes; any with NO_GROUP. */
-  readonly groupRemote: number;
+  groupRemote: number;
   /** Ids of its flood list, own addresses left out. */
   floodRemotes: readonly number[];
   /** Remotes of the flood list that were heard in the group too, and so get each flood twice. */

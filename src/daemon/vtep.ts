@@ -184,6 +184,7 @@ export class Vtep {
       putInForce: (changed) => {
         this.#config = changed;
       },
+      lookAtStations: () => this.#lazyJoin.look(),
       queriers: { checkCandidate: () => this.queriers.checkCandidate() },
       fdb: this.fdb,
       now: this.now,

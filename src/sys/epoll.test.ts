@@ -159,10 +159,18 @@ describe('Epoll', () => {
     expect(() => epoll.remove(closed)).not.toThrow();
   });
 
-  it('refuses an fd that is in the set already, naming it', () => {
+  it('knows an fd that is added again by its last token', () => {
     const fd = eventFd();
     const epoll = epollOf(1, [fd, 1]);
-    expect(() => epoll.add(fd, 2)).toThrow(`epoll, fd ${fd}: EEXIST`);
+    epoll.add(fd, 2);
+    signalEventFd(fd);
+    expect([epoll.wait(0), epoll.token(0)]).toEqual([1, 2]);
+  });
+
+  it('refuses an fd that is closed, naming it', () => {
+    const fd = openEventFd();
+    close(fd);
+    expect(() => epollOf(1, [fd, 1])).toThrow(`epoll, fd ${fd}: EBADF`);
   });
 
   it('throws instead of spinning when it is closed', () => {

@@ -5,6 +5,7 @@ import { check, ERRNO, SysError } from './sys-error.ts';
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 const EPOLLIN = 0x001;
 /** struct epoll_event is packed on x86-64 alone: events(4) data(8); elsewhere data is aligned to 8. */
 const EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
@@ -47,10 +48,14 @@ export class Epoll {
     this.#events = slab.addresses(this.#eventsAt, EVENT_BYTES, 1);
   }
 
+  /** One that is in the set already has that token from now on. */
   add(fd: number, token: number): void {
     this.#event.setUint32(0, EPOLLIN, true);
     this.#event.setUint32(DATA_AT, token, true);
-    check(epollControl(this.#fd, EPOLL_CTL_ADD, fd, new Uint8Array(this.#event.buffer)), `epoll, fd ${fd}`);
+    const event = new Uint8Array(this.#event.buffer);
+    if (epollControl(this.#fd, EPOLL_CTL_ADD, fd, event) >= 0) return;
+    if (errno() !== ERRNO.EEXIST) throw new SysError(`epoll, fd ${fd}`, errno());
+    check(epollControl(this.#fd, EPOLL_CTL_MOD, fd, event), `epoll, fd ${fd}`);
   }
 
   /** An fd that is not in the set, or closed already, is no error. */

@@ -1,7 +1,7 @@
 import type { SourceAddress } from '../fdb/fdb.ts';
 import { NO_REMOTE, type RemoteTable } from '../fdb/remotes.ts';
 import { MAX_REMOTES } from '../lib/limits.ts';
-import type { Segment, SegmentUpdate } from '../segment/segment.ts';
+import { NO_GROUP, type Segment, type SegmentUpdate } from '../segment/segment.ts';
 
 /**
  * Finds remotes of a segment's flood list in the segment's own group: they get each flood twice. Each is told once, until it has left the
@@ -12,6 +12,8 @@ export class GroupWatch {
   readonly #tell: (segment: number, remote: number) => void;
   /** By `key`. */
   readonly #told = new Set<number>();
+  /** Number of each segment's group. */
+  readonly #groups = new Map<number, number>();
 
   /** @param tell is given the segment's index and the remote's id */
   constructor(remotes: RemoteTable, tell: (segment: number, remote: number) => void) {
@@ -30,10 +32,14 @@ export class GroupWatch {
     this.#tell(segment.index, remote);
   }
 
-  /** A remote that has left the list, or whose segment is no more, is told again if it comes back. */
+  /** A remote that has left the list, or whose segment is no more or has another group, is told again if it comes back. */
   apply(update: SegmentUpdate): void {
-    const [index, list] =
-      update.kind === 'put' ? [update.segment.index, update.segment.floodRemotes] : [update.index, []];
+    const { index, group, floodRemotes } =
+      update.kind === 'put' ? update.segment : { index: update.index, group: NO_GROUP, floodRemotes: [] };
+    // Of another group nothing was told yet.
+    const list = group === this.#groups.get(index) ? floodRemotes : [];
+    if (update.kind === 'put') this.#groups.set(index, group);
+    else this.#groups.delete(index);
     for (const told of this.#told) {
       const remote = told - key(index, 0);
       if (remote >= 0 && remote <= MAX_REMOTES && !list.includes(remote)) this.#told.delete(told);
