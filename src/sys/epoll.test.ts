@@ -168,9 +168,10 @@ describe('Epoll', () => {
   });
 
   it('refuses an fd that is closed, naming it', () => {
+    const epoll = epollOf(1);
     const fd = openEventFd();
     close(fd);
-    expect(() => epollOf(1, [fd, 1])).toThrow(`epoll, fd ${fd}: EBADF`);
+    expect(() => epoll.add(fd, 1)).toThrow(`epoll, fd ${fd}: EBADF`);
   });
 
   it('throws instead of spinning when it is closed', () => {

@@ -75,6 +75,14 @@ it('tells again once the remote left the list and came back, or the segment did;
   expect(told.map(([segment]) => segment)).toEqual([3, 2, 4, 3, 3]);
 });
 
+it('tells again of another group', () => {
+  const { watch, ids, told, put } = newWatch();
+  watch.heard(put(3, ids), ONE);
+  watch.apply({ kind: 'put', segment: { ...SEGMENT, index: 3, floodRemotes: ids, group: SEGMENT.group + 1 } });
+  watch.heard(put(3, ids), ONE);
+  expect(told).toHaveLength(2);
+});
+
 it('is asked about what came by the group and was forwarded, and about nothing else', () => {
   const rig = newFloodingRig([PEER]);
   const inner = frame({ src: '020000000077' });
