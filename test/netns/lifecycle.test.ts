@@ -57,7 +57,7 @@ describeSystem('lifecycle', () => {
     expect(links.map(({ ifname }) => ifname)).toEqual(['vxlan100', 'vxlan200']);
     for (const { flags } of links) expect(flags).toContain('UP');
     expect(groups).toEqual([`eth0 ${first}`, `eth0 ${second}`]);
-    expect(sockets).toEqual(expect.arrayContaining(['198.18.0.1:4789', `${first}:4789`, `${second}:4789`]));
+    expect(sockets).toEqual(expect.arrayContaining(['0.0.0.0:4789', `${first}:4789`, `${second}:4789`]));
     expect(notify.lines().filter((line) => line === 'READY=1')).toHaveLength(1);
     expect(notify.lines()).not.toContain('STOPPING=1');
 

@@ -95,7 +95,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
         checkAddress(link.name, { address: local, prefixBits, ...(keeper && { keeper }) }, addresses),
       ),
       ...checkMtu([...devs.values()], taps, paths, config.df),
-      ...checkOwnPort(port, locals, vxlanDevices(links, port, locals)),
+      ...checkOwnPort(port, config.listen === 'any' ? ['every address'] : locals, vxlanDevices(links, port, locals)),
       ...checkPeerPorts(
         port,
         otherPorts,
