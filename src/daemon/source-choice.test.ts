@@ -30,7 +30,7 @@ function choose(family: 4 | 6, addresses: HostAddress[], { given, present, isLoc
     find: (address: IpAddress) => addresses.find((each) => each.address === address),
     on: (index: number) => addresses.filter((each) => each.index === index),
   };
-  const chosen = chooseSource({ family, index: ETH0, given, present }, host, () => isLocal);
+  const chosen = chooseSource({ family, index: ETH0, name: 'eth0', given, present }, host, () => isLocal);
   return chosen && [chosen.address, chosen.trouble];
 }
 
@@ -44,6 +44,7 @@ describe('without --local', () => {
     ['the one that it has, though another is first', [at(TWO), at(ONE)], ONE, [ONE, undefined]],
     ['another, when that is gone', [at(TWO)], ONE, [TWO, undefined]],
     ['the one that it had, when nothing is there', [], ONE, [ONE, absent(ONE)]],
+    ['none that has moved elsewhere', [at(ONE, { index: LO })], ONE, [ONE, `${ONE} is on another interface than eth0`]],
     ['none of another interface', [at(TWO, { index: LO })], ONE, [ONE, absent(ONE)]],
     ['none of link or host scope', [at(TWO, { isGlobal: false })], ONE, [ONE, absent(ONE)]],
     ['none at the start where there is none', [], undefined, undefined],

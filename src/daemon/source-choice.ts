@@ -5,8 +5,9 @@ import type { HostAddresses } from './host-addresses.ts';
 /** What an underlay's source address depends on. */
 export interface SourceNeed {
   readonly family: 4 | 6;
-  /** Index of the underlay interface. */
+  /** The underlay interface. */
   readonly index: number;
+  readonly name: string;
   /** `--local` of the family. */
   readonly given: IpAddress | undefined;
   /** What it is or was; undefined at the start. */
@@ -52,7 +53,11 @@ export function chooseSource(
     candidates.find(({ isDuplicate, isDeprecated }) => !isDuplicate && !isDeprecated) ??
     (present === undefined ? undefined : candidates.find(({ isDuplicate }) => isDuplicate));
   if (chosen) return choice(chosen);
-  return present === undefined ? undefined : absent(present);
+  if (present === undefined) return undefined;
+  // It may have moved, as to a bridge that the interface is a port of now.
+  return addresses.find(present)
+    ? { address: present, prefixBits: undefined, trouble: `${present} is on another interface than ${need.name}` }
+    : absent(present);
 }
 
 /** What an interface has of a family although none of it may be the source, for a refusal: `fd00::1 (temporary)`. */

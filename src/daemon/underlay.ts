@@ -263,7 +263,7 @@ export class Underlay {
   #choose(present: IpAddress | undefined): SourceChoice | undefined {
     const { config, addresses, netlink } = this.#ground;
     const given = config.local.find((address) => ipFamily(address) === this.family);
-    const need = { family: this.family, index: this.#link.index, given, present };
+    const need = { family: this.family, index: this.#link.index, name: this.name, given, present };
     return chooseSource(need, addresses, (address) => isLocalAddress(netlink, address));
   }
 
