@@ -65,7 +65,7 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | un
       ({ vnis }, vtepctl) => (vnis[0] ? `${vtepctl} remote add IP --vni ${vnis[0].vni}` : null),
     ],
     'send-full': ['the underlay takes no more: its queue is full', none],
-    'send-error': ['the kernel refused to send: no route, a firewall, or an interface that is down', none],
+    'send-error': ['the kernel refused to send: perhaps an interface that is down, no route, or a firewall', none],
     'tap-overrun': ['the host sends faster than vtepd reads; more threads help', just('--workers 2')],
   },
 };
