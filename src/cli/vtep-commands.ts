@@ -19,10 +19,11 @@ export const VTEP_COMMANDS: readonly Command[] = [vtepShow];
 
 export function renderVteps(vteps: readonly Vtep[], style: Style): string {
   return table(
-    ['VTEP', 'MACS', 'RX-PACKETS', 'RX-BYTES', 'TX-PACKETS', 'TX-BYTES', 'DROPS', 'HEARD'],
-    vteps.map(({ vtep, macs, rxPackets, rxBytes, txPackets, txBytes, drops, lastHeard }) => [
+    ['VTEP', 'MACS', 'RX-PACKETS', 'RX-BYTES', 'TX-PACKETS', 'TX-BYTES', 'DROPS', 'HEARD', 'PATH-MTU'],
+    vteps.map(({ vtep, macs, rxPackets, rxBytes, txPackets, txBytes, drops, lastHeard, pathMtu }) => [
       ...[vtep, macs, rxPackets, rxBytes, txPackets, txBytes, drops],
       lastHeard === null ? null : `${lastHeard}s`,
+      pathMtu,
     ]),
     style,
   );

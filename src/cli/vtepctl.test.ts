@@ -120,9 +120,9 @@ describe('text', () => {
 
   it('vtep show', async () => {
     const [first, second] = [
-      'VTEP        MACS  RX-PACKETS  RX-BYTES  TX-PACKETS  TX-BYTES  DROPS  HEARD\n' +
-        '198.18.0.2  1     10          980       12          1176      2      1s\n',
-      'fd00:18::3  1     0           0         0           0         0      -\n',
+      'VTEP        MACS  RX-PACKETS  RX-BYTES  TX-PACKETS  TX-BYTES  DROPS  HEARD  PATH-MTU\n' +
+        '198.18.0.2  1     10          980       12          1176      2      1s     1400\n',
+      'fd00:18::3  1     0           0         0           0         0      -      -\n',
     ];
     expect(await ctl('vtep show')).toEqual(done(first + second));
     expect((await ctl('vtep show 198.18.0.2')).stdout.split('\n')).toHaveLength(3);

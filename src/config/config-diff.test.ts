@@ -128,6 +128,12 @@ it.each(LIVE)('%s goes into force, and back', (key) => {
   }
 });
 
+it('df goes to and from inherit at a start alone, since that has ports of its own', () => {
+  const all = ['df: set', 'df: unset', 'df: inherit'].map(parse);
+  const fates = all.flatMap((a) => all.map((b) => diffConfig(a, b).refused.length));
+  expect(fates).toEqual([0, 0, 1, 0, 0, 1, 1, 1, 0]);
+});
+
 it.each(keys.filter((key) => !LIVE.includes(key)))('%s is refused, and stays as it was', (key) => {
   const [before, after] = [parse(''), parse(`ttl: 9\n${OTHER_VALUES[key]}`)];
   const { settings, refused, config } = diffConfig(before, after);

@@ -37,7 +37,7 @@ export const KEYS = {
   ttl: { name: 'ttl' },
   mcastTtl: { name: 'mcast-ttl' },
   tos: { name: 'tos' },
-  df: { name: 'df' },
+  df: { name: 'df', fixedBy: 'inherit has source ports of its own, which are bound when it starts' },
   ageingSeconds: { name: 'ageing' },
   maxMacs: { name: 'max-macs' },
   sourcePorts: { name: 'source-ports', fixedBy: SOCKETS },
@@ -80,9 +80,14 @@ export const VNI_KEYS = {
   suppress: false,
 } as const satisfies Record<keyof VniConfig, boolean>;
 
+/** `df` may change between its plain values. */
+function isFixed(key: ConfigKey, before: Config, after: Config): boolean {
+  return key === 'df' ? before.df === 'inherit' || after.df === 'inherit' : 'fixedBy' in KEYS[key];
+}
+
 export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], after[key]));
-  const fixed = changed.filter((key) => 'fixedBy' in KEYS[key]);
+  const fixed = changed.filter((key) => isFixed(key, before, after));
   return {
     config: { ...after, ...Object.fromEntries(fixed.map((key) => [key, before[key]])) },
     settings: changed.filter((key) => !fixed.includes(key)),

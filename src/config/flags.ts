@@ -88,9 +88,10 @@ export const FLAGS = [
   {
     name: 'df',
     kind: 'scalar',
-    value: 'set|unset',
+    value: 'set|unset|inherit',
     standard: 'set',
-    meaning: 'Outer DF bit. vtepd itself fragments in neither mode.',
+    meaning:
+      "Outer DF bit, or the inner packet's: set if that is IPv6, clear if it is no IP. Takes twice the source ports then. vtepd itself never fragments, and IPv6 has no such bit: over it no router does.",
   },
   {
     name: 'ageing',

@@ -57,7 +57,7 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     ttl: number('ttl', 1, 255),
     mcastTtl: number('mcast-ttl', 1, 255),
     tos: scalar('tos', parseTos),
-    df: scalar('df', (written) => parseChoice(written, ['set', 'unset'])),
+    df: scalar('df', (written) => parseChoice(written, ['set', 'unset', 'inherit'])),
     ageingSeconds: number('ageing', 0, MAX_AGEING_SECONDS),
     maxMacs,
     sourcePorts,

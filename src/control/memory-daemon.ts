@@ -328,11 +328,11 @@ export function sampleState(): MemoryDaemonState {
     vteps: [
       {
         ...{ vtep: ip('198.18.0.2'), macs: 1, rxPackets: 10, rxBytes: 980, txPackets: 12, txBytes: 1_176 },
-        ...{ lastHeard: 1, drops: 2 },
+        ...{ lastHeard: 1, drops: 2, pathMtu: 1_400 },
       },
       {
         ...{ vtep: ip('fd00:18::3'), macs: 1, rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 },
-        ...{ lastHeard: null, drops: 0 },
+        ...{ lastHeard: null, drops: 0, pathMtu: null },
       },
     ],
     stats: {

@@ -112,6 +112,9 @@ export const VtepSchema = Type.Object({
   ...Passages,
   lastHeard: Type.Union([Count, Type.Null()], { description: 'whole seconds ago, null if never' }),
   drops: Type.Integer({ minimum: 0, description: 'of what came from it, and of what could not be sent to it' }),
+  pathMtu: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
+    description: 'MTU of the path there, where it is known to be narrower than the underlay, else null',
+  }),
 });
 export type Vtep = Static<typeof VtepSchema>;
 export const VtepsSchema = Type.Array(VtepSchema);

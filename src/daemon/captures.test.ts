@@ -18,7 +18,7 @@ const NOW_MS = 5_000.25;
 function newGround() {
   const orders: Order[][] = [[], []];
   const underlay = (number: number, family: 4 | 6, local: string) => ({
-    ...{ number, family, local: ip(local), sendPorts: [50_000, 50_001, 50_002] },
+    ...{ number, family, local: ip(local), sendPorts: [50_000, 50_001, 50_002], fragmentable: 0 },
     membership: { joined: family === 4 ? [{ number: GROUP, group: ip('239.1.1.1'), fd: 9 }] : [] },
   });
   const vni = (number: number, ipv6: number) => ({

@@ -15,6 +15,7 @@ import {
 import { VtepError } from '../lib/errors.ts';
 import { CAPTURE_RING_BYTES, CAPTURE_SLICE_BYTES, CAPTURE_SLICE_FRAMES, MAX_CAPTURES } from '../lib/limits.ts';
 import { NO_GROUP } from '../segment/segment.ts';
+import { locateHeaders, mayNotFragment, newFrameHeaders } from '../wire/ip.ts';
 import type { OuterHeaders } from '../wire/outer-headers.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import type { Order } from '../worker/messages.ts';
@@ -119,11 +120,12 @@ export class Captures {
     // A flood without a group is shown as it goes to the first remote.
     const destination = isFlooded ? (vtep ?? this.#firstRemote(known)) : vtep;
     const isSent = isTx && verdict === FORWARDED;
-    const has = { tos: word(RECORD.tos), port: word(RECORD.port), group: word(RECORD.group) };
+    const captured = word(RECORD.captured);
+    const inner = new DataView(bytes.buffer, bytes.byteOffset + at, captured);
+    const has = { inner, tos: word(RECORD.tos), port: word(RECORD.port), group: word(RECORD.group) };
     const outer = isTx
       ? isSent && destination !== null && this.#sentHeaders(known, destination, has)
       : vtep !== null && this.#receivedHeaders(known, vtep, has);
-    const captured = word(RECORD.captured);
     // A frame whose datagram is none is shown without its header.
     const skipped = !outer && (isSent || !isTx) ? Math.min(VXLAN_HEADER_BYTES, captured) : 0;
     return {
@@ -141,15 +143,17 @@ export class Captures {
   #sentHeaders(
     vni: Vni | undefined,
     destination: IpAddress,
-    { tos, port: flow }: { tos: number; port: number },
+    { tos, port: flow, inner }: { tos: number; port: number; inner: DataView },
   ): OuterHeaders | undefined {
     const underlay = this.#underlayOf(vni, ipFamily(destination));
     if (!underlay) return undefined;
     const { port, ttl, mcastTtl, df } = this.#ground.config();
-    const { sendPorts } = underlay;
+    const dontFragment = df === 'set' || (df === 'inherit' && hasInnerDf(inner));
+    const { sendPorts, fragmentable } = underlay;
+    const ports = dontFragment ? sendPorts.slice(0, sendPorts.length - fragmentable) : sendPorts.slice(-fragmentable);
     return {
-      ...{ source: underlay.local, destination, port, tos, dontFragment: df === 'set' },
-      sourcePort: sendPorts[flow % sendPorts.length] as number,
+      ...{ source: underlay.local, destination, port, tos, dontFragment },
+      sourcePort: ports[flow % ports.length] as number,
       ttl: isMulticastIp(destination) ? mcastTtl : ttl,
     };
   }
@@ -179,6 +183,13 @@ export class Captures {
     const reached = vni && (family === 4 ? vni.reach.ipv4 : vni.reach.ipv6);
     return underlays.find(({ number }) => number === reached) ?? underlays.find((each) => each.family === family);
   }
+}
+
+/** @param datagram VXLAN header and frame */
+function hasInnerDf(datagram: DataView): boolean {
+  const headers = newFrameHeaders();
+  locateHeaders(datagram, VXLAN_HEADER_BYTES, datagram.byteLength - VXLAN_HEADER_BYTES, headers);
+  return mayNotFragment(datagram, headers);
 }
 
 function filterOf({ vni, mac, vtep, drops }: CaptureQuery): CaptureFilter {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Drops, Limit, Stats, VniStats, Vtep as VtepStats } from '../control/schemas.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
@@ -10,6 +11,9 @@ import type { Vtep } from './vtep.ts';
 import { addressOf } from './vtep-address.ts';
 
 /** What `vtepctl` and Prometheus are told of the counters, so that both are told the same. */
+
+/** Routes asked for between two turns of the event loop; each takes some microseconds. */
+const ROUTES_AT_A_TIME = 64;
 
 type Links = ReadonlyMap<number, Link>;
 
@@ -62,13 +66,20 @@ export function dropsOf(
   };
 }
 
-/** Sorted by address, IPv4 first. */
-export function vtepsOf(vtep: Pick<Vtep, 'fdb' | 'remoteCounters' | 'now'>): VtepStats[] {
+/** Sorted by address, IPv4 first. Others have their turn while the kernel is asked for paths. */
+export async function vtepsOf(vtep: Pick<Vtep, 'fdb' | 'remoteCounters' | 'now' | 'paths'>): Promise<VtepStats[]> {
   const now = vtep.now();
-  return heardRemotes(vtep).map(({ heard, ...counts }) => ({
-    ...counts,
-    lastHeard: heard === undefined ? null : Math.max(0, Math.floor((now - heard) / 10)),
-  }));
+  const pathMtu = vtep.paths();
+  const rows: VtepStats[] = [];
+  for (const { heard, ...counts } of heardRemotes(vtep)) {
+    if (rows.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
+    rows.push({
+      ...counts,
+      lastHeard: heard === undefined ? null : Math.max(0, Math.floor((now - heard) / 10)),
+      pathMtu: pathMtu(counts.vtep),
+    });
+  }
+  return rows;
 }
 
 /** Likewise, with the time in tenths of a second when each was heard. */

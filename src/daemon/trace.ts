@@ -12,7 +12,8 @@ import { ETHERNET_HEADER_BYTES, ETHERTYPE, writeMac } from '../wire/ethernet.ts'
 import { controlName, controlWord, isLinkLocalDestination } from '../wire/link-local.ts';
 import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
-import { toSegment, type Vni } from './vni.ts';
+import { fitsPath, outerText, type Paths, pathFrameBytes, tooBigTexts } from './trace-size.ts';
+import { maxFrameBytes, toSegment, type Vni } from './vni.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, formatSource, sourceOf } from './vtep-address.ts';
 import { tosNumber } from './worker-state.ts';
@@ -33,12 +34,14 @@ export function traceThrough(vtep: Vtep, frame: TracedFrame): Trace {
   if (!vni) throw unknownVni(frame.vni);
   const segment = toSegment(vni);
   const octets = frameOctets(frame, segment.vlan > UNTAGGED ? [segment.vlan] : []);
-  const { verdict, steps: taken } = traceFrame(groundOf(vtep), segment, octets, vtep.now());
-  const said = sayAll(vtep, vni, { frame, taken, source: 'local' });
+  const paths = vtep.paths();
+  const { verdict, steps: taken } = traceFrame(groundOf(vtep, paths), segment, octets, vtep.now());
+  const said = sayAll(vtep, vni, { frame, taken, source: 'local', paths });
   steps.push(...said.steps);
   if (verdict !== FORWARDED) return dropped('tx', TX_REASONS[verdict], { frame, steps });
-  // What the UDP port does with a VTEP that was learned of a family that this one has no address of.
-  if (said.destinations.length === 0) return dropped('tx', 'send-error', { frame, steps });
+  // What the UDP port does with a VTEP that was learned of a family that this one has no address of, and the kernel with what is too large.
+  if (said.destinations.length === 0)
+    return dropped('tx', said.isOversize ? 'oversize' : 'send-error', { frame, steps });
   const isFlooded =
     isGroupMac(frame.dst) || taken.some((step) => step.kind === 'destination' && step.remote === UNKNOWN);
   const { destinations } = said;
@@ -62,9 +65,10 @@ function traceFrom(
   const payload = new Uint8Array(VXLAN_HEADER_BYTES + octets.length);
   payload.set(octets, VXLAN_HEADER_BYTES);
   writeVxlanHeader(new DataView(payload.buffer), 0, frame.vni);
+  const paths = vtep.paths();
   const datagram = { payload, source: sourceOf(source), tos: 0, group: NO_GROUP };
-  const { verdict, steps: taken } = traceDatagram(groundOf(vtep), datagram, vtep.now());
-  if (vni) steps.push(...sayAll(vtep, vni, { frame, taken, source }).steps);
+  const { verdict, steps: taken } = traceDatagram(groundOf(vtep, paths), datagram, vtep.now());
+  if (vni) steps.push(...sayAll(vtep, vni, { frame, taken, source, paths }).steps);
   if (verdict !== FORWARDED) return dropped('rx', RX_REASONS[verdict], { frame, steps });
   const destinations = vni ? [vni.config.tap] : [];
   return { direction: 'rx', verdict: 'forwarded', reason: null, detail: null, destinations, steps };
@@ -98,7 +102,7 @@ function controlDigit(mac: MacAddress): number | undefined {
 }
 
 /** What the workers have, as far as it is shared, and were told. */
-function groundOf(vtep: Vtep): TraceGround {
+function groundOf(vtep: Vtep, paths: Paths): TraceGround {
   const { config, fdb, storm, neighbours, vnis } = vtep;
   const { allowedVteps, reservedBits } = config;
   return {
@@ -106,6 +110,11 @@ function groundOf(vtep: Vtep): TraceGround {
     storm,
     neighbours,
     tos: tosNumber(config),
+    inheritsDf: config.df === 'inherit',
+    pathLimits: {
+      frameBytes: (remote, mayFragment) =>
+        pathFrameBytes(vtep, paths, addressOf(fdb, remote) as IpAddress, mayFragment),
+    },
     segments: {
       byVni: (number) => {
         const vni = vnis.find((each) => each.config.vni === number);
@@ -161,20 +170,29 @@ interface Told {
   readonly taken: readonly TraceStep[];
   /** Where the frame comes from. */
   readonly source: IpAddress | 'local';
+  readonly paths: Paths;
 }
 
 /** What the trace wrote down, in words, and whom the frame is really sent to. */
-function sayAll(vtep: Vtep, vni: Vni, told: Told): Pick<Trace, 'destinations' | 'steps'> {
-  const sent = told.taken.flatMap((step) =>
-    step.kind === 'send' ? [addressOf(vtep.fdb, step.remote) as IpAddress] : [],
-  );
+function sayAll(
+  vtep: Vtep,
+  vni: Vni,
+  told: Told,
+): Pick<Trace, 'destinations' | 'steps'> & { readonly isOversize: boolean } {
+  const sent = told.taken
+    .filter((step) => step.kind === 'send')
+    .map((step) => ({ address: addressOf(vtep.fdb, step.remote) as IpAddress, step }))
+    .filter(({ address }) => localFor(vtep, vni, address) !== undefined);
+  const fitting = sent.filter(({ address, step }) => fitsPath(vtep, told.paths, address, step));
   return {
-    destinations: sent.filter((address) => localFor(vtep, vni, address) !== undefined),
-    steps: told.taken.map((step) => stepText(vtep, vni, { ...told, step })),
+    destinations: fitting.map(({ address }) => address),
+    steps: told.taken.flatMap((step) => stepTexts(vtep, vni, { ...told, step })),
+    isOversize: fitting.length < sent.length,
   };
 }
 
-function stepText(vtep: Vtep, vni: Vni, { frame, source, step }: Told & { readonly step: TraceStep }): string {
+function stepTexts(vtep: Vtep, vni: Vni, told: Told & { readonly step: TraceStep }): string | string[] {
+  const { frame, source, step } = told;
   switch (step.kind) {
     case 'destination':
       return `destination ${frame.dst}: ${step.remote === UNKNOWN ? 'unknown' : whereIs(vtep, vni, frame.dst)}`;
@@ -183,21 +201,39 @@ function stepText(vtep: Vtep, vni: Vni, { frame, source, step }: Told & { readon
     case 'storm':
       return `storm=${vni.config.stormPps}: ${step.passes ? 'it passes' : 'this second’s frames are used up'}`;
     case 'too-big':
-      return `longest frame that fits the underlay: ${step.maxFrameBytes} octets`;
+      return tooBigTexts(step, limitedBy(vtep, vni, told), isGroupMac(frame.dst));
     case 'deliver':
       return `deliver to ${vni.config.tap}${vni.config.vlan ? `, VLAN ${vni.config.vlan}` : ''}`;
     case 'send':
-      return sendText(vtep, vni, addressOf(vtep.fdb, step.remote) as IpAddress, step.tos);
+      return sendTexts(vtep, vni, told, step);
   }
 }
 
-function sendText(vtep: Vtep, vni: Vni, address: IpAddress, tos: number): string {
+/** Of whose size a frame that is too large is. */
+function limitedBy(vtep: Vtep, vni: Vni, { taken, step }: Told & { readonly step: TraceStep }): string {
+  if (step.kind === 'too-big' && step.maxFrameBytes >= maxFrameBytes(vni.underlays)) return 'the underlay';
+  const destination = taken.find(({ kind }) => kind === 'destination');
+  const address = destination?.kind === 'destination' && addressOf(vtep.fdb, destination.remote);
+  return address && destination.remote !== UNKNOWN ? `the path to ${address}` : 'any path of the flood list';
+}
+
+function sendTexts(
+  vtep: Vtep,
+  vni: Vni,
+  { frame, paths }: Told,
+  step: Extract<TraceStep, { kind: 'send' }>,
+): string | string[] {
+  const address = addressOf(vtep.fdb, step.remote) as IpAddress;
   const local = localFor(vtep, vni, address);
   if (local === undefined) return `${address}: no IPv${ipFamily(address)} address to send from`;
   const { port, ttl, mcastTtl } = vtep.config;
   const to = ipFamily(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
   const hops = isMulticastIp(address) ? mcastTtl : ttl;
-  return `encapsulate: ${local} > ${to}, VNI ${vni.config.vni}, TTL ${hops}, TOS 0x${tos.toString(16).padStart(2, '0')}`;
+  const tos = step.tos.toString(16).padStart(2, '0');
+  const encapsulated = `encapsulate: ${local} > ${to}, VNI ${vni.config.vni}, TTL ${hops}, TOS 0x${tos}`;
+  // Nobody asked about a size.
+  if (frame.size === undefined && fitsPath(vtep, paths, address, step)) return encapsulated;
+  return [encapsulated, outerText(vtep, paths, address, step)];
 }
 
 /** The outer source address of what is sent to a VTEP. */

@@ -112,7 +112,12 @@ export class Underlay {
 
   /** The pool sends by what the configuration says from now on; nothing that waits is lost. @throws SysError */
   setSending(config: Config): void {
-    for (const fd of this.#source?.fds ?? []) setSending(fd, this.family, sendingOf(config));
+    const sending = sendingOf(config);
+    const { fds = [], fragmentable = 0 } = this.#source ?? {};
+    for (const [i, fd] of fds.entries()) {
+      const mayFragment = i >= fds.length - fragmentable;
+      setSending(fd, this.family, mayFragment ? { ...sending, df: 'unset' } : sending);
+    }
   }
 
   /** The interface as last seen. */
@@ -143,6 +148,11 @@ export class Underlay {
   /** Its source ports, the last ones while it has none. */
   get sendPorts(): readonly number[] {
     return this.#sendPorts;
+  }
+
+  /** How many of them, the last ones, are for what routers may fragment. */
+  get fragmentable(): number {
+    return this.#source?.fragmentable ?? 0;
   }
 
   get mtuBytes(): number {

@@ -169,7 +169,7 @@ export class VtepView implements DaemonView {
     return this.#metrics.page(readMetrics(this.#vtep, { version: this.#version, startTime: this.#startTime }));
   }
 
-  vteps(): VtepStats[] {
+  vteps(): Promise<VtepStats[]> {
     return vtepsOf(this.#vtep);
   }
 

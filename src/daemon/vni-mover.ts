@@ -91,7 +91,7 @@ export class VniMover {
       const left = source ? releaseListeners(listeners, source) : [];
       opened.forget(underlay);
       const orders = [
-        workers.orderAll({ kind: 'add-pool', underlay: number, family, scope: link.index, fds: [] }),
+        workers.orderAll({ kind: 'add-pool', underlay: number, family, scope: link.index, fds: [], fragmentable: 0 }),
         ...this.#followReach(),
       ];
       for (let worker = 0; worker < workers.size; worker++) {

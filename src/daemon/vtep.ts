@@ -31,6 +31,7 @@ import { warnIfNarrow } from './mtu-follower.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
 import { OwnAddresses } from './own-addresses.ts';
+import { narrowPaths } from './path-mtu.ts';
 import { PathWatch } from './path-watch.ts';
 import { QuerierWatch } from './querier-watch.ts';
 import { StateDir, tapAlias } from './state-dir.ts';
@@ -326,6 +327,12 @@ export class Vtep {
       this.#netlink,
       distinctTaps(this.#vnis).map(({ tap }) => tap.link.index),
     );
+  }
+
+  /** Asks for the MTU of paths, as they and the interfaces are now. */
+  paths(): (address: IpAddress) => number | null {
+    const links = new Map(this.links().map((link) => [link.index, link]));
+    return narrowPaths(this.#netlink, links, this.underlays);
   }
 
   /** The VNI of each segment. One that is just being deleted is as good as gone, with its entries. */

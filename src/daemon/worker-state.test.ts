@@ -101,7 +101,14 @@ describe('what a worker is told', () => {
     }
     expect(ofKind(state(0), 'segment')).toHaveLength(2);
     expect(ofKind(state(0), 'add-pool')).toEqual([
-      { kind: 'add-pool', underlay: 0, family: 4, scope: underlay.link.index, fds: underlay.source?.fds },
+      {
+        kind: 'add-pool',
+        underlay: 0,
+        family: 4,
+        scope: underlay.link.index,
+        fds: underlay.source?.fds,
+        fragmentable: 0,
+      },
     ]);
   });
 });

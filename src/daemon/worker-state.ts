@@ -39,6 +39,7 @@ export function putSettings(config: Config): Order {
   const settings = {
     dropReservedBits: reservedBits === 'drop',
     tos: tosNumber(config),
+    inheritsDf: config.df === 'inherit',
     allowedVteps,
     busyPoll: busyPoll === 'auto',
   };
@@ -74,7 +75,14 @@ function wordsOf(addresses: readonly IpAddress[]): Int32Array {
 
 /** What an underlay sends by; nothing while it has no address. */
 export function addPool({ number, family, link, source }: Underlay): Order {
-  return { kind: 'add-pool', underlay: number, family, scope: link.index, fds: source?.fds ?? [] };
+  return {
+    kind: 'add-pool',
+    underlay: number,
+    family,
+    scope: link.index,
+    fds: source?.fds ?? [],
+    fragmentable: source?.fragmentable ?? 0,
+  };
 }
 
 /** The worker's own socket of a place that is listened at. */

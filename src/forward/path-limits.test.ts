@@ -17,8 +17,8 @@ function newLimits() {
     limits,
     learn: ({ a, b, c, d }: typeof IPV6, mtuBytes: number) => limits.learn(a, b, c, d, mtuBytes),
     /** undefined where no limit is known. */
-    of(address: typeof IPV6, now = NOW): number | undefined {
-      const frameBytes = limits.frameBytes(fdb.retainRemote(address), now);
+    of(address: typeof IPV6, now = NOW, mayFragment = false): number | undefined {
+      const frameBytes = limits.frameBytes(fdb.retainRemote(address), mayFragment, now);
       return frameBytes > 100_000 ? undefined : frameBytes;
     },
   };
@@ -64,6 +64,12 @@ describe('a path', () => {
     for (const mtuBytes of [0, 1, 36]) learn(ipv4(1), mtuBytes);
     expect(limits.isEmpty).toBe(true);
   });
+});
+
+it('a limit does not hold for what routers may fragment, which those of IPv6 never do', () => {
+  const { learn, of } = newLimits();
+  for (const address of [ipv4(1), IPV6]) learn(address, 1_400);
+  expect([of(ipv4(1), NOW, true), of(IPV6, NOW, true)]).toEqual([undefined, 1_344]);
 });
 
 it('more paths than there is room for cost limits, never mix them up', () => {

@@ -54,9 +54,15 @@ export class PathLimits {
     this.#addresses[4 * place + 3] = d;
   }
 
-  /** The longest Ethernet frame that reaches a remote once encapsulated, as far as is known. @param now tenths of a second */
-  frameBytes(remote: number, now: number): number {
+  /**
+   * The longest Ethernet frame that reaches a remote once encapsulated, as far as is known.
+   *
+   * @param mayFragment whether routers may cut it, as those of IPv4 alone do
+   * @param now tenths of a second
+   */
+  frameBytes(remote: number, mayFragment: boolean, now: number): number {
     const remotes = this.#remotes;
+    if (mayFragment && remotes.isIpv4(remote)) return UNLIMITED;
     const a = remotes.word(remote, 0);
     const b = remotes.word(remote, 1);
     const c = remotes.word(remote, 2);

@@ -13,7 +13,7 @@ import {
   SOURCE_MAC_AT,
 } from '../wire/ethernet.ts';
 import { flowHash } from '../wire/flow-hash.ts';
-import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
+import { type FrameHeaders, locateHeaders, mayNotFragment } from '../wire/ip.ts';
 import { isBarredControl } from '../wire/link-local.ts';
 import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
 import { hasVlan, popTrunkTag, type StrippedTags } from '../wire/vlan.ts';
@@ -39,6 +39,7 @@ export interface DatagramSink {
    * @param datagramBytes of each but the last, which may be shorter; MAX_UDP_SEGMENTS of them at most
    * @param flow the inner flow's hash, which picks the source port
    * @param tos outer TOS octet or traffic class
+   * @param mayFragment routers of IPv4 may: it has no DF, and the outer DF bit is the inner packet's
    */
   toRemote(
     segment: Segment,
@@ -48,6 +49,7 @@ export interface DatagramSink {
     datagramBytes: number,
     flow: number,
     tos: number,
+    mayFragment: boolean,
   ): void;
   /** Room for at most MAX_UDP_PAYLOAD_BYTES octets of datagrams that are not where they were read; flushes if none is left. */
   reserve(bytes: number): number;
@@ -73,6 +75,8 @@ export interface SendPath {
   readonly counters: Pick<Counters, 'flooded'>;
   /** Outer TOS octet, of which the ECN bits do not count, or INHERIT_TOS. */
   tos: number;
+  /** Whether the outer DF bit is the inner packet's. */
+  inheritsDf: boolean;
   /** Out: how many frames a dropped one counts for. */
   droppedFrames: number;
 }
@@ -141,7 +145,8 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isSuper && isFlooded && path.superFrame.segments * copiesOf(segment) > MAX_DATAGRAMS_PER_FRAME)
     return TX_DROP.oversize;
   const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
-  const maxFrameBytes = longestFrame(path, segment, remote, isGroup, now);
+  const mayFragment = path.inheritsDf && !mayNotFragment(view, headers);
+  const maxFrameBytes = longestFrame(path, segment, remote, isGroup, mayFragment, now);
   if (datagramBytes - VXLAN_HEADER_BYTES > maxFrameBytes) {
     path.tooBig.answer(segment, frameAt, headers, maxFrameBytes, now);
     return TX_DROP.oversize;
@@ -156,8 +161,8 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   const tos = outerTos(view, headers, path.tos);
   const datagramAt = frameAt - VXLAN_HEADER_BYTES;
   writeVxlanHeader(view, datagramAt, segment.vni);
-  if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow, tos);
-  else sendTo(path, segment, remote, datagramAt, datagramBytes, datagramBytes, flow, tos);
+  if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow, tos, mayFragment);
+  else sendTo(path, segment, remote, datagramAt, datagramBytes, datagramBytes, flow, tos, mayFragment);
   return FORWARDED;
 }
 
@@ -167,22 +172,23 @@ function longestFrame(
   segment: Segment,
   remote: number,
   isGroup: boolean,
+  mayFragment: boolean,
   now: number,
 ): number {
   const limit = Math.min(segment.maxFrameBytes, MAX_FRAME_BYTES);
   if (pathLimits.isEmpty) return limit;
-  if (remote !== UNKNOWN) return Math.min(limit, pathLimits.frameBytes(remote, now));
-  return isGroup ? limit : Math.min(limit, longestCopy(pathLimits, segment, now));
+  if (remote !== UNKNOWN) return Math.min(limit, pathLimits.frameBytes(remote, mayFragment, now));
+  return isGroup ? limit : Math.min(limit, longestCopy(pathLimits, segment, mayFragment, now));
 }
 
 /**
  * What fits the widest of the ways that a flood goes: a copy that does not fit another one the kernel refuses. A station that is behind one
  * of the VTEPs is told only what none of them could get.
  */
-function longestCopy(pathLimits: SendPath['pathLimits'], segment: Segment, now: number): number {
+function longestCopy(pathLimits: SendPath['pathLimits'], segment: Segment, mayFragment: boolean, now: number): number {
   let longest = segment.group === NO_GROUP ? 0 : MAX_FRAME_BYTES;
   for (let i = 0; i < segment.floodRemotes.length && longest < MAX_FRAME_BYTES; i++) {
-    longest = Math.max(longest, pathLimits.frameBytes(segment.floodRemotes[i] as number, now));
+    longest = Math.max(longest, pathLimits.frameBytes(segment.floodRemotes[i] as number, mayFragment, now));
   }
   return longest;
 }
@@ -201,6 +207,7 @@ function sendSegments(
   datagramBytes: number,
   flow: number,
   tos: number,
+  mayFragment: boolean,
 ): void {
   const { view, sums, superFrame, underlay } = path;
   const most = Math.min(MAX_UDP_SEGMENTS, Math.floor(MAX_UDP_PAYLOAD_BYTES / datagramBytes));
@@ -208,7 +215,7 @@ function sendSegments(
     const count = Math.min(most, superFrame.segments - first);
     const at = underlay.reserve(count * datagramBytes);
     const length = writeSegments(view, sums, superFrame, first, count, at);
-    sendTo(path, segment, remote, at, length, datagramBytes, flow, tos);
+    sendTo(path, segment, remote, at, length, datagramBytes, flow, tos, mayFragment);
   }
 }
 
@@ -222,15 +229,17 @@ function sendTo(
   datagramBytes: number,
   flow: number,
   tos: number,
+  mayFragment: boolean,
 ): void {
   if (remote !== UNKNOWN) {
-    underlay.toRemote(segment, remote, at, length, datagramBytes, flow, tos);
+    underlay.toRemote(segment, remote, at, length, datagramBytes, flow, tos, mayFragment);
     return;
   }
   counters.flooded(segment.index, copiesOf(segment) * Math.ceil(length / datagramBytes));
-  if (segment.group !== NO_GROUP) underlay.toRemote(segment, segment.groupRemote, at, length, datagramBytes, flow, tos);
+  if (segment.group !== NO_GROUP)
+    underlay.toRemote(segment, segment.groupRemote, at, length, datagramBytes, flow, tos, mayFragment);
   for (let i = 0; i < segment.floodRemotes.length; i++) {
-    underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow, tos);
+    underlay.toRemote(segment, segment.floodRemotes[i] as number, at, length, datagramBytes, flow, tos, mayFragment);
   }
 }
 

@@ -2,10 +2,11 @@ import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { newSuperFrame } from '../offload/split.ts';
 import type { Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
-import { newFrameHeaders } from '../wire/ip.ts';
+import { type FrameHeaders, newFrameHeaders } from '../wire/ip.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import { MAX_VLAN_TAGS, StrippedTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import type { NeighbourTable } from './neighbours.ts';
+import type { PathLimits } from './path-limits.ts';
 import { receive } from './receive.ts';
 import { send } from './send.ts';
 import type { SourceFilter } from './source-filter.ts';
@@ -16,7 +17,7 @@ import { ANSWER_BYTES, Suppression } from './suppression.ts';
  * What would happen to a frame: the ladders themselves, `send` and `receive`, on a copy of it and between parts that answer as those of a
  * worker do, write down what they were asked, and change nothing. A trace can therefore not say otherwise than the data path does.
  *
- * What a worker alone knows, a narrower path to a VTEP, is not in it, nor what the kernel says when a datagram or frame is handed to it.
+ * What the kernel says when a datagram or frame is handed to it is not in it, but for what it knows of paths.
  */
 
 /** What the ladder asked or did, in its order. Remotes as the FDB has them. */
@@ -25,8 +26,14 @@ export type TraceStep =
   | { readonly kind: 'source'; readonly outcome: number }
   | { readonly kind: 'destination'; readonly remote: number }
   | { readonly kind: 'storm'; readonly passes: boolean }
-  | { readonly kind: 'too-big'; readonly maxFrameBytes: number }
-  | { readonly kind: 'send'; readonly remote: number; readonly tos: number }
+  | { readonly kind: 'too-big'; readonly maxFrameBytes: number; readonly headerBytes: number }
+  | {
+      readonly kind: 'send';
+      readonly remote: number;
+      readonly tos: number;
+      readonly bytes: number;
+      readonly mayFragment: boolean;
+    }
   | { readonly kind: 'deliver' };
 
 export interface Trace {
@@ -42,6 +49,10 @@ export interface TraceGround {
   readonly neighbours: NeighbourTable;
   /** Outer TOS octet, or INHERIT_TOS. */
   readonly tos: number;
+  /** Whether the outer DF bit is the inner packet's. */
+  readonly inheritsDf: boolean;
+  /** What a path carries, as far as the kernel knows. */
+  readonly pathLimits: Pick<PathLimits, 'frameBytes'>;
   readonly segments: Pick<SegmentMap, 'byVni'>;
   readonly isOwnAddress: (source: SourceAddress) => boolean;
   readonly dropReservedBits: boolean;
@@ -72,12 +83,13 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
     tags,
     superFrame: newSuperFrame(),
     tos: ground.tos,
+    inheritsDf: ground.inheritsDf,
     droppedFrames: 1,
     counters: { flooded: () => {} },
-    pathLimits: { isEmpty: true, frameBytes: () => Number.POSITIVE_INFINITY },
+    pathLimits: { isEmpty: false, frameBytes: ground.pathLimits.frameBytes },
     tooBig: {
-      answer: (_segment: Segment, _at: number, _headers: unknown, maxFrameBytes: number) =>
-        void steps.push({ kind: 'too-big', maxFrameBytes }),
+      answer: (_segment: Segment, at: number, { networkAt }: FrameHeaders, maxFrameBytes: number) =>
+        void steps.push({ kind: 'too-big', maxFrameBytes, headerBytes: networkAt - at }),
     },
     underlay: {
       toRemote: (
@@ -85,10 +97,11 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
         remote: number,
         _at: number,
         _length: number,
-        _bytes: number,
+        bytes: number,
         _flow: number,
         tos: number,
-      ) => void steps.push({ kind: 'send', remote, tos }),
+        mayFragment: boolean,
+      ) => void steps.push({ kind: 'send', remote, tos, bytes, mayFragment }),
       // Super-frames alone ask for room, and are no part of a trace.
       reserve: () => HEADROOM_BYTES,
       flush: () => {},

@@ -149,7 +149,7 @@ describe('openSendSocket', () => {
     ['the hop limit', 16, { ttl: 17 }, 17],
     ['the traffic class without its ECN bits', 67, { tos: 0xff }, 0xfc],
     ['no fragments', 23, { df: 'set' }, 2],
-    ['no fragments, and no belief in path MTUs', 23, { df: 'unset' }, 4],
+    ['no fragments, whatever DF is over IPv4', 23, { df: 'unset' }, 2],
     ['the hop limit of multicast', 18, { mcastTtl: 9 }, 9],
     ['no copies of own multicast', 19, {}, 0],
     ['errors of queues in the way', 25, {}, 1],

@@ -48,12 +48,9 @@ const IPPROTO_UDP = 17;
 const UDP_NO_CHECK6_RX = 102;
 const UDP_GRO = 104;
 
-/** Sets DF and never fragments here: RFC 7348 §4.3. IPv6 has the same value. */
+/** Sets DF, believes path MTUs and never fragments here: RFC 7348 §4.3. IPv6 has no DF and the same value: no router of it fragments. */
 const PMTUDISC_DO = 2;
-/**
- * Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE. In IPv6, which has no DF, it
- * makes a difference to path MTUs alone: they are not believed.
- */
+/** Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE, and path MTUs are not believed. */
 const PMTUDISC_INTERFACE = 4;
 
 /** The two low bits of the TOS octet (RFC 3168 §5). */
@@ -151,6 +148,7 @@ export interface Sending {
   readonly mcastTtl: number;
   /** Outer TOS octet of what does not bring its own; its ECN bits are sent as Not-ECT. */
   readonly tos: number;
+  /** Of IPv4 alone; `inherit`: set. */
   readonly df: 'set' | 'unset' | 'inherit';
 }
 
@@ -192,16 +190,15 @@ export function prepareSender(fd: number, family: 4 | 6, options: SendOptions): 
 
 /** From now on the socket sends by these. */
 export function setSending(fd: number, family: 4 | 6, { ttl, mcastTtl, tos, df }: Sending): void {
-  const discovery = df === 'set' ? PMTUDISC_DO : PMTUDISC_INTERFACE;
   if (family === 4) {
     setInt(fd, IPPROTO_IP, IP_TTL, ttl);
     setInt(fd, IPPROTO_IP, IP_TOS, tos & ~ECN_MASK);
-    setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, discovery);
+    setInt(fd, IPPROTO_IP, IP_MTU_DISCOVER, df === 'unset' ? PMTUDISC_INTERFACE : PMTUDISC_DO);
     setInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, mcastTtl);
   } else {
     setInt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl);
     setInt(fd, IPPROTO_IPV6, IPV6_TCLASS, tos & ~ECN_MASK);
-    setInt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, discovery);
+    setInt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DO);
     setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, mcastTtl);
   }
 }

@@ -12,7 +12,7 @@ import { recvmmsg } from '../sys/libc.ts';
 import { ReceiveArray, SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
 import { mergeReceived } from '../sys/udp-socket.ts';
-import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
+import { QUEUE_MESSAGES, type QueueShared, SendQueue } from './send-queue.ts';
 import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
 
 /** As for TAP slots: an odd number of extra cache lines. Buffers are 64 KB whatever the MTU, for a kernel peer's super-frames. */
@@ -27,9 +27,12 @@ const CUT_APART_TENTHS = 10 * CUT_APART_SECONDS;
 const NO_QUEUES: readonly SendQueue[] = [];
 
 /** The send sockets of an underlay, one for each source port, and what they have in common. */
-interface Pool {
-  readonly queues: readonly SendQueue[];
-  readonly singles: SendArray;
+interface Pool extends QueueShared {
+  queues: readonly SendQueue[];
+  /** For what routers may fragment; the same unless both kinds are wanted. */
+  fragmentable: readonly SendQueue[];
+  /** Each once, and those that an address of another family needed. */
+  readonly all: SendQueue[];
   /** The underlay has an address to send from. */
   isOpen: boolean;
 }
@@ -102,47 +105,57 @@ export class KernelUdpPort implements UdpPort {
    * The send sockets of an underlay, one for each source port, instead of those that it had.
    *
    * @param scope index of its interface
-   * @param fds always as many; none while the underlay has no address to send from
+   * @param fds none while the underlay has no address to send from
+   * @param fragmentable how many of them, the last ones, are for what routers may fragment
    */
-  addPool(underlay: number, family: 4 | 6, scope: number, fds: readonly number[]): void {
+  addPool(underlay: number, family: 4 | 6, scope: number, fds: readonly number[], fragmentable = 0): void {
     const present = this.#pools[underlay];
     if (present !== undefined) present.isOpen = fds.length > 0;
     if (fds.length === 0) return;
-    if (present === undefined) {
-      this.#pools[underlay] = this.#newPool(family, fds);
-    } else {
-      present.singles.setFamily(family);
-      for (const [i, queue] of present.queues.entries()) queue.useSocket(fds[i] as number, family);
+    const pool = present ?? this.#newPool(family);
+    this.#pools[underlay] = pool;
+    pool.singles.setFamily(family);
+    for (const [i, fd] of fds.entries()) {
+      const queue = pool.all[i];
+      if (queue === undefined)
+        pool.all.push(new SendQueue(fd, this.#newArray(family), { ...pool, socketTos: this.#socketTos }));
+      else queue.useSocket(fd, family);
     }
+    const count = fds.length - fragmentable;
+    pool.queues = pool.all.slice(0, count);
+    pool.fragmentable = fragmentable > 0 ? pool.all.slice(count, fds.length) : pool.queues;
     this.setScope(underlay, scope);
   }
 
-  #newPool(family: 4 | 6, fds: readonly number[]): Pool {
-    const newArray = () => new SendArray(this.#slab, QUEUE_MESSAGES, this.#port, family);
-    const singles = newArray();
-    const shared = {
+  #newArray(family: 4 | 6): SendArray {
+    return new SendArray(this.#slab, QUEUE_MESSAGES, this.#port, family);
+  }
+
+  #newPool(family: 4 | 6): Pool {
+    const { pathLimits } = this;
+    return {
       remotes: this.#remotes,
       counters: this.#counters,
       remoteCounters: this.#remoteCounters,
       segmentation: this.#segmentation,
       socketTos: this.#socketTos,
-      singles,
-      onPathMtu: this.#onPathMtu,
+      singles: this.#newArray(family),
+      onPathMtu: pathLimits.learn.bind(pathLimits),
+      ...{ all: [], queues: NO_QUEUES, fragmentable: NO_QUEUES, isOpen: true },
     };
-    return { queues: fds.map((fd) => new SendQueue(fd, newArray(), shared)), singles, isOpen: true };
   }
 
   /** The interface of an underlay has a new index: link-local addresses are there now. */
   setScope(underlay: number, scope: number): void {
     const pool = this.#pools[underlay];
     pool?.singles.setScope(scope);
-    for (const queue of pool?.queues ?? []) queue.setScope(scope);
+    for (const queue of pool?.all ?? []) queue.setScope(scope);
   }
 
   /** The TOS octet that the sockets of the pools send by themselves. */
   setSocketTos(tos: number): void {
     this.#socketTos = tos;
-    for (const { queues } of this.#pools) for (const queue of queues) queue.socketTos = tos;
+    for (const { all } of this.#pools) for (const queue of all) queue.socketTos = tos;
   }
 
   cutApart(socket: number, now: number): void {
@@ -204,6 +217,7 @@ export class KernelUdpPort implements UdpPort {
     datagramBytes: number,
     flow: number,
     tos: number,
+    mayFragment: boolean,
   ): void {
     const pool = this.#pools[this.#remotes.isIpv4(remote) ? segment.ipv4Underlay : segment.ipv6Underlay];
     if (pool === undefined || !pool.isOpen) {
@@ -213,7 +227,7 @@ export class KernelUdpPort implements UdpPort {
       this.#remoteCounters.notSent(remote, packets);
       return;
     }
-    const { queues } = pool;
+    const queues = mayFragment ? pool.fragmentable : pool.queues;
     (queues[flow % queues.length] as SendQueue).push(segment, remote, at, length, datagramBytes, tos);
   }
 
@@ -227,7 +241,7 @@ export class KernelUdpPort implements UdpPort {
   flush(): void {
     this.#areaUsed = 0;
     for (let underlay = 0; underlay < this.#pools.length; underlay++) {
-      const queues = this.#pools[underlay]?.queues ?? NO_QUEUES;
+      const queues = this.#pools[underlay]?.all ?? NO_QUEUES;
       for (let i = 0; i < queues.length; i++) {
         const queue = queues[i] as SendQueue;
         if (!queue.isEmpty) queue.flush();

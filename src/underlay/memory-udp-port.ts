@@ -20,6 +20,8 @@ interface SentDatagram {
   readonly flow: number;
   /** Outer TOS octet. */
   readonly tos: number;
+  /** Routers may. */
+  readonly mayFragment: boolean;
   readonly payload: Uint8Array;
 }
 
@@ -116,8 +118,9 @@ export class MemoryUdpPort implements UdpPort {
     datagramBytes: number,
     flow: number,
     tos: number,
+    mayFragment: boolean,
   ): void {
-    const to = { vni: segment.vni, destination: this.#remotes.word(remote, 3), flow, tos };
+    const to = { vni: segment.vni, destination: this.#remotes.word(remote, 3), flow, tos, mayFragment };
     this.#queue(to, at, length, datagramBytes);
   }
 

@@ -16,6 +16,8 @@ export interface Source {
   /** The send socket of each source port. */
   readonly fds: readonly number[];
   readonly ports: readonly number[];
+  /** How many of them, the last ones, leave DF clear for what has none inside (`--df inherit`). */
+  readonly fragmentable: number;
   /** Those of `fds` that are its own to close; another is a listener's. */
   readonly ownFds: readonly number[];
 }
@@ -39,6 +41,9 @@ export interface SourcePlan {
  * With the listening port among the source ports, what is sent to the address comes to the socket that is bound to both. So that socket is a
  * place of its own which is listened at, shared by the workers like every other, and the first of its sockets is the one that sends.
  *
+ * The DF bit is a socket's, not a datagram's: to have both there are as many sockets again, on ports of their own, since an ICMP "fragmentation
+ * needed" is for the socket of its port and one without DF does not heed it.
+ *
  * @throws VtepError; nothing stays open then
  */
 export function openSource(listeners: Listeners, plan: SourcePlan, options: SendOptions): Source {
@@ -57,9 +62,14 @@ export function openSource(listeners: Listeners, plan: SourcePlan, options: Send
     }
     const pool = { local: address, count: count - fds.length, range, preferred: plan.preferred, except: port };
     ownFds = openSourcePorts(pool, { ...options, device: vrf });
+    const fragmentable = family === 4 && options.df === 'inherit' ? count : 0;
+    if (fragmentable > 0) {
+      const others = openSourcePorts({ ...pool, count: fragmentable }, { ...options, device: vrf, df: 'unset' });
+      ownFds = [...ownFds, ...others];
+    }
     fds.push(...ownFds);
     return {
-      ...{ address, vrf, fds, ownFds },
+      ...{ address, vrf, fds, ownFds, fragmentable },
       listeners: taken.map(({ listener }) => listener),
       newListeners: taken.flatMap(({ listener, isNew }) => (isNew ? listener : [])),
       ports: fds.map(portOf),

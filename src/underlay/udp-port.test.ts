@@ -228,10 +228,10 @@ describe.each([
       slab.bytes.set(Buffer.from(text), at);
       return [at, text.length, text.length] as const;
     };
-    port.toRemote(SEGMENT, remote, ...queue('header--to the remote'), 12_345, 0);
+    port.toRemote(SEGMENT, remote, ...queue('header--to the remote'), 12_345, 0, false);
     const group = fdb.retainRemote(ipWords(ip(GROUP)));
-    port.toRemote(SEGMENT, group, ...queue('header--to the group'), 12_345, 0);
-    port.toRemote(SEGMENT, remote, ...queue('header--by another port'), 2 ** 32 - 2, 0);
+    port.toRemote(SEGMENT, group, ...queue('header--to the group'), 12_345, 0, false);
+    port.toRemote(SEGMENT, remote, ...queue('header--by another port'), 2 ** 32 - 2, 0, false);
     port.flush();
     port.flush();
     const all = [...(await sent(3))].sort((a, b) => (a.text < b.text ? -1 : 1));
@@ -263,7 +263,7 @@ describe('the kernel’s underlay port', () => {
     port.addPool(0, 4, 1, pool);
     const remote = fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d: word(REMOTE) });
     for (const flow of [0, 1, 2, 3, 4, 5, 2 ** 32 - 1]) {
-      port.toRemote(SEGMENT, remote, slab.allocate(8), 8, 8, flow, 0);
+      port.toRemote(SEGMENT, remote, slab.allocate(8), 8, 8, flow, 0, false);
       port.flush();
     }
     while (sources.length < 7) {

@@ -1,6 +1,12 @@
 import { foldSum, pseudoHeaderSum, sumOctets } from './checksum.ts';
 import { ETHERNET_HEADER_BYTES, isGroupDestination, macHigh, macLow, SOURCE_MAC_AT, writeMac } from './ethernet.ts';
-import { type FrameHeaders, IPV4_MIN_HEADER_BYTES, IPV6_HEADER_BYTES, IPV6_MIN_MTU_BYTES } from './ip.ts';
+import {
+  type FrameHeaders,
+  IPV4_DONT_FRAGMENT,
+  IPV4_MIN_HEADER_BYTES,
+  IPV6_HEADER_BYTES,
+  IPV6_MIN_MTU_BYTES,
+} from './ip.ts';
 import { isIpv6Multicast, isIpv6Unspecified } from './nd.ts';
 import { MAX_VLAN_TAGS, VLAN_TAG_BYTES } from './vlan.ts';
 
@@ -34,7 +40,6 @@ const DESTINATION_UNREACHABLE = 3;
 const FRAGMENTATION_NEEDED = 4;
 const PACKET_TOO_BIG = 2;
 
-const DONT_FRAGMENT = 0x4000;
 const FRAGMENT_OFFSET = 0x1fff;
 
 /** Destination unreachable, source quench, redirect, time exceeded, parameter problem: errors are not answered (RFC 1122 §3.2.2). */
@@ -82,7 +87,7 @@ export function writeTooBig(view: DataView, to: number, at: number, headers: Fra
 
 function isAnsweredIpv4(view: DataView, at: number, end: number): boolean {
   const fragment = view.getUint16(at + 6);
-  if ((fragment & DONT_FRAGMENT) === 0 || (fragment & FRAGMENT_OFFSET) !== 0) return false;
+  if ((fragment & IPV4_DONT_FRAGMENT) === 0 || (fragment & FRAGMENT_OFFSET) !== 0) return false;
   const source = view.getUint32(at + 12);
   const first = source >>> 24;
   if (first === 0 || first === 127 || isIpv4Group(source) || isIpv4Group(view.getUint32(at + 16))) return false;
@@ -130,7 +135,7 @@ function writeIpv4(view: DataView, at: number, from: number, end: number, mtuByt
   view.setUint16(at, 0x4500);
   view.setUint16(at + 2, bytes);
   view.setUint16(at + 4, 0);
-  view.setUint16(at + 6, DONT_FRAGMENT);
+  view.setUint16(at + 6, IPV4_DONT_FRAGMENT);
   // The answer has gone as far as the packet.
   view.setUint8(at + 8, view.getUint8(from + 8));
   view.setUint8(at + 9, PROTOCOL.icmp);

@@ -17,6 +17,8 @@ export const TCP_MIN_HEADER_BYTES = 20;
 export const UDP_HEADER_BYTES = 8;
 
 export const IPV4_MIN_HEADER_BYTES = 20;
+/** In the word of flags and fragment offset. */
+export const IPV4_DONT_FRAGMENT = 0x4000;
 export const IPV6_HEADER_BYTES = 40;
 /** Every link of IPv6 carries so much (RFC 8200 §5). From an interface that has less the kernel takes IPv6 away, and its addresses for good. */
 export const IPV6_MIN_MTU_BYTES = 1_280;
@@ -89,6 +91,11 @@ function locateTransport(view: DataView, protocol: number, at: number, headers: 
   }
   headers.transport = protocol;
   headers.transportAt = at;
+}
+
+/** Whether the packet must not be cut on its way. One of IPv6 never may be; what is no IP always. @param headers what `locateHeaders` found of it */
+export function mayNotFragment(view: DataView, { ipVersion, networkAt }: FrameHeaders): boolean {
+  return ipVersion === 6 || (ipVersion === 4 && (view.getUint16(networkAt + 6) & IPV4_DONT_FRAGMENT) !== 0);
 }
 
 /** Length of the TCP header at `at` by its data offset, options included. */

@@ -126,13 +126,15 @@ export interface RigOptions {
   readonly merging?: OffloadSwitch;
   /** As `--tos`, INHERIT_TOS included. */
   readonly tos?: number;
+  /** As `--df inherit`. */
+  readonly inheritsDf?: boolean;
 }
 
 export type Rig = ReturnType<typeof newRig>;
 
 /** One worker's data plane. */
 export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOptions = {}) {
-  const { dropReservedBits = false, allowedVteps, merging, tos = 0 } = options;
+  const { dropReservedBits = false, allowedVteps, merging, tos = 0, inheritsDf = false } = options;
   const slab = new Slab(SLAB_BYTES);
   const sums = octetSums(slab);
   const fdb = new Fdb(createFdbMemory(1, AGEING_SECONDS), 1);
@@ -182,6 +184,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     storm,
     counters,
     tos,
+    inheritsDf,
     droppedFrames: 1,
   };
   const heardInGroup: { segment: number; source: number }[] = [];

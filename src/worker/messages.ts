@@ -20,7 +20,7 @@ export type Order =
   | { readonly kind: 'remove-socket'; readonly fd: number }
   /**
    * The send sockets of an underlay instead of those that it had; none while it has no address. `scope`: index of its interface, where its
-   * link-local addresses are.
+   * link-local addresses are. `fragmentable`: how many of them, the last ones, are for what has no DF inside.
    */
   | {
       readonly kind: 'add-pool';
@@ -28,6 +28,7 @@ export type Order =
       readonly family: 4 | 6;
       readonly scope: number;
       readonly fds: readonly number[];
+      readonly fragmentable: number;
     }
   /** The interface of an underlay was made anew. */
   | { readonly kind: 'pool-scope'; readonly underlay: number; readonly scope: number }
@@ -47,6 +48,8 @@ export interface WorkerSettings {
   readonly dropReservedBits: boolean;
   /** Outer TOS octet, or INHERIT_TOS. */
   readonly tos: number;
+  /** Whether the outer DF bit is the inner packet's. */
+  readonly inheritsDf: boolean;
   /** The outer sources that are taken; none: any. */
   readonly allowedVteps: readonly IpPrefix[];
   /** Whether the worker may look for packets for a while before it sleeps. */

@@ -34,7 +34,7 @@ describe('a frame of the TAP', () => {
     const inner = frame();
     send(inner);
     expect(underlay.sent).toEqual([
-      { vni, destination: GROUP, flow: expect.any(Number), tos: 0, payload: payloadOf(inner, vni) },
+      { vni, destination: GROUP, flow: expect.any(Number), tos: 0, mayFragment: false, payload: payloadOf(inner, vni) },
     ]);
   });
 

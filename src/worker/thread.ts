@@ -114,6 +114,7 @@ const ports: Ports = {
     storm,
     counters,
     tos: 0,
+    inheritsDf: false,
     droppedFrames: 1,
   },
   capture: undefined,
@@ -182,7 +183,7 @@ function obey(order: Order): void {
       epoll.remove(order.fd);
       break;
     case 'add-pool':
-      underlay.addPool(order.underlay, order.family, order.scope, order.fds);
+      underlay.addPool(order.underlay, order.family, order.scope, order.fds, order.fragmentable);
       break;
     case 'pool-scope':
       underlay.setScope(order.underlay, order.scope);
@@ -202,10 +203,11 @@ function obey(order: Order): void {
   }
 }
 
-function goBy({ dropReservedBits, tos, allowedVteps, busyPoll: looks }: WorkerSettings): void {
+function goBy({ dropReservedBits, tos, inheritsDf, allowedVteps, busyPoll: looks }: WorkerSettings): void {
   receivePath.dropReservedBits = dropReservedBits;
   receivePath.allowedSources = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
   ports.sendPath.tos = tos;
+  ports.sendPath.inheritsDf = inheritsDf;
   underlay.setSocketTos(socketTos(tos));
   busyPoll.isOn = looks;
 }

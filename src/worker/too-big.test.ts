@@ -186,6 +186,35 @@ describe('the limit of a path', () => {
     expect([destinationsOf(rig), rig.drops(), mtusTold(rig)]).toEqual([[], oversize(1), [1_350]]);
   });
 
+  it('does not hold for what routers may fragment, where the outer DF bit is that inside', () => {
+    const rig = newRig([SEGMENT], { inheritsDf: true });
+    rig.hear(DESTINATION, PEER);
+    rig.taps.delivered.length = 0;
+    learnPath(rig, PEER, 1_400);
+    const long = 1_400 - 36 - 53;
+    const noIp = packet(long).map((octet, i) => (i === 12 ? 0x88 : octet));
+    for (const frame of [packet(long, { fragment: 0 }), noIp]) rig.send(frame);
+    expect(rig.underlay.sent.map(({ mayFragment }) => mayFragment)).toEqual([true, true]);
+    const passing = newRig([{ ...SEGMENT, innerVlan: INNER_VLAN.pass }], { inheritsDf: true });
+    for (const frame of [packet(10), packet(10, { version: 6 }), packet(10, { tags: [0x81, 0, 0, 5] })])
+      passing.send(frame);
+    expect(passing.underlay.sent.map(({ mayFragment }) => mayFragment)).toEqual([false, false, false]);
+    for (const frame of [packet(long), packet(long, { version: 6 })]) rig.send(frame);
+    expect([rig.drops(), mtusTold(rig)]).toEqual([oversize(2), [1_350, 1_350]]);
+  });
+
+  it('holds for the copies of super-frames as their own bit says', () => {
+    for (const [fragment, expected] of [
+      [0, true],
+      [0x4000, false],
+    ] as const) {
+      const rig = newRig([SEGMENT], { inheritsDf: true });
+      const whole = superFrame(1_000, { protocol: UDP, fragment });
+      rig.send(whole.octets, { vnetHeader: whole.vnetHeader });
+      expect(new Set(rig.underlay.sent.map(({ mayFragment }) => mayFragment))).toEqual(new Set([expected]));
+    }
+  });
+
   it('does not raise that of the underlay', () => {
     const rig = newRig();
     rig.hear(DESTINATION, PEER);

@@ -36,10 +36,14 @@ import {
 const spaced = (mac: string) => (mac.match(/../g) as string[]).join(' ');
 
 function groundOf({ ports, fdb, neighboursMemory }: Rig) {
-  const { storm, tos } = ports.sendPath;
+  const { storm, tos, inheritsDf, pathLimits: limits } = ports.sendPath;
   const { isOwnAddress, dropReservedBits, allowedSources } = ports.receivePath;
   const neighbours = new NeighbourTable(neighboursMemory);
-  return { fdb, storm, neighbours, tos, segments: ports.segments, isOwnAddress, dropReservedBits, allowedSources };
+  const pathLimits = {
+    frameBytes: (remote: number, mayFragment: boolean) => limits.frameBytes(remote, mayFragment, NOW),
+  };
+  const settings = { tos, inheritsDf, pathLimits, isOwnAddress, dropReservedBits, allowedSources };
+  return { fdb, storm, neighbours, segments: ports.segments, ...settings };
 }
 
 type Step =
@@ -213,7 +217,7 @@ describe('a trace', () => {
     expect(traceOf(rig, step(STATION, DESTINATION), NOW).steps).toEqual([
       { kind: 'destination', remote: UNKNOWN },
       { kind: 'source', outcome: LEARNED.added },
-      { kind: 'send', remote: SEGMENT.groupRemote, tos: 0 },
+      { kind: 'send', remote: SEGMENT.groupRemote, tos: 0, bytes: 33, mayFragment: false },
     ]);
     rig.hear(DESTINATION, PEER);
     rig.send(frame({ src: STATION }));
@@ -223,7 +227,7 @@ describe('a trace', () => {
       steps: [
         { kind: 'destination', remote },
         { kind: 'source', outcome: LEARNED.refreshed },
-        { kind: 'send', remote, tos: 0 },
+        { kind: 'send', remote, tos: 0, bytes: 33, mayFragment: false },
       ],
     });
     rig.addStatic(STATION, PEER);

@@ -69,7 +69,7 @@ describe.each<[string, Offers]>([
   });
 
   it.each([
-    ['vtepd --dev eth0 --df ', ['set', 'unset']],
+    ['vtepd --dev eth0 --df ', ['set', 'unset', 'inherit']],
     ['vtepd --offload g', ['gro', 'gso']],
     ['vtepd --tos ', ['inherit']],
     ['vtepd --dev l', ['lo']],

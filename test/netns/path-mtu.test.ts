@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { ETHERTYPE, ethernet, IP_PROTOCOL, ipv4, readIpv4, readIpv4Frame, udpInIpv4 } from '../support/frames.ts';
 import { describeSystem, useLab } from '../support/lab.ts';
 import type { CapturedFrame, PacketSocket } from '../support/packet-socket.ts';
-import { FAR_ADDRESS, putBehindRouters } from '../support/routers.ts';
+import { FAR_ADDRESS, putBehindRouters, removeRouters } from '../support/routers.ts';
 import { transfer } from '../support/transfer.ts';
 import { addBridge, addVirtualMachine, type VirtualMachine } from '../support/virtual-machine.ts';
 import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
@@ -41,10 +41,7 @@ describeSystem('a narrow path', () => {
     cable = one.cable();
     lab.scope.defer(() => {
       for (const host of lab.hosts) host.ip('link', 'del', 'br-vms');
-      two.ip('link', 'del', 'eth0');
-      one.ip('route', 'del', '198.18.1.0/24');
-      lab.wire.ip('link', 'del', 'ra');
-      two.plug();
+      removeRouters(lab);
     });
   }, 30_000);
 

@@ -172,9 +172,12 @@ export class Namespace {
     return this.lab.keep(new UdpSocket(this.namespace, options));
   }
 
-  /** Pings once a tenth of a second; the number of answers. */
-  ping(address: string, { count = 3, size = 56 }: { count?: number; size?: number } = {}): number {
-    const options = ['-n', '-c', `${count}`, '-i', '0.1', '-W', '2', '-s', `${size}`, '-M', 'do', address];
+  /** Pings once a tenth of a second; the number of answers. @param discovery `do`: with DF; `dont`: without */
+  ping(
+    address: string,
+    { count = 3, size = 56, discovery = 'do' }: { count?: number; size?: number; discovery?: 'do' | 'dont' } = {},
+  ): number {
+    const options = ['-n', '-c', `${count}`, '-i', '0.1', '-W', '1', '-s', `${size}`, '-M', discovery, address];
     const script = 'ping "$@" || true';
     const output = this.run('sh', '-c', script, 'ping', ...options);
     return Number(/(\d+) received/.exec(output)?.[1] ?? 0);

@@ -120,6 +120,7 @@ const sendPath = {
   storm,
   counters,
   tos: 0,
+  inheritsDf: false,
   droppedFrames: 1,
 };
 const groupWatch = new GroupWatch(fdb.remotes, () => {});

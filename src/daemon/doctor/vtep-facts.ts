@@ -8,6 +8,7 @@ import { MAX_PROBED_VTEPS } from '../../lib/limits.ts';
 import type { Link } from '../../sys/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { findRoute } from '../../sys/routes.ts';
+import { routeMtu } from '../path-mtu.ts';
 import { mtuLimit, trunkMtuLimit } from '../tap-mtu.ts';
 import type { Underlay } from '../underlay.ts';
 import { distinctTaps, hasTap, type Vni } from '../vni.ts';
@@ -150,6 +151,7 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
       else users.set(address, [vni]);
     }
   }
+  const byIndex = new Map(links.map((link) => [link.index, link]));
   const vteps: VtepFacts[] = [];
   const paths: PathFacts[] = [];
   for (const [address, vnis] of [...users].slice(0, MAX_PROBED_VTEPS)) {
@@ -166,7 +168,7 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
       routeDev: nameOf(route?.interfaceIndex, links),
       isRouted: route?.isRouted ?? false,
     });
-    const mtuBytes = route?.mtuBytes ?? underlay.mtuBytes;
+    const mtuBytes = route ? routeMtu(route, byIndex) : underlay.mtuBytes;
     if (mtuBytes < underlay.mtuBytes) paths.push(pathTo(address, mtuBytes, { underlay, vnis, all: vtep.vnis }));
   }
   const silentVnis = vtep.vnis.filter(({ config, index }) => config.group !== undefined && !heard.has(index));

@@ -1,0 +1,66 @@
+import { readdirSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { IpAddress } from '../lib/addresses.ts';
+import { close, getsockopt } from '../sys/libc.ts';
+import type { Listeners } from './listeners.ts';
+import { openSource, type Source } from './source.ts';
+
+/** An address of loopback that no other test, nor another run, binds on. */
+const LOCAL = `127.4.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}` as IpAddress;
+const OPTIONS = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: 1 } as const;
+const RANGE = { first: 49_152, last: 65_535 };
+const IP_MTU_DISCOVER = 10;
+const [DO, INTERFACE] = [2, 4];
+
+const opened: number[] = [];
+
+afterEach(() => {
+  for (const fd of opened.splice(0)) close(fd);
+});
+
+/** Nothing listens here. */
+const listeners = {
+  take: () => ({ listener: { socket: 0, fds: [] }, isNew: true }),
+  release: () => true,
+  close: () => {},
+} as unknown as Listeners;
+
+function open(df: 'set' | 'unset' | 'inherit', differs: { address?: IpAddress; range?: typeof RANGE } = {}): Source {
+  const { address = LOCAL, range = RANGE } = differs;
+  const plan = { address, vrf: undefined, port: 4_789, isHeardAlone: false, count: 3, range, preferred: [] };
+  const source = openSource(listeners, plan, { ...OPTIONS, df });
+  opened.push(...source.ownFds);
+  return source;
+}
+
+function discovery(fd: number): number {
+  const value = Buffer.alloc(4);
+  expect(getsockopt(fd, 0, IP_MTU_DISCOVER, value, Buffer.from([4, 0, 0, 0]))).toBe(0);
+  return value.readInt32LE(0);
+}
+
+describe('the send sockets of a source', () => {
+  it.each([
+    ['set', [DO, DO, DO], 0],
+    ['unset', [INTERFACE, INTERFACE, INTERFACE], 0],
+    ['inherit', [DO, DO, DO, INTERFACE, INTERFACE, INTERFACE], 3],
+  ] as const)(
+    'are, with --df %s, as many as are needed, those without DF last, on ports of their own',
+    (df, modes, last) => {
+      const { fds, ports, fragmentable } = open(df);
+      expect([fds.map(discovery), fragmentable]).toEqual([modes, last]);
+      expect(new Set(ports).size).toBe(modes.length);
+    },
+  );
+
+  it('are one pool over IPv6, which has no such bit', () => {
+    const { fds, fragmentable } = open('inherit', { address: '::1' as IpAddress });
+    expect([fds.length, fragmentable]).toEqual([3, 0]);
+  });
+
+  it('are none where there are ports for one of two pools alone', () => {
+    const before = readdirSync('/proc/self/fd').length;
+    expect(() => open('inherit', { range: { first: 51_000, last: 51_004 } })).toThrow(/only 2 of 3 UDP ports/);
+    expect(readdirSync('/proc/self/fd').length).toBe(before);
+  });
+});
