@@ -1,15 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { VtepError } from '../lib/errors.ts';
 import { ERROR_LEVEL, isJournal, withPriority } from '../observe/journal.ts';
+import { LogOutput } from '../observe/log-output.ts';
 import { readConfigText } from './config-source.ts';
 import { parseVtepdArguments, type VtepdInvocation } from './vtepd-flags.ts';
+
+const STDERR = 2;
+
+/** A refusal waits so long for a slow reader. */
+const DRAIN_MS = 100;
 
 /** `vtepd`: reads the flags and runs the daemon in this very process. Returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   const isInJournal = isJournal(2, process.env.JOURNAL_STREAM);
   const complain = (message: string) => {
     const line = `vtepd: ${message}\n`;
-    process.stderr.write(isInJournal ? withPriority(line, ERROR_LEVEL) : line);
+    const stderr = new LogOutput(STDERR, () => {});
+    stderr.write(isInJournal ? withPriority(line, ERROR_LEVEL) : line);
+    stderr.drain(DRAIN_MS);
   };
   let invocation: VtepdInvocation;
   try {

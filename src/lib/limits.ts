@@ -66,6 +66,15 @@ export const MAX_FDB_EVENTS = 65_536;
 /** Log lines a second on MACs that flap: whoever invents sources could else fill the disk. The others are counted in one line. */
 export const MAX_FLAP_LINES_PER_SECOND = 10;
 
+/**
+ * Log lines of one event in an hour: peers, tenants and what goes on on the host make most of them happen, and a disk is finite. The others are
+ * counted in one line at the end of the hour.
+ */
+export const MAX_LOG_LINES_PER_HOUR = 300;
+
+/** Bytes of log lines that wait for a slow reader of standard output. Beyond, lines are lost and counted. */
+export const MAX_LOG_BACKLOG_BYTES = 1_048_576;
+
 /** Remote VTEPs that have metrics of their own, some six series each. Those beyond have none, until one of these is forgotten. */
 export const MAX_VTEP_SERIES = 1_024;
 

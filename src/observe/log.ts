@@ -1,33 +1,85 @@
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { isatty } from 'node:tty';
+import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import { isJournal, withPriority } from './journal.ts';
+import { LogBudget } from './log-budget.ts';
+import { LogOutput } from './log-output.ts';
 
-export type { Logger };
+export type Logger = PinoLogger;
+
+const STDOUT = 1;
+
+/** How often it is looked whether an hour of the budget is over. */
+const BUDGET_LOOK_MS = 10_000;
+
+/** At the end lines wait so long for a slow reader. */
+const DRAIN_MS = 100;
+
+/** The daemon's log. */
+export interface Log {
+  readonly log: Logger;
+  /** Lines that could not be written so far. */
+  readonly lost: () => number;
+  /** Has out what can be written. */
+  readonly drain: () => void;
+}
 
 /**
- * The daemon's log, on standard output. Each line is one event with a fixed name in `event` (docs/logging.md); nothing is logged per packet.
- * Written synchronously: a line that was logged is out even if the process ends on the spot. To journald it goes with a priority, and without
- * the time and process id that journald adds.
+ * The daemon's log, on standard output. Each line is one event with a fixed name in `event` (docs/logging.md); nothing is logged per packet,
+ * and an event that comes all the time is counted instead. A line is out when the call returns, unless its reader is slow; that it cannot be
+ * written is never the caller's concern. To journald it goes with a priority, and without the time and process id that journald adds.
  *
  * @param format `auto` is pretty on a terminal and JSON elsewhere
  */
-export async function createLog(level: string, format: 'json' | 'pretty' | 'auto'): Promise<Logger> {
-  const isPretty = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true);
-  const stdout = pino.destination({ dest: 1, sync: true });
-  if (isJournal(1, process.env.JOURNAL_STREAM)) {
-    return pino({ level, base: null, timestamp: false }, await journalStream(stdout, isPretty));
-  }
-  const stream = isPretty ? (await import('pino-pretty')).default({ sync: true, ignore: 'pid,hostname,name' }) : stdout;
-  return pino({ level, base: { pid: process.pid } }, stream);
+export async function openLog(level: string, format: 'json' | 'pretty' | 'auto'): Promise<Log> {
+  const isPretty = format === 'pretty' || (format === 'auto' && isatty(STDOUT));
+  const isJournald = isJournal(STDOUT, process.env.JOURNAL_STREAM);
+  const toText = isPretty ? await prettyFormat(isJournald) : (line: string) => line;
+  const output = new LogOutput(STDOUT, (lines) =>
+    log.warn({ event: 'log-lines-lost', lines }, 'standard output can be written again'),
+  );
+  const budget = new LogBudget(performance.now());
+  const log = pino(
+    {
+      level,
+      ...(isJournald ? { base: null, timestamp: false } : { base: { pid: process.pid } }),
+      hooks: {
+        logMethod(values, method) {
+          const [first] = values as unknown[];
+          const event = (first as { event?: unknown } | undefined)?.event;
+          if (budget.takes(typeof event === 'string' ? event : '', performance.now())) method.apply(this, values);
+        },
+      },
+    },
+    destinationOf(output, toText, isJournald),
+  );
+  const look = setInterval(() => {
+    for (const { of, lines } of budget.leftOut(performance.now())) {
+      log.warn({ event: 'log-limited', of, lines }, 'so many more lines of this event within an hour');
+    }
+  }, BUDGET_LOOK_MS);
+  look.unref();
+  return { log, lost: () => output.lost, drain: () => output.drain(DRAIN_MS) };
 }
 
-async function journalStream(stdout: DestinationStream, isPretty: boolean): Promise<DestinationStream> {
-  const format = isPretty ? (await import('pino-pretty')).prettyFactory({ colorize: false }) : (line: string) => line;
+/** A log alone. */
+export async function createLog(level: string, format: 'json' | 'pretty' | 'auto'): Promise<Logger> {
+  return (await openLog(level, format)).log;
+}
+
+async function prettyFormat(isJournald: boolean): Promise<(line: string) => string> {
+  const { isColorSupported, prettyFactory } = await import('pino-pretty');
+  if (isJournald) return prettyFactory({ colorize: false });
+  return prettyFactory({ colorize: isColorSupported, ignore: 'pid,hostname,name' });
+}
+
+function destinationOf(output: LogOutput, toText: (line: string) => string, isJournald: boolean): DestinationStream {
+  if (!isJournald) return { write: (line: string) => output.write(toText(line)) };
   return {
     // Has pino set lastLevel before each line.
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 0,
     write(line: string) {
-      stdout.write(withPriority(format(line), this.lastLevel));
+      output.write(withPriority(toText(line), this.lastLevel));
     },
   } as DestinationStream & { lastLevel: number };
 }

@@ -89,6 +89,13 @@ export const write = libc.func('long write(int fd, const void *octets, size_t le
   octets: Uint8Array,
   length: number,
 ) => number;
+export const poll = libc.func('int poll(void *fds, ulong count, int timeoutMs)') as (
+  fds: Uint8Array,
+  count: number,
+  timeoutMs: number,
+) => number;
+/** Ends the process with all of its threads, also those that hang; nothing is closed or written first. */
+export const exitNow = libc.func('void _exit(int code)') as (code: number) => void;
 export const eventfd = libc.func('int eventfd(uint initial, int flags)') as (initial: number, flags: number) => number;
 export const epollCreate = libc.func('int epoll_create1(int flags)') as (flags: number) => number;
 export const epollControl = libc.func('int epoll_ctl(int epoll, int operation, int fd, void *event)') as (

@@ -1,0 +1,100 @@
+/**
+ * A daemon whose log cannot be written: it goes on, and says afterwards how many lines were lost.
+ *
+ *     vxlan100 ── host 1  198.18.0.1
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { describeSystem, useLab } from '../support/lab.ts';
+import { startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
+import { waitFor, waitUntil } from '../support/wait.ts';
+
+const FLAGS = ['--dev', 'eth0', '--vni', '100=239.1.1.1', '--log-format', 'json'];
+
+/** `exec` with the daemon's words, its standard output somewhere else. */
+const writingTo = (redirection: string) => ['sh', '-c', `exec "$0" "$@" ${redirection}`];
+
+async function logLines(daemon: VtepdProcess, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await daemon.ctl('log-level', 'info');
+}
+
+async function lostLines(daemon: VtepdProcess): Promise<number> {
+  return Number(/^vtep_log_lines_lost_total (\d+)$/m.exec(await daemon.getText('/metrics'))?.[1]);
+}
+
+async function expectGoodEnd(daemon: VtepdProcess): Promise<void> {
+  const { code, ms } = await daemon.stop();
+  expect(code).toBe(0);
+  expect(ms).toBeLessThan(2_000);
+  expect(existsSync(daemon.socket)).toBe(false);
+}
+
+describeSystem('a log that cannot be written', () => {
+  const lab = useLab({ hosts: 1 });
+
+  test('since its disk is full: nothing fails, and when there is room it says how many lines are lost', async () => {
+    const directory = join(lab.folder, 'disk');
+    mkdirSync(directory);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8k', 'tmpfs', directory]);
+    lab.scope.defer(() => void execFileSync('umount', ['-l', directory]));
+    const file = join(directory, 'log');
+    const daemon = await startVtepd(lab.host(1), FLAGS, { wrapper: writingTo(`>> ${file}`) });
+    writeFileSync(join(directory, 'ballast'), Buffer.alloc(4_096));
+    await logLines(daemon, 60);
+    expect(await lostLines(daemon)).toBeGreaterThan(5);
+    // Outside of a request likewise.
+    lab.host(1).ip('link', 'set', 'eth0', 'down');
+    await waitUntil('it sees the interface', async () => (await daemon.getText('/v1/vnis')).includes('eth0 is down'));
+    lab.host(1).ip('link', 'set', 'eth0', 'up');
+    truncateSync(file);
+    await logLines(daemon, 2);
+    const events = readFileSync(file, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+    expect(events.find(({ event }) => event === 'log-lines-lost')?.lines).toBeGreaterThan(5);
+    await logLines(daemon, 60);
+    expect(statSync(file).size).toBe(4_096);
+    await expectGoodEnd(daemon);
+    rmSync(join(directory, 'ballast'));
+  });
+
+  test('since nobody reads the pipe: it never waits, loses what there is no room for, and tells', async () => {
+    const fifo = join(lab.folder, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    // Opens the pipe and does not read from it until it is told to.
+    const reader = spawn('sh', ['-c', `exec < ${fifo}; read line <&3; exec cat`], {
+      stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
+    });
+    lab.scope.defer(() => void reader.kill('SIGKILL'));
+    let text = '';
+    reader.stdout?.setEncoding('utf8').on('data', (part: string) => (text += part));
+    const daemon = await startVtepd(lab.host(1), FLAGS, { wrapper: writingTo(`> ${fifo}`) });
+    const path = `/v1/log-level`;
+    expect(path).toBeDefined();
+    // A pipe holds 64 KB; a line has some 100 octets.
+    await logLines(daemon, 1_000);
+    const status = await daemon.getText('/v1/status');
+    expect(JSON.parse(status).pid).toBe(daemon.pid);
+    (reader.stdio[3] as unknown as NodeJS.WritableStream).write('now\n');
+    await waitUntil('all lines', () => text.split('\n').length > 1_000);
+    expect(await lostLines(daemon)).toBe(0);
+    await expectGoodEnd(daemon);
+  });
+
+  test('since the reader of its pipe is gone, or standard output was closed', async () => {
+    for (const redirection of ['| true', '>&-']) {
+      const wrapper = ['bash', '-c', redirection === '>&-' ? 'exec "$0" "$@" >&-' : 'exec "$0" "$@" > >(true)'];
+      const daemon = await startVtepd(lab.host(1), FLAGS, { wrapper });
+      await logLines(daemon, 3);
+      await waitFor(
+        'lost lines',
+        () => lostLines(daemon),
+        (lost) => lost > 0 || redirection === '>&-',
+      );
+      await expectGoodEnd(daemon);
+    }
+  });
+});
