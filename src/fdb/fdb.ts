@@ -42,6 +42,7 @@ export class Fdb {
   readonly #events: EventRing;
   readonly #changes: EntryChanges;
   readonly #lock: SharedLock;
+  readonly #header: Int32Array;
 
   /**
    * @param owner the thread's number, unique and above 0; marks the lock
@@ -60,6 +61,7 @@ export class Fdb {
     this.#counts = counts;
     this.#events = events;
     this.#changes = new EntryChanges(regions, { table, remotes, flapping, counts, events });
+    this.#header = regions.header;
     this.#lock = new SharedLock(regions.header, HEADER.lock, owner, patienceMs);
   }
 
@@ -112,6 +114,9 @@ export class Fdb {
       if (learned === LEARNED.full) this.#counts.addFull(segment);
       if (learned === LEARNED.held) this.#counts.addHeld(segment);
       return learned;
+    } catch (error) {
+      this.#breakDown();
+      throw error;
     } finally {
       this.#lock.release();
     }
@@ -319,13 +324,31 @@ export class Fdb {
 
   /** Frees what a dead thread held, and repairs what it left half-written. Whether there was anything to repair. */
   recover(deadOwner: number): boolean {
-    if (!this.#lock.seize(deadOwner)) return false;
+    if (!this.#lock.seize(deadOwner)) return this.repair();
+    this.#rebuildAndRelease();
+    return true;
+  }
+
+  /** Repairs what a change that threw left half-written. Whether there was anything to repair. @throws LockTimeout */
+  repair(): boolean {
+    if (Atomics.load(this.#header, HEADER.broken) === 0) return false;
+    this.#lock.acquire();
+    this.#rebuildAndRelease();
+    return true;
+  }
+
+  #rebuildAndRelease(): void {
     try {
       this.#changes.rebuild();
+      Atomics.store(this.#header, HEADER.broken, 0);
     } finally {
       this.#lock.release();
     }
-    return true;
+  }
+
+  /** Under the lock. */
+  #breakDown(): void {
+    Atomics.store(this.#header, HEADER.broken, 1);
   }
 
   #view(entry: number): EntryView | undefined {
@@ -341,6 +364,9 @@ export class Fdb {
     this.#lock.acquire();
     try {
       return write();
+    } catch (error) {
+      this.#breakDown();
+      throw error;
     } finally {
       this.#lock.release();
     }

@@ -36,6 +36,8 @@ export const HEADER = {
   remoteHand: 16,
   remoteTenth: 17,
   remoteEvictions: 18,
+  /** Not zero once a change threw, until the table is repaired. */
+  broken: 19,
   words: 32,
 } as const;
 

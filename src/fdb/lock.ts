@@ -1,3 +1,5 @@
+import { VtepError } from '../lib/errors.ts';
+
 /**
  * A lock in shared memory that holds its owner's id, so that the supervisor can free what a dead worker held.
  * Only inserts, moves and removals take it; lookups and refreshes never do.
@@ -11,9 +13,13 @@ const SPINS = 2_000;
 const WAIT_MS = 1;
 
 /** The lock's owner kept it longer than the waiter would wait. */
-export class LockTimeout extends Error {
+export class LockTimeout extends VtepError {
   constructor(owner: number) {
-    super(`thread ${owner} keeps the forwarding table locked`);
+    super('ERR_VTEP_BUSY', {
+      object: 'forwarding table',
+      cause: `thread ${owner} keeps it locked`,
+      remedy: 'try again; `vtepctl status` shows whether a worker hangs',
+    });
     this.name = 'LockTimeout';
   }
 }
