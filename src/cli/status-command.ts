@@ -26,6 +26,9 @@ export function renderStatus(value: Status, style: Style): string {
       ['dev', value.dev.join(', ')],
       ['port', value.port],
       ['workers', value.workers],
+      ...value.workerStates
+        .filter(({ state }) => state !== 'ok')
+        .map(({ worker, state }): [string, string] => [`worker ${worker}`, state]),
       ['offload', offloads.map(([name]) => name).join(', ')],
       ['vnis', value.vnis],
       ['macs', value.macs],

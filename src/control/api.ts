@@ -81,7 +81,8 @@ export function createApi(name: string, logger?: FastifyBaseLogger): TypedApi {
   });
   api.setErrorHandler((error, request, reply) => {
     const answer = answerFor(error, asked(request));
-    if (answer.status >= 500) request.log.error({ err: error }, `${asked(request)} failed`);
+    // 503 refuses what is right, and says why.
+    if (answer.status >= 500 && answer.status !== 503) request.log.error({ err: error }, `${asked(request)} failed`);
     send(reply, answer);
   });
   return api;

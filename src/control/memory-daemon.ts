@@ -186,11 +186,12 @@ export class MemoryDaemon implements DaemonView {
         drops,
         limits: [],
         cpuSeconds: 1,
+        lostLogLines: 0,
         residentBytes: 2 ** 27,
       },
       vnis: stats.vnis.map((each, i) => ({ ...each, tap: vnis[i]?.tap ?? null, isOk: true, statics: 0, maxMacs: 100 })),
       vteps: vteps.map((vtep) => ({ ...vtep, lastHeard: vtep.lastHeard ?? undefined })),
-      workers: stats.workers.map((worker) => ({ ...worker, busySeconds: 2.5 })),
+      workers: stats.workers.map((worker) => ({ ...worker, state: 'ok' as const, deaths: 0, busySeconds: 2.5 })),
     });
   }
 
@@ -358,6 +359,7 @@ export function sampleState(): MemoryDaemonState {
         dev: ['eth0'],
         port: 4789,
         workers: 1,
+        workerStates: [{ worker: 0, state: 'ok', deaths: 0 }],
       },
       ...{ offload: { tapGso: true, udpGso: true, udpGro: false }, vnis: 2, macs: 3, vteps: 2 },
       limits: [{ limit: 'fdb-entries', used: 3, max: 1_048_576 }],

@@ -175,6 +175,15 @@ export const StatusSchema = Type.Object({
   dev: Type.Array(Type.String()),
   port: Count,
   workers: Count,
+  workerStates: Type.Array(
+    Type.Object({
+      worker: Count,
+      state: Type.Union([Type.Literal('ok'), Type.Literal('hung'), Type.Literal('dead')], {
+        description: 'whether the thread turns; dead: its successor is not there yet',
+      }),
+      deaths: Type.Integer({ minimum: 0, description: 'threads of this worker that died' }),
+    }),
+  ),
   offload: Type.Object({ tapGso: Type.Boolean(), udpGso: Type.Boolean(), udpGro: Type.Boolean() }),
   vnis: Count,
   macs: Count,

@@ -2,15 +2,24 @@ import type { Config } from '../config/config.ts';
 import { checkHttpAddress } from '../control/http-listening.ts';
 import { checkControlSocket } from '../control/socket-file.ts';
 import { VtepError } from '../lib/errors.ts';
-import { createLog, type Logger } from '../observe/log.ts';
+import { type Log, type Logger, openLog } from '../observe/log.ts';
+import { exitNow } from '../sys/libc.ts';
 import { notifySystemd, statusLine } from './notify.ts';
 import { Reload } from './reload.ts';
+import { HangUps, ignoreSignals } from './signals.ts';
+import { Stopping } from './stopping.ts';
 import { VtepView } from './view.ts';
 import { Vtep } from './vtep.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** Exit code of a daemon that was running and could not go on. */
 const DIED = 2;
+
+/** After this long the process ends whatever is still under way. */
+const LAST_RESORT_MS = 1_900;
+
+/** API connections are cut half a second after they were asked to end. */
+const API_PATIENCE_MS = 700;
 
 /**
  * Runs the daemon until it is asked to stop: the composition root.
@@ -23,7 +32,29 @@ export async function runDaemon(
   version: string,
   complain: (message: string) => void,
 ): Promise<number> {
-  const log = await createLog(config.logLevel, config.logFormat);
+  const hangUps = new HangUps();
+  const output = await openLog(config.logLevel, config.logFormat);
+  ignoreSignals(output.log);
+  const stopping = new Stopping(output.log);
+  const exitCode = await run({ config, reread, version, complain, hangUps, output, stopping });
+  output.drain();
+  // An ordinary exit waits for all threads.
+  if (stopping.isCut) exitNow(exitCode);
+  return exitCode;
+}
+
+interface Run {
+  readonly config: Config;
+  readonly reread: (() => Config) | undefined;
+  readonly version: string;
+  readonly complain: (message: string) => void;
+  readonly hangUps: HangUps;
+  readonly output: Log;
+  readonly stopping: Stopping;
+}
+
+async function run({ config, reread, version, complain, hangUps, output, stopping }: Run): Promise<number> {
+  const { log } = output;
   const ending = endingOf(log);
   // Nothing above this line touches the host. ---------------------------------------------------------------------------
   try {
@@ -34,8 +65,7 @@ export async function runDaemon(
     const vtep = await Vtep.start(config, log, ending.fail);
     try {
       const reload = new Reload(vtep, { config, reread, log });
-      process.on('SIGHUP', () => reload.signalled());
-      const view = new VtepView(vtep, { version, reload, log });
+      const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost });
       const servers: { close(): Promise<void> }[] = [];
       const watchdog = new Watchdog(() => vtep.answered());
       const [{ openControlSocket }, { openHttp }] = await loadingApi;
@@ -45,15 +75,20 @@ export async function runDaemon(
         log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
         notifySystemd('READY=1', statusLine(vtep));
         watchdog.start();
+        hangUps.heard(() => reload.signalled());
         const exitCode = await ending.reached;
+        hangUps.heard(() => {});
+        stopping.begin();
+        setTimeout(() => exitNow(exitCode), LAST_RESORT_MS).unref();
         notifySystemd('STOPPING=1');
         return exitCode;
       } finally {
         watchdog.stop();
-        await Promise.all(servers.map((server) => server.close()));
+        const closing = Promise.all(servers.map((server) => server.close()));
+        await stopping.wait('API clients', closing, API_PATIENCE_MS);
       }
     } finally {
-      await vtep.stop();
+      await vtep.stop(stopping);
       log.info({ event: 'stopped' }, 'left the groups');
     }
   } catch (error) {

@@ -4,11 +4,12 @@ import { dropsOf, heardRemotes, limitsOf, vniStats } from './statistics.ts';
 import type { Vni } from './vni.ts';
 import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
+import type { WorkerState } from './worker-supervisor.ts';
 
 /** All that Prometheus is told, at one moment. */
 export function readMetrics(
   vtep: Vtep,
-  { version, startTime }: { version: string; startTime: number },
+  { version, startTime, lostLogLines }: { version: string; startTime: number; lostLogLines: number },
 ): MetricsReading {
   const { vnis, busyTimes } = vtep;
   const links = new Map(vtep.links().map((link) => [link.index, link]));
@@ -16,10 +17,15 @@ export function readMetrics(
   return {
     version,
     startTime,
+    lostLogLines,
     vnis: vnis.map((vni) => readVni(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
     vteps: readVteps(vtep),
     drops: dropsOf(vtep, undefined, links),
-    workers: busyTimes.map(({ ratio, seconds }, worker) => ({ worker, busy: ratio, busySeconds: seconds })),
+    workers: busyTimes.map(({ ratio, seconds }, worker) => ({
+      ...(vtep.workerStates[worker] as WorkerState),
+      busy: ratio,
+      busySeconds: seconds,
+    })),
     limits: limitsOf(vtep),
     cpuSeconds: (user + system) / 1_000_000,
     residentBytes: process.memoryUsage.rss(),
@@ -32,7 +38,7 @@ function readVni(vtep: Vtep, vni: Vni, links: ReadonlyMap<number, Link>): VniRea
     ...vniStats(vtep, vni, links),
     tap,
     maxMacs,
-    isOk: vniStatus(vni) === 'ok',
+    isOk: vniStatus(vni, vtep.hungWorker) === 'ok',
     statics: vtep.fdb.staticsOf(vni.index),
   };
 }

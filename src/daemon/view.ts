@@ -42,9 +42,17 @@ import { seenTap, type Vni } from './vni.ts';
 import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
+import { whileWorkersAnswer } from './worker-patience.ts';
 
 /** Work of one slice of a flush: it holds the event loop for a few milliseconds at most. */
 const FLUSH_SLICE_RECORDS = 1_000;
+
+export interface ViewOptions {
+  readonly version: string;
+  readonly reload: Pick<Reload, 'run'>;
+  readonly log: Logger;
+  readonly lostLogLines: () => number;
+}
 
 /** What the API shows of the running VTEP and asks of it. */
 export class VtepView implements DaemonView {
@@ -52,6 +60,7 @@ export class VtepView implements DaemonView {
   readonly #version: string;
   readonly #reload: Pick<Reload, 'run'>;
   readonly #log: Logger;
+  readonly #lostLogLines: () => number;
   readonly #startedMs = performance.now();
   /** Unix time in seconds. */
   readonly #startTime = Date.now() / 1000;
@@ -59,11 +68,12 @@ export class VtepView implements DaemonView {
   /** The examination under way: whoever asks meanwhile gets what it finds. */
   #examination: Promise<Finding[]> | undefined;
 
-  constructor(vtep: Vtep, { version, reload, log }: { version: string; reload: Pick<Reload, 'run'>; log: Logger }) {
+  constructor(vtep: Vtep, { version, reload, log, lostLogLines }: ViewOptions) {
     this.#vtep = vtep;
     this.#version = version;
     this.#reload = reload;
     this.#log = log;
+    this.#lostLogLines = lostLogLines;
   }
 
   fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]> {
@@ -142,23 +152,21 @@ export class VtepView implements DaemonView {
   async addVni(entry: string): Promise<VniStatus> {
     const { config, changes } = this.#vtep;
     const object = `vni add ${shown(entry)}`;
-    const vni = await changes.addVni(
-      parseVniEntry(entry, { object, maxMacs: config.maxMacs, trunk: config.trunk }),
-      object,
-    );
+    const asked = parseVniEntry(entry, { object, maxMacs: config.maxMacs, trunk: config.trunk });
+    const vni = await this.#answered(object, () => changes.addVni(asked, object));
     return this.#describeVni(vni);
   }
 
   async deleteVni(vni: number): Promise<void> {
-    await this.#vtep.changes.removeVni(vni);
+    await this.#answered(`vni del ${vni}`, () => this.#vtep.changes.removeVni(vni));
   }
 
   addRemote({ vni, remote }: FloodRemote): Promise<void> {
-    return this.#vtep.changes.addRemote(vni, remote);
+    return this.#answered(`remote add ${remote}`, () => this.#vtep.changes.addRemote(vni, remote));
   }
 
   deleteRemote({ vni, remote }: FloodRemote): Promise<void> {
-    return this.#vtep.changes.removeRemote(vni, remote);
+    return this.#answered(`remote del ${remote}`, () => this.#vtep.changes.removeRemote(vni, remote));
   }
 
   drops(vni: number | undefined): Drops {
@@ -166,7 +174,11 @@ export class VtepView implements DaemonView {
   }
 
   metrics(): AsyncGenerator<string, void, undefined> {
-    return this.#metrics.page(readMetrics(this.#vtep, { version: this.#version, startTime: this.#startTime }));
+    return this.#metrics.page(
+      readMetrics(this.#vtep, {
+        ...{ version: this.#version, startTime: this.#startTime, lostLogLines: this.#lostLogLines() },
+      }),
+    );
   }
 
   vteps(): Promise<VtepStats[]> {
@@ -187,6 +199,7 @@ export class VtepView implements DaemonView {
       dev: [...new Set(underlays.map(({ name }) => name))],
       port: config.port,
       workers: config.workers,
+      workerStates: [...this.#vtep.workerStates],
       offload: this.#vtep.offload,
       vnis: vnis.length,
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
@@ -202,7 +215,7 @@ export class VtepView implements DaemonView {
 
   async capture(query: CaptureQuery): Promise<Capture> {
     if (query.vni !== undefined) this.#vni(query.vni);
-    return this.#vtep.captures.open(query);
+    return this.#answered('capture', () => this.#vtep.captures.open(query));
   }
 
   doctor(): Promise<Finding[]> {
@@ -228,12 +241,16 @@ export class VtepView implements DaemonView {
   }
 
   reload(how: { readonly partial: boolean }): Promise<readonly string[]> {
-    return this.#reload.run(how);
+    return this.#answered('reload', () => this.#reload.run(how));
   }
 
   setLogLevel(level: LogLevel): void {
     this.#log.level = level;
     this.#log.info({ event: 'log-level', level });
+  }
+
+  #answered<Result>(object: string, change: () => Promise<Result>): Promise<Result> {
+    return whileWorkersAnswer(object, () => this.#vtep.hungWorker, change);
   }
 
   #vni(vni: number): Vni {
@@ -275,7 +292,7 @@ export class VtepView implements DaemonView {
       learning: config.learning,
       macs: this.#vtep.fdb.countOf(index),
       joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),
-      status: vniStatus(vni),
+      status: vniStatus(vni, this.#vtep.hungWorker),
     };
   }
 }

@@ -1,8 +1,8 @@
 import { tapFault } from './tap-status.ts';
 import { dependsOnInterface, type Vni } from './vni.ts';
 
-/** "ok", or the first thing that keeps the VNI from working. */
-export function vniStatus(vni: Vni): string {
+/** "ok", or the first thing that keeps the VNI from working. @param hungWorker one that does not forward its share */
+export function vniStatus(vni: Vni, hungWorker?: number): string {
   const { config, underlay, underlays, needsGroup, paths } = vni;
   const fault = tapFault(vni);
   if (fault !== undefined) return fault;
@@ -12,5 +12,6 @@ export function vniStatus(vni: Vni): string {
   }
   if (paths?.trouble !== undefined) return paths.trouble;
   if (needsGroup && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
+  if (hungWorker !== undefined) return `worker ${hungWorker} hangs`;
   return 'ok';
 }

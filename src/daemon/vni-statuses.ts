@@ -23,7 +23,7 @@ export class VniStatuses {
   constructor({
     vnis,
     log,
-    statusOf = vniStatus,
+    statusOf = (vni) => vniStatus(vni),
   }: { vnis: readonly Vni[]; log: Logger; statusOf?: (vni: Vni) => string }) {
     this.#vnis = vnis;
     this.#log = log;

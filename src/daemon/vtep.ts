@@ -35,6 +35,7 @@ import { narrowPaths } from './path-mtu.ts';
 import { PathWatch } from './path-watch.ts';
 import { QuerierWatch } from './querier-watch.ts';
 import { StateDir, tapAlias } from './state-dir.ts';
+import { Stopping } from './stopping.ts';
 import { releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from './tap.ts';
 import { mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
 import { startMtu, type TapUpkeep } from './tap-upkeep.ts';
@@ -43,9 +44,14 @@ import { Underlays } from './underlays.ts';
 import { distinctTaps, reachOf, type Vni } from './vni.ts';
 import { VniMover } from './vni-mover.ts';
 import { setUpVni } from './vni-setup.ts';
+import { vniStatus } from './vni-status.ts';
 import { VniStatuses } from './vni-statuses.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { ownAddresses, workerState } from './worker-state.ts';
+import type { WorkerState } from './worker-supervisor.ts';
+
+/** How long the end waits for a change under way, which no worker holds up any more. */
+const CHANGE_PATIENCE_MS = 200;
 
 /** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
 const LOCK_PATIENCE_MS = 100;
@@ -160,7 +166,7 @@ export class Vtep {
     const nowMs = createFineClock(epochMs);
     const isOwnAddress = (address: IpAddress) => own.has(address);
     this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, isOwnAddress, nowMs });
-    this.statuses = new VniStatuses({ vnis, log });
+    this.statuses = new VniStatuses({ vnis, log, statusOf: (vni) => vniStatus(vni, this.hungWorker) });
     const onHost = { netlink, log, addresses, listeners, underlays, vnis, workers: this.#workers };
     this.#paths = new PathWatch({
       netlink,
@@ -257,7 +263,7 @@ export class Vtep {
   }
 
   /** Leaves the groups and removes the TAPs that vtepd made, unless they are to outlive it. */
-  async stop(): Promise<void> {
+  async stop(stopping = new Stopping(this.#log)): Promise<void> {
     this.#sweep.stop();
     this.#lazyJoin.stop();
     this.events.stop();
@@ -266,11 +272,12 @@ export class Vtep {
     this.queriers.stop();
     this.#host.stop();
     this.#paths.stop();
-    await this.#workers.stop();
-    await this.changes.close();
-    await this.#snapshots?.stop();
+    stopping.begin();
+    if (!(await this.#workers.stop())) stopping.cut('workers');
+    await stopping.wait('change under way', this.changes.close(), CHANGE_PATIENCE_MS);
+    // First what others see, then what a disk may hold up. The snapshot needs to know what there was.
+    const vnis = [...this.#vnis];
     this.#underlays.closeAll();
-    const vnis = this.#vnis.splice(0);
     if (vnis.some((vni) => this.#isDoomed(vni))) {
       try {
         deleteLinkGroup(this.#netlink, this.#linkGroup);
@@ -281,12 +288,23 @@ export class Vtep {
     }
     for (const vni of distinctTaps(vnis)) this.#releaseTap(vni);
     this.#netlink.close();
+    if (this.#snapshots) await stopping.wait('snapshot', this.#snapshots.stop());
+    this.#vnis.length = 0;
     this.#stateDir?.release();
   }
 
   /** What was asked for and is in force; VNIs as the file has them. */
   get config(): Config {
     return this.#config;
+  }
+
+  get workerStates(): readonly WorkerState[] {
+    return this.#workers.states;
+  }
+
+  /** The first worker that hangs, if one does. */
+  get hungWorker(): number | undefined {
+    return this.#workers.hung;
   }
 
   get vnis(): readonly Vni[] {

@@ -4,7 +4,7 @@ import { RemoteCounters } from '../forward/remote-counters.ts';
 import type { Logger } from '../observe/log.ts';
 import { BusyTime } from '../worker/busy-time.ts';
 import type { Order, WorkerSetup } from '../worker/messages.ts';
-import { WorkerSupervisor } from './worker-supervisor.ts';
+import { type WorkerState, WorkerSupervisor } from './worker-supervisor.ts';
 
 export interface WorkerPoolOptions {
   /** Number of the first thread in the FDB's lock; every further one, successors included, gets the next. */
@@ -21,6 +21,9 @@ export interface WorkerPoolOptions {
   readonly died: (error: Error) => void;
 }
 
+/** How often it is looked whether each worker turns. */
+const LOOK_INTERVAL_MS = 250;
+
 /** What each worker writes into memory of its own. */
 type WorkerMemories = Pick<WorkerSetup, 'countersMemory' | 'remoteCountersMemory' | 'busyTimeMemory'>;
 
@@ -32,6 +35,7 @@ export class WorkerPool {
   /** One for each worker. */
   readonly busyTimes: readonly BusyTime[];
   readonly #supervisors: readonly WorkerSupervisor[];
+  #looking: NodeJS.Timeout | undefined;
 
   constructor(
     count: number,
@@ -55,7 +59,8 @@ export class WorkerPool {
           {
             ...options,
             nextOwner: () => owner++,
-            log: log.child({ worker }),
+            worker,
+            log,
             state: () => state(worker),
           },
         ),
@@ -68,6 +73,10 @@ export class WorkerPool {
 
   /** Resolves to true when all workers forward, to false if one died before. */
   async start(): Promise<boolean> {
+    this.#looking = setInterval(() => {
+      for (const supervisor of this.#supervisors) supervisor.look();
+    }, LOOK_INTERVAL_MS);
+    this.#looking.unref();
     const started = await Promise.all(this.#supervisors.map((supervisor) => supervisor.start()));
     return started.every((forwards) => forwards);
   }
@@ -88,8 +97,20 @@ export class WorkerPool {
     return { udpGso: offloads.every(({ udpGso }) => udpGso), udpGro: offloads.every(({ udpGro }) => udpGro) };
   }
 
-  async stop(): Promise<void> {
+  get states(): readonly WorkerState[] {
+    return this.#supervisors.map(({ state }) => state);
+  }
+
+  /** The first worker that hangs, if one does. */
+  get hung(): number | undefined {
+    return this.states.find(({ state }) => state === 'hung')?.worker;
+  }
+
+  /** Whether all threads are no more. */
+  async stop(): Promise<boolean> {
+    clearInterval(this.#looking);
     for (const supervisor of this.#supervisors) supervisor.announceStop();
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.stop()));
+    const gone = await Promise.all(this.#supervisors.map((supervisor) => supervisor.stop()));
+    return gone.every((isGone) => isGone);
   }
 }

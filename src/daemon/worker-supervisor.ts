@@ -1,4 +1,5 @@
 import type { Fdb } from '../fdb/fdb.ts';
+import { LockTimeout } from '../fdb/lock.ts';
 import type { Logger } from '../observe/log.ts';
 import { errnoName } from '../sys/sys-error.ts';
 import type { Order, WorkerOffload, WorkerSetup } from '../worker/messages.ts';
@@ -8,7 +9,22 @@ import { DataPlaneWorker } from '../worker/worker.ts';
 const MAX_DEATHS = 5;
 const DEATH_WINDOW_MS = 60_000;
 
+/** Looks in a row at a worker that has not turned, after which it hangs: a second. One with nothing to do turns every WORKER_WAIT_MS. */
+const HANG_LOOKS = 4;
+/** Likewise until its first turn: it is still being loaded. */
+const START_LOOKS = 80;
+
+/** A data-plane thread as the main thread sees it; `dead`: its successor is not there yet. */
+export interface WorkerState {
+  readonly worker: number;
+  readonly state: 'ok' | 'hung' | 'dead';
+  /** Of its predecessors, since the daemon's start. */
+  readonly deaths: number;
+}
+
 export interface SupervisorOptions {
+  /** Which worker it is, for the log. */
+  readonly worker: number;
   /** Gives each thread, successors included, a number in the FDB's lock that no other has had. */
   readonly nextOwner: () => number;
   readonly fdb: Fdb;
@@ -28,6 +44,10 @@ export class WorkerSupervisor {
   readonly #deaths: number[] = [];
   #worker: DataPlaneWorker | undefined;
   #offload: WorkerSetup['offload'];
+  #turns = 0;
+  #looksWithoutTurn = 0;
+  #isHung = false;
+  #deathCount = 0;
 
   constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
     this.#setup = setup;
@@ -64,30 +84,70 @@ export class WorkerSupervisor {
     return this.#offload;
   }
 
+  get state(): WorkerState {
+    const state = this.#worker ? (this.#isHung ? 'hung' : 'ok') : 'dead';
+    return { worker: this.#options.worker, state, deaths: this.#deathCount };
+  }
+
+  /**
+   * Sees whether the worker has turned since the last look. Looks are counted, not time: a process that was stopped, or a host that slept,
+   * did not look either.
+   */
+  look(): void {
+    if (!this.#worker) return;
+    const { turns } = this.#worker;
+    const hasTurned = turns !== this.#turns;
+    this.#turns = turns;
+    this.#looksWithoutTurn = hasTurned ? 0 : this.#looksWithoutTurn + 1;
+    const isHung = this.#looksWithoutTurn >= (turns === 0 ? START_LOOKS : HANG_LOOKS);
+    if (isHung === this.#isHung) return;
+    this.#isHung = isHung;
+    const { log, worker } = this.#options;
+    if (isHung)
+      log.error({ event: 'worker-hangs', worker }, 'its share of the packets waits; restart vtepd if it stays so');
+    else log.warn({ event: 'worker-turns', worker }, 'it goes on, and does what it was told meanwhile');
+  }
+
   announceStop(): void {
     this.#worker?.announceStop();
   }
 
-  async stop(): Promise<void> {
+  /** Whether the thread is no more. */
+  async stop(): Promise<boolean> {
     const worker = this.#worker;
     this.#worker = undefined;
-    await worker?.stop();
+    return (await worker?.stop()) ?? true;
   }
 
   #onOffloadOff(offload: WorkerOffload, error: number): void {
     this.#offload = { ...this.#offload, [offload]: false };
-    this.#options.log.warn({ event: 'offload-off', offload, errno: errnoName(error) });
+    const { log, worker } = this.#options;
+    log.warn({ event: 'offload-off', worker, offload, errno: errnoName(error) });
   }
 
   #onDeath(owner: number, error: Error): void {
-    const { fdb, log } = this.#options;
+    const { fdb, log, worker } = this.#options;
     this.#worker = undefined;
-    const repaired = fdb.recover(owner);
-    log.error({ event: 'worker-died', err: error, fdbRepaired: repaired });
+    this.#isHung = false;
+    this.#looksWithoutTurn = 0;
+    this.#turns = 0;
+    this.#deathCount++;
+    const repaired = recovered(fdb, owner);
+    log.error({ event: 'worker-died', worker, err: error, fdbRepaired: repaired });
     const now = Date.now();
     this.#deaths.push(now);
     while ((this.#deaths[0] as number) < now - DEATH_WINDOW_MS) this.#deaths.shift();
     if (this.#deaths.length >= MAX_DEATHS) this.#options.died(error);
     else void this.start();
+  }
+}
+
+/** What another thread keeps locked now the sweep repairs. */
+function recovered(fdb: Fdb, owner: number): boolean {
+  try {
+    return fdb.recover(owner);
+  } catch (error) {
+    if (!(error instanceof LockTimeout)) throw error;
+    return false;
   }
 }

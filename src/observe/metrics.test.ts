@@ -14,7 +14,16 @@ const vtep = (address: string): VtepReading => ({
 
 function reading(given: Partial<MetricsReading> = {}): MetricsReading {
   return {
-    ...{ version: '1.2.3', startTime: 1_000, vnis: [], vteps: [], drops: { rx: {}, tx: {} }, workers: [], limits: [] },
+    ...{
+      version: '1.2.3',
+      startTime: 1_000,
+      vnis: [],
+      vteps: [],
+      drops: { rx: {}, tx: {} },
+      workers: [],
+      limits: [],
+      lostLogLines: 0,
+    },
     ...{ cpuSeconds: 1.5, residentBytes: 4096 },
     ...given,
   };

@@ -36,6 +36,15 @@ export interface VtepReading {
   readonly lastHeard: number | undefined;
 }
 
+interface WorkerReading {
+  readonly worker: number;
+  readonly state: 'ok' | 'hung' | 'dead';
+  /** Of its predecessors. */
+  readonly deaths: number;
+  readonly busy: number;
+  readonly busySeconds: number;
+}
+
 export interface MetricsReading {
   readonly version: string;
   /** Unix time in seconds. */
@@ -43,8 +52,9 @@ export interface MetricsReading {
   readonly vnis: readonly VniReading[];
   readonly vteps: readonly VtepReading[];
   readonly drops: { readonly [Direction in 'rx' | 'tx']: Readonly<Record<string, number>> };
-  readonly workers: readonly { readonly worker: number; readonly busy: number; readonly busySeconds: number }[];
+  readonly workers: readonly WorkerReading[];
   readonly limits: readonly { readonly limit: string; readonly used: number; readonly max: number }[];
+  readonly lostLogLines: number;
   readonly cpuSeconds: number;
   readonly residentBytes: number;
 }
@@ -193,6 +203,21 @@ const FAMILIES = [
     ...{ name: 'vtep_worker_busy_seconds_total', help: 'Time not spent waiting for packets', type: 'counter' },
     items: ({ workers }) => workers,
     samples: ({ worker, busySeconds }) => [{ labels: { worker }, value: busySeconds }],
+  }),
+  define({
+    ...{ name: 'vtep_worker_up', help: '1 while the worker turns, 0 while it hangs or is dead', type: 'gauge' },
+    items: ({ workers }) => workers,
+    samples: ({ worker, state }) => [{ labels: { worker }, value: state === 'ok' ? 1 : 0 }],
+  }),
+  define({
+    ...{ name: 'vtep_worker_deaths_total', help: 'Threads of this worker that died', type: 'counter' },
+    items: ({ workers }) => workers,
+    samples: ({ worker, deaths }) => [{ labels: { worker }, value: deaths }],
+  }),
+  define({
+    ...{ name: 'vtep_log_lines_lost_total', help: 'Log lines that could not be written', type: 'counter' },
+    items: one,
+    samples: ({ lostLogLines }) => [{ labels: {}, value: lostLogLines }],
   }),
   define({
     ...{ name: 'vtep_limit_used', help: 'How much of a bounded table is in use', type: 'gauge' },

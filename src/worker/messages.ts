@@ -75,6 +75,9 @@ export type Report =
 /** Offloads that a worker switches off where a path cannot do them: datagrams cut by the kernel; frames merged for the TAP. */
 export type WorkerOffload = 'udpGso' | 'udpGro';
 
+/** Words that a worker and the main thread share: not zero once it is to stop; how often it has turned, which tells that it does not hang. */
+export const WORKER_CELL = { stop: 0, turns: 1, cells: 2 } as const;
+
 /** What a worker starts with. */
 export interface WorkerSetup {
   /** Unique among the threads that share the FDB, above the main thread's. */
@@ -85,7 +88,7 @@ export interface WorkerSetup {
   readonly busyTimeMemory: SharedArrayBuffer;
   /** Who was heard in ARP and neighbour discovery, by whichever worker. */
   readonly neighboursMemory: SharedArrayBuffer;
-  /** One cell, not zero once the worker is to stop. */
+  /** Of WORKER_CELL. */
   readonly stopMemory: SharedArrayBuffer;
   /** Eventfd that says: read your orders, or stop. */
   readonly wakeFd: number;

@@ -27,7 +27,15 @@ import { BusyTime } from './busy-time.ts';
 import { createClock, createFineClock } from './clock.ts';
 import { GroupWatch } from './group-watch.ts';
 import { forwardDatagrams, forwardFrames, type Ports } from './loop.ts';
-import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSettings, WorkerSetup } from './messages.ts';
+import {
+  type NumberedOrder,
+  type Order,
+  type Report,
+  WORKER_CELL,
+  type WorkerOffload,
+  type WorkerSettings,
+  type WorkerSetup,
+} from './messages.ts';
 
 /** The data-plane thread: blocks until a fd is readable, forwards a batch of it, and again. Nothing here touches the event loop. */
 
@@ -63,7 +71,7 @@ const nowMs = () => performance.now();
 const busyTime = new BusyTime(setup.busyTimeMemory, nowMs());
 const busyPoll = new BusyPoll({ epoll, giveWay: schedYield, nowMs, busyTime });
 const clock = createClock(setup.epochMs);
-const stop = new Int32Array(setup.stopMemory);
+const cells = new Int32Array(setup.stopMemory);
 const wakeScratch = slab.address(slab.allocate(8));
 const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
   report({ kind: 'remote-in-group', segment, remote }),
@@ -122,7 +130,8 @@ const ports: Ports = {
 
 function run(): void {
   epoll.add(setup.wakeFd, WAKE);
-  while (Atomics.load(stop, 0) === 0) {
+  while (Atomics.load(cells, WORKER_CELL.stop) === 0) {
+    Atomics.add(cells, WORKER_CELL.turns, 1);
     const count = busyPoll.wait(WORKER_WAIT_MS);
     const now = clock();
     for (let event = 0; event < count; event++) {

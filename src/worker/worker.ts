@@ -2,10 +2,17 @@ import { setTimeout } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { openEventFd, signalEventFd } from '../sys/epoll.ts';
 import { close } from '../sys/libc.ts';
-import type { NumberedOrder, Order, Report, WorkerOffload, WorkerSetup } from './messages.ts';
+import {
+  type NumberedOrder,
+  type Order,
+  type Report,
+  WORKER_CELL,
+  type WorkerOffload,
+  type WorkerSetup,
+} from './messages.ts';
 
 /** A worker ends within 25 ms unless something is badly wrong. */
-const STOP_PATIENCE_MS = 1_000;
+const STOP_PATIENCE_MS = 500;
 
 /** What the main thread is told of a worker. */
 export interface WorkerEvents {
@@ -23,7 +30,7 @@ export class DataPlaneWorker {
   readonly #thread: Worker;
   readonly #port: MessagePort;
   readonly #wakeFd: number;
-  readonly #stop: Int32Array;
+  readonly #cells: Int32Array;
   readonly #waiting = new Map<number, (inForce: boolean) => void>();
   readonly #exited: Promise<void>;
   #nextNumber = 0;
@@ -33,8 +40,8 @@ export class DataPlaneWorker {
 
   /** Starts the thread. It obeys orders from the first moment on. */
   constructor(setup: Omit<WorkerSetup, 'wakeFd' | 'stopMemory'>, events: WorkerEvents) {
-    const stopMemory = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    this.#stop = new Int32Array(stopMemory);
+    const stopMemory = new SharedArrayBuffer(WORKER_CELL.cells * Int32Array.BYTES_PER_ELEMENT);
+    this.#cells = new Int32Array(stopMemory);
     this.#wakeFd = openEventFd();
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
@@ -74,18 +81,24 @@ export class DataPlaneWorker {
    */
   announceStop(): void {
     this.#isStopping = true;
-    Atomics.store(this.#stop, 0, 1);
+    Atomics.store(this.#cells, WORKER_CELL.stop, 1);
+  }
+
+  /** How often it has turned, modulo 2^32; 0 until it does. */
+  get turns(): number {
+    return Atomics.load(this.#cells, WORKER_CELL.turns);
   }
 
   /**
    * Ends the thread's loop; resolves when the thread is gone, or after STOP_PATIENCE_MS: it cannot be terminated from outside while it waits
-   * in a system call, and the daemon's stop must not hang on it, nor must whoever waits for an order.
+   * in a system call, and the daemon's stop must not hang on it, nor must whoever waits for an order. Whether it is gone.
    */
-  async stop(): Promise<void> {
+  async stop(): Promise<boolean> {
     this.announceStop();
     if (!this.#isGone) signalEventFd(this.#wakeFd);
     await Promise.race([this.#exited, setTimeout(STOP_PATIENCE_MS, undefined, { ref: false })]);
     this.#answerAll();
+    return this.#isGone;
   }
 
   #onReport(report: Report, events: WorkerEvents): void {

@@ -100,7 +100,9 @@ describeSystem('the death of a thread', () => {
         died: () => {},
       },
     );
-    lab.scope.defer(() => pool.stop());
+    lab.scope.defer(async () => {
+      await pool.stop();
+    });
     expect(await pool.start()).toBe(true);
     const counts = () =>
       pool.counters.map((counters) => counters.drops(SEGMENT.index).tx[TX_DROP['no-remote']] as number);

@@ -9,6 +9,15 @@ type Ptrace = (request: number, thread: number, address: null, data: null) => nu
 // Variadic in C; declared plain, which the Linux ABIs of x86-64 and arm64 allow.
 const ptrace = library.func('long ptrace(long request, int thread, void *address, void *data)') as unknown as Ptrace;
 
+const waitpid = library.func('int waitpid(int pid, void *status, int options)') as unknown as (
+  pid: number,
+  status: Buffer,
+  options: number,
+) => number;
+
+/** Threads too, and without waiting. */
+const WALL_NOHANG = 0x4000_0001;
+
 const PTRACE_DETACH = 17;
 const PTRACE_SEIZE = 0x4206;
 const PTRACE_INTERRUPT = 0x4207;
@@ -35,6 +44,13 @@ export class StoppedThread {
     call('PTRACE_INTERRUPT', PTRACE_INTERRUPT, thread);
     await waitFor('the thread stops', () => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'), isStopped);
     return stopped;
+  }
+
+  /** Whether it ended. Its process is not over until whoever traced a thread of it has taken note. */
+  reap(): boolean {
+    const status = Buffer.alloc(4);
+    const isStop = () => (status.readInt32LE(0) & 0x7f) === 0x7f;
+    return waitpid(this.#thread, status, WALL_NOHANG) === this.#thread && !isStop();
   }
 
   /** Lets it go on. */

@@ -62,6 +62,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       offload: { udpGso: true, udpGro: false },
     },
     {
+      worker: 0,
       nextOwner: () => owner++,
       fdb: new Fdb(fdbMemory, 1),
       log,

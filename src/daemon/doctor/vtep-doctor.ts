@@ -30,6 +30,7 @@ import { checkAddress, checkInterface } from './underlay-checks.ts';
 import { checkRemotesInGroup, checkVnis } from './vni-checks.ts';
 import { checkReversePath, checkTtl } from './vtep-checks.ts';
 import { gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
+import { checkWorkers } from './worker-check.ts';
 
 /** What the running daemon finds of itself and its host, in the order of a frame's way out. */
 export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
@@ -90,6 +91,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     return [
       checkTun(tun),
       checkCapabilities(gatherCapabilities('vtepd')),
+      ...checkWorkers(vtep.workerStates),
       ...[...interfaces.values()].map(checkInterface),
       ...underlays.map(({ link, local, prefixBits, keeper }) =>
         checkAddress(link.name, { address: local, prefixBits, ...(keeper && { keeper }) }, addresses),

@@ -1,0 +1,30 @@
+import type { Logger } from '../observe/log.ts';
+
+/** Nothing is bound to them. Without a listener SIGUSR1 would open Node's debugger to all users of the host, and the others would kill. */
+const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGSTKFLT', 'SIGPIPE'] as const;
+
+export function ignoreSignals(log: Logger): void {
+  for (const signal of IGNORED) {
+    process.on(signal, () => log.info({ event: 'signal-ignored', signal }, 'vtepd does nothing on it'));
+  }
+}
+
+/** SIGHUP: kept from the first moment until somebody can act upon it. */
+export class HangUps {
+  #isKept = false;
+  #act: (() => void) | undefined;
+
+  constructor() {
+    process.on('SIGHUP', () => {
+      if (this.#act) this.#act();
+      else this.#isKept = true;
+    });
+  }
+
+  /** From now on `act` is called on each, at once if one was kept. */
+  heard(act: () => void): void {
+    this.#act = act;
+    if (this.#isKept) act();
+    this.#isKept = false;
+  }
+}
