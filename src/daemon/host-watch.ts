@@ -32,6 +32,7 @@ export class HostWatch {
   readonly taps: TapWatch;
   readonly #held: WatchedHost;
   readonly #endings: (() => void)[] = [];
+  readonly #watch: NetlinkWatch;
   #linkChanges = 0;
   #settling: NodeJS.Timeout | undefined;
 
@@ -39,22 +40,22 @@ export class HostWatch {
     this.#held = held;
     this.underlays = new UnderlayWatch(held);
     this.taps = new TapWatch(held);
-  }
-
-  start(): void {
     const { link, ipv4Address, ipv6Address } = EVENT_GROUPS;
-    const { log } = this.#held;
-    const watch = new NetlinkWatch(link | ipv4Address | ipv6Address, {
+    const { log } = held;
+    this.#watch = new NetlinkWatch(link | ipv4Address | ipv6Address, {
       onEvents: (messages) => this.#onEvents(messages),
       onFailing: (err) => log.warn({ event: 'host-unseen', err }, 'looks again until it succeeds'),
       onWell: () => log.info({ event: 'host-seen' }, 'sees the host again'),
     });
-    watch.start();
+  }
+
+  start(): void {
+    this.#watch.start();
     this.settle();
     this.taps.start();
-    const retrying = setInterval(() => this.underlays.retry(), RETRY_INTERVAL_MS);
+    const retrying = setInterval(() => this.#watch.attempt(() => this.underlays.retry()), RETRY_INTERVAL_MS);
     this.#endings.push(() => {
-      watch.stop();
+      this.#watch.stop();
       clearInterval(retrying);
       clearTimeout(this.#settling);
       this.taps.stop();
@@ -88,7 +89,7 @@ export class HostWatch {
   #settleSoon(): void {
     this.#settling ??= setTimeout(() => {
       this.#settling = undefined;
-      this.settle();
+      this.#watch.attempt(() => this.settle());
     }, SETTLE_MS);
   }
 

@@ -119,6 +119,10 @@ function endingOf(log: Logger): { reached: Promise<number>; fail: (error: Error)
     log.fatal({ event: 'died', err: error });
     end(DIED);
   };
-  process.on('uncaughtException', fail);
+  process.on('uncaughtException', (error) => {
+    // The host refused something, and nobody was there to take it: what it was for is missing or tried again, and the rest goes on.
+    if (error instanceof VtepError && error.exitCode !== DIED) log.error({ event: 'refused', err: error });
+    else fail(error);
+  });
   return { reached, fail };
 }

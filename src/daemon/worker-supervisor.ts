@@ -9,6 +9,9 @@ import { DataPlaneWorker } from '../worker/worker.ts';
 const MAX_DEATHS = 5;
 const DEATH_WINDOW_MS = 60_000;
 
+/** Between two tries to start a successor. */
+const REVIVE_PAUSE_MS = 1_000;
+
 /** Looks in a row at a worker that has not turned, after which it hangs: a second. One with nothing to do turns every WORKER_WAIT_MS. */
 const HANG_LOOKS = 4;
 /** Likewise until its first turn: it is still being loaded. */
@@ -48,6 +51,7 @@ export class WorkerSupervisor {
   #looksWithoutTurn = 0;
   #isHung = false;
   #deathCount = 0;
+  #isStopped = false;
 
   constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
     this.#setup = setup;
@@ -115,6 +119,7 @@ export class WorkerSupervisor {
   /** Whether the thread is no more. */
   async stop(): Promise<boolean> {
     const worker = this.#worker;
+    this.#isStopped = true;
     this.#worker = undefined;
     return (await worker?.stop()) ?? true;
   }
@@ -138,7 +143,17 @@ export class WorkerSupervisor {
     this.#deaths.push(now);
     while ((this.#deaths[0] as number) < now - DEATH_WINDOW_MS) this.#deaths.shift();
     if (this.#deaths.length >= MAX_DEATHS) this.#options.died(error);
-    else void this.start();
+    else this.#revive();
+  }
+
+  /** Tried until the host allows it: no fd, no memory, no thread may be to be had just now. */
+  #revive(): void {
+    if (this.#isStopped) return;
+    const { log, worker } = this.#options;
+    this.start().catch((err: unknown) => {
+      log.error({ event: 'worker-not-revived', worker, err }, 'tries again');
+      setTimeout(() => this.#revive(), REVIVE_PAUSE_MS).unref();
+    });
   }
 }
 

@@ -57,6 +57,15 @@ export class NetlinkWatch {
     this.#look();
   }
 
+  /** Does what the listener owes to what it has heard. A refusal of the host is told and mended as one of `onEvents`. */
+  attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failOrThrow(error);
+    }
+  }
+
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#nextLook);
