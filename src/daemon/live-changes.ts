@@ -135,6 +135,7 @@ export class LiveChanges {
       if (isTapShared) this.#raiseTrunkMtu(vni);
       else deleteTap(tap);
       this.#vtep.freeIndex(index);
+      await this.#vtep.mover.closeUnused();
       log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
       notifySystemd(statusLine(this.#vtep));
       return { ...vni.config, statics };
@@ -170,6 +171,7 @@ export class LiveChanges {
       }
       await Promise.all(orders);
       if (left.group) await this.#vtep.mover.leaveGroup(left.group);
+      await this.#vtep.mover.closeUnused();
       for (const remote of left.remotes) await whenUnlocked(() => fdb.releaseRemote(remote, now()));
       if (target.maxMacs < before.maxMacs) await this.#enforceLimit(vni);
       this.#vtep.lookAtPaths(vni);
@@ -180,12 +182,13 @@ export class LiveChanges {
   }
 
   /**
-   * Keeps every group that is joined now joined, whoever leaves it, until the returned function is called: one that goes from VNI to VNI is
-   * not left in between.
+   * Keeps every group that is joined now joined, and every underlay open, whoever leaves it, until the returned function is called: what goes
+   * from VNI to VNI is not given up in between.
    */
   holdGroups(): Promise<() => Promise<void>> {
     return this.#change(async () => {
       const { underlays, mover } = this.#vtep;
+      const release = mover.hold();
       const held = underlays.flatMap((underlay) =>
         underlay.membership.joined.map(({ group, number }) => {
           underlay.membership.join(group);
@@ -195,6 +198,7 @@ export class LiveChanges {
       return () =>
         this.#serial.run(async () => {
           for (const group of held) await mover.leaveGroup(group);
+          await release();
         });
     });
   }

@@ -9,6 +9,8 @@ import { addGroupSocket, addListener, addPool, groupWorker, putSegment } from '.
 
 export interface MoverGround extends HeldOnHost {
   readonly opened: Underlays;
+  /** The interface was named, with `--dev`: it is held for the VNIs that come, though none has it now. */
+  readonly keepsUnused: boolean;
   /** Has what depends on the host's addresses follow them. */
   readonly settle: () => void;
 }
@@ -22,6 +24,7 @@ export interface GroupUse extends Pick<Vni, 'group' | 'needsGroup' | 'underlay'>
 export class VniMover {
   readonly #ground: MoverGround;
   readonly #mtu: MtuFollower;
+  #holds = 0;
 
   constructor(ground: MoverGround) {
     this.#ground = ground;
@@ -83,9 +86,22 @@ export class VniMover {
     underlay.membership.close(fd);
   }
 
-  /** Closes the underlays that no VNI has: their numbers may be given anew when no worker and no segment knows them. */
+  /** Keeps all underlays open until the returned function is called: a VNI that is made anew may leave one without any for a moment. */
+  hold(): () => Promise<void> {
+    this.#holds++;
+    return () => {
+      this.#holds--;
+      return this.closeUnused();
+    };
+  }
+
+  /**
+   * Closes the underlays that no VNI has, unless they are held or were named: their numbers may be given anew when no worker and no segment knows them.
+   * Whoever takes a VNI from an underlay calls it when the groups are left.
+   */
   async closeUnused(): Promise<void> {
-    const { underlays, vnis, workers, opened, listeners } = this.#ground;
+    const { underlays, vnis, workers, opened, listeners, keepsUnused } = this.#ground;
+    if (this.#holds > 0 || keepsUnused) return;
     for (const underlay of underlays.filter((each) => !vnis.some((vni) => vni.underlays.includes(each)))) {
       const { source, number, family, link } = underlay;
       const left = source ? releaseListeners(listeners, source) : [];

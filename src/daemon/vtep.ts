@@ -198,7 +198,12 @@ export class Vtep {
       isOwnAddress,
       underlaysFor: (vni) => this.#underlays.forVni(vni),
       closeUnderlay: (underlay) => this.#underlays.close(underlay),
-      mover: new VniMover({ ...onHost, opened: this.#underlays, settle: () => this.#host.settle() }),
+      mover: new VniMover({
+        ...onHost,
+        opened: this.#underlays,
+        keepsUnused: config.dev !== undefined,
+        settle: () => this.#host.settle(),
+      }),
       lookAtPaths: (vni) => this.#paths.lookAt(vni),
       open: (vni, underlays) => this.#addVni(vni, underlays),
       freeIndex: (index) => this.#indexes.give(index),

@@ -92,6 +92,32 @@ describeSystem('the interface of the underlay', () => {
     await floodsIn('in again');
   });
 
+  test('an interface that has lost its last VNI is let go, by whatever took that', async () => {
+    addUplink('198.18.1.31/24');
+    const routed = ['198.18.1.9', '198.18.1.8'].map((remote) => `remote=${remote}`);
+    const daemon = await startVtepd(one, [
+      '--vni',
+      '100=239.1.1.1',
+      '--vni',
+      `200,${routed[0]}`,
+      '--vni',
+      '300=239.1.1.3',
+    ]);
+    expect(await devOf(daemon)).toBe('eth0 eth1');
+    await daemon.ctl('vni', 'del', '200');
+    expect(await devOf(daemon)).toBe('eth0');
+    await daemon.ctl('vni', 'add', `200,${routed[1]}`);
+    expect(await devOf(daemon)).toBe('eth0 eth1');
+    await daemon.ctl('vni', 'del', '100');
+    await daemon.ctl('vni', 'del', '300');
+    expect(await devOf(daemon)).toBe('eth1');
+    expect(one.joinedGroups()).toEqual([]);
+    await daemon.ctl('vni', 'add', '100=239.1.1.1');
+    await startKernelVtep(two, { segments: [{ vni: 100, group: '239.1.1.1' }] });
+    await floodsOut('anew');
+    await floodsIn('in anew');
+  });
+
   test('a VTEP address on loopback goes on by whichever uplink the routes say, and is ok', async () => {
     addUplink('198.18.0.31/24');
     one.ip('addr', 'add', '198.18.9.1/32', 'dev', 'lo');
