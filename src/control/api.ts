@@ -19,7 +19,7 @@ import {
   MAX_API_BODY_BYTES,
   MAX_API_HEADER_BYTES,
 } from '../lib/limits.ts';
-import { Connections } from './connections.ts';
+import { type ConnectionCount, Connections } from './connections.ts';
 import { answerFor, answerForUnknownRoute, type ErrorAnswer, refuseMalformed } from './error-answers.ts';
 import { compileValidator } from './request-validation.ts';
 
@@ -37,6 +37,13 @@ export type TypedApi = FastifyInstance<
   FastifyBaseLogger,
   TypeBoxTypeProvider
 >;
+
+/** How many connections an API has, and had to cut. */
+const counts = new WeakMap<TypedApi, Connections>();
+
+export function connectionsOf(api: TypedApi): ConnectionCount {
+  return (counts.get(api) as Connections).count;
+}
 
 /**
  * An API without resources; `server` listens nowhere yet.
@@ -67,6 +74,7 @@ export function createApi(name: string, logger?: FastifyBaseLogger): TypedApi {
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
   const connections = new Connections(name, logger);
+  counts.set(api, connections);
   api.server.on('connection', (socket) => connections.add(socket));
   api.server.on('timeout', (socket) => connections.cutIfStalled(socket));
   api.addHook('onRequest', async ({ raw }, reply) => connections.begin(raw.socket, reply.raw));

@@ -3,7 +3,8 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { closeApi, createApi, type TypedApi } from './api.ts';
+import { MAX_API_CONNECTIONS } from '../lib/limits.ts';
+import { closeApi, connectionsOf, createApi, type TypedApi } from './api.ts';
 import { MemoryDaemon, sampleState } from './memory-daemon.ts';
 import { addReadRoutes } from './routes.ts';
 
@@ -47,6 +48,7 @@ it('cuts a listener that takes nothing of what waits for it, and none that has n
     new Promise<number>((resolve, reject) => api.server.getConnections((e, n) => (e ? reject(e) : resolve(n))));
   await expect.poll(() => heard).toContain('200 OK');
   await expect.poll(open).toBe(2);
+  expect(connectionsOf(api)).toEqual({ used: 2, max: MAX_API_CONNECTIONS, cut: 0 });
   const event = { time: '2026-01-02T03:04:05.6Z', event: 'lost', vni: null, mac: null, vtep: null } as const;
   // Half a megabyte: more than the kernel keeps for one that does not read, less than vtepd does.
   daemon.tell(...Array.from({ length: 5_000 }, (_, count) => ({ ...event, from: null, type: null, count: count + 1 })));
@@ -55,6 +57,7 @@ it('cuts a listener that takes nothing of what waits for it, and none that has n
   daemon.tell({ ...event, from: null, type: null, count: 7_777 });
   await expect.poll(() => heard).toContain('"count":7777');
   expect(await open()).toBe(1);
+  expect(connectionsOf(api)).toEqual({ used: 1, max: MAX_API_CONNECTIONS, cut: 1 });
   quiet.destroy();
   deaf.destroy();
 });

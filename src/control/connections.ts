@@ -6,6 +6,14 @@ import type { FastifyBaseLogger } from 'fastify';
 import { VtepError } from '../lib/errors.ts';
 import { API_FULL_LOG_INTERVAL_MS, MAX_API_CONNECTIONS, MAX_API_REQUESTS_AT_ONCE } from '../lib/limits.ts';
 
+/** Of one server, for status and metrics. */
+export interface ConnectionCount {
+  readonly used: number;
+  readonly max: number;
+  /** For want of room, or since the client did not read. */
+  readonly cut: number;
+}
+
 /**
  * When full, the connection that has been without a request longest makes room: idle ones keep nobody out, who asks at
  * once gets an answer. If all have a request under way, the new one is closed.
@@ -15,13 +23,18 @@ export class Connections {
   readonly #logger: FastifyBaseLogger | undefined;
   /** Requests under way on each; of those with none, the one that is so longest comes first. */
   readonly #underWay = new Map<Socket, number>();
-  #cut = 0;
+  #crowded = 0;
+  #stalled = 0;
   #loggedMs = Number.NEGATIVE_INFINITY;
 
   /** @param name of the server, for the log */
   constructor(name: string, logger: FastifyBaseLogger | undefined) {
     this.#name = name;
     this.#logger = logger;
+  }
+
+  get count(): ConnectionCount {
+    return { used: this.#underWay.size, max: MAX_API_CONNECTIONS, cut: this.#crowded + this.#stalled };
   }
 
   add(socket: Socket): void {
@@ -51,8 +64,10 @@ export class Connections {
 
   /** Nothing went either way for a while: a handler may take its time, a client that does not take what is there may not. */
   cutIfStalled(socket: Socket): void {
-    const isWaitingForUs = (this.#underWay.get(socket) ?? 0) > 0 && socket.writableLength === 0;
-    if (!isWaitingForUs) socket.destroy();
+    const isAnswering = (this.#underWay.get(socket) ?? 0) > 0;
+    if (isAnswering && socket.writableLength === 0) return;
+    if (isAnswering) this.#stalled++;
+    socket.destroy();
   }
 
   #end(socket: Socket): void {
@@ -70,12 +85,12 @@ export class Connections {
   #cutForRoom(socket: Socket): void {
     this.#underWay.delete(socket);
     socket.destroy();
-    this.#cut++;
+    this.#crowded++;
     const nowMs = performance.now();
     if (nowMs - this.#loggedMs < API_FULL_LOG_INTERVAL_MS) return;
     this.#loggedMs = nowMs;
     this.#logger?.warn(
-      { event: 'api-full', server: this.#name, limit: MAX_API_CONNECTIONS, cut: this.#cut },
+      { event: 'api-full', server: this.#name, limit: MAX_API_CONNECTIONS, cut: this.#crowded },
       'too many API clients: some were cut',
     );
   }

@@ -6,6 +6,7 @@
 import type { LogLevel } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { OuterHeaders } from '../wire/outer-headers.ts';
+import type { ConnectionCount } from './connections.ts';
 import type {
   ConfigFile,
   DaemonEvent,
@@ -101,6 +102,13 @@ export interface Capture {
   /** How many found no room since it was opened. */
   readonly lost: number;
   close(): void;
+}
+
+/** A server of the API, as the daemon that holds it sees it. */
+export interface ApiServer {
+  readonly name: 'control' | 'http';
+  connections(): ConnectionCount;
+  close(): Promise<void>;
 }
 
 export type FdbListener = (events: readonly FdbEvent[]) => void;

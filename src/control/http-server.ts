@@ -5,8 +5,8 @@ import type { HttpAddress } from '../config/config.ts';
 import { formatHttpAddress } from '../config/http-address.ts';
 import { parseIp } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { closeApi, createApi } from './api.ts';
-import type { DaemonView } from './daemon-view.ts';
+import { closeApi, connectionsOf, createApi } from './api.ts';
+import type { ApiServer, DaemonView } from './daemon-view.ts';
 import { listenHttp } from './http-listening.ts';
 import { addReadRoutes } from './routes.ts';
 
@@ -15,11 +15,7 @@ import { addReadRoutes } from './routes.ts';
  * @param logger gets unforeseen errors; absent: silence
  * @returns lets requests under way end within half a second. Never fails.  @throws VtepError ERR_VTEP_HTTP
  */
-export async function openHttp(
-  http: HttpAddress,
-  view: DaemonView,
-  logger?: FastifyBaseLogger,
-): Promise<{ close(): Promise<void> }> {
+export async function openHttp(http: HttpAddress, view: DaemonView, logger?: FastifyBaseLogger): Promise<ApiServer> {
   const name = formatHttpAddress(http);
   const api = createApi(`--http ${name}`, logger);
   if (isLoopback(http)) {
@@ -32,7 +28,7 @@ export async function openHttp(
     throw error;
   });
   logger?.info({ event: 'http', address: name }, 'whoever reaches this address may read the API');
-  return { close: () => closeApi(api) };
+  return { name: 'http', connections: () => connectionsOf(api), close: () => closeApi(api) };
 }
 
 function isLoopback({ address }: HttpAddress): boolean {

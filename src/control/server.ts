@@ -1,10 +1,10 @@
 /** The API on the control socket. Opened last in a start: a socket that answers means a daemon that forwards. */
 
 import type { FastifyBaseLogger } from 'fastify';
-import { closeApi, createApi } from './api.ts';
+import { closeApi, connectionsOf, createApi } from './api.ts';
 import { addCaptureRoute } from './capture-streams.ts';
 import { addConfigRoutes } from './config-routes.ts';
-import type { DaemonView } from './daemon-view.ts';
+import type { ApiServer, DaemonView } from './daemon-view.ts';
 import { addHostRoutes, addReadRoutes } from './routes.ts';
 import { releaseSocketFile, takeSocketFile } from './socket-file.ts';
 import { addTraceRoutes } from './trace-routes.ts';
@@ -17,7 +17,7 @@ export interface ControlServerOptions {
 }
 
 /** A control socket that answers. */
-export interface ControlServer {
+export interface ControlServer extends ApiServer {
   readonly path: string;
   /** Takes the socket's name away at once, lets requests under way end within half a second. Never fails. */
   close(): Promise<void>;
@@ -48,6 +48,8 @@ export async function openControlSocket(
   let closing: Promise<void> | undefined;
   return {
     path,
+    name: 'control',
+    connections: () => connectionsOf(api),
     close: () => {
       if (!closing) releaseSocketFile(path, own);
       closing ??= closeApi(api);

@@ -212,6 +212,17 @@ describe('frames', () => {
     for (const worker of [0, 0, 1]) ringOf(worker).countLost();
     expect(capture.lost).toBe(3);
   });
+
+  it('that are lost stay counted when their capture has ended', async () => {
+    const [one, other] = [await open(), await open()];
+    ringOf(0).countLost();
+    one.close();
+    one.close();
+    expect([captures.count, captures.lost]).toEqual([1, one.lost + other.lost]);
+    expect(captures.lost).toBe(1);
+    other.close();
+    expect([captures.count, captures.lost]).toEqual([0, 1]);
+  });
 });
 
 describe('captures', () => {

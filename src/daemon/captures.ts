@@ -49,9 +49,21 @@ export class Captures {
   readonly #ground: CaptureGround;
   readonly #open = new Map<number, OpenCapture>();
   #nextNumber = 0;
+  /** Of those that are closed. */
+  #lost = 0;
 
   constructor(ground: CaptureGround) {
     this.#ground = ground;
+  }
+
+  /** Captures under way. */
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /** Frames that found no room, of all captures since the start. */
+  get lost(): number {
+    return [...this.#open.values()].reduce((total, { rings }) => total + lostIn(rings), this.#lost);
   }
 
   /** Resolves once every worker captures. @throws VtepError ERR_VTEP_LIMIT */
@@ -69,13 +81,15 @@ export class Captures {
     const offsetMs = wallOffsetMs(nowMs);
     this.#open.set(number, { filter: filterOf(query), rings });
     const close = () => {
-      if (this.#open.delete(number)) void workers.orderAll({ kind: 'stop-capture', capture: number });
+      if (!this.#open.delete(number)) return;
+      this.#lost += lostIn(rings);
+      void workers.orderAll({ kind: 'stop-capture', capture: number });
     };
     await Promise.all(rings.map((_, worker) => workers.orderOne(worker, this.#orderOf(number, worker))));
     return {
       read: () => this.#read(rings, offsetMs),
       get lost() {
-        return rings.reduce((total, { lost }) => total + lost, 0);
+        return lostIn(rings);
       },
       close,
     };
@@ -194,6 +208,10 @@ function hasInnerDf(datagram: DataView): boolean {
 
 function filterOf({ vni, mac, vtep, drops }: CaptureQuery): CaptureFilter {
   return { vni, mac: mac && macWords(mac), vtep: vtep && ipWords(vtep), dropsOnly: drops };
+}
+
+function lostIn(rings: readonly CaptureRing[]): number {
+  return rings.reduce((total, { lost }) => total + lost, 0);
 }
 
 /** The ring whose next record is the oldest; undefined if all are empty. */

@@ -91,6 +91,7 @@ describe('whoever watches', () => {
     });
     expect(told).toHaveLength(1 + MAX_FDB_EVENTS);
     expect(late).toEqual([]);
+    expect(events.lost).toBe(6);
   });
 
   it('is told that one may be lost when a thread died in the middle of a change', () => {
@@ -99,6 +100,7 @@ describe('whoever watches', () => {
     mapFdb(memory).header[HEADER.lock] = 9;
     fdb.recover(9);
     events.tell();
+    expect(fdb.repairs).toBe(1);
     expect(told).toMatchObject([{ event: 'lost', count: 1 }]);
   });
 

@@ -41,6 +41,7 @@ export class FdbEvents {
   /** Number of the first event that was not looked at yet. */
   #next: number;
   #timer: NodeJS.Timeout | undefined;
+  #lost = 0;
 
   constructor(fdb: Fdb, now: () => number, log: Logger) {
     this.#fdb = fdb;
@@ -65,6 +66,11 @@ export class FdbEvents {
     return () => this.#watches.delete(watch);
   }
 
+  /** Changes that were overwritten before they were looked at. */
+  get lost(): number {
+    return this.#lost;
+  }
+
   /** Tells all that has happened so far. */
   tell(): void {
     while (this.#tellSlice());
@@ -81,6 +87,7 @@ export class FdbEvents {
     if (this.#fdb.nextEvent === this.#next) return false;
     try {
       const { lost, count } = this.#fdb.copyEvents(this.#next, this.#slice);
+      this.#lost += lost;
       if (lost > 0) this.#tellWatches([lostEvents(lost)], this.#next, lost);
       const first = (this.#next + lost) | 0;
       this.#next = (first + count) | 0;

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import type { ApiServer } from '../control/daemon-view.ts';
 import { checkHttpAddress } from '../control/http-listening.ts';
 import { checkControlSocket } from '../control/socket-file.ts';
 import { VtepError } from '../lib/errors.ts';
@@ -65,8 +66,8 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
     const vtep = await Vtep.start(config, log, ending.fail);
     try {
       const reload = new Reload(vtep, { config, reread, log });
-      const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost });
-      const servers: { close(): Promise<void> }[] = [];
+      const servers: ApiServer[] = [];
+      const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost, servers });
       const watchdog = new Watchdog(() => vtep.answered());
       const [{ openControlSocket }, { openHttp }] = await loadingApi;
       try {

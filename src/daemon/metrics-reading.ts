@@ -1,3 +1,4 @@
+import type { ApiServer } from '../control/daemon-view.ts';
 import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
 import type { Link } from '../sys/links.ts';
 import { dropsOf, heardRemotes, limitsOf, vniStats } from './statistics.ts';
@@ -9,7 +10,12 @@ import type { WorkerState } from './worker-supervisor.ts';
 /** All that Prometheus is told, at one moment. */
 export function readMetrics(
   vtep: Vtep,
-  { version, startTime, lostLogLines }: { version: string; startTime: number; lostLogLines: number },
+  {
+    version,
+    startTime,
+    lostLogLines,
+    servers,
+  }: { version: string; startTime: number; lostLogLines: number; servers: readonly ApiServer[] },
 ): MetricsReading {
   const { vnis, busyTimes } = vtep;
   const links = new Map(vtep.links().map((link) => [link.index, link]));
@@ -26,7 +32,12 @@ export function readMetrics(
       busy: ratio,
       busySeconds: seconds,
     })),
-    limits: limitsOf(vtep),
+    limits: limitsOf(vtep, servers),
+    offload: vtep.offload,
+    fdbEventsLost: vtep.events.lost,
+    fdbRepairs: vtep.fdb.repairs,
+    captureFramesLost: vtep.captures.lost,
+    connectionsCut: servers.map((server) => ({ server: server.name, cut: server.connections().cut })),
     cpuSeconds: (user + system) / 1_000_000,
     residentBytes: process.memoryUsage.rss(),
   };

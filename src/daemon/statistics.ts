@@ -1,10 +1,19 @@
 import { setImmediate } from 'node:timers/promises';
+import type { ApiServer } from '../control/daemon-view.ts';
 import type { Drops, Limit, Stats, VniStats, Vtep as VtepStats } from '../control/schemas.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipWords } from '../lib/addresses.ts';
-import { MAX_FDB_ENTRIES, MAX_REMOTES, MAX_SEGMENTS } from '../lib/limits.ts';
+import {
+  MAX_CAPTURES,
+  MAX_FDB_ENTRIES,
+  MAX_NEIGHBOURS,
+  MAX_PATH_LIMITS,
+  MAX_REMOTES,
+  MAX_SEGMENTS,
+  MAX_UNDERLAYS,
+} from '../lib/limits.ts';
 import type { Link } from '../sys/links.ts';
 import { distinctTaps, tapOverrun, type Vni } from './vni.ts';
 import type { Vtep } from './vtep.ts';
@@ -30,11 +39,30 @@ export function statsOf(
 }
 
 /** How full the tables are that all VNIs share. */
-export function limitsOf({ fdb, vnis }: Pick<Vtep, 'fdb' | 'vnis'>): Limit[] {
+export function limitsOf(
+  {
+    fdb,
+    vnis,
+    neighbours,
+    now,
+    pathLimits,
+    captures,
+    underlays,
+  }: Pick<Vtep, 'fdb' | 'vnis' | 'neighbours' | 'now' | 'pathLimits' | 'captures' | 'underlays'>,
+  servers: readonly ApiServer[],
+): Limit[] {
   return [
     { limit: 'fdb-entries', used: fdb.count, max: MAX_FDB_ENTRIES },
     { limit: 'remotes', used: fdb.remotes.idsInUse, max: MAX_REMOTES },
     { limit: 'vnis', used: vnis.length, max: MAX_SEGMENTS },
+    { limit: 'underlays', used: underlays.length, max: MAX_UNDERLAYS },
+    { limit: 'neighbours', used: neighbours.fresh(now()), max: MAX_NEIGHBOURS },
+    { limit: 'path-limits', used: pathLimits, max: MAX_PATH_LIMITS },
+    { limit: 'captures', used: captures.count, max: MAX_CAPTURES },
+    ...servers.map((server) => {
+      const { used, max } = server.connections();
+      return { limit: `${server.name}-connections`, used, max };
+    }),
   ];
 }
 

@@ -4,6 +4,7 @@ import { toFileValue } from '../config/config-text.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { shown } from '../config/written-value.ts';
 import type {
+  ApiServer,
   Capture,
   CaptureQuery,
   DaemonListener,
@@ -52,6 +53,8 @@ export interface ViewOptions {
   readonly reload: Pick<Reload, 'run'>;
   readonly log: Logger;
   readonly lostLogLines: () => number;
+  /** Of the API; those that are open. */
+  readonly servers: readonly ApiServer[];
 }
 
 /** What the API shows of the running VTEP and asks of it. */
@@ -61,6 +64,7 @@ export class VtepView implements DaemonView {
   readonly #reload: Pick<Reload, 'run'>;
   readonly #log: Logger;
   readonly #lostLogLines: () => number;
+  readonly #servers: readonly ApiServer[];
   readonly #startedMs = performance.now();
   /** Unix time in seconds. */
   readonly #startTime = Date.now() / 1000;
@@ -68,12 +72,13 @@ export class VtepView implements DaemonView {
   /** The examination under way: whoever asks meanwhile gets what it finds. */
   #examination: Promise<Finding[]> | undefined;
 
-  constructor(vtep: Vtep, { version, reload, log, lostLogLines }: ViewOptions) {
+  constructor(vtep: Vtep, { version, reload, log, lostLogLines, servers }: ViewOptions) {
     this.#vtep = vtep;
     this.#version = version;
     this.#reload = reload;
     this.#log = log;
     this.#lostLogLines = lostLogLines;
+    this.#servers = servers;
   }
 
   fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]> {
@@ -177,6 +182,7 @@ export class VtepView implements DaemonView {
     return this.#metrics.page(
       readMetrics(this.#vtep, {
         ...{ version: this.#version, startTime: this.#startTime, lostLogLines: this.#lostLogLines() },
+        servers: this.#servers,
       }),
     );
   }
@@ -205,7 +211,7 @@ export class VtepView implements DaemonView {
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,
       queriers: this.#vtep.queriers.status(),
-      limits: limitsOf(this.#vtep),
+      limits: limitsOf(this.#vtep, this.#servers),
     };
   }
 

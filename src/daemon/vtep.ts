@@ -320,6 +320,11 @@ export class Vtep {
     return this.#underlays.list;
   }
 
+  /** VTEPs that a worker knows to be behind a smaller MTU: of the one that knows most. */
+  get pathLimits(): number {
+    return this.#workers.pathLimits;
+  }
+
   /** One for each worker. */
   get counters(): readonly Counters[] {
     return this.#workers.counters;

@@ -97,6 +97,11 @@ export class WorkerPool {
     return { udpGso: offloads.every(({ udpGso }) => udpGso), udpGro: offloads.every(({ udpGro }) => udpGro) };
   }
 
+  /** VTEPs that a worker knows to be behind a smaller MTU: of the one that knows most. */
+  get pathLimits(): number {
+    return Math.max(...this.#supervisors.map(({ pathLimits }) => pathLimits));
+  }
+
   get states(): readonly WorkerState[] {
     return this.#supervisors.map(({ state }) => state);
   }

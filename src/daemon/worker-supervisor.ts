@@ -88,6 +88,11 @@ export class WorkerSupervisor {
     return this.#offload;
   }
 
+  /** VTEPs that it knows to be behind a smaller MTU. */
+  get pathLimits(): number {
+    return this.#worker?.pathLimits ?? 0;
+  }
+
   get state(): WorkerState {
     const state = this.#worker ? (this.#isHung ? 'hung' : 'ok') : 'dead';
     return { worker: this.#options.worker, state, deaths: this.#deathCount };

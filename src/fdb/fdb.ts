@@ -337,10 +337,16 @@ export class Fdb {
     return true;
   }
 
+  /** How often it was repaired. */
+  get repairs(): number {
+    return Atomics.load(this.#header, HEADER.repairs);
+  }
+
   #rebuildAndRelease(): void {
     try {
       this.#changes.rebuild();
       Atomics.store(this.#header, HEADER.broken, 0);
+      Atomics.add(this.#header, HEADER.repairs, 1);
     } finally {
       this.#lock.release();
     }

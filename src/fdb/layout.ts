@@ -38,6 +38,8 @@ export const HEADER = {
   remoteEvictions: 18,
   /** Not zero once a change threw, until the table is repaired. */
   broken: 19,
+  /** How often it was repaired. */
+  repairs: 20,
   words: 32,
 } as const;
 

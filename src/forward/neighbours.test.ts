@@ -24,6 +24,17 @@ function find(table: NeighbourTable, address: number, now = NOW, segment = 1) {
   return [table.macHigh, table.macLow, table.kind];
 }
 
+it('counts those that are fresh, in each segment', () => {
+  const table = newTable();
+  learn(table, 1, 1, NOW - FRESH);
+  learn(table, 2, 2, NOW - FRESH + 1);
+  learn(table, 3, 3);
+  learn(table, 3, 3, NOW, STATION.host, 2);
+  expect(table.fresh(NOW)).toBe(3);
+  table.forget(1, 0, 0, 0xffff, 3);
+  expect(table.fresh(NOW)).toBe(2);
+});
+
 describe('a neighbour', () => {
   it('is found where it was heard, by its whole address', () => {
     const table = newTable();

@@ -130,6 +130,16 @@ export class NeighbourTable {
     }
   }
 
+  /** Addresses that were heard in the last NEIGHBOUR_FRESH_SECONDS. Walks the table. @param now tenths of a second */
+  fresh(now: number): number {
+    const words = this.#words;
+    let count = 0;
+    for (let at = HEADER_WORDS; at < words.length; at += WORDS) {
+      if (words[at + WORD.segment] !== 0 && (words[at + WORD.heard] as number) > now - FRESH_TENTHS) count++;
+    }
+    return count;
+  }
+
   /** Whether a record is a better one to take than another: unused, or heard longer ago. One that is being written is neither. */
   #isOlder(at: number, than: number): boolean {
     const words = this.#words;

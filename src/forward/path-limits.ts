@@ -34,6 +34,11 @@ export class PathLimits {
     this.#remotes = remotes;
   }
 
+  /** How many have a limit, or had one until a while ago and were not sent to since. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** Whether no VTEP has a limit: nearly always. */
   get isEmpty(): boolean {
     return this.#count === 0;

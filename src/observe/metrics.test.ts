@@ -23,6 +23,11 @@ function reading(given: Partial<MetricsReading> = {}): MetricsReading {
       workers: [],
       limits: [],
       lostLogLines: 0,
+      offload: {},
+      fdbEventsLost: 0,
+      fdbRepairs: 0,
+      captureFramesLost: 0,
+      connectionsCut: [],
     },
     ...{ cpuSeconds: 1.5, residentBytes: 4096 },
     ...given,
@@ -72,6 +77,28 @@ describe('a page of metrics', () => {
     ]);
     expect(lines).toContain('vtep_vni_info{vni="1",name="a \\"b\\"\\n\\\\",tap="vxlan1"} 1');
     expect(lines).toContain('vtep_vni_up{vni="1"} 0');
+  });
+
+  it('has a count of each thing that can be lost, and what is in force of the offloads', async () => {
+    const lines = await page(new Metrics(), {
+      ...{ lostLogLines: 1, fdbEventsLost: 2, fdbRepairs: 3, captureFramesLost: 4 },
+      connectionsCut: [{ server: 'http', cut: 5 }],
+      offload: { tapGso: true, udpGro: false },
+      limits: [{ limit: 'neighbours', used: 6, max: 7 }],
+    });
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'vtep_log_lines_lost_total 1',
+        'vtep_fdb_events_lost_total 2',
+        'vtep_fdb_repairs_total 3',
+        'vtep_capture_frames_lost_total 4',
+        'vtep_api_connections_cut_total{server="http"} 5',
+        'vtep_offload_enabled{offload="tapGso"} 1',
+        'vtep_offload_enabled{offload="udpGro"} 0',
+        'vtep_limit_used{limit="neighbours"} 6',
+        'vtep_limit_max{limit="neighbours"} 7',
+      ]),
+    );
   });
 
   it('says when a VTEP was heard, or nothing', async () => {

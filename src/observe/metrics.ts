@@ -55,6 +55,11 @@ export interface MetricsReading {
   readonly workers: readonly WorkerReading[];
   readonly limits: readonly { readonly limit: string; readonly used: number; readonly max: number }[];
   readonly lostLogLines: number;
+  readonly offload: Readonly<Record<string, boolean>>;
+  readonly fdbEventsLost: number;
+  readonly fdbRepairs: number;
+  readonly captureFramesLost: number;
+  readonly connectionsCut: readonly { readonly server: string; readonly cut: number }[];
   readonly cpuSeconds: number;
   readonly residentBytes: number;
 }
@@ -218,6 +223,35 @@ const FAMILIES = [
     ...{ name: 'vtep_log_lines_lost_total', help: 'Log lines that could not be written', type: 'counter' },
     items: one,
     samples: ({ lostLogLines }) => [{ labels: {}, value: lostLogLines }],
+  }),
+  define({
+    name: 'vtep_fdb_events_lost_total',
+    ...{ help: 'Changes of the forwarding table that came too fast to be told', type: 'counter' },
+    items: one,
+    samples: ({ fdbEventsLost }) => [{ labels: {}, value: fdbEventsLost }],
+  }),
+  define({
+    name: 'vtep_fdb_repairs_total',
+    ...{ help: 'Repairs of the forwarding table after a change that failed', type: 'counter' },
+    items: one,
+    samples: ({ fdbRepairs }) => [{ labels: {}, value: fdbRepairs }],
+  }),
+  define({
+    name: 'vtep_capture_frames_lost_total',
+    ...{ help: 'Frames that captures missed, since they came faster than they were read', type: 'counter' },
+    items: one,
+    samples: ({ captureFramesLost }) => [{ labels: {}, value: captureFramesLost }],
+  }),
+  define({
+    name: 'vtep_api_connections_cut_total',
+    ...{ help: 'API connections cut: no room, or a client that does not read', type: 'counter' },
+    items: ({ connectionsCut }) => connectionsCut,
+    samples: ({ server, cut }) => [{ labels: { server }, value: cut }],
+  }),
+  define({
+    ...{ name: 'vtep_offload_enabled', help: '1 while the offload is in force, else 0', type: 'gauge' },
+    items: ({ offload }) => Object.entries(offload),
+    samples: ([offload, inForce]) => [{ labels: { offload }, value: inForce ? 1 : 0 }],
   }),
   define({
     ...{ name: 'vtep_limit_used', help: 'How much of a bounded table is in use', type: 'gauge' },

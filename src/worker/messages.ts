@@ -76,7 +76,7 @@ export type Report =
 export type WorkerOffload = 'udpGso' | 'udpGro';
 
 /** Words that a worker and the main thread share: not zero once it is to stop; how often it has turned, which tells that it does not hang. */
-export const WORKER_CELL = { stop: 0, turns: 1, cells: 2 } as const;
+export const WORKER_CELL = { stop: 0, turns: 1, pathLimits: 2, cells: 3 } as const;
 
 /** What a worker starts with. */
 export interface WorkerSetup {

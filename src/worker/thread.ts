@@ -132,6 +132,7 @@ function run(): void {
   epoll.add(setup.wakeFd, WAKE);
   while (Atomics.load(cells, WORKER_CELL.stop) === 0) {
     Atomics.add(cells, WORKER_CELL.turns, 1);
+    cells[WORKER_CELL.pathLimits] = underlay.pathLimits.count;
     const count = busyPoll.wait(WORKER_WAIT_MS);
     const now = clock();
     for (let event = 0; event < count; event++) {

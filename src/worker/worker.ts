@@ -89,6 +89,11 @@ export class DataPlaneWorker {
     return Atomics.load(this.#cells, WORKER_CELL.turns);
   }
 
+  /** VTEPs that it knows to be behind a smaller MTU. */
+  get pathLimits(): number {
+    return Atomics.load(this.#cells, WORKER_CELL.pathLimits);
+  }
+
   /**
    * Ends the thread's loop; resolves when the thread is gone, or after STOP_PATIENCE_MS: it cannot be terminated from outside while it waits
    * in a system call, and the daemon's stop must not hang on it, nor must whoever waits for an order. Whether it is gone.

@@ -28,6 +28,10 @@ interface Counts {
 
 type Vtep = Counts & { vtep: string; macs: number; lastHeard: number | null; drops: number };
 type Stats = { vnis: (Counts & { vni: number; flooded: number })[]; workers: { worker: number; busy: number }[] };
+type Status = {
+  limits: { limit: string; used: number; max: number }[];
+  offload: Record<string, boolean>;
+};
 type Samples = { result: { metric: Record<string, string>; value: [number, string] }[] };
 
 /** Values by name and labels as written. */
@@ -109,6 +113,22 @@ describeSystem('what is counted', () => {
         expect(page.has(`vtep_drops_total{direction="${direction}",reason="${reason}"}`)).toBe(true);
       }
     }
+    const { limits, offload } = await vtep.daemon.ctl<Status>('status');
+    const tables = ['fdb-entries', 'remotes', 'vnis', 'underlays', 'neighbours', 'path-limits', 'captures'];
+    expect(limits.map(({ limit }) => limit)).toEqual([...tables, 'http-connections', 'control-connections']);
+    for (const { limit, used, max } of limits) {
+      expect(used).toBeLessThanOrEqual(max);
+      expect(page.get(`vtep_limit_max{limit="${limit}"}`)).toBe(max);
+    }
+    expect(limits.find(({ limit }) => limit === 'underlays')?.used).toBe(1);
+    expect(page.get('vtep_limit_used{limit="control-connections"}')).toBe(1);
+    for (const [name, inForce] of Object.entries(offload)) {
+      expect(page.get(`vtep_offload_enabled{offload="${name}"}`)).toBe(Number(inForce));
+    }
+    for (const name of ['fdb_events', 'capture_frames', 'log_lines'])
+      expect(page.get(`vtep_${name}_lost_total`)).toBe(0);
+    expect(page.get('vtep_fdb_repairs_total')).toBe(0);
+    expect(page.get('vtep_api_connections_cut_total{server="http"}')).toBe(0);
     expect(promtool(['check', 'metrics'], text)).toEqual({ ok: true, output: '' });
   });
 
