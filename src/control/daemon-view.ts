@@ -155,8 +155,8 @@ export interface DaemonView {
   deleteRemote(remote: FloodRemote): MaybePromise<void>;
   /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   drops(vni: number | undefined): MaybePromise<Drops>;
-  /** The remote VTEPs that an entry or a flood list names, sorted by address. */
-  vteps(): MaybePromise<readonly Vtep[]>;
+  /** The remote VTEPs that an entry or a flood list names, sorted by address, a slice at a time, since there may be 65,535. @param only this one, if it is there */
+  vteps(only: IpAddress | undefined): AsyncIterable<readonly Vtep[]>;
   /** Of one VNI, or of all, sorted by VNI. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   stats(vni: number | undefined): MaybePromise<Stats>;
   /** All metrics in the text format of Prometheus, a piece at a time. */

@@ -11,7 +11,7 @@ describe('listings', () => {
   afterEach(() => void vi.useRealTimers());
 
   function fill() {
-    const listings = new Listings(() => Date.now());
+    const listings = new Listings('/v1/fdb', () => Date.now());
     const cuts = Array.from({ length: MAX_LISTINGS }, () => vi.fn());
     return { listings, cuts, under: Promise.all(cuts.map((cut) => listings.begin(cut))) };
   }
@@ -43,7 +43,7 @@ describe('listings', () => {
     const { listings, under } = fill();
     const [end] = await under;
     const refused = expect(listings.begin(() => {})).rejects.toThrow(
-      `GET /v1/fdb: ${MAX_LISTINGS} listings of the forwarding table are being sent already: ask again later, or end one of them`,
+      `GET /v1/fdb: ${MAX_LISTINGS} such listings are being sent already: ask again later, or end one of them`,
     );
     await vi.advanceTimersByTimeAsync(LISTING_PATIENCE_MS);
     await refused;
@@ -92,8 +92,8 @@ describe('GET /v1/fdb', () => {
   afterEach(() => rig.close());
 
   /** A client that takes the head of the answer and no more. */
-  function stalled() {
-    const sent = request({ socketPath: rig.path, path: '/v1/fdb', agent: false });
+  function stalled(path: string) {
+    const sent = request({ socketPath: rig.path, path, agent: false });
     const answered = new Promise<void>((resolve) => {
       sent.once('response', (response) => {
         response.pause();
@@ -110,9 +110,28 @@ describe('GET /v1/fdb', () => {
     rig.daemon.fdbEntries = async function* () {
       for (let i = 0; i < 200; i++) yield [{ vni: 100, mac: 'x'.repeat(100_000) }] as never;
     };
-    const clients = Array.from({ length: MAX_LISTINGS }, stalled);
+    const clients = Array.from({ length: MAX_LISTINGS }, () => stalled('/v1/fdb'));
     await Promise.all(clients.map(({ answered }) => answered));
     const asked = askServer(rig.path, 'GET', '/v1/fdb?vni=100');
+    clients[0]?.leave();
+    expect((await asked).status).toBe(200);
+    for (const { leave } of clients) leave();
+  });
+
+  it('takes no place from the VTEPs, which have as many, in slices, and one that is asked for needs none', async () => {
+    rig.daemon.vteps = async function* (only) {
+      const slices = only === undefined ? 200 : 1;
+      for (let i = 0; i < slices; i++) yield [{ vtep: only ?? i, text: 'x'.repeat(100_000) }] as never;
+    };
+    const whole = await askServer(rig.path, 'GET', '/v1/vteps');
+    expect((whole.body as { vtep: number }[]).map(({ vtep }) => vtep)).toEqual(
+      Array.from({ length: 200 }, (_, i) => i),
+    );
+    const clients = Array.from({ length: MAX_LISTINGS }, () => stalled('/v1/vteps'));
+    await Promise.all(clients.map(({ answered }) => answered));
+    expect((await askServer(rig.path, 'GET', '/v1/fdb')).status).toBe(200);
+    expect(await askServer(rig.path, 'GET', '/v1/vteps?vtep=198.18.0.2')).toMatchObject({ body: { length: 1 } });
+    const asked = askServer(rig.path, 'GET', '/v1/vteps');
     clients[0]?.leave();
     expect((await asked).status).toBe(200);
     for (const { leave } of clients) leave();

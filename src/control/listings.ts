@@ -15,16 +15,19 @@ interface Waiting {
 }
 
 /**
- * Listings of the forwarding table under way on one server. Each keeps the MACs of the table until its client has read the last of them, so
+ * Listings of one table under way on one server: of the forwarding table, or of the VTEPs. Each keeps the MACs, or a number for each VTEP, until its client has read the last of them, so
  * their number is what bounds the memory, however slowly clients read. One that has had its time is cut as soon as another waits.
  */
 export class Listings {
+  readonly #path: string;
   readonly #nowMs: () => number;
   readonly #underWay = new Set<Listing>();
   readonly #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(nowMs: () => number = () => performance.now()) {
+  /** @param path what is listed, for the refusal */
+  constructor(path: string, nowMs: () => number = () => performance.now()) {
+    this.#path = path;
     this.#nowMs = nowMs;
   }
 
@@ -53,7 +56,7 @@ export class Listings {
         start: resolve,
         timer: setTimeout(() => {
           this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-          reject(refusal());
+          reject(refusal(this.#path));
         }, LISTING_PATIENCE_MS),
       };
       this.#waiting.push(waiting);
@@ -73,10 +76,10 @@ export class Listings {
   }
 }
 
-function refusal(): VtepError {
+function refusal(path: string): VtepError {
   return new VtepError('ERR_VTEP_LIMIT', {
-    object: 'GET /v1/fdb',
-    cause: `${MAX_LISTINGS} listings of the forwarding table are being sent already`,
+    object: `GET ${path}`,
+    cause: `${MAX_LISTINGS} such listings are being sent already`,
     remedy: 'ask again later, or end one of them',
   });
 }

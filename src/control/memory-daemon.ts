@@ -3,6 +3,7 @@
 import type { LogLevel } from '../config/config.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { refuse } from '../config/written-value.ts';
+import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import { Metrics } from '../observe/metrics.ts';
@@ -167,8 +168,8 @@ export class MemoryDaemon implements DaemonView {
     return this.state.drops;
   }
 
-  vteps(): Vtep[] {
-    return this.state.vteps;
+  async *vteps(only: IpAddress | undefined): AsyncGenerator<readonly Vtep[], void, undefined> {
+    yield this.state.vteps.filter(({ vtep }) => only === undefined || vtep === only);
   }
 
   stats(vni: number | undefined): Stats {
@@ -195,7 +196,11 @@ export class MemoryDaemon implements DaemonView {
         residentBytes: 2 ** 27,
       },
       vnis: stats.vnis.map((each, i) => ({ ...each, tap: vnis[i]?.tap ?? null, isOk: true, statics: 0, maxMacs: 100 })),
-      vteps: vteps.map((vtep) => ({ ...vtep, lastHeard: vtep.lastHeard ?? undefined })),
+      vteps: {
+        keys: [...vteps.keys()],
+        read: (keys) =>
+          keys.map((key) => vteps[key] as Vtep).map((vtep) => ({ ...vtep, lastHeard: vtep.lastHeard ?? undefined })),
+      },
       workers: stats.workers.map((worker) => ({ ...worker, state: 'ok' as const, deaths: 0, busySeconds: 2.5 })),
     });
   }

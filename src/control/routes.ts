@@ -1,6 +1,7 @@
 /** The resources of the API, each with its `summary` for `/openapi.json`. Reads are apart: `--http` offers them alone. */
 
 import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
@@ -30,6 +31,7 @@ import {
   VniQuerySchema,
   VniStatusesSchema,
   VniStatusSchema,
+  type Vtep,
   VtepsQuerySchema,
   VtepsSchema,
 } from './schemas.ts';
@@ -41,7 +43,8 @@ import { unknownVni } from './unknown-vni.ts';
  */
 export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   addOpenApiRoute(api, view);
-  const listings = new Listings();
+  const entryListings = new Listings('/v1/fdb');
+  const vtepListings = new Listings('/v1/vteps');
 
   api.get(
     '/v1/fdb',
@@ -54,19 +57,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
     },
     async (request, reply): Promise<void> => {
       const filter = readFilter(request.query);
-      let text: Readable | undefined;
-      const end = await listings.begin(() => text?.destroy());
-      try {
-        text = Readable.from(arrayText(view.fdbEntries(filter)));
-      } catch (error) {
-        end();
-        throw error;
-      }
-      text.once('close', end);
-      // Its client went while it waited: nobody would read it, and nobody end it.
-      if (request.raw.socket.destroyed) text.destroy();
-      // Written as it is made: a large table as one text would hold up everything else for seconds. The types know no streams.
-      return reply.type('application/json; charset=utf-8').send(text as never);
+      return sendListing(entryListings, () => view.fdbEntries(filter), { request, reply });
     },
   );
 
@@ -90,11 +81,15 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
         response: { 200: VtepsSchema },
       },
     },
-    async (request) => {
-      const asked = request.query.vtep === undefined ? undefined : readRemote(request.query.vtep);
-      const vteps = (await view.vteps()).filter(({ vtep }) => asked === undefined || vtep === asked);
-      if (asked !== undefined && vteps.length === 0) throw unknownVtep(asked);
-      return vteps;
+    async (request, reply): Promise<void> => {
+      if (request.query.vtep === undefined) {
+        return sendListing(vtepListings, () => view.vteps(undefined), { request, reply });
+      }
+      const asked = readRemote(request.query.vtep);
+      const found: Vtep[] = [];
+      for await (const vteps of view.vteps(asked)) found.push(...vteps);
+      if (found.length === 0) throw unknownVtep(asked);
+      return reply.send(found as never);
     },
   );
 
@@ -149,6 +144,27 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   );
 
   addEventRoute(api, view);
+}
+
+/** Answers when it is its turn, as it is made: a large table as one text would hold up everything else. */
+async function sendListing(
+  listings: Listings,
+  list: () => AsyncIterable<readonly object[]>,
+  { request, reply }: { request: Pick<FastifyRequest, 'raw'>; reply: FastifyReply },
+): Promise<void> {
+  let text: Readable | undefined;
+  const end = await listings.begin(() => text?.destroy());
+  try {
+    text = Readable.from(arrayText(list()));
+  } catch (error) {
+    end();
+    throw error;
+  }
+  text.once('close', end);
+  // Its client went while it waited: nobody would read it, and nobody end it.
+  if (request.raw.socket.destroyed) text.destroy();
+  // The types know no streams.
+  return reply.type('application/json; charset=utf-8').send(text as never) as never;
 }
 
 /** A JSON array, a piece for each slice of its items. */

@@ -1,10 +1,11 @@
 import type { ApiServer } from '../control/daemon-view.ts';
 import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
 import type { Link } from '../sys/links.ts';
-import { dropsOf, heardRemotes, limitsOf, vniStats } from './statistics.ts';
+import { dropsOf, limitsOf, vniStats } from './statistics.ts';
 import type { Vni } from './vni.ts';
 import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
+import { countVtep } from './vtep-listing.ts';
 import type { WorkerState } from './worker-supervisor.ts';
 
 /** All that Prometheus is told, at one moment. */
@@ -25,7 +26,10 @@ export function readMetrics(
     startTime,
     lostLogLines,
     vnis: vnis.map((vni) => readVni(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
-    vteps: readVteps(vtep),
+    vteps: {
+      keys: vtep.fdb.remotes.vteps().map((id) => vtep.fdb.remotes.keyOf(id)),
+      read: (keys) => readVteps(vtep, keys),
+    },
     drops: dropsOf(vtep, undefined, links),
     workers: busyTimes.map(({ ratio, seconds }, worker) => ({
       ...(vtep.workerStates[worker] as WorkerState),
@@ -54,10 +58,10 @@ function readVni(vtep: Vtep, vni: Vni, links: ReadonlyMap<number, Link>): VniRea
   };
 }
 
-function readVteps(vtep: Vtep): VtepReading[] {
+function readVteps(vtep: Vtep, keys: readonly number[]): VtepReading[] {
   const [nowMs, now] = [Date.now(), vtep.now()];
-  return heardRemotes(vtep).map(({ heard, ...counts }) => ({
-    ...counts,
-    lastHeard: heard === undefined ? undefined : Math.round(nowMs / 100 - (now - heard)) / 10,
-  }));
+  return keys.map((key) => {
+    const { heard, ...counts } = countVtep(vtep, key);
+    return { ...counts, lastHeard: heard === undefined ? undefined : Math.round(nowMs / 100 - (now - heard)) / 10 };
+  });
 }

@@ -1,10 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
 import type { ApiServer } from '../control/daemon-view.ts';
-import type { Drops, Limit, Stats, VniStats, Vtep as VtepStats } from '../control/schemas.ts';
+import type { Drops, Limit, Stats, VniStats } from '../control/schemas.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import { RemoteCounters } from '../forward/remote-counters.ts';
-import { type IpAddress, ipWords } from '../lib/addresses.ts';
 import {
   MAX_CAPTURES,
   MAX_FDB_ENTRIES,
@@ -17,12 +14,8 @@ import {
 import type { Link } from '../sys/links.ts';
 import { distinctTaps, tapOverrun, type Vni } from './vni.ts';
 import type { Vtep } from './vtep.ts';
-import { addressOf } from './vtep-address.ts';
 
 /** What `vtepctl` and Prometheus are told of the counters, so that both are told the same. */
-
-/** Routes asked for between two turns of the event loop; each takes some microseconds. */
-const ROUTES_AT_A_TIME = 64;
 
 type Links = ReadonlyMap<number, Link>;
 
@@ -94,33 +87,6 @@ export function dropsOf(
   };
 }
 
-/** Sorted by address, IPv4 first. Others have their turn while the kernel is asked for paths. */
-export async function vtepsOf(vtep: Pick<Vtep, 'fdb' | 'remoteCounters' | 'now' | 'paths'>): Promise<VtepStats[]> {
-  const now = vtep.now();
-  const pathMtu = vtep.paths();
-  const rows: VtepStats[] = [];
-  for (const { heard, ...counts } of heardRemotes(vtep)) {
-    if (rows.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
-    rows.push({
-      ...counts,
-      lastHeard: heard === undefined ? null : Math.max(0, Math.floor((now - heard) / 10)),
-      pathMtu: pathMtu(counts.vtep),
-    });
-  }
-  return rows;
-}
-
-/** Likewise, with the time in tenths of a second when each was heard. */
-export function heardRemotes({ fdb, remoteCounters }: Pick<Vtep, 'fdb' | 'remoteCounters'>) {
-  const { remotes } = fdb;
-  const found = remotes.vteps().map((remote) => {
-    const vtep = addressOf(fdb, remote) as IpAddress;
-    const counts = RemoteCounters.total(remoteCounters, remote);
-    return { key: sortKey(vtep), count: { vtep, macs: remotes.entriesAt(remote), ...counts } };
-  });
-  return found.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ count }) => count);
-}
-
 /** The TAP as it is now; of another namespace as last seen there. */
 function tapNow({ link, elsewhere }: Vni, links: Links): Link | undefined {
   return link ? (links.get(link.index) ?? link) : elsewhere?.link;
@@ -159,11 +125,4 @@ function byName(names: readonly string[], count: (reason: number) => number): Re
 
 function total(counts: Float64Array): number {
   return counts.reduce((sum, count) => sum + count, 0);
-}
-
-/** Texts that sort as the addresses do in network order. */
-function sortKey(address: IpAddress): string {
-  const { a, b, c, d } = ipWords(address);
-  const isIpv4 = a === 0 && b === 0 && c === 0xffff;
-  return (isIpv4 ? '4' : '6') + [a, b, c, d].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
 }

@@ -28,7 +28,7 @@ import type {
 } from '../control/schemas.ts';
 import { unknownVni } from '../control/unknown-vni.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
-import { ipFamily, macWords } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
@@ -37,12 +37,13 @@ import type { Link } from '../sys/links.ts';
 import { listFdb } from './fdb-listing.ts';
 import { readMetrics } from './metrics-reading.ts';
 import type { Reload } from './reload.ts';
-import { dropsOf, limitsOf, statsOf, vtepsOf } from './statistics.ts';
+import { dropsOf, limitsOf, statsOf } from './statistics.ts';
 import { traceThrough } from './trace.ts';
 import { seenTap, type Vni } from './vni.ts';
 import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
+import { listVteps } from './vtep-listing.ts';
 import { whileWorkersAnswer } from './worker-patience.ts';
 
 /** Work of one slice of a flush: it holds the event loop for a few milliseconds at most. */
@@ -187,8 +188,8 @@ export class VtepView implements DaemonView {
     );
   }
 
-  vteps(): Promise<VtepStats[]> {
-    return vtepsOf(this.#vtep);
+  vteps(only: IpAddress | undefined): AsyncIterable<readonly VtepStats[]> {
+    return listVteps(this.#vtep, only);
   }
 
   stats(vni: number | undefined): Stats {

@@ -1,4 +1,4 @@
-import { MAX_HASH_PROBES } from '../lib/limits.ts';
+import { MAX_HASH_PROBES, MAX_REMOTES } from '../lib/limits.ts';
 import { type FdbMemory, HEADER, REMOTE } from './layout.ts';
 import { keyedHash, RecordIndex, RecordPool } from './records.ts';
 
@@ -18,6 +18,14 @@ export interface SourceAddress {
 
 /** Stands for "behind our own TAP". */
 export const LOCAL_SOURCE: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
+
+/** Ids are below. */
+const ID_SPAN = MAX_REMOTES + 1;
+
+/** @param key of `RemoteTable.keyOf` */
+export function idOf(key: number): number {
+  return key % ID_SPAN;
+}
 
 /** Tenths of a second a remote stays known after its last entry went: longer than any thread can hold an id it has just looked up. */
 const IDLE_TENTHS = 100;
@@ -101,6 +109,17 @@ export class RemoteTable {
     for (let id = LOCAL + 1; id < this.#pool.end; id++)
       if (this.#references(id) > 0 && !this.#isGroup(id)) ids.push(id);
     return ids;
+  }
+
+  /** Which remote has an id now, as one number that no other has had as long as 32 bits of generations last. `idOf` takes the id out of it. */
+  keyOf(id: number): number {
+    return (this.generation(id) >>> 0) * ID_SPAN + id;
+  }
+
+  /** Whether a key is that of a VTEP which an entry or a flood list still names. */
+  isKnown(key: number): boolean {
+    const id = idOf(key);
+    return this.keyOf(id) === key && this.#references(id) > 0 && !this.#isGroup(id);
   }
 
   /** Ids that are given, to groups and to what nobody names any more too. Walks the table. */

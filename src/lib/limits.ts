@@ -177,7 +177,7 @@ export const API_FULL_LOG_INTERVAL_MS = 60_000;
 export const MAX_API_REQUESTS_AT_ONCE = 8;
 
 /**
- * Listings of the forwarding table at once, on each server: each keeps up to 10 MB until its client has read all of it. A further one waits
+ * Listings of the forwarding table at once, and of the VTEPs, on each server: each keeps up to 10 MB until its client has read all of it. A further one waits
  * its turn, and is refused after LISTING_PATIENCE_MS; one that takes longer than LISTING_SHARE_MS is cut when another waits.
  */
 export const MAX_LISTINGS = 4;

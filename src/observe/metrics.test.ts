@@ -12,13 +12,26 @@ const vtep = (address: string): VtepReading => ({
   ...{ vtep: address, macs: 1, rxPackets: 1, rxBytes: 2, txPackets: 3, txBytes: 4, drops: 5, lastHeard: undefined },
 });
 
+/** VTEPs that are known, each by the number that its address always has here. */
+function known(vteps: readonly VtepReading[]): MetricsReading['vteps'] {
+  const byKey = new Map(vteps.map((each) => [numberOf(each.vtep), each]));
+  return { keys: [...byKey.keys()], read: (keys) => keys.map((key) => byKey.get(key) as VtepReading) };
+}
+
+const numbers = new Map<string, number>();
+function numberOf(address: string): number {
+  const number = numbers.get(address) ?? numbers.size;
+  numbers.set(address, number);
+  return number;
+}
+
 function reading(given: Partial<MetricsReading> = {}): MetricsReading {
   return {
     ...{
       version: '1.2.3',
       startTime: 1_000,
       vnis: [],
-      vteps: [],
+      vteps: known([]),
       drops: { rx: {}, tx: {} },
       workers: [],
       limits: [],
@@ -103,7 +116,7 @@ describe('a page of metrics', () => {
 
   it('says when a VTEP was heard, or nothing', async () => {
     const vteps = [{ ...vtep('198.18.0.2'), lastHeard: 1_767_323_045.6 }, vtep('fd00::1')];
-    const lines = await page(new Metrics(), { vteps });
+    const lines = await page(new Metrics(), { vteps: known(vteps) });
     expect(of(lines, 'vtep_remote_last_heard_timestamp_seconds')).toEqual([
       'vtep_remote_last_heard_timestamp_seconds{vtep="198.18.0.2"} 1767323045.6',
     ]);
@@ -141,14 +154,29 @@ describe('a page of metrics', () => {
 describe('VTEPs beyond the limit', () => {
   const many = Array.from({ length: MAX_VTEP_SERIES }, (_, i) => vtep(`198.18.${i >> 8}.${i & 255}`));
 
+  it('are not even read', async () => {
+    const { keys, read } = known([...many, vtep('10.0.0.1')]);
+    const asked: number[] = [];
+    await page(new Metrics(), {
+      vteps: {
+        keys,
+        read: (chosen) => {
+          asked.push(...chosen);
+          return read(chosen);
+        },
+      },
+    });
+    expect(asked).toHaveLength(MAX_VTEP_SERIES);
+  });
+
   it('have no series, and those that have keep them, until they are forgotten', async () => {
     const metrics = new Metrics();
-    const first = await page(metrics, { vteps: many });
+    const first = await page(metrics, { vteps: known(many) });
     expect(of(first, 'vtep_remote_drops_total')).toHaveLength(MAX_VTEP_SERIES);
-    const more = await page(metrics, { vteps: [vtep('10.0.0.1'), ...many] });
+    const more = await page(metrics, { vteps: known([vtep('10.0.0.1'), ...many]) });
     expect(of(more, 'vtep_remote_drops_total')).toEqual(of(first, 'vtep_remote_drops_total'));
     expect(more).toContain(`vtep_limit_used{limit="vtep-series"} ${MAX_VTEP_SERIES}`);
-    const fewer = await page(metrics, { vteps: [vtep('10.0.0.1'), ...many.slice(1)] });
+    const fewer = await page(metrics, { vteps: known([vtep('10.0.0.1'), ...many.slice(1)]) });
     expect(of(fewer, 'vtep_remote_drops_total')).toContain('vtep_remote_drops_total{vtep="10.0.0.1"} 5');
   });
 });

@@ -50,7 +50,12 @@ export interface MetricsReading {
   /** Unix time in seconds. */
   readonly startTime: number;
   readonly vnis: readonly VniReading[];
-  readonly vteps: readonly VtepReading[];
+  /** Perhaps 65,535: what is not shown costs a number. */
+  readonly vteps: {
+    /** One for each that is known, which no other has had. */
+    readonly keys: readonly number[];
+    readonly read: (keys: readonly number[]) => readonly VtepReading[];
+  };
   readonly drops: { readonly [Direction in 'rx' | 'tx']: Readonly<Record<string, number>> };
   readonly workers: readonly WorkerReading[];
   readonly limits: readonly { readonly limit: string; readonly used: number; readonly max: number }[];
@@ -64,6 +69,9 @@ export interface MetricsReading {
   readonly residentBytes: number;
 }
 
+/** What is on a page: of VTEPs, those that have series of their own. */
+type Page = Omit<MetricsReading, 'vteps'> & { readonly vteps: readonly VtepReading[] };
+
 /** What a page may be asked for as. */
 export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
@@ -72,13 +80,13 @@ const SLICE_ITEMS = 500;
 
 /** A family, what it has a sample or more of, and which. */
 interface Definition<Item> extends FamilyText {
-  readonly items: (reading: MetricsReading) => readonly Item[];
+  readonly items: (page: Page) => readonly Item[];
   readonly samples: (item: Item) => readonly Sample[];
 }
 
-const vnis = ({ vnis }: MetricsReading) => vnis;
-const vteps = ({ vteps }: MetricsReading) => vteps;
-const one = (reading: MetricsReading) => [reading];
+const vnis = ({ vnis }: Page) => vnis;
+const vteps = ({ vteps }: Page) => vteps;
+const one = (page: Page) => [page];
 const both = (labels: Sample['labels'], rx: number, tx: number): Sample[] => [
   { labels: { ...labels, direction: 'rx' }, value: rx },
   { labels: { ...labels, direction: 'tx' }, value: tx },
@@ -88,8 +96,8 @@ const both = (labels: Sample['labels'], rx: number, tx: number): Sample[] => [
 const define = <Item>({ items, samples, ...text }: Definition<Item>) => ({
   text,
   /** Samples of SLICE_ITEMS items each; one slice at least. */
-  *slices(reading: MetricsReading): Generator<readonly Sample[], void, undefined> {
-    const all = items(reading);
+  *slices(page: Page): Generator<readonly Sample[], void, undefined> {
+    const all = items(page);
     for (let from = 0; from === 0 || from < all.length; from += SLICE_ITEMS) {
       yield all.slice(from, from + SLICE_ITEMS).flatMap((item) => samples(item));
     }
@@ -283,14 +291,15 @@ export class Metrics {
 
   /** The page that Prometheus reads, a piece at a time; in between others have their turn. */
   page(reading: MetricsReading): AsyncGenerator<string, void, undefined> {
-    const vteps = this.#series.choose(reading.vteps);
+    const { keys, read } = reading.vteps;
+    const vteps = read(this.#series.choose(keys));
     return this.#write({ ...reading, vteps, limits: [...reading.limits, this.#series.limit] });
   }
 
-  async *#write(reading: MetricsReading): AsyncGenerator<string, void, undefined> {
+  async *#write(page: Page): AsyncGenerator<string, void, undefined> {
     for (const { family, slices } of this.#families) {
       let isFirst = true;
-      for (const samples of slices(reading)) {
+      for (const samples of slices(page)) {
         if (!isFirst) await setImmediate();
         yield await family.write(samples, isFirst);
         isFirst = false;

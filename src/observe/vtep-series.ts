@@ -5,13 +5,14 @@ import { MAX_VTEP_SERIES } from '../lib/limits.ts';
  * makes VTEPs. One that has them keeps them as long as it is known.
  */
 export class VtepSeries {
-  #chosen = new Set<string>();
+  #chosen = new Set<number>();
 
-  choose<Reading extends { readonly vtep: string }>(readings: readonly Reading[]): readonly Reading[] {
-    const kept = readings.filter(({ vtep }) => this.#chosen.has(vtep));
-    const others = readings.filter(({ vtep }) => !this.#chosen.has(vtep));
+  /** @param keys a number for each that is known, which no other has had */
+  choose(keys: readonly number[]): readonly number[] {
+    const kept = keys.filter((key) => this.#chosen.has(key));
+    const others = keys.filter((key) => !this.#chosen.has(key));
     const chosen = [...kept, ...others.slice(0, MAX_VTEP_SERIES - kept.length)];
-    this.#chosen = new Set(chosen.map(({ vtep }) => vtep));
+    this.#chosen = new Set(chosen);
     return chosen;
   }
 
