@@ -33,7 +33,7 @@ export async function openUnderlay(netlink: NetlinkSocket, options: RigOptions):
   const config = parseConfig({ vni: ['100'], local: [local], check: false, scalars });
   let sockets = 0;
   const nextSocket = () => sockets++;
-  const held = new HeldPort();
+  const held = new HeldPort({ sharesGroups: config.listen === 'local' });
   const listeners = new Listeners({ held, port, workers: config.workers, nextSocket, udpGro });
   const addresses = new HostAddresses(netlink);
   const ground = { netlink, config, addresses, held, listeners, nextSocket, udpGro };

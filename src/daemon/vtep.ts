@@ -129,7 +129,7 @@ export class Vtep {
       offload: this.#offload,
     };
     this.#addresses = new HostAddresses(this.#netlink);
-    const held = new HeldPort();
+    const held = new HeldPort({ sharesGroups: config.listen === 'local' });
     const nextSocket = () => this.#socketNumber++;
     const { udpGro } = this.#offload;
     const listeners = new Listeners({ held, port, workers, nextSocket, udpGro });

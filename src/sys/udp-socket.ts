@@ -157,6 +157,8 @@ export interface SendOptions extends Sending {
   readonly deviceIndex: number;
   /** The VRF that it sends in; undefined: by the host's own tables. */
   readonly device?: string | undefined;
+  /** Members of a group on this very host hear it too: other daemons, and the sender. */
+  readonly isLooped?: boolean;
 }
 
 /** The port that a socket is bound to. */
@@ -182,8 +184,8 @@ export function prepareSender(fd: number, family: 4 | 6, options: SendOptions): 
   growSendBuffer(fd);
   const [level, loop, receiveErrors] =
     family === 4 ? [IPPROTO_IP, IP_MULTICAST_LOOP, IP_RECVERR] : [IPPROTO_IPV6, IPV6_MULTICAST_LOOP, IPV6_RECVERR];
-  // Own floods would come back otherwise.
-  setInt(fd, level, loop, 0);
+  // Own floods come back with it.
+  setInt(fd, level, loop, options.isLooped === true ? 1 : 0);
   // Without it the kernel hides what a queue in the way has dropped.
   setInt(fd, level, receiveErrors, 1);
 }

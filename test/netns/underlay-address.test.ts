@@ -234,4 +234,27 @@ describeSystem('addresses of the underlay', () => {
     const third = await runVtepd(one, ['--dev', 'eth0', '--vni', '300=239.1.1.3', ...alone('198.18.0.21')]);
     expect([third.code, third.stderr]).toEqual([1, expect.stringContaining('UDP 198.18.0.21:4789')]);
   });
+
+  test.each([
+    { group: '239.1.1.1', locals: ['198.18.0.1', '198.18.0.31'] },
+    { group: 'ff05::100', locals: ['fd00:18::1', 'fd00:18::31'] },
+  ])(
+    'daemons that share a host and the group $group hear each other, and every other host',
+    async ({ group, locals }) => {
+      const [near, far] = locals as [string, string];
+      const address = group.includes(':') ? [`${far}/128`, 'nodad'] : [`${far}/32`];
+      one.ip('addr', 'add', ...address, 'dev', 'eth0');
+      lab.scope.defer(() => void one.ip('addr', 'del', address[0] as string, 'dev', 'eth0'));
+      const flags = (local: string) => ['--listen', 'local', '--local', local];
+      await startVtepdVtep(one, { segments: [{ vni: 100, group }], flags: flags(near) });
+      await startVtepdVtep(one, { segments: [{ vni: 100, group, keys: ['tap=other100'] }], flags: flags(far) });
+      await startKernelVtep(two, { segments: [{ vni: 100, group }] });
+      const taps = [one.packetSocket('vxlan100'), one.packetSocket('other100'), two.packetSocket('vxlan100')];
+      for (const [from, tap] of taps.entries()) {
+        const text = `${group} from ${from}`;
+        sendProbe(tap, { dst: BROADCAST, src: `02:00:00:00:03:0${from}`, text });
+        for (const [to, other] of taps.entries()) if (to !== from) await arrivesAt(text, other);
+      }
+    },
+  );
 });
