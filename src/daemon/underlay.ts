@@ -103,7 +103,10 @@ export class Underlay {
       { port, device: link, nextNumber: nextSocket },
     );
     const choice = this.#choose(undefined);
-    if (!choice) throw noAddress(object, { link, family, seen: unfitAddresses(addresses.on(link.index), family) });
+    if (!choice) {
+      const seen = unfitAddresses(addresses.on(link.index), family);
+      throw noAddress(object, { link, family, seen, portOf: this.portOf });
+    }
     this.#choice = choice;
     this.#prefixBits = choice.prefixBits ?? maxPrefixBits(choice.address);
     this.#keeper = addresses.find(choice.address)?.keeper;
@@ -283,9 +286,11 @@ export class Underlay {
     const { port, sourcePorts: count, sourcePortRange: range, listen } = config;
     const preferred = this.#sendPorts.filter((each) => each !== port);
     const plan = { address: this.local, vrf: this.vrf?.name, port, count, range, preferred };
-    const options = { ...sendingOf(config), deviceIndex: this.#link.index };
+    // Other daemons of the host are to hear this one's floods. What comes back here is dropped as a packet of its own.
+    const isAlone = listen === 'local';
+    const options = { ...sendingOf(config), deviceIndex: this.#link.index, isLooped: isAlone };
     this.#source = explainClash(netlink, { port, family: this.family, local: this.local }, () =>
-      openSource(listeners, { ...plan, isHeardAlone: listen === 'local' }, options),
+      openSource(listeners, { ...plan, isHeardAlone: isAlone }, options),
     );
     this.#sendPorts = this.#source.ports;
   }
@@ -302,13 +307,16 @@ function sendingOf({ ttl, mcastTtl, tos, df }: Config): Sending {
 
 function noAddress(
   object: string,
-  { link: { name }, family, seen }: { link: Link; family: 4 | 6; seen: string },
+  { link, family, seen, portOf }: { link: Link; family: 4 | 6; seen: string; portOf: Link | undefined },
 ): VtepError {
+  const { name } = link;
   return new VtepError('ERR_VTEP_INTERFACE', {
     object,
     cause: seen
       ? `${name} has no IPv${family} address that may be its source, only ${seen}`
       : `${name} has no IPv${family} address of global scope`,
-    remedy: `give it one (\`ip address add … dev ${name}\`), or name one of this host with --local`,
+    remedy: portOf
+      ? `it is a port of ${portOf.name}, which has what comes in: use --dev ${portOf.name}`
+      : `give it one (\`ip address add … dev ${name}\`), or name one of this host with --local`,
   });
 }

@@ -9,7 +9,7 @@ import { BROADCAST } from '../support/frames.ts';
 import { describeSystem, UNDERLAY_BRIDGE, useLab } from '../support/lab.ts';
 import { arrivesAt, isProbe, sendProbe } from '../support/probes.ts';
 import { startKernelVtep } from '../support/vtep-host.ts';
-import { startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
+import { runVtepd, startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
 import { waitFor } from '../support/wait.ts';
 
 const [NEAR, FAR] = ['02:00:00:00:01:01', '02:00:00:00:02:02'];
@@ -189,6 +189,17 @@ describeSystem('the interface of the underlay', () => {
     one.ip('link', 'set', 'eth0', 'nomaster');
     await isStatus(daemon, 'ok');
     await floodsIn('released');
+  });
+
+  test('a start on a port whose bridge has the address is refused, with the bridge to name instead', async () => {
+    one.ip('link', 'add', 'brx', 'up', 'type', 'bridge');
+    lab.scope.defer(() => void one.ip('link', 'del', 'brx'));
+    one.ip('link', 'set', 'eth0', 'master', 'brx');
+    one.ip('addr', 'del', '198.18.0.1/24', 'dev', 'eth0');
+    lab.scope.defer(() => one.addAddress('198.18.0.1'));
+    const { code, stderr } = await runVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
+    const remedy = 'it is a port of brx, which has what comes in: use --dev brx';
+    expect([code, stderr]).toEqual([1, `vtepd: --vni 100: eth0 has no IPv4 address of global scope: ${remedy}\n`]);
   });
 
   test('an interface that is moved to another namespace and back is gone, and then used again', async () => {
