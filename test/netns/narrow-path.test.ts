@@ -116,6 +116,8 @@ describeSystem('a path that is too narrow', () => {
       expect(one.ping('192.0.2.2', { count: 5, size: 1_372, discovery: 'dont' })).toBe(others);
       await isTold(told);
       expect(await pathMtus()).toEqual([[far, 1_400]]);
+      const { limits } = await vtep.daemon.ctl<{ limits: { limit: string; used: number }[] }>('status');
+      expect(limits.find(({ limit }) => limit === 'path-limits')).toMatchObject({ used: 1, max: 1_024 });
       expect((await vtep.drops()).tx.oversize).toBeGreaterThan(0);
       const faults = await mtuFaults();
       const remedy = `ip link set vxlan100 mtu ${told}`;
