@@ -34,6 +34,7 @@ export class HostWatch {
   readonly #endings: (() => void)[] = [];
   readonly #watch: NetlinkWatch;
   #linkChanges = 0;
+  #unseen: string | undefined;
   #settling: NodeJS.Timeout | undefined;
 
   constructor(held: WatchedHost) {
@@ -44,8 +45,16 @@ export class HostWatch {
     const { log } = held;
     this.#watch = new NetlinkWatch(link | ipv4Address | ipv6Address, {
       onEvents: (messages) => this.#onEvents(messages),
-      onFailing: (err) => log.warn({ event: 'host-unseen', err }, 'looks again until it succeeds'),
-      onWell: () => log.info({ event: 'host-seen' }, 'sees the host again'),
+      onFailing: (err) => {
+        this.#unseen = err.reason;
+        log.warn({ event: 'host-unseen', err }, 'looks again until it succeeds');
+        held.onHeard();
+      },
+      onWell: () => {
+        this.#unseen = undefined;
+        log.info({ event: 'host-seen' }, 'sees the host again');
+        held.onHeard();
+      },
     });
   }
 
@@ -64,6 +73,11 @@ export class HostWatch {
 
   stop(): void {
     for (const end of this.#endings.splice(0)) end();
+  }
+
+  /** Why links and addresses cannot be looked at now; undefined: they can. */
+  get unseen(): string | undefined {
+    return this.#unseen;
   }
 
   /** A number that changes whenever the host's links may have. */

@@ -3,7 +3,6 @@ import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics
 import type { Link } from '../sys/links.ts';
 import { dropsOf, limitsOf, vniStats } from './statistics.ts';
 import type { Vni } from './vni.ts';
-import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
 import { countVtep } from './vtep-listing.ts';
 import type { WorkerState } from './worker-supervisor.ts';
@@ -53,7 +52,7 @@ function readVni(vtep: Vtep, vni: Vni, links: ReadonlyMap<number, Link>): VniRea
     ...vniStats(vtep, vni, links),
     tap,
     maxMacs,
-    isOk: vniStatus(vni, vtep.hungWorker) === 'ok',
+    isOk: vtep.statuses.of(vni) === 'ok',
     statics: vtep.fdb.staticsOf(vni.index),
   };
 }

@@ -2,6 +2,7 @@ import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import type { Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { findRoute, type Route } from '../sys/routes.ts';
+import { SysError } from '../sys/sys-error.ts';
 import type { Underlay } from './underlay.ts';
 
 /**
@@ -18,14 +19,31 @@ export function routeMtu(route: Route, links: ReadonlyMap<number, Pick<Link, 'mt
 export function narrowPaths(
   netlink: NetlinkSocket,
   links: ReadonlyMap<number, Link>,
-  underlays: readonly Pick<Underlay, 'family' | 'link' | 'mtuBytes'>[],
+  underlays: readonly Pick<Underlay, 'family' | 'link' | 'mtuBytes' | 'vrf'>[],
 ): (address: IpAddress) => number | null {
   return (address) => {
     const ofFamily = underlays.filter(({ family }) => family === ipFamily(address));
-    const route = ofFamily.length === 0 ? undefined : findRoute(netlink, address);
+    const route = pathTo(netlink, address, ofFamily);
     if (!route) return null;
     const underlay = ofFamily.find(({ link }) => link.index === route.interfaceIndex) ?? ofFamily[0];
     const mtuBytes = routeMtu(route, links);
     return underlay && mtuBytes < underlay.mtuBytes ? mtuBytes : null;
   };
+}
+
+/** The route in the VRF of the first underlay that has one. What the kernel does not say is not known to be narrow. */
+function pathTo(
+  netlink: NetlinkSocket,
+  address: IpAddress,
+  underlays: readonly Pick<Underlay, 'vrf'>[],
+): Route | undefined {
+  try {
+    for (const vrf of new Set(underlays.map((underlay) => underlay.vrf?.index))) {
+      const route = findRoute(netlink, address, { vrf });
+      if (route) return route;
+    }
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+  }
+  return undefined;
 }

@@ -1,9 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import type { IpAddress } from '../lib/addresses.ts';
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { ROUTE_LOOK_PAUSE_MS } from '../lib/limits.ts';
 import { findLink, type Link } from '../sys/links.ts';
 import { watchRoutes } from '../sys/route-watch.ts';
 import type { Route } from '../sys/routes.ts';
+import { SysError } from '../sys/sys-error.ts';
 import type { HeldOnHost } from './held-on-host.ts';
 import { type ChoiceGround, destinationOf, routeTo } from './underlay-choice.ts';
 import type { Paths, Vni } from './vni.ts';
@@ -11,7 +12,7 @@ import type { Paths, Vni } from './vni.ts';
 /** Routes asked for between two turns of the event loop; each takes some microseconds. */
 const ROUTES_AT_A_TIME = 64;
 
-const NOTHING_WRONG: Paths = { trouble: undefined, isElsewhere: false };
+const NOTHING_WRONG: Paths = { trouble: undefined, unseen: undefined, isElsewhere: false };
 
 export interface PathGround extends Pick<HeldOnHost, 'log' | 'vnis'>, ChoiceGround {
   /** Takes a VNI to another interface, in turn with other changes. @throws VtepError */
@@ -82,66 +83,101 @@ export class PathWatch {
   }
 
   async #lookAt(vni: Vni, routes: Routes): Promise<void> {
-    const refusal = await this.#follow(vni, routes);
+    const followed = await this.#follow(vni, routes);
     const paths = pathsOf(vni, this.#ground, routes);
-    const trouble = paths.trouble ?? refusal;
+    const trouble = paths.trouble ?? followed.trouble;
+    const unseen = paths.unseen ?? followed.unseen;
     if (this.#isStopped) return;
     if (trouble !== vni.paths?.trouble && (trouble !== undefined || vni.paths?.trouble !== undefined)) {
       this.#ground.log.warn({ event: 'paths-changed', vni: vni.config.vni, status: trouble ?? 'ok' });
     }
-    vni.paths = { ...paths, trouble };
+    vni.paths = { ...paths, trouble, unseen };
+    // No event will tell that the kernel answers again.
+    if (unseen !== undefined) this.touch();
   }
 
   /** Without `--dev` a VNI is where the route to its destination leads. Why it cannot be, if it cannot. */
-  async #follow(vni: Vni, routes: Routes): Promise<string | undefined> {
+  async #follow(vni: Vni, routes: Routes): Promise<Pick<Paths, 'trouble' | 'unseen'>> {
     const { config, netlink, move } = this.#ground;
     const destination = config.dev === undefined ? destinationOf(vni.config, this.#ground) : undefined;
-    const route = destination && routes.to(destination);
-    if (!route || route.isLocal || route.interfaceIndex === vni.underlay.link.index) return undefined;
+    if (destination === undefined) return NOTHING_WRONG;
+    const asked = routes.to(destination, vrfTo(destination, vni));
+    if (asked.unseen !== undefined) return { trouble: undefined, unseen: asked.unseen };
+    const { route } = asked;
+    if (!route || route.isLocal || route.interfaceIndex === vni.underlay.link.index) return NOTHING_WRONG;
     let name = `interface ${route.interfaceIndex}`;
     try {
       const link = findLink(netlink, route.interfaceIndex);
-      if (!link) return undefined;
+      if (!link) return NOTHING_WRONG;
       name = link.name;
       await move(vni, link);
-      return undefined;
+      return NOTHING_WRONG;
     } catch (error) {
-      return `the route to ${destination} leaves by ${name}, not by ${vni.underlay.name}: ${(error as Error).message}`;
+      const why = (error as Error).message;
+      const trouble = `the route to ${destination} leaves by ${name}, not by ${vni.underlay.name}: ${why}`;
+      return { trouble, unseen: undefined };
     }
   }
 }
 
 /** What a VNI without a group has of routes; groups need none. */
-function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>, routes: Routes): Paths {
+export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>, routes: Routes): Paths {
   const { group, remotes } = vni.config;
   if (group !== undefined) return NOTHING_WRONG;
   const others = remotes.filter((remote) => !addresses.has(remote));
   const [first] = others;
   if (first === undefined) return NOTHING_WRONG;
+  let unseen: string | undefined;
   for (const remote of others) {
-    const route = routes.to(remote);
-    if (route) return { trouble: undefined, isElsewhere: route.interfaceIndex !== vni.underlay.link.index };
+    const asked = routes.to(remote, vrfTo(remote, vni));
+    unseen ??= asked.unseen;
+    const { route } = asked;
+    if (route) return { ...NOTHING_WRONG, isElsewhere: route.interfaceIndex !== vni.underlay.link.index };
   }
+  if (unseen !== undefined) return { ...NOTHING_WRONG, unseen };
   const any = others.length > 1 ? ' or any other remote' : '';
-  return { trouble: `no route to ${first}${any}`, isElsewhere: false };
+  return { ...NOTHING_WRONG, trouble: `no route to ${first}${any}` };
+}
+
+/** The VRF that a VNI sends in to an address. */
+function vrfTo(address: IpAddress, { underlay, underlays }: Vni): number | undefined {
+  return (underlays.find(({ family }) => family === ipFamily(address)) ?? underlay).vrf?.index;
+}
+
+/** A route or that there is none, or why the kernel did not say. */
+interface Asked {
+  readonly route: Route | undefined;
+  readonly unseen: string | undefined;
 }
 
 /** The routes of one look, each asked for once. */
-class Routes {
+export class Routes {
   readonly #ground: ChoiceGround;
-  readonly #known = new Map<IpAddress, Route | undefined>();
+  readonly #known = new Map<string, Asked>();
   #asked = 0;
 
   constructor(ground: ChoiceGround) {
     this.#ground = ground;
   }
 
-  to(destination: IpAddress): Route | undefined {
-    if (!this.#known.has(destination)) {
-      this.#asked++;
-      this.#known.set(destination, routeTo(this.#ground, destination));
+  /** @param vrf index of the VRF that it is sent in */
+  to(destination: IpAddress, vrf: number | undefined): Asked {
+    const key = `${vrf} ${destination}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    this.#asked++;
+    const asked = this.#ask(destination, vrf);
+    this.#known.set(key, asked);
+    return asked;
+  }
+
+  #ask(destination: IpAddress, vrf: number | undefined): Asked {
+    try {
+      return { route: routeTo(this.#ground, destination, vrf), unseen: undefined };
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      return { route: undefined, unseen: error.reason };
     }
-    return this.#known.get(destination);
   }
 
   /** Lets others have their turn when enough was asked. */

@@ -28,18 +28,21 @@ export interface SourceChoice {
  * deprecated; else the first of the interface with global scope that is neither temporary nor deprecated. One that duplicate address detection
  * is not through with is waited for. undefined: the interface has none of the family, and never had.
  *
- * @param isLocal whether the host takes an address for its own that none of its lists has: a local route names it
+ * @param isLocal whether the host takes an address for its own that none of its lists has: a local route names it; undefined: not known
  */
 export function chooseSource(
   need: SourceNeed,
   addresses: Pick<HostAddresses, 'find' | 'on'>,
-  isLocal: (address: IpAddress) => boolean,
+  isLocal: (address: IpAddress) => boolean | undefined,
 ): SourceChoice | undefined {
   const { given, present } = need;
   if (given !== undefined) {
     const found = addresses.find(given);
     if (found) return choice(found);
-    return { ...absent(given), trouble: isLocal(given) ? undefined : absent(given).trouble };
+    const isThere = isLocal(given);
+    if (isThere === undefined)
+      return { ...absent(given), trouble: `?: whether ${given} is on this host cannot be asked` };
+    return { ...absent(given), trouble: isThere ? undefined : absent(given).trouble };
   }
   const candidates = addresses.on(need.index).filter((each) => mayBeSource(each, need.family));
   const usable = candidates.filter(isUsable);

@@ -24,10 +24,19 @@ export function destinationOf(
   return group ?? remotes.find((remote) => !addresses.has(remote));
 }
 
-/** The route to a VTEP or group. Rules may ask for the address that is sent from, if one was given and is there. */
-export function routeTo({ netlink, config, addresses }: ChoiceGround, destination: IpAddress): Route | undefined {
+/**
+ * The route to a VTEP or group. Rules may ask for the address that is sent from, if one was given and is there.
+ *
+ * @param vrf index of the VRF that it is sent in
+ * @throws SysError if the kernel does not say
+ */
+export function routeTo(
+  { netlink, config, addresses }: ChoiceGround,
+  destination: IpAddress,
+  vrf: number | undefined,
+): Route | undefined {
   const source = config.local.find((local) => ipFamily(local) === ipFamily(destination) && addresses.has(local));
-  return findRoute(netlink, destination, { source });
+  return findRoute(netlink, destination, { source, vrf });
 }
 
 /**
@@ -40,7 +49,7 @@ export function chooseInterface(ground: ChoiceGround, vni: VniConfig): Link | un
   if (config.dev !== undefined) return interfaceByName(netlink, config.dev);
   const destination = destinationOf(vni, ground);
   if (destination === undefined) return undefined;
-  const index = routeTo(ground, destination)?.interfaceIndex;
+  const index = routeTo(ground, destination, undefined)?.interfaceIndex;
   const link = index === undefined ? undefined : findLink(netlink, index);
   if (link) return link;
   throw new VtepError('ERR_VTEP_INTERFACE', {

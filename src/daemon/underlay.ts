@@ -277,7 +277,7 @@ export class Underlay {
     const { config, addresses, netlink } = this.#ground;
     const given = config.local.find((address) => ipFamily(address) === this.family);
     const need = { family: this.family, index: this.#link.index, name: this.name, given, present };
-    return chooseSource(need, addresses, (address) => isLocalAddress(netlink, address));
+    return chooseSource(need, addresses, (address) => isLocalAddress(netlink, address, { vrf: this.vrf?.index }));
   }
 
   #openSource(): void {

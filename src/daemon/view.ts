@@ -40,7 +40,6 @@ import type { Reload } from './reload.ts';
 import { dropsOf, limitsOf, statsOf } from './statistics.ts';
 import { traceThrough } from './trace.ts';
 import { seenTap, type Vni } from './vni.ts';
-import { vniStatus } from './vni-status.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import { listVteps } from './vtep-listing.ts';
@@ -299,7 +298,7 @@ export class VtepView implements DaemonView {
       learning: config.learning,
       macs: this.#vtep.fdb.countOf(index),
       joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),
-      status: vniStatus(vni, this.#vtep.hungWorker),
+      status: this.#vtep.statuses.of(vni),
     };
   }
 }

@@ -1,8 +1,21 @@
 import { tapFault } from './tap-status.ts';
 import { dependsOnInterface, type Vni } from './vni.ts';
 
-/** "ok", or the first thing that keeps the VNI from working. @param hungWorker one that does not forward its share */
-export function vniStatus(vni: Vni, hungWorker?: number): string {
+const NOT_ASKED = 'its routes were not asked for yet';
+
+/** What of the daemon the status of every VNI depends on. */
+export interface StatusGround {
+  /** A worker that does not forward its share. */
+  readonly hungWorker?: number | undefined;
+  /** Why the host cannot be looked at now; undefined: it can. */
+  readonly unseen?: string | undefined;
+}
+
+/**
+ * "ok" if all of it was looked at and found good, else the first thing that keeps the VNI from working, or `?:` and why that is not known. What
+ * was found wrong stands until it is found otherwise.
+ */
+export function vniStatus(vni: Vni, { hungWorker, unseen }: StatusGround = {}): string {
   const { config, underlay, underlays, needsGroup, paths } = vni;
   const fault = tapFault(vni);
   if (fault !== undefined) return fault;
@@ -13,5 +26,7 @@ export function vniStatus(vni: Vni, hungWorker?: number): string {
   if (paths?.trouble !== undefined) return paths.trouble;
   if (needsGroup && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
   if (hungWorker !== undefined) return `worker ${hungWorker} hangs`;
-  return 'ok';
+  const isUnasked = !paths && config.group === undefined && config.remotes.length > 0;
+  const notLookedAt = unseen ?? paths?.unseen ?? (isUnasked ? NOT_ASKED : undefined);
+  return notLookedAt === undefined ? 'ok' : `?: ${notLookedAt}`;
 }

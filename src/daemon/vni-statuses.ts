@@ -30,6 +30,11 @@ export class VniStatuses {
     this.#statusOf = statusOf;
   }
 
+  /** As it is now. */
+  of(vni: Vni): string {
+    return this.#statusOf(vni);
+  }
+
   start(): void {
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
     this.#look();

@@ -50,6 +50,8 @@ export interface Vni {
 export interface Paths {
   /** Why they are not, or not as they should be; undefined: nothing is wrong. */
   readonly trouble: string | undefined;
+  /** Why it is not known; undefined: it is. */
+  readonly unseen: string | undefined;
   /** Unicast leaves by other interfaces than its underlay, whose state then says nothing. */
   readonly isElsewhere: boolean;
 }

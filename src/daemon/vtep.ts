@@ -44,7 +44,7 @@ import { Underlays } from './underlays.ts';
 import { distinctTaps, reachOf, type Vni } from './vni.ts';
 import { VniMover } from './vni-mover.ts';
 import { setUpVni } from './vni-setup.ts';
-import { vniStatus } from './vni-status.ts';
+import { type StatusGround, vniStatus } from './vni-status.ts';
 import { VniStatuses } from './vni-statuses.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { ownAddresses, workerState } from './worker-state.ts';
@@ -166,7 +166,7 @@ export class Vtep {
     const nowMs = createFineClock(epochMs);
     const isOwnAddress = (address: IpAddress) => own.has(address);
     this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, isOwnAddress, nowMs });
-    this.statuses = new VniStatuses({ vnis, log, statusOf: (vni) => vniStatus(vni, this.hungWorker) });
+    this.statuses = new VniStatuses({ vnis, log, statusOf: (vni) => vniStatus(vni, this.#seen) });
     const onHost = { netlink, log, addresses, listeners, underlays, vnis, workers: this.#workers };
     this.#paths = new PathWatch({
       netlink,
@@ -371,6 +371,10 @@ export class Vtep {
   /** All static entries of each VNI that has some, those included that were added while running. */
   statics(): Promise<ReadonlyMap<number, readonly StaticEntry[]>> {
     return listStatics({ fdb: this.fdb, now: this.now, numbers: () => this.numbers() });
+  }
+
+  get #seen(): StatusGround {
+    return { hungWorker: this.hungWorker, unseen: this.#host.unseen };
   }
 
   isOwnAddress(address: IpAddress): boolean {

@@ -53,6 +53,8 @@ export interface Refusal {
 /** Every error that a user may see. Its message is one line. */
 export class VtepError extends Error {
   readonly code: ErrorCode;
+  /** The message without the remedy. */
+  readonly reason: string;
   /** Messages of what was refused beside it, each one line. */
   others: readonly string[] = [];
 
@@ -60,6 +62,7 @@ export class VtepError extends Error {
     super(oneLine(`${object}: ${cause}${remedy ? `: ${remedy}` : ''}`));
     this.name = 'VtepError';
     this.code = code;
+    this.reason = oneLine(`${object}: ${cause}`);
   }
 
   get exitCode(): 1 | 2 | 64 {

@@ -172,7 +172,7 @@ const FAMILIES = [
     ],
   }),
   define({
-    ...{ name: 'vtep_vni_up', help: '1 if the status of the VNI is ok, else 0', type: 'gauge' },
+    ...{ name: 'vtep_vni_up', help: '1 if the VNI was looked at and found ok, else 0', type: 'gauge' },
     items: vnis,
     samples: ({ vni, isOk }) => [{ labels: { vni }, value: isOk ? 1 : 0 }],
   }),

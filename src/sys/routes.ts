@@ -1,6 +1,7 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
 import { attribute, readAttributes, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
+import { ERRNO, SysError } from './sys-error.ts';
 
 /** Routes by rtnetlink (linux/rtnetlink.h): what `ip route get` does. */
 
@@ -19,6 +20,12 @@ const RTAX_MTU = 2;
 
 const AF_INET = 2;
 const AF_INET6 = 10;
+
+/** Refusals that say that there is no route: `unreachable`, `prohibit` and `blackhole` are among them. Any other is no answer. */
+const NO_ROUTE: ReadonlySet<number> = new Set([
+  ...[ERRNO.ENETUNREACH, ERRNO.EHOSTUNREACH, ERRNO.ENETDOWN, ERRNO.EACCES, ERRNO.EINVAL, ERRNO.ESRCH, ERRNO.ENODEV],
+  ...[ERRNO.EADDRNOTAVAIL, ERRNO.EAFNOSUPPORT, ERRNO.EOPNOTSUPP],
+]);
 
 export interface Route {
   /** Of the interface that it leaves by. */
@@ -39,7 +46,7 @@ export interface RouteFrom {
   readonly vrf?: number | undefined;
 }
 
-/** The route to `destination`; undefined if there is none. */
+/** The route to `destination`; undefined if there is none. @throws SysError if the kernel does not say */
 export function findRoute(
   netlink: NetlinkSocket,
   destination: IpAddress,
@@ -68,12 +75,18 @@ export function findRoute(
       isRouted: attributes.has(RTA_GATEWAY) || attributes.has(RTA_VIA),
       mtuBytes: metrics.get(RTAX_MTU)?.readUInt32LE(0),
     };
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof SysError && NO_ROUTE.has(error.errno)) return undefined;
+    throw error;
   }
 }
 
-/** Whether the host takes an address for its own, by whatever route. */
-export function isLocalAddress(netlink: NetlinkSocket, address: IpAddress): boolean {
-  return findRoute(netlink, address)?.isLocal ?? false;
+/** Whether the host takes an address for its own, by whatever route; undefined: the kernel does not say. */
+export function isLocalAddress(netlink: NetlinkSocket, address: IpAddress, from: RouteFrom = {}): boolean | undefined {
+  try {
+    return findRoute(netlink, address, from)?.isLocal ?? false;
+  } catch (error) {
+    if (error instanceof SysError) return undefined;
+    throw error;
+  }
 }

@@ -8,6 +8,7 @@ import { CAP_NET_ADMIN, hasCapability, openFilesLimit } from './privileges.ts';
 export const ERRNO = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   EINTR: 4,
   EIO: 5,
   EBADF: 9,
@@ -21,9 +22,14 @@ export const ERRNO = {
   ENOSPC: 28,
   EBADFD: 77,
   EMSGSIZE: 90,
+  EOPNOTSUPP: 95,
+  EAFNOSUPPORT: 97,
   EADDRINUSE: 98,
   EADDRNOTAVAIL: 99,
+  ENETDOWN: 100,
+  ENETUNREACH: 101,
   ENOBUFS: 105,
+  EHOSTUNREACH: 113,
 } as const;
 
 /** What an operator can do about an errno, where the place it came from does not know better. It names no reason that was not looked at. */

@@ -13,6 +13,8 @@ export interface GroupFacts {
   readonly isJoined: boolean | undefined;
   /** Interface that the route to it leaves by; undefined: there is no route. */
   readonly routeDev: string | undefined;
+  /** Why the kernel did not say that. */
+  readonly routeUnseen?: string | undefined;
 }
 
 /** What to do, as it is done here. */
@@ -50,9 +52,15 @@ export function checkMembershipLimit(maxMemberships: number | undefined, raise: 
 }
 
 /** Never more than a warning: vtepd sends by `--dev`, whatever the routes say; other programs do not. */
-export function checkMulticastRoute(groups: readonly Pick<GroupFacts, 'group' | 'dev' | 'routeDev'>[]): Finding[] {
+export function checkMulticastRoute(
+  groups: readonly Pick<GroupFacts, 'group' | 'dev' | 'routeDev' | 'routeUnseen'>[],
+): Finding[] {
   const faults = new Map<string, Finding>();
-  for (const { group, dev, routeDev } of groups) {
+  for (const { group, dev, routeDev, routeUnseen } of groups) {
+    if (routeUnseen !== undefined) {
+      faults.set('', unknown('multicast-route', group, `the kernel does not say how it is routed: ${routeUnseen}`));
+      continue;
+    }
     const isIpv6 = group.includes(':');
     // Every interface has a route to ff00::/8, and which of them is first says nothing.
     if (routeDev === dev || (isIpv6 && routeDev !== undefined)) continue;

@@ -3,10 +3,11 @@ import type { IpAddress } from '../../lib/addresses.ts';
 import { type Link, listLinks } from '../../sys/links.ts';
 import { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { findRoute } from '../../sys/routes.ts';
+import { SysError } from '../../sys/sys-error.ts';
 import { findHolders } from '../port-holders.ts';
 import { OUTER_BYTES } from '../underlay.ts';
 import { checkCapabilities, checkTun } from './device-checks.ts';
-import { failed, ok, someOf, warning } from './finding.ts';
+import { failed, ok, someOf, unknown, warning } from './finding.ts';
 import { checkFirewall } from './firewall-check.ts';
 import { gatherFirewall } from './firewall-facts.ts';
 import { checkMembershipLimit } from './group-checks.ts';
@@ -33,7 +34,6 @@ export async function examineHost(port: number): Promise<Finding[]> {
     const links = listLinks(netlink);
     const addresses = gatherAddresses(netlink, links).filter(isFit);
     const candidates = links.filter(({ name, up }) => up && addresses.some(({ dev }) => dev === name));
-    const routeIndex = findRoute(netlink, SOME_GROUP)?.interfaceIndex;
     const [tun, firewall, maxMemberships] = await Promise.all([
       gatherTun(),
       gatherFirewall(netlink, links, candidates),
@@ -61,7 +61,7 @@ export async function examineHost(port: number): Promise<Finding[]> {
         (families.length > 0 ? families : [4 as const]).map((family) => ({ ...anyTraffic, family })),
       ),
       checkMembershipLimit(maxMemberships, sysctlCommand(MAX_MEMBERSHIPS, 20)),
-      checkSomeRoute(links.find(({ index }) => index === routeIndex)?.name, candidates[0]?.name),
+      checkSomeRoute(netlink, links, candidates[0]?.name),
     ];
   } finally {
     netlink.close();
@@ -86,7 +86,15 @@ function describeMtu({ name, mtuBytes }: Link): Finding {
   return ok('mtu', name, `${mtuBytes}: TAPs get ${tapMtu(4)}, over IPv6 ${tapMtu(6)}`);
 }
 
-function checkSomeRoute(dev: string | undefined, candidate: string | undefined): Finding {
+function checkSomeRoute(netlink: NetlinkSocket, links: readonly Link[], candidate: string | undefined): Finding {
+  let routeIndex: number | undefined;
+  try {
+    routeIndex = findRoute(netlink, SOME_GROUP)?.interfaceIndex;
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return unknown('multicast-route', SOME_GROUP, `the kernel does not say how it is routed: ${error.reason}`);
+  }
+  const dev = links.find(({ index }) => index === routeIndex)?.name;
   if (dev !== undefined) return ok('multicast-route', dev, `${SOME_GROUP} leaves by it, unless --dev says otherwise`);
   const message = 'there is no route to multicast groups: vtepd must be told its --dev';
   return warning(

@@ -1,6 +1,6 @@
 import type { Finding } from '../../control/schemas.ts';
 import { describeHolders, type PortHolders } from '../port-holders.ts';
-import { failed, ok } from './finding.ts';
+import { failed, ok, warning } from './finding.ts';
 
 /** A vxlan device of the kernel with vtepd's UDP port. */
 export interface VxlanDeviceFacts {
@@ -10,9 +10,13 @@ export interface VxlanDeviceFacts {
 
 /**
  * @param port the UDP port of a running daemon: it has it, so that no other can
+ * @param locals where it is heard now
  * @param devices those that want it too; they cannot come up meanwhile, which harms nobody
  */
 export function checkOwnPort(port: number, locals: readonly string[], devices: readonly VxlanDeviceFacts[]): Finding[] {
+  if (locals.length === 0) {
+    return [warning('port', `UDP ${port}`, 'not held for unicast while there is no address to send from')];
+  }
   const waiting = devices.map(({ name }) => name).join(', ');
   const note = waiting && `; the kernel's vxlan device ${waiting} wants it too, and cannot come up while vtepd runs`;
   return [ok('port', `UDP ${port}`, `held by vtepd on ${locals.join(', ')}${note}`)];

@@ -1,6 +1,6 @@
 import type { Finding } from '../../control/schemas.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
-import { failed, faultsOr, ok, someOf, warning } from './finding.ts';
+import { failed, faultsOr, ok, someOf, unknown, warning } from './finding.ts';
 
 /** A VTEP that VNIs know, and how this host gets there. */
 export interface VtepFacts {
@@ -12,6 +12,8 @@ export interface VtepFacts {
   readonly listVnis: readonly number[];
   /** Interface of the route there; undefined: there is no route. */
   readonly routeDev: string | undefined;
+  /** Why the kernel did not say that. */
+  readonly routeUnseen?: string | undefined;
   /** A router is between. */
   readonly isRouted: boolean;
 }
@@ -23,7 +25,10 @@ export function checkTtl(mcastTtl: number, vteps: readonly VtepFacts[], silentVn
   const object = `--mcast-ttl ${mcastTtl}`;
   if (mcastTtl > 1) return [ok('ttl', object, 'floods pass routers that forward multicast')];
   const faults: Finding[] = [];
-  for (const { vtep, groupVnis, listVnis, isRouted } of vteps) {
+  for (const { vtep, groupVnis, listVnis, isRouted, routeUnseen } of vteps) {
+    if (routeUnseen !== undefined && groupVnis.length + listVnis.length > 0) {
+      faults.push(unknown('ttl', object, `the kernel does not say whether a router is before ${vtep}: ${routeUnseen}`));
+    }
     if (!isRouted) continue;
     if (groupVnis.length > 0) {
       const message = `floods end at the first router, and ${vtep} (VNI ${someOf(groupVnis)}) is behind one: restart vtepd with more`;
@@ -47,18 +52,15 @@ export function checkReversePath(
   vteps: readonly VtepFacts[],
   loosen: string,
 ): Finding[] {
-  if (rpFilter !== 1) {
-    return [
-      ok(
-        'reverse-path',
-        dev,
-        rpFilter === undefined ? 'not known to be strict' : `rp_filter ${rpFilter} is not strict`,
-      ),
-    ];
-  }
+  if (rpFilter === undefined) return [unknown('reverse-path', dev, 'its rp_filter cannot be read')];
+  if (rpFilter !== 1) return [ok('reverse-path', dev, `rp_filter ${rpFilter} is not strict`)];
   const faults = vteps
     .filter((vtep) => vtep.dev === dev && !vtep.vtep.includes(':') && vtep.routeDev !== dev)
-    .map(({ vtep, routeDev }) => {
+    .map(({ vtep, routeDev, routeUnseen }) => {
+      if (routeUnseen !== undefined) {
+        const why = `rp_filter is strict, and the kernel does not say how ${vtep} is routed: ${routeUnseen}`;
+        return unknown('reverse-path', dev, why);
+      }
       const route = routeDev === undefined ? 'there is no route to it' : `the route to it leaves by ${routeDev}`;
       const message = `rp_filter is strict and ${route}: VXLAN from ${vtep} is dropped`;
       return warning('reverse-path', dev, message, loosen);

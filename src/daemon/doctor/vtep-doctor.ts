@@ -1,12 +1,13 @@
 import { DEFAULT_SOCKET_PATH } from '../../config/flags.ts';
 import type { Finding } from '../../control/schemas.ts';
 import { ipFamily } from '../../lib/addresses.ts';
-import { listLinks } from '../../sys/links.ts';
+import { findLink, listLinks } from '../../sys/links.ts';
 import { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { dependsOnInterface } from '../vni.ts';
 import type { Vtep } from '../vtep.ts';
 import { checkCapabilities, checkTun } from './device-checks.ts';
 import { checkDrops } from './drops-check.ts';
+import { unknown } from './finding.ts';
 import { checkFirewall } from './firewall-check.ts';
 import { gatherFirewall } from './firewall-facts.ts';
 import { checkGroups, checkMulticastRoute } from './group-checks.ts';
@@ -43,7 +44,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     const vnis = await gatherVnis(vtep, links);
     const taps = gatherTaps(vtep, links);
     const groups = await gatherGroups(vtep, netlink, links);
-    const { vteps, paths, silentVnis, silentRemotes } = await gatherVteps(vtep, netlink, links);
+    const { vteps, paths, unseenPaths, silentVnis, silentRemotes } = await gatherVteps(vtep, netlink, links);
     const traffic = underlays.map(({ link, family, local }) => ({
       ...{ dev: link.name, family, local, port, sourcePorts: sourcePortRange },
       ownAddresses: addresses.filter(({ address }) => ipFamily(address) === family),
@@ -72,7 +73,8 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     );
     const interfaces = new Map(
       underlays.map(({ link }) => {
-        const now = links.find(({ index }) => index === link.index);
+        // The list may have missed it.
+        const now = links.find(({ index }) => index === link.index) ?? findLink(netlink, link.index);
         const master = now?.masterKind === 'vrf' ? undefined : links.find(({ index }) => index === now?.master);
         const users = vtep.vnis.filter((vni) => vni.underlays.some((each) => each.link.index === link.index));
         const facts = {
@@ -97,7 +99,16 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
         checkAddress(link.name, { address: local, prefixBits, ...(keeper && { keeper }) }, addresses),
       ),
       ...checkMtu([...devs.values()], taps, paths, config.df),
-      ...checkOwnPort(port, config.listen === 'any' ? ['every address'] : locals, vxlanDevices(links, port, locals)),
+      ...unseenPaths
+        .slice(0, 1)
+        .map((to) =>
+          unknown(
+            'mtu',
+            to,
+            `the kernel does not say the path there${unseenPaths.length > 1 ? ` and to ${unseenPaths.length - 1} more` : ''}`,
+          ),
+        ),
+      ...checkOwnPort(port, heardOn(vtep), vxlanDevices(links, port, locals)),
       ...checkPeerPorts(
         port,
         otherPorts,
@@ -112,7 +123,9 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       ...checkMulticastRoute(groups),
       ...underlays.flatMap(({ family, link }, i) => {
         const own = rpFilters[i];
-        const inForce = own === undefined ? undefined : Math.max(own, rpFilterOfAll ?? 0);
+        // The larger of the two is in force, so that 2 needs no other.
+        const isKnown = own !== undefined && (rpFilterOfAll !== undefined || own === 2);
+        const inForce = isKnown ? Math.max(own, rpFilterOfAll ?? 0) : undefined;
         return family === 4
           ? checkReversePath(link.name, inForce, vteps, sysctlCommand(`net/ipv4/conf/${link.name}/rp_filter`, 2))
           : [];
@@ -127,4 +140,13 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
   } finally {
     netlink.close();
   }
+}
+
+/** Where unicast is heard now: nowhere of a family that has no address to send from. */
+function heardOn({ config, underlays }: Vtep): string[] {
+  const open = underlays.filter(({ source }) => source !== undefined);
+  if (config.listen === 'local') return [...new Set(open.map(({ local }) => local))];
+  const families = [...new Set(open.map(({ family }) => family))];
+  const isAll = families.length === new Set(underlays.map(({ family }) => family)).size;
+  return isAll && families.length > 0 ? ['every address'] : families.map((family) => `every IPv${family} address`);
 }

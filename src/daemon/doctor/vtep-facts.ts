@@ -7,7 +7,8 @@ import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import { MAX_PROBED_VTEPS } from '../../lib/limits.ts';
 import type { Link } from '../../sys/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
-import { findRoute } from '../../sys/routes.ts';
+import { findRoute, type Route } from '../../sys/routes.ts';
+import { SysError } from '../../sys/sys-error.ts';
 import { routeMtu } from '../path-mtu.ts';
 import { mtuLimit, trunkMtuLimit } from '../tap-mtu.ts';
 import type { Underlay } from '../underlay.ts';
@@ -124,7 +125,7 @@ export async function gatherGroups(
       vnis: [vni, ...others].map(({ config }) => config.vni),
       isNeeded: [vni, ...others].some(({ needsGroup }) => needsGroup),
       isJoined: memberships?.has(key),
-      routeDev: nameOf(findRoute(netlink, group)?.interfaceIndex, links),
+      ...routeFacts(askRoute(netlink, group, vni.underlay.vrf), links),
     });
   }
   return facts;
@@ -133,6 +134,8 @@ export async function gatherGroups(
 export interface RoutedVteps {
   readonly vteps: readonly VtepFacts[];
   readonly paths: readonly PathFacts[];
+  /** VTEPs to which the kernel does not say the path. */
+  readonly unseenPaths: readonly IpAddress[];
   /** VNIs with a group that no VTEP was heard in. */
   readonly silentVnis: readonly number[];
   /** Of flood lists, those that no machine was heard behind. */
@@ -154,10 +157,12 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
   const byIndex = new Map(links.map((link) => [link.index, link]));
   const vteps: VtepFacts[] = [];
   const paths: PathFacts[] = [];
+  const unseenPaths: IpAddress[] = [];
   for (const [address, vnis] of [...users].slice(0, MAX_PROBED_VTEPS)) {
     if (vteps.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
-    const route = findRoute(netlink, address);
     const underlay = underlayTo(address, vnis, vtep.underlays);
+    const asked = askRoute(netlink, address, underlay.vrf);
+    const { route } = asked;
     const withGroup = vnis.filter(({ config }) => config.group !== undefined);
     const isListed = ({ config }: Vni) => config.remotes.includes(address);
     vteps.push({
@@ -165,16 +170,17 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
       dev: underlay.link.name,
       groupVnis: withGroup.filter((vni) => !isListed(vni)).map(({ config }) => config.vni),
       listVnis: withGroup.filter(isListed).map(({ config }) => config.vni),
-      routeDev: nameOf(route?.interfaceIndex, links),
+      ...routeFacts(asked, links),
       isRouted: route?.isRouted ?? false,
     });
+    if (asked.unseen !== undefined) unseenPaths.push(address);
     const mtuBytes = route ? routeMtu(route, byIndex) : underlay.mtuBytes;
     if (mtuBytes < underlay.mtuBytes) paths.push(pathTo(address, mtuBytes, { underlay, vnis, all: vtep.vnis }));
   }
   const silentVnis = vtep.vnis.filter(({ config, index }) => config.group !== undefined && !heard.has(index));
   const everHeard = new Set([...heard.values()].flatMap((addresses) => [...addresses]));
   const silentRemotes = [...users.keys()].filter((address) => !everHeard.has(address));
-  return { vteps, paths, silentVnis: silentVnis.map(({ config }) => config.vni), silentRemotes };
+  return { vteps, paths, unseenPaths, silentVnis: silentVnis.map(({ config }) => config.vni), silentRemotes };
 }
 
 /** VTEPs of the forwarding table, by segment; others have their turn in between. */
@@ -220,6 +226,24 @@ function underlayTo(address: IpAddress, vnis: readonly Vni[], underlays: readonl
 
 function bridgeOf(link: Link | undefined, links: readonly Link[]): Link | undefined {
   return link && links.find(({ index, kind }) => index === link.master && kind === 'bridge');
+}
+
+interface AskedRoute {
+  readonly route: Route | undefined;
+  readonly unseen: string | undefined;
+}
+
+function askRoute(netlink: NetlinkSocket, destination: IpAddress, vrf: Link | undefined): AskedRoute {
+  try {
+    return { route: findRoute(netlink, destination, { vrf: vrf?.index }), unseen: undefined };
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return { route: undefined, unseen: error.reason };
+  }
+}
+
+function routeFacts({ route, unseen }: AskedRoute, links: readonly Link[]) {
+  return { routeDev: nameOf(route?.interfaceIndex, links), routeUnseen: unseen };
 }
 
 function nameOf(index: number | undefined, links: readonly Link[]): string | undefined {
