@@ -125,9 +125,10 @@ export function newQueue(port: number, { isOn = true } = {}) {
     queue.push(of, remote(destination), at, all.length, texts[0]?.length ?? 0, 0);
   };
   /** UDP_SEGMENT without outer checksums is refused with EINVAL (net/ipv4/udp.c); single datagrams are not. */
-  const refuseRuns = () => {
+  const refuseRuns = (isRefused = true) => {
     const [SOL_SOCKET, SO_NO_CHECK] = [1, 11];
-    if (setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, Buffer.from([1, 0, 0, 0]), 4) !== 0) throw new Error('SO_NO_CHECK');
+    if (setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, Buffer.from([isRefused ? 1 : 0, 0, 0, 0]), 4) !== 0)
+      throw new Error('SO_NO_CHECK');
   };
   const drops = (index = 0) =>
     Object.fromEntries([...counters.drops(index).tx].flatMap((count, i) => (count ? [[TX_REASONS[i], count]] : [])));

@@ -40,16 +40,20 @@ describe('datagrams that are pushed one by one', () => {
     expect([drops(), refusals]).toEqual([{}, []]);
   });
 
-  it('repeats a run that the kernel will not cut one by one, and cuts none from then on', async () => {
+  it('repeats runs that the kernel will not cut one by one, and cuts none after the second', async () => {
     const receiver = await Receiver.open('127.4.0.2');
     const { queue, push, drops, refuseRuns, segmentation, refusals } = newQueue(receiver.port);
     refuseRuns();
     for (const text of ['header--1', 'header--2', 'header--3']) push(text, '127.4.0.2');
     queue.flush();
+    // Once proves nothing.
+    expect(segmentation.isOn).toBe(true);
+    for (const text of ['header--a', 'header--b']) push(text, '127.4.0.2');
+    queue.flush();
     expect(segmentation.isOn).toBe(false);
     for (const text of ['header--4', 'header--5']) push(text, '127.4.0.2');
     queue.flush();
-    expect(await receiver.hasReceived(5)).toEqual([1, 2, 3, 4, 5].map((i) => `header--${i}`));
+    expect(await receiver.hasReceived(7)).toEqual([1, 2, 3, 'a', 'b', 4, 5].map((i) => `header--${i}`));
     expect([drops(), refusals]).toEqual([{}, [EINVAL]]);
   });
 });
@@ -125,6 +129,19 @@ describe('datagrams that stand one behind the other', () => {
     expect(await receiver.hasReceived(3 * 64)).toEqual([texts, texts, texts].flat());
     expect([segmentation.isOn, refusals, drops()]).toEqual([false, [EINVAL], {}]);
     expect([counters.packets(), counters.bytes()]).toEqual([3 * 64, 3 * (63 * 82 + 42)]);
+  });
+
+  it('leave together again after one was refused, as while the source address was away for a moment', async () => {
+    const receiver = await Receiver.open(ONE);
+    const { queue, pushRun, refuseRuns, segmentation, refusals, drops } = newQueue(receiver.port);
+    const texts = textsOf(repeat(5, 90));
+    for (let round = 0; round < 6; round++) {
+      refuseRuns(round % 2 === 0);
+      pushRun(texts, ONE);
+      queue.flush();
+    }
+    expect(await receiver.hasReceived(30)).toEqual(Array(6).fill(texts).flat());
+    expect([segmentation.isOn, refusals, drops()]).toEqual([true, [], {}]);
   });
 
   it('that are lost whatever is tried are counted each, and segmentation stays on', () => {

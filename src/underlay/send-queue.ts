@@ -1,4 +1,4 @@
-import type { RemoteTable } from '../fdb/remotes.ts';
+import { NO_REMOTE, type RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
@@ -15,6 +15,9 @@ import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 export const QUEUE_MESSAGES = 64;
 
 const MSG_DONTWAIT = 0x40;
+
+/** Runs that the kernel refuses, one behind the other, before it counts as unable. */
+const REFUSALS_OF_A_PATH = 2;
 
 /** What the queues of one underlay have in common. */
 export interface QueueShared {
@@ -56,6 +59,9 @@ export class SendQueue {
   readonly #datagramBytes = new Int32Array(QUEUE_MESSAGES);
   /** Of each message: the outer TOS octet, or SOCKET_TOS. */
   readonly #tos = new Int32Array(QUEUE_MESSAGES);
+  /** Where the kernel last refused a run whose datagrams it then took one by one, and how often since a run was taken there; NO_REMOTE: nowhere. */
+  #refusedTo = NO_REMOTE;
+  #refusals = 0;
   #messageCount = 0;
   #bufferCount = 0;
 
@@ -75,6 +81,8 @@ export class SendQueue {
   useSocket(fd: number, family: 4 | 6): void {
     this.#fd = fd;
     this.#messages.setFamily(family);
+    this.#refusedTo = NO_REMOTE;
+    this.#refusals = 0;
   }
 
   /** The link of link-local destinations, by its interface index. */
@@ -197,7 +205,16 @@ export class SendQueue {
       tries = 0;
     }
     const isRefusal = error === ERRNO.EIO || error === ERRNO.EINVAL;
-    if (count > 1 && isRefusal && dropped === 0) this.#segmentation.switchOff(error);
+    if (count > 1 && isRefusal && dropped === 0) this.#noteRefusal(this.#destinations[i] as number, error);
+  }
+
+  /**
+   * A run was refused whose datagrams were taken one by one. Once proves nothing: the source address may have come back in between, as of a VIP.
+   * A path that takes no runs refuses the next one too.
+   */
+  #noteRefusal(destination: number, error: number): void {
+    this.#refusedTo = destination;
+    if (++this.#refusals >= REFUSALS_OF_A_PATH) this.#segmentation.switchOff(error);
   }
 
   /** Makes a message of each datagram of message `i`. How many. */
@@ -232,6 +249,9 @@ export class SendQueue {
     const bytes = this.#bytes[i] as number;
     const packets = Math.ceil(bytes / (this.#datagramBytes[i] as number));
     this.#count(i, bytes - packets * VXLAN_HEADER_BYTES, packets);
+    if (packets === 1 || this.#destinations[i] !== this.#refusedTo) return;
+    this.#refusedTo = NO_REMOTE;
+    this.#refusals = 0;
   }
 
   #countSingle(i: number, single: number): void {

@@ -4,10 +4,12 @@
  *     vxlan100 ── host 1 ─ eth0, and where a test says so eth1 ─┐ vtepd
  *     vxlan100 ── host 2 ─ eth0 ────────────────────────────────┘ the kernel's device
  */
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { BROADCAST } from '../support/frames.ts';
 import { describeSystem, UNDERLAY_BRIDGE, useLab } from '../support/lab.ts';
 import { arrivesAt, isProbe, sendProbe } from '../support/probes.ts';
+import { cpuSeconds } from '../support/processes.ts';
 import { startKernelVtep } from '../support/vtep-host.ts';
 import { runVtepd, startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
 import { waitFor } from '../support/wait.ts';
@@ -144,6 +146,72 @@ describeSystem('the interface of the underlay', () => {
     expect([(await shown(daemon))?.status, await isUp(daemon)]).toEqual(['ok', true]);
     const failed = (await daemon.get<Finding[]>('/v1/doctor')).filter(({ status }) => status === 'failed');
     expect(failed).toEqual([]);
+  });
+
+  test('an uplink that is deleted, not only down, is followed when another has the route', async () => {
+    addUplink('198.18.0.31/24');
+    const peer = ['peer', 'name', 'eth2', 'netns', one.namespace];
+    lab.wire.ip('link', 'add', 'third', 'type', 'veth', ...peer);
+    lab.wire.ip('link', 'set', 'third', 'master', UNDERLAY_BRIDGE, 'up');
+    one.ip('link', 'set', 'eth2', 'up');
+    one.ip('addr', 'add', '198.18.9.1/32', 'dev', 'lo');
+    lab.scope.defer(() => void one.ip('addr', 'del', '198.18.9.1/32', 'dev', 'lo'));
+    one.ip('route', 'add', `${two.address}/32`, 'dev', 'eth2');
+    lab.scope.defer(() => void one.run('sh', '-c', `ip route del ${two.address}/32 2>/dev/null || true`));
+    two.ip('route', 'replace', '198.18.9.1/32', 'via', one.address);
+    lab.scope.defer(() => void two.ip('route', 'del', '198.18.9.1/32'));
+    const daemon = await startVtepd(one, ['--local', '198.18.9.1', '--vni', `100,remote=${two.address}`]);
+    await startKernelVtep(two, { segments: [{ vni: 100, remotes: ['198.18.9.1'] }] });
+    expect(await devOf(daemon)).toBe('eth2');
+    await floodsOut('by eth2');
+    two.ip('route', 'replace', '198.18.9.1/32', 'via', '198.18.0.31');
+    one.ip('link', 'del', 'eth2');
+    one.ip('route', 'add', `${two.address}/32`, 'dev', 'eth1');
+    await waitFor(
+      'eth1',
+      () => devOf(daemon),
+      (dev) => dev === 'eth1',
+    );
+    await floodsOut('by eth1');
+    await floodsIn('in by eth1');
+    await isStatus(daemon, 'ok');
+  });
+
+  test('a routing rule, and a next hop that changes, are heard', async () => {
+    const far = '203.0.113.9';
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', `100,remote=${far}`]);
+    expect((await shown(daemon))?.status).toBe(`no route to ${far}`);
+    one.ip('route', 'add', `${far}/32`, 'via', two.address, 'table', '77');
+    lab.scope.defer(() => void one.run('sh', '-c', `ip rule del to ${far} 2>/dev/null; ip route flush table 77`));
+    one.ip('rule', 'add', 'to', far, 'lookup', '77');
+    await isStatus(daemon, 'ok');
+    one.ip('rule', 'del', 'to', far);
+    await isStatus(daemon, `no route to ${far}`);
+    one.ip('nexthop', 'add', 'id', '7', 'via', two.address, 'dev', 'eth0');
+    lab.scope.defer(() => void one.run('sh', '-c', 'ip nexthop del id 7 2>/dev/null || true'));
+    one.ip('route', 'add', `${far}/32`, 'nhid', '7');
+    await isStatus(daemon, 'ok');
+    one.ip('nexthop', 'replace', 'id', '7', 'blackhole');
+    await isStatus(daemon, `no route to ${far}`);
+  });
+
+  test('answers of a host without the port do not keep a socket that sends and listens busy', async () => {
+    const flags = ['--source-ports', '1', '--source-port-range', '4789-4789'];
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', `100,remote=${two.address}`, ...flags]);
+    const [out, wire] = [one.packetSocket('vxlan100'), one.cable()];
+    const before = cpuSeconds(daemon.pid);
+    const startMs = performance.now();
+    for (let i = 0; i < 20; i++) {
+      sendProbe(out, { dst: BROADCAST, src: NEAR, text: `refused ${i}` });
+      await setTimeout(100);
+    }
+    const refusals = wire.select(({ bytes }) => bytes[23] === 1 && bytes[34] === 3 && bytes[35] === 3);
+    expect(refusals.length).toBeGreaterThan(0);
+    // A socket that spins takes all of it.
+    expect(cpuSeconds(daemon.pid) - before).toBeLessThan((0.5 * (performance.now() - startMs)) / 1_000);
+    await startKernelVtep(two, { segments: [{ vni: 100, remotes: [one.address] }] });
+    await floodsOut('taken');
+    await floodsIn('in');
   });
 
   test('no route to any remote is told, and gone when there is one', async () => {
