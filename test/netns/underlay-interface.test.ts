@@ -227,6 +227,10 @@ describeSystem('the interface of the underlay', () => {
     expect((await shown(daemon))?.status).toBe('ok');
     await daemon.ctl('vni', 'add', '300,remote=203.0.113.9');
     expect((await shown(daemon, 300))?.status).toBe('no route to 203.0.113.9');
+    const findings = await daemon.get<(Finding & { object: string; message: string })[]>('/v1/doctor');
+    expect(findings.filter(({ check }) => check === 'vni')).toEqual([
+      { check: 'vni', status: 'failed', object: 'VNI 300', message: 'no route to 203.0.113.9', remedy: null },
+    ]);
   });
 
   test('no carrier is told', async () => {

@@ -39,6 +39,8 @@ export interface VniFacts {
   readonly settings: readonly { readonly key: 'address' | 'mtu'; readonly wanted: string; readonly now: string }[];
   /** As `vtepctl vni add` takes it; undefined: its TAP is the trunk, which other VNIs have too. */
   readonly entry: string | undefined;
+  /** What is wrong with the routes to its remotes, or with the interface that they lead to. */
+  readonly pathTrouble: string | undefined;
   readonly group: IpAddress | undefined;
   /** Remotes of its flood list that are heard in its group. */
   readonly remotesInGroup: readonly IpAddress[];
@@ -46,7 +48,9 @@ export interface VniFacts {
 
 /** @param vtepctl how to call it, with its `--socket` */
 export function checkVnis(vnis: readonly VniFacts[], vtepctl: string): Finding[] {
-  const faults = vnis.flatMap((vni) => tapFault(vni, vtepctl) ?? portFault(vni) ?? settingFaults(vni));
+  const faults = vnis.flatMap(
+    (vni) => tapFault(vni, vtepctl) ?? portFault(vni) ?? pathFault(vni) ?? settingFaults(vni),
+  );
   const away = vnis.filter(({ elsewhere }) => elsewhere !== undefined).length;
   const where = away === 0 ? '' : `, ${away} of them in another namespace`;
   return faultsOr(
@@ -95,6 +99,10 @@ function portFault(facts: VniFacts): Finding | undefined {
     return failed('vni', object, message, `ip link set ${actualBridge} up`);
   }
   return port && notForwarding(object, tap, actualBridge, port);
+}
+
+function pathFault({ vni, pathTrouble }: VniFacts): Finding | undefined {
+  return pathTrouble === undefined ? undefined : failed('vni', `VNI ${vni}`, pathTrouble);
 }
 
 function notForwarding(object: string, tap: string, bridge: string, { state, spanningTree }: PortFacts): Finding {

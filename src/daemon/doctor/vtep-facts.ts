@@ -58,6 +58,7 @@ export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<Vn
       port: state && state !== 'forwarding' ? { state, spanningTree: master?.spanningTree } : undefined,
       settings: now ? otherSettings(config, now) : [],
       entry: config.vlan === undefined ? formatVniEntry(whole, vtep.config) : undefined,
+      pathTrouble: each.paths?.trouble,
       group: config.group,
       remotesInGroup: [...remotesInGroup],
     };
