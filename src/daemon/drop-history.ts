@@ -26,7 +26,7 @@ export interface RecentDrop {
   readonly reason: string;
   readonly count: number;
   /** The VNIs of those that belong to one, those with the most first. */
-  readonly vnis: readonly { readonly vni: number; readonly tap: string; readonly vlan: number | undefined }[];
+  readonly vnis: readonly Pick<Vni['config'], 'vni' | 'tap' | 'vlan' | 'l2Control'>[];
 }
 
 export interface RecentDrops {
@@ -92,7 +92,7 @@ export class DropHistory {
         direction: isRx ? 'rx' : 'tx',
         reason,
         count,
-        vnis: most.map(({ vni, tap, vlan }) => ({ vni, tap, vlan })),
+        vnis: most.map(({ vni, tap, vlan, l2Control }) => ({ vni, tap, vlan, l2Control })),
       };
     });
     return { seconds: Math.max(1, Math.round((this.#nowMs() - atMs) / 1000)), drops };

@@ -1,20 +1,24 @@
 import { describe, expect, it } from 'vitest';
 import { RX_REASONS, TX_REASONS } from '../../forward/drop-reason.ts';
+import type { RecentDrops } from '../drop-history.ts';
 import { checkDrops } from './drops-check.ts';
 
-const VNI = { vni: 100, tap: 'vxlan100', vlan: undefined };
+const VNI = { vni: 100, tap: 'vxlan100', vlan: undefined, l2Control: 'drop' as const };
+/** As without flags. */
+const STANDARD = { allowedVteps: [], reservedBits: 'ignore' } as const;
 const check = (
   direction: 'rx' | 'tx',
   reason: string,
-  vnis = [VNI] as readonly (typeof VNI | (Omit<typeof VNI, 'vlan'> & { vlan: number }))[],
-) => checkDrops({ seconds: 40, drops: [{ direction, reason, count: 3, vnis }] }, 'vtepctl --socket /s');
+  vnis: RecentDrops['drops'][number]['vnis'] = [VNI],
+  settings: Parameters<typeof checkDrops>[2] = STANDARD,
+) => checkDrops({ seconds: 40, drops: [{ direction, reason, count: 3, vnis }] }, 'vtepctl --socket /s', settings);
 
 /** Whether the doctor tells of it, and what it says to do; null: it cannot say. */
 const TOLD: readonly [direction: 'rx' | 'tx', reason: string, remedy: string | null][] = [
   ['rx', 'short', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
   ['rx', 'vtep-not-allowed', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
   ['rx', 'no-i-flag', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
-  ['rx', 'reserved-bits', '--reserved-bits ignore'],
+  ['rx', 'reserved-bits', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
   ['rx', 'unknown-vni', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
   ['rx', 'wrong-group', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
   ['rx', 'short-inner', 'vtepctl --socket /s capture --drops --vni 100 -c 10'],
@@ -69,7 +73,26 @@ describe('drops', () => {
     expect(several?.message).toContain('(VNI 100, 200)');
   });
 
+  it('names no flag as the cause that was not given', () => {
+    const told = (reason: string, settings?: Partial<typeof STANDARD> | object) =>
+      check('rx', reason, [], { ...STANDARD, ...settings })[0];
+    expect(told('vtep-not-allowed')?.message).not.toContain('--allow-vtep');
+    const allowedVteps = [{ address: '198.18.0.0', bits: 24 }];
+    expect(told('vtep-not-allowed', { allowedVteps })?.message).toContain('--allow-vtep');
+    expect(told('reserved-bits')?.message).toContain('VXLAN-GPE whose payload is not Ethernet');
+    expect(told('reserved-bits', { reservedBits: 'drop' })?.remedy).toBe('--reserved-bits ignore');
+  });
+
+  it('names no key that is set already', () => {
+    const passing = { ...VNI, l2Control: 'pass' as const };
+    for (const direction of ['rx', 'tx'] as const) {
+      expect(check(direction, 'link-local', [passing])[0]?.message).toContain('pause frames');
+      expect(check(direction, 'link-local', [passing])[0]?.remedy).toContain('capture --drops');
+      expect(check(direction, 'link-local', [passing, VNI])[0]?.remedy).toBe('l2-control=pass');
+    }
+  });
+
   it('none at all is well', () => {
-    expect(checkDrops({ seconds: 5, drops: [] }, 'vtepctl')).toMatchObject([{ status: 'ok' }]);
+    expect(checkDrops({ seconds: 5, drops: [] }, 'vtepctl', STANDARD)).toMatchObject([{ status: 'ok' }]);
   });
 });

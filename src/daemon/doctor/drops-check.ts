@@ -1,10 +1,15 @@
+import type { Config } from '../../config/config.ts';
 import type { Finding } from '../../control/schemas.ts';
 import type { RecentDrop, RecentDrops } from '../drop-history.ts';
 import { faultsOr, ok, someOf, warning } from './finding.ts';
 
-/** What a drop is likely to be about, and the command, flag or key that mends it, or shows whose frames they are. */
+/** The command, flag or key that mends it, or shows whose frames they are. */
 type Remedy = (drop: RecentDrop, vtepctl: string) => string | null;
+/** What a drop is likely to be about, and what to do. */
 type Meaning = readonly [meaning: string, remedy: Remedy];
+/** What a reason may mean depends on these. */
+type Settings = Pick<Config, 'allowedVteps' | 'reservedBits'>;
+type MeaningHere = (settings: Settings, drop: RecentDrop) => Meaning;
 
 const just = (remedy: string) => () => remedy;
 const none = () => null;
@@ -16,10 +21,13 @@ const TAGS: Meaning = [
   'frames with an 802.1Q tag, which a VNI drops unless told otherwise',
   ({ vnis }) => (vnis[0]?.vlan === 0 ? 'inner-vlan=strip' : 'inner-vlan=pass'),
 ];
-const CONTROL: Meaning = [
-  'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops unless told otherwise',
-  just('l2-control=pass'),
-];
+const CONTROL: MeaningHere = (_, { vnis }) =>
+  vnis.length > 0 && vnis.every(({ l2Control }) => l2Control === 'pass')
+    ? ['pause frames, which end at the next port of any wire', capture]
+    : [
+        'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops unless told otherwise',
+        just('l2-control=pass'),
+      ];
 const BAD_SOURCE: Meaning = ['frames whose source MAC is a group or zero, which no station can have', capture];
 const CONFLICT: Meaning = [
   'frames of a station that a static entry has elsewhere',
@@ -31,15 +39,18 @@ const STORM: Meaning = ['more floods than storm= lets pass: a loop, or too low a
  * Drops that somebody loses all of his frames by, or that tell of a host that cannot keep up. The others are part of the day: echoes of own
  * packets, answers instead of floods, stations of one bridge, what `flood=` was asked to keep back, marks of congestion.
  */
-const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | undefined>>>> = {
+const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | MeaningHere | undefined>>>> = {
   rx: {
     short: ['less than a VXLAN header: something else is sent to this port', capture],
-    'vtep-not-allowed': ['from a VTEP that no --allow-vtep names', capture],
+    'vtep-not-allowed': ({ allowedVteps }) =>
+      allowedVteps.length > 0
+        ? ['from a VTEP that no --allow-vtep names, or from an address that no host has', capture]
+        : ['from an address that no host has: 0.0.0.0/8, a group, a broadcast address', capture],
     'no-i-flag': ['without the flag that each VXLAN header has: another protocol is sent to this port', capture],
-    'reserved-bits': [
-      'another VTEP uses an extension of VXLAN, as VXLAN-GPE or group policy',
-      just('--reserved-bits ignore'),
-    ],
+    'reserved-bits': ({ reservedBits }) =>
+      reservedBits === 'drop'
+        ? ['another VTEP uses an extension of VXLAN, as VXLAN-GPE or group policy', just('--reserved-bits ignore')]
+        : ['another VTEP sends VXLAN-GPE whose payload is not Ethernet: have it send Ethernet', capture],
     'unknown-vni': ['another VTEP sends a VNI that is not configured here', capture],
     'wrong-group': ['another VTEP has the VNI in another group', capture],
     'short-inner': ['no whole Ethernet frame inside: malformed, or a protocol that has none', capture],
@@ -71,11 +82,12 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | un
 };
 
 /** What is lost now; what ended a minute ago is in `vtepctl drops` alone. @param vtepctl how to call it, with its `--socket` */
-export function checkDrops({ seconds, drops }: RecentDrops, vtepctl: string): Finding[] {
+export function checkDrops({ seconds, drops }: RecentDrops, vtepctl: string, settings: Settings): Finding[] {
   const faults = drops.flatMap((drop) => {
     const { direction, reason, count, vnis } = drop;
-    const [meaning, remedy] = TELLING[direction][reason] ?? [];
-    if (meaning === undefined || remedy === undefined) return [];
+    const told = TELLING[direction][reason];
+    if (told === undefined) return [];
+    const [meaning, remedy] = typeof told === 'function' ? told(settings, drop) : told;
     const where = vnis.length === 0 ? '' : ` (VNI ${someOf(vnis.map(({ vni }) => vni))})`;
     const message = `${count} in the last ${seconds} s${where}: ${meaning}`;
     return warning('drops', `${direction} ${reason}`, message, remedy(drop, vtepctl));

@@ -135,7 +135,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       ...checkVnis(vnis, vtepctl),
       ...checkRemotesInGroup(vnis, vtepctl),
       ...checkLoops(gatherBridges(vtep.vnis, links)),
-      ...checkDrops(await vtep.drops.recent(), vtepctl),
+      ...checkDrops(await vtep.drops.recent(), vtepctl, config),
     ];
   } finally {
     netlink.close();
