@@ -73,24 +73,41 @@ it('a list that lacks what was there takes it away', () => {
   const addresses = host(address('198.18.0.1'));
   addresses.takeTouched();
   addresses.list();
-  expect([addresses.has(ip('198.18.0.1')), [...addresses.takeTouched()]]).toEqual([false, ['198.18.0.1']]);
+  expect([addresses.has(ip('198.18.0.1')), addresses.takeTouched().has(ip('198.18.0.1'))]).toEqual([false, true]);
 });
 
 it('changes of own addresses are told once, and not what came and went in between', () => {
   const addresses = host(address('198.18.0.1'));
   const own = new OwnAddresses('any', addresses, []);
-  expect(own.takeChanges()).toEqual({ added: ['198.18.0.1'], removed: [] });
+  expect(own.takeChanges().own).toEqual({ added: ['198.18.0.1'], removed: [] });
   for (const deleted of [false, true]) addresses.take({ address: address('198.18.0.50'), deleted });
   addresses.take({ address: address('198.18.0.1'), deleted: true });
-  expect(own.takeChanges()).toEqual({ added: [], removed: ['198.18.0.1'] });
-  expect(own.takeChanges()).toEqual({ added: [], removed: [] });
+  expect(own.takeChanges().own).toEqual({ added: [], removed: ['198.18.0.1'] });
+  expect(own.takeChanges().own).toEqual({ added: [], removed: [] });
 });
 
 it('with --listen local those alone are own that are sent from', () => {
   const underlays = [{ source: { address: ip('198.18.0.1') } }] as unknown as { source: unknown }[];
   const own = new OwnAddresses('local', host(address('198.18.0.1'), address('198.18.0.2')), underlays as Underlay[]);
   expect([own.has(ip('198.18.0.1')), own.has(ip('198.18.0.2'))]).toEqual([true, false]);
-  expect(own.takeChanges()).toEqual({ added: ['198.18.0.1'], removed: [] });
+  expect(own.takeChanges().own).toEqual({ added: ['198.18.0.1'], removed: [] });
   underlays.pop();
-  expect(own.takeChanges()).toEqual({ added: [], removed: ['198.18.0.1'] });
+  expect(own.takeChanges().own).toEqual({ added: [], removed: ['198.18.0.1'] });
+});
+
+it('broadcast addresses are those of the IPv4 prefixes that the host is in, of one and two hosts aside', () => {
+  const [first, second] = [address('198.18.0.1'), address('198.18.0.2')];
+  const addresses = host(
+    first,
+    second,
+    address('192.0.2.1', { prefixBits: 31 }),
+    address('203.0.113.9', { prefixBits: 29 }),
+  );
+  const own = new OwnAddresses('any', addresses, []);
+  expect(own.takeChanges().broadcasts).toEqual({ added: ['198.18.0.255', '203.0.113.15'], removed: [] });
+  addresses.take({ address: first, deleted: true });
+  expect(own.takeChanges().broadcasts).toEqual({ added: [], removed: [] });
+  addresses.take({ address: second, deleted: true });
+  expect(own.takeChanges().broadcasts).toEqual({ added: [], removed: ['198.18.0.255'] });
+  expect(own.toldBroadcasts).toEqual(['203.0.113.15']);
 });

@@ -1,4 +1,4 @@
-import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { formatIp, type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
 import { MAX_HOST_ADDRESSES } from '../lib/limits.ts';
 import { type AddressEvent, type HostAddress, listAddresses } from '../sys/addresses.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
@@ -17,6 +17,8 @@ export class HostAddresses {
   readonly #netlink: NetlinkSocket;
   readonly #byInterface = new Map<number, Map<string, Known>>();
   readonly #byAddress = new Map<IpAddress, Known[]>();
+  /** Broadcast addresses of the prefixes that the host is in, and by how many of its addresses. */
+  readonly #broadcasts = new Map<IpAddress, number>();
   /** What has come, gone or changed since it was asked for last. */
   #touched = new Set<IpAddress>();
   #size = 0;
@@ -47,6 +49,11 @@ export class HostAddresses {
   /** Whether an address is this host's own. */
   has(address: IpAddress): boolean {
     return this.#byAddress.get(address)?.some(isOwn) ?? false;
+  }
+
+  /** Whether an address is the broadcast address of a prefix that the host is in: no peer can have it. */
+  isBroadcast(address: IpAddress): boolean {
+    return this.#broadcasts.has(address);
   }
 
   /** An address wherever it is, where it can be used rather than where it cannot. */
@@ -85,6 +92,7 @@ export class HostAddresses {
     const ofAddress = this.#byAddress.get(address.address);
     if (ofAddress) ofAddress.push(known);
     else this.#byAddress.set(address.address, [known]);
+    this.#countBroadcast(known, 1);
     this.#size++;
   }
 
@@ -98,12 +106,31 @@ export class HostAddresses {
     const left = (this.#byAddress.get(address.address) ?? []).filter((each) => keyOf(each) !== key);
     if (left.length > 0) this.#byAddress.set(address.address, left);
     else this.#byAddress.delete(address.address);
+    this.#countBroadcast(address, -1);
     this.#size--;
+  }
+
+  #countBroadcast(address: HostAddress, by: number): void {
+    const broadcast = broadcastOf(address);
+    if (broadcast === undefined) return;
+    this.#touched.add(broadcast);
+    const count = (this.#broadcasts.get(broadcast) ?? 0) + by;
+    if (count > 0) this.#broadcasts.set(broadcast, count);
+    else this.#broadcasts.delete(broadcast);
   }
 }
 
 function isOwn({ isTentative, isDuplicate }: HostAddress): boolean {
   return !isTentative && !isDuplicate;
+}
+
+/** The last address of an IPv4 prefix, unless it is of one or two hosts (RFC 3021). */
+function broadcastOf({ address, prefixBits }: HostAddress): IpAddress | undefined {
+  if (ipFamily(address) === 6 || prefixBits > 30) return undefined;
+  const octets = ipBytes(address);
+  const view = new DataView(octets.buffer, octets.byteOffset);
+  view.setUint32(0, (view.getUint32(0) | (2 ** (32 - prefixBits) - 1)) >>> 0);
+  return formatIp(octets);
 }
 
 /** One address may be on an interface with several prefixes. */

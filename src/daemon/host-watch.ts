@@ -4,11 +4,11 @@ import { findLink, type LinkEvent, linkEvents, listLinks, portEvents } from '../
 import type { NetlinkMessage } from '../sys/netlink-message.ts';
 import { EVENT_GROUPS, NetlinkWatch } from '../sys/netlink-watch.ts';
 import type { HeldTaps } from './held-on-host.ts';
-import type { OwnAddresses } from './own-addresses.ts';
+import type { AddressChanges, OwnAddresses } from './own-addresses.ts';
 import { TapWatch } from './tap-watch.ts';
 import { UnderlayWatch } from './underlay-watch.ts';
 import type { Vni } from './vni.ts';
-import { ownAddresses } from './worker-state.ts';
+import { addressOrder } from './worker-state.ts';
 
 /** How often what could not be done is tried again. */
 const RETRY_INTERVAL_MS = 1_000;
@@ -95,9 +95,10 @@ export class HostWatch {
     const { own, workers, ownChanged } = this.#held;
     this.underlays.sources.followAll();
     const changes = own.takeChanges();
-    if (changes.added.length + changes.removed.length === 0) return;
-    void workers.orderAll(ownAddresses(changes));
-    void ownChanged(new Set([...changes.added, ...changes.removed]));
+    if (hasChanged(changes.broadcasts)) void workers.orderAll(addressOrder('broadcast-addresses', changes.broadcasts));
+    if (!hasChanged(changes.own)) return;
+    void workers.orderAll(addressOrder('own-addresses', changes.own));
+    void ownChanged(new Set([...changes.own.added, ...changes.own.removed]));
   }
 
   #settleSoon(): void {
@@ -140,4 +141,8 @@ export class HostWatch {
     this.underlays.onLink(event);
     this.taps.onLink(event);
   }
+}
+
+function hasChanged({ added, removed }: AddressChanges): boolean {
+  return added.length + removed.length > 0;
 }

@@ -3,10 +3,17 @@ import type { IpAddress } from '../lib/addresses.ts';
 import type { HostAddresses } from './host-addresses.ts';
 import type { Underlay } from './underlay.ts';
 
-/** Addresses that have become this VTEP's own, or are so no more. */
-export interface OwnChanges {
+/** Addresses that have become so, or are so no more. */
+export interface AddressChanges {
   readonly added: readonly IpAddress[];
   readonly removed: readonly IpAddress[];
+}
+
+export interface OwnChanges {
+  /** This VTEP's own. */
+  readonly own: AddressChanges;
+  /** Broadcast addresses of the prefixes that the host is in. */
+  readonly broadcasts: AddressChanges;
 }
 
 /**
@@ -19,6 +26,7 @@ export class OwnAddresses {
   readonly #underlays: readonly Underlay[];
   /** As they were told last. */
   readonly #told = new Set<IpAddress>();
+  readonly #toldBroadcasts = new Set<IpAddress>();
   #toldSources: readonly IpAddress[] = [];
 
   /** @param underlays the VTEP's own list, which changes */
@@ -38,20 +46,37 @@ export class OwnAddresses {
     return [...this.#told];
   }
 
+  /** As they were told last. */
+  get toldBroadcasts(): readonly IpAddress[] {
+    return [...this.#toldBroadcasts];
+  }
+
   /** What has changed since it was asked for last. Looks at nothing but what may have. */
   takeChanges(): OwnChanges {
     const touched = this.#host.takeTouched();
     const sources = this.#sources();
     const candidates = new Set([...touched, ...sources, ...this.#toldSources]);
-    const added = [...candidates].filter((address) => !this.#told.has(address) && this.has(address));
-    const removed = [...candidates].filter((address) => this.#told.has(address) && !this.has(address));
-    for (const address of added) this.#told.add(address);
-    for (const address of removed) this.#told.delete(address);
     this.#toldSources = sources;
-    return { added, removed };
+    return {
+      own: update(this.#told, candidates, (address) => this.has(address)),
+      broadcasts: update(this.#toldBroadcasts, touched, (address) => this.#host.isBroadcast(address)),
+    };
   }
 
   #sources(): IpAddress[] {
     return this.#underlays.flatMap(({ source }) => (source ? source.address : []));
   }
+}
+
+/** Makes `told` right where it may be wrong, and tells what that changed. */
+function update(
+  told: Set<IpAddress>,
+  candidates: ReadonlySet<IpAddress>,
+  belongs: (address: IpAddress) => boolean,
+): AddressChanges {
+  const added = [...candidates].filter((address) => !told.has(address) && belongs(address));
+  const removed = [...candidates].filter((address) => told.has(address) && !belongs(address));
+  for (const address of added) told.add(address);
+  for (const address of removed) told.delete(address);
+  return { added, removed };
 }

@@ -122,6 +122,7 @@ function groundOf(vtep: Vtep, paths: Paths): TraceGround {
       },
     },
     isOwnAddress: (source) => vtep.isOwnAddress(formatSource(source)),
+    isBroadcast: (source) => vtep.isBroadcast(formatSource(source)),
     dropReservedBits: reservedBits === 'drop',
     allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
   };

@@ -47,7 +47,7 @@ import { setUpVni } from './vni-setup.ts';
 import { type StatusGround, vniStatus } from './vni-status.ts';
 import { VniStatuses } from './vni-statuses.ts';
 import { WorkerPool } from './worker-pool.ts';
-import { ownAddresses, workerState } from './worker-state.ts';
+import { addressOrder, workerState } from './worker-state.ts';
 import type { WorkerState } from './worker-supervisor.ts';
 
 /** How long the end waits for a change under way, which no worker holds up any more. */
@@ -153,6 +153,7 @@ export class Vtep {
         ...workerState(worker, workers, {
           config: inForce(),
           own: own.told,
+          broadcasts: own.toldBroadcasts,
           listeners: listeners.all,
           underlays,
           vnis,
@@ -332,7 +333,7 @@ export class Vtep {
 
   /** Resolves once every worker has answered. What it is told, it knows. */
   answered(): Promise<void> {
-    return this.#workers.orderAll(ownAddresses({ added: [], removed: [] }));
+    return this.#workers.orderAll(addressOrder('own-addresses', { added: [], removed: [] }));
   }
 
   /** Of each worker what it counted of each remote. */
@@ -375,6 +376,10 @@ export class Vtep {
 
   get #seen(): StatusGround {
     return { hungWorker: this.hungWorker, unseen: this.#host.unseen };
+  }
+
+  isBroadcast(address: IpAddress): boolean {
+    return this.#addresses.isBroadcast(address);
   }
 
   isOwnAddress(address: IpAddress): boolean {

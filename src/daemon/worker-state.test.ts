@@ -48,7 +48,14 @@ async function newState(workers: number, vni = ['100', '200']): Promise<(worker:
     return { config: vni, index, ...sending, ...flooding, tap, ...place, link: index ? undefined : link };
   });
   return (worker) =>
-    workerState(worker, workers, { config, own: [LOCAL], listeners: listeners.all, underlays: [underlay], vnis });
+    workerState(worker, workers, {
+      config,
+      own: [LOCAL],
+      broadcasts: [],
+      listeners: listeners.all,
+      underlays: [underlay],
+      vnis,
+    });
 }
 
 const lists = () => ({ floodRemotes: [], remotesInGroup: new Set<IpAddress>(), paths: undefined });
@@ -94,7 +101,7 @@ describe('what a worker is told', () => {
 
   it('is the same to all of what they share: VNIs, source ports and own addresses', async () => {
     const state = await newState(3);
-    for (const kind of ['settings', 'segment', 'add-pool', 'own-addresses'] as const) {
+    for (const kind of ['settings', 'segment', 'add-pool', 'own-addresses', 'broadcast-addresses'] as const) {
       const [first, ...others] = [0, 1, 2].map((worker) => ofKind(state(worker), kind));
       expect(first).not.toEqual([]);
       for (const other of others) expect(other).toEqual(first);

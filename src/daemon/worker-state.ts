@@ -5,7 +5,7 @@ import type { Membership } from '../underlay/group-membership.ts';
 import type { Listener } from '../underlay/listeners.ts';
 import { INHERIT_TOS } from '../wire/ecn.ts';
 import type { Order } from '../worker/messages.ts';
-import type { OwnChanges } from './own-addresses.ts';
+import type { AddressChanges } from './own-addresses.ts';
 import type { Underlay } from './underlay.ts';
 import { distinctTaps, hasTap, tapNumber, toSegment, type Vni } from './vni.ts';
 
@@ -20,9 +20,14 @@ export function groupWorker(group: number, workers: number): number {
 export function workerState(
   worker: number,
   workers: number,
-  { config, own, listeners, underlays, vnis }: HeldState,
+  { config, own, broadcasts, listeners, underlays, vnis }: HeldState,
 ): Order[] {
-  const orders: Order[] = [putSettings(config), ownAddresses({ added: own, removed: [] }), ...underlays.map(addPool)];
+  const orders: Order[] = [
+    putSettings(config),
+    addressOrder('own-addresses', { added: own, removed: [] }),
+    addressOrder('broadcast-addresses', { added: broadcasts, removed: [] }),
+    ...underlays.map(addPool),
+  ];
   for (const vni of vnis) orders.push(putSegment(vni));
   for (const vni of distinctTaps(vnis)) if (hasTap(vni)) orders.push(addTap(vni, worker));
   for (const listener of listeners) orders.push(addListener(listener, worker));
@@ -55,13 +60,14 @@ export function tosNumber({ tos }: Config): number {
 interface HeldState {
   readonly config: Config;
   readonly own: readonly IpAddress[];
+  readonly broadcasts: readonly IpAddress[];
   readonly listeners: readonly Listener[];
   readonly underlays: readonly Underlay[];
   readonly vnis: readonly Vni[];
 }
 
-export function ownAddresses({ added, removed }: OwnChanges): Order {
-  return { kind: 'own-addresses', added: wordsOf(added), removed: wordsOf(removed) };
+export function addressOrder(kind: 'own-addresses' | 'broadcast-addresses', { added, removed }: AddressChanges): Order {
+  return { kind, added: wordsOf(added), removed: wordsOf(removed) };
 }
 
 function wordsOf(addresses: readonly IpAddress[]): Int32Array {

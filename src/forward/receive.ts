@@ -66,6 +66,8 @@ export interface ReceivePath {
   tos: number;
   /** Whether an address is one of this VTEP's own. */
   readonly isOwnAddress: (source: SourceAddress) => boolean;
+  /** Whether it is the broadcast address of a prefix that the host is in. */
+  readonly isBroadcast: (source: SourceAddress) => boolean;
   dropReservedBits: boolean;
   /** Whose datagrams are taken; undefined: anybody's. */
   allowedSources: SourceFilter | undefined;
@@ -99,7 +101,7 @@ export function receive(
   path.segment = undefined;
   path.isStormControlled = false;
   if (!hasVxlanHeader(length)) return RX_DROP.short;
-  if (!isHostIp(source)) return RX_DROP['vtep-not-allowed'];
+  if (!isHostIp(source) || path.isBroadcast(source)) return RX_DROP['vtep-not-allowed'];
   if (path.allowedSources !== undefined && !path.allowedSources.allows(source)) return RX_DROP['vtep-not-allowed'];
   if (path.isOwnAddress(source)) return RX_DROP['own-packet'];
   if (!hasVniFlag(view, at)) return RX_DROP['no-i-flag'];

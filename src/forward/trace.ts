@@ -55,6 +55,7 @@ export interface TraceGround {
   readonly pathLimits: Pick<PathLimits, 'frameBytes'>;
   readonly segments: Pick<SegmentMap, 'byVni'>;
   readonly isOwnAddress: (source: SourceAddress) => boolean;
+  readonly isBroadcast: (source: SourceAddress) => boolean;
   readonly dropReservedBits: boolean;
   readonly allowedSources: SourceFilter | undefined;
 }
@@ -113,10 +114,10 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
 /** A datagram comes from the underlay. @param now tenths of a second */
 export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now: number): Trace {
   const { payload, source, tos, group } = datagram;
-  const { segments, isOwnAddress, dropReservedBits, allowedSources } = ground;
+  const { segments, isOwnAddress, isBroadcast, dropReservedBits, allowedSources } = ground;
   const { view, suppression, fdb, storm, steps } = newRecorder(ground, payload);
   const taps = { deliver: () => void steps.push({ kind: 'deliver' }), answer: () => {}, flush: () => {} };
-  const settings = { segments, isOwnAddress, dropReservedBits, allowedSources, source, tos };
+  const settings = { segments, isOwnAddress, isBroadcast, dropReservedBits, allowedSources, source, tos };
   const parts = { view, fdb, storm, suppression, taps, headers: newFrameHeaders() };
   const path = { ...settings, ...parts, segment: undefined, isStormControlled: false };
   return { verdict: receive(path, HEADROOM_BYTES, payload.length, 0, group, now), steps };

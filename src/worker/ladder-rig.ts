@@ -163,6 +163,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     source: { a: 0, b: 0, c: 0, d: 0 },
     tos: 0,
     isOwnAddress: ({ d }: SourceAddress) => d === OWN,
+    isBroadcast: () => false,
     dropReservedBits,
     allowedSources: allowedVteps && new SourceFilter(allowedVteps),
     storm,

@@ -33,7 +33,11 @@ export type Order =
   /** The interface of an underlay was made anew. */
   | { readonly kind: 'pool-scope'; readonly underlay: number; readonly scope: number }
   /** Addresses that are this VTEP's own from now on, or no more; four words each. */
-  | { readonly kind: 'own-addresses'; readonly added: Int32Array; readonly removed: Int32Array }
+  | {
+      readonly kind: 'own-addresses' | 'broadcast-addresses';
+      readonly added: Int32Array;
+      readonly removed: Int32Array;
+    }
   /** Frames are copied into the ring from now on. */
   | {
       readonly kind: 'start-capture';

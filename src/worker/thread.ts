@@ -79,6 +79,7 @@ const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
 const tags = new StrippedTags();
 const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps, tags });
 const ownAddresses = new AddressSet();
+const broadcastAddresses = new AddressSet();
 
 const headers = newFrameHeaders();
 const storm = new StormControl(setup.stormMemory);
@@ -93,6 +94,7 @@ const receivePath = {
   source,
   tos: 0,
   isOwnAddress: (address: SourceAddress) => ownAddresses.has(address),
+  isBroadcast: (address: SourceAddress) => broadcastAddresses.has(address),
   dropReservedBits: false,
   allowedSources: undefined as SourceFilter | undefined,
   storm,
@@ -201,6 +203,10 @@ function obey(order: Order): void {
     case 'own-addresses':
       ownAddresses.removeAll(order.removed);
       ownAddresses.addAll(order.added);
+      break;
+    case 'broadcast-addresses':
+      broadcastAddresses.removeAll(order.removed);
+      broadcastAddresses.addAll(order.added);
       break;
     case 'start-capture':
       frameCapture.start(order.capture, order.ring, order.filter);

@@ -98,4 +98,22 @@ describeSystem('--allow-vtep', () => {
         'write 198.18.0.0/24, or 198.18.0.1 for that VTEP alone\n',
     });
   });
+
+  test('who had what becomes the broadcast address of a prefix of the host is refused', async () => {
+    const vtep = await startVtepdVtep(one, { segments: SEGMENTS });
+    const tap = one.packetSocket('vxlan100');
+    two.addAddress('198.18.0.127');
+    lab.scope.defer(() => void two.ip('addr', 'del', '198.18.0.127/24', 'dev', 'eth0'));
+    const sender = two.udpSocket({ address: '198.18.0.127' });
+    const frame = (text: string) => vxlan({ vni: 100, inner: probe({ dst: BROADCAST, src: MAC_2, text }) });
+    sender.send(frame('one host'), { to: one.address });
+    await arrivesAt('one host', tap);
+    one.ip('addr', 'add', '198.18.0.99/26', 'dev', 'eth0');
+    lab.scope.defer(() => void one.ip('addr', 'del', '198.18.0.99/26', 'dev', 'eth0'));
+    const sendAgain = async () => {
+      sender.send(frame('nobody'), { to: one.address });
+      return (await vtep.drops()).rx['vtep-not-allowed'] ?? 0;
+    };
+    await waitFor('the drop', sendAgain, (count) => count > 0);
+  });
 });

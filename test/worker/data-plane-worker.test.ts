@@ -8,7 +8,7 @@ import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ownAddresses } from '../../src/daemon/worker-state.ts';
+import { addressOrder } from '../../src/daemon/worker-state.ts';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
@@ -147,7 +147,7 @@ describe('orders', () => {
     await sendTo(port, FRAME);
     await waitUntil('the VNI is unknown', () => counters.drops(NO_SEGMENT).rx[RX_DROP['unknown-vni']] === 1);
 
-    await worker.order(ownAddresses({ added: ['127.7.0.2' as IpAddress], removed: [] }));
+    await worker.order(addressOrder('own-addresses', { added: ['127.7.0.2' as IpAddress], removed: [] }));
     await sendTo(port, FRAME);
     await waitUntil('its sender is ourselves', () => counters.drops(NO_SEGMENT).rx[RX_DROP['own-packet']] === 1);
   });

@@ -10,7 +10,7 @@ import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { WorkerPool } from '../../src/daemon/worker-pool.ts';
-import { ownAddresses } from '../../src/daemon/worker-state.ts';
+import { addressOrder } from '../../src/daemon/worker-state.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NO_SEGMENT } from '../../src/forward/counters.ts';
@@ -186,7 +186,7 @@ test('the death of one thread leaves to the others what they hold of the FDB', a
 
 test('an order to all is in force everywhere when it is answered, also while one of them dies', async () => {
   const { pool, port, counts, total } = await newReceivers(2);
-  await pool.orderAll(ownAddresses({ added: [SENDER as IpAddress], removed: [] }));
+  await pool.orderAll(addressOrder('own-addresses', { added: [SENDER as IpAddress], removed: [] }));
   await sendFlows(port);
   const own = () => pool.counters.map((counters) => counters.drops(NO_SEGMENT).rx[RX_DROP['own-packet']] as number);
   await waitUntil('all datagrams', () => own().reduce((sum, each) => sum + each) === FLOWS);
