@@ -62,6 +62,27 @@ function dieAtWrite(n: number, operation: () => void): boolean {
   }
 }
 
+/** Runs `operation`, of which the n-th write of a number fails and nothing else. Whether it did. */
+function failAtWrite(n: number, operation: () => void): boolean {
+  let writes = 0;
+  for (const name of ['add', 'sub', 'store'] as const) {
+    const write = Atomics[name] as (cells: Int32Array, index: number, value: number) => number;
+    vi.spyOn(Atomics, name as 'add').mockImplementation(((cells: Int32Array, index: number, value: number) => {
+      if (++writes === n) throw new Error('failed');
+      return write(cells, index, value);
+    }) as typeof Atomics.add);
+  }
+  try {
+    operation();
+    return false;
+  } catch (error) {
+    if (error instanceof Error && error.message === 'failed') return true;
+    throw error;
+  } finally {
+    vi.restoreAllMocks();
+  }
+}
+
 afterEach(() => {
   vi.restoreAllMocks();
 });
@@ -197,6 +218,27 @@ describe.each(CHANGES.map((change) => [change.what, change] as const))('a thread
       expectUsable(table);
     }
     expect(deaths).toBeGreaterThanOrEqual(2);
+  });
+});
+
+describe.each(CHANGES.map((change) => [change.what, change] as const))('a change that throws: %s', (_, { run }) => {
+  it('is repaired by the next sweep or recovery, wherever it threw, though it freed the lock', () => {
+    let failures = 0;
+    for (let n = 1; ; n++) {
+      const table = newTable();
+      const { fdb, dying, cells } = table;
+      if (!failAtWrite(n, () => run(dying))) break;
+      // What failed before it had the lock has changed nothing.
+      if (cells.header[HEADER.broken] === 0) continue;
+      failures++;
+      expect(cells.header[HEADER.lock]).toBe(0);
+      // Of a thread that ended because of it, or of one that lives on.
+      expect(n % 2 ? fdb.recover(DEAD) : fdb.repair()).toBe(true);
+      expect(fdb.repair()).toBe(false);
+      expectConsistent(table);
+      expectUsable(table);
+    }
+    expect(failures).toBeGreaterThanOrEqual(1);
   });
 });
 
