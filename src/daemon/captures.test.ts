@@ -28,7 +28,7 @@ function newGround() {
   const ground = {
     workers: {
       size: orders.length,
-      orderAll: async (order: Order) => void orders.forEach((list) => void list.push(order)),
+      tellAll: (order: Order) => void orders.forEach((list) => void list.push(order)),
       orderOne: async (worker: number, order: Order) => void orders[worker]?.push(order),
     },
     config: () => ({ port: 4789, ttl: 64, mcastTtl: 3, df: 'set' as const }),

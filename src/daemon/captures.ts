@@ -28,7 +28,7 @@ const USUAL_TTL = 64;
 
 /** What the main thread must know of the daemon to say what the workers wrote down. */
 export interface CaptureGround {
-  readonly workers: Pick<WorkerPool, 'size' | 'orderAll' | 'orderOne'>;
+  readonly workers: Pick<WorkerPool, 'size' | 'tellAll' | 'orderOne'>;
   /** In force now. */
   readonly config: () => Pick<Config, 'port' | 'ttl' | 'mcastTtl' | 'df'>;
   readonly underlays: readonly Underlay[];
@@ -83,7 +83,7 @@ export class Captures {
     const close = () => {
       if (!this.#open.delete(number)) return;
       this.#lost += lostIn(rings);
-      void workers.orderAll({ kind: 'stop-capture', capture: number });
+      workers.tellAll({ kind: 'stop-capture', capture: number });
     };
     await Promise.all(rings.map((_, worker) => workers.orderOne(worker, this.#orderOf(number, worker))));
     return {

@@ -27,12 +27,17 @@ export class HostAddresses {
 
   constructor(netlink: NetlinkSocket) {
     this.#netlink = netlink;
-    this.list();
+    // Of a host whose addresses keep changing something may be missing at first: whoever hears the events lists them again, until it is whole.
+    this.#list(true);
   }
 
-  /** Asks the kernel for all of them: at first, and when events were lost. */
+  /** Asks the kernel for all of them anew, when events may have been lost. @throws SysError */
   list(): void {
-    const listed = listAddresses(this.#netlink);
+    this.#list(false);
+  }
+
+  #list(mayMiss: boolean): void {
+    const listed = listAddresses(this.#netlink, mayMiss);
     const present = new Set(listed.map(keyOf));
     for (const known of [...this.#byInterface.values()].flatMap((each) => [...each.values()])) {
       if (!present.has(keyOf(known))) this.#remove(known);

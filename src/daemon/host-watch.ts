@@ -95,9 +95,9 @@ export class HostWatch {
     const { own, workers, ownChanged } = this.#held;
     this.underlays.sources.followAll();
     const changes = own.takeChanges();
-    if (hasChanged(changes.broadcasts)) void workers.orderAll(addressOrder('broadcast-addresses', changes.broadcasts));
+    if (hasChanged(changes.broadcasts)) workers.tellAll(addressOrder('broadcast-addresses', changes.broadcasts));
     if (!hasChanged(changes.own)) return;
-    void workers.orderAll(addressOrder('own-addresses', changes.own));
+    workers.tellAll(addressOrder('own-addresses', changes.own));
     void ownChanged(new Set([...changes.own.added, ...changes.own.removed]));
   }
 

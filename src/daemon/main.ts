@@ -63,7 +63,7 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
     if (config.http) await checkHttpAddress(config.http);
     // Most of what a start loads is the API: loaded while the workers start, each on a thread of its own.
     const loadingApi = Promise.all([import('../control/server.ts'), import('../control/http-server.ts')]);
-    const vtep = await Vtep.start(config, log, ending.fail);
+    const vtep = await Vtep.start(config, log, { onDeath: ending.fail, stopping });
     try {
       const reload = new Reload(vtep, { config, reread, log });
       const servers: ApiServer[] = [];
@@ -80,7 +80,6 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
         const exitCode = await ending.reached;
         hangUps.heard(() => {});
         stopping.begin();
-        setTimeout(() => exitNow(exitCode), LAST_RESORT_MS).unref();
         notifySystemd('STOPPING=1');
         return exitCode;
       } finally {
@@ -107,7 +106,11 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
 function endingOf(log: Logger): { reached: Promise<number>; fail: (error: Error) => void } {
   let end: (exitCode: number) => void = () => {};
   const reached = new Promise<number>((resolve) => {
-    end = resolve;
+    end = (exitCode) => {
+      // Whatever is under way, the start too.
+      setTimeout(() => exitNow(exitCode), LAST_RESORT_MS).unref();
+      resolve(exitCode);
+    };
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {

@@ -18,7 +18,7 @@ export class MtuFollower {
   follow(underlay: Underlay): void {
     const vnis = this.#held.vnis.filter((vni) => vni.underlays.includes(underlay));
     for (const vni of vnis) {
-      void this.#held.workers.orderAll(putSegment(vni));
+      this.#held.workers.tellAll(putSegment(vni));
       const { mtuBytes, vlan } = vni.config;
       if (mtuBytes === undefined && vlan === undefined) this.#setMtu(vni, mtuLimit(vni.config, vni.underlays));
     }

@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
 import { ROUTE_LOOK_PAUSE_MS } from '../lib/limits.ts';
 import { findLink, type Link } from '../sys/links.ts';
-import { watchRoutes } from '../sys/route-watch.ts';
+import { EVENT_GROUPS, NetlinkWatch } from '../sys/netlink-watch.ts';
 import type { Route } from '../sys/routes.ts';
 import { SysError } from '../sys/sys-error.ts';
 import type { HeldOnHost } from './held-on-host.ts';
@@ -25,26 +26,32 @@ export interface PathGround extends Pick<HeldOnHost, 'log' | 'vnis'>, ChoiceGrou
  */
 export class PathWatch {
   readonly #ground: PathGround;
-  #end: () => void = () => {};
+  readonly #watch: NetlinkWatch;
   #pause: NodeJS.Timeout | undefined;
   #isStopped = false;
   #looking: Promise<void> | undefined;
+  #isFailing = false;
   #isStale = false;
 
   constructor(ground: PathGround) {
     this.#ground = ground;
+    const { log } = ground;
+    const onEvents = () => void this.#look();
+    const onFailing = (err: Error) => log.warn({ event: 'host-unseen', err }, 'looks again until it succeeds');
+    const onWell = () => log.info({ event: 'host-seen' }, 'sees the routes again');
+    this.#watch = new NetlinkWatch(EVENT_GROUPS.routes, { onEvents, onFailing, onWell }, ROUTE_LOOK_PAUSE_MS);
   }
 
-  /** Resolves after the first look. */
+  /** Resolves after the first look. @throws SysError if there is no socket to hear by */
   async start(): Promise<void> {
-    this.#end = watchRoutes(() => this.#look(), ROUTE_LOOK_PAUSE_MS);
-    await this.#look();
+    this.#watch.start();
+    await this.#looking;
   }
 
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#pause);
-    this.#end();
+    this.#watch.stop();
   }
 
   /** Links, addresses or lists have changed, which routes follow without an event of their own. */
@@ -57,17 +64,35 @@ export class PathWatch {
 
   /** A VNI is new, or its list is another. */
   lookAt(vni: Vni): void {
-    vni.paths = pathsOf(vni, this.#ground, new Routes(this.#ground));
+    try {
+      vni.paths = pathsOf(vni, this.#ground, new Routes(this.#ground));
+    } catch (error) {
+      // The look that follows finds it.
+      if (!(error instanceof VtepError)) throw error;
+    }
     this.touch();
   }
 
   /** One look at a time: what changes meanwhile is looked at once more. */
   #look(): Promise<void> {
     this.#isStale = true;
-    this.#looking ??= this.#lookUntilFresh().finally(() => {
+    this.#looking ??= this.#lookOrLater().finally(() => {
       this.#looking = undefined;
     });
     return this.#looking;
+  }
+
+  /** What the kernel does not answer now is asked again with the next look. */
+  async #lookOrLater(): Promise<void> {
+    try {
+      await this.#lookUntilFresh();
+      this.#isFailing = false;
+    } catch (err) {
+      if (!(err instanceof VtepError)) throw err;
+      if (!this.#isFailing) this.#ground.log.warn({ event: 'paths-unseen', err }, 'looks again until it succeeds');
+      this.#isFailing = true;
+      if (!this.#isStopped) this.touch();
+    }
   }
 
   async #lookUntilFresh(): Promise<void> {

@@ -159,8 +159,8 @@ export class TapUpkeep {
       for (const member of members) Object.assign(member, place);
       const number = tapNumber(vni);
       const letGo = workers.orderAll({ kind: 'remove-tap', tap: number });
-      for (const member of members) void workers.orderAll(putSegment(member));
-      for (let worker = 0; worker < workers.size; worker++) void workers.orderOne(worker, addTap(vni, worker));
+      for (const member of members) workers.tellAll(putSegment(member));
+      for (let worker = 0; worker < workers.size; worker++) workers.tellOne(worker, addTap(vni, worker));
       // Not before all workers let them go: their numbers could be another's at once.
       void letGo.then(() => {
         for (const fd of old.fds) close(fd);

@@ -162,7 +162,7 @@ export class TapWatch {
     const seen = seenTap(first);
     const before = { mac: seen?.mac, overrun: tapOverrun(first.tap, seen) };
     this.#update(first, { link: undefined, elsewhere: undefined, master: undefined });
-    void this.#held.workers.orderAll({ kind: 'remove-tap', tap: tapNumber(first) });
+    this.#held.workers.tellAll({ kind: 'remove-tap', tap: tapNumber(first) });
     this.upkeep.remake(first, before);
   }
 
@@ -172,14 +172,14 @@ export class TapWatch {
       const before = dataPathView(vni);
       Object.assign(vni, now);
       if (this.#index) noteTap(this.#index, vni);
-      if (dataPathView(vni) !== before) void this.#held.workers.orderAll(putSegment(vni));
+      if (dataPathView(vni) !== before) this.#held.workers.tellAll(putSegment(vni));
     }
   }
 
   #attach(vni: Vni): void {
     const { workers } = this.#held;
-    void workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) });
-    for (let worker = 0; worker < workers.size; worker++) void workers.orderOne(worker, addTap(vni, worker));
+    workers.tellAll({ kind: 'remove-tap', tap: tapNumber(vni) });
+    for (let worker = 0; worker < workers.size; worker++) workers.tellOne(worker, addTap(vni, worker));
   }
 
   /** Without `mtu=` another MTU than vtepd's is told, since frames may be lost for it, and left as it is. */

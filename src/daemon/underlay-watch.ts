@@ -57,7 +57,7 @@ export class UnderlayWatch {
     } else {
       const { joined, errors } = underlay.see(link);
       if (link.index !== before.index) {
-        void this.#held.workers.orderAll({ kind: 'pool-scope', underlay: underlay.number, scope: link.index });
+        this.#held.workers.tellAll({ kind: 'pool-scope', underlay: underlay.number, scope: link.index });
       }
       this.#openGroups(joined);
       for (const err of errors) this.#held.log.warn({ event: 'group-not-joined', dev: underlay.name, err });
@@ -70,7 +70,8 @@ export class UnderlayWatch {
   }
 
   #openGroups(joined: readonly Membership[]): void {
-    for (const membership of joined) void this.#orderOwner(membership, addGroupSocket(membership));
+    const { workers } = this.#held;
+    for (const each of joined) workers.tellOne(groupWorker(each.number, workers.size), addGroupSocket(each));
   }
 
   /** Its worker lets a socket go before it is closed: its number could be another's at once. */

@@ -256,7 +256,7 @@ export class VtepView implements DaemonView {
   }
 
   #answered<Result>(object: string, change: () => Promise<Result>): Promise<Result> {
-    return whileWorkersAnswer(object, () => this.#vtep.hungWorker, change);
+    return whileWorkersAnswer(object, () => this.#vtep.hang, change);
   }
 
   #vni(vni: number): Vni {

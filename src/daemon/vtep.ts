@@ -35,7 +35,7 @@ import { narrowPaths } from './path-mtu.ts';
 import { PathWatch } from './path-watch.ts';
 import { QuerierWatch } from './querier-watch.ts';
 import { StateDir, tapAlias } from './state-dir.ts';
-import { Stopping } from './stopping.ts';
+import type { Stopping } from './stopping.ts';
 import { releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from './tap.ts';
 import { mtuWithin, trunkMtuLimit } from './tap-mtu.ts';
 import { startMtu, type TapUpkeep } from './tap-upkeep.ts';
@@ -46,6 +46,7 @@ import { VniMover } from './vni-mover.ts';
 import { setUpVni } from './vni-setup.ts';
 import { type StatusGround, vniStatus } from './vni-status.ts';
 import { VniStatuses } from './vni-statuses.ts';
+import type { Hang } from './worker-patience.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { addressOrder, workerState } from './worker-state.ts';
 import type { WorkerState } from './worker-supervisor.ts';
@@ -227,8 +228,13 @@ export class Vtep {
    * Brings everything up: sockets bound, groups joined, TAPs up, forwarding. Throws VtepError with nothing of its own left behind.
    *
    * @param onDeath the data plane died and cannot be revived
+   * @param stopping bounds the end of a start that fails
    */
-  static async start(config: Config, log: Logger, onDeath: (error: Error) => void): Promise<Vtep> {
+  static async start(
+    config: Config,
+    log: Logger,
+    { onDeath, stopping }: { onDeath: (error: Error) => void; stopping: Stopping },
+  ): Promise<Vtep> {
     const vtep = new Vtep(config, log, onDeath);
     try {
       vtep.queriers.prepare();
@@ -263,13 +269,13 @@ export class Vtep {
       vtep.#settle();
       return vtep;
     } catch (error) {
-      await vtep.stop();
+      await vtep.stop(stopping);
       throw error;
     }
   }
 
   /** Leaves the groups and removes the TAPs that vtepd made, unless they are to outlive it. */
-  async stop(stopping = new Stopping(this.#log)): Promise<void> {
+  async stop(stopping: Stopping): Promise<void> {
     this.#sweep.stop();
     this.#lazyJoin.stop();
     this.events.stop();
@@ -309,8 +315,12 @@ export class Vtep {
   }
 
   /** The first worker that hangs, if one does. */
+  get hang(): Hang | undefined {
+    return this.#workers.hang;
+  }
+
   get hungWorker(): number | undefined {
-    return this.#workers.hung;
+    return this.hang?.worker;
   }
 
   get vnis(): readonly Vni[] {

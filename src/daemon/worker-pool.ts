@@ -4,6 +4,7 @@ import { RemoteCounters } from '../forward/remote-counters.ts';
 import type { Logger } from '../observe/log.ts';
 import { BusyTime } from '../worker/busy-time.ts';
 import type { Order, WorkerSetup } from '../worker/messages.ts';
+import type { Hang } from './worker-patience.ts';
 import { type WorkerState, WorkerSupervisor } from './worker-supervisor.ts';
 
 export interface WorkerPoolOptions {
@@ -86,6 +87,16 @@ export class WorkerPool {
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.order(order)));
   }
 
+  /** As `orderAll`, where nobody waits for it: of a worker that hangs, nothing is kept that grows. */
+  tellAll(order: Order): void {
+    for (const supervisor of this.#supervisors) supervisor.tell(order);
+  }
+
+  /** As `orderOne`, where nobody waits for it. */
+  tellOne(worker: number, order: Order): void {
+    this.#supervisors[worker]?.tell(order);
+  }
+
   /** Resolves once the order is in force at that worker. */
   async orderOne(worker: number, order: Order): Promise<void> {
     await this.#supervisors[worker]?.order(order);
@@ -107,8 +118,10 @@ export class WorkerPool {
   }
 
   /** The first worker that hangs, if one does. */
-  get hung(): number | undefined {
-    return this.states.find(({ state }) => state === 'hung')?.worker;
+  get hang(): Hang | undefined {
+    const worker = this.states.findIndex(({ state }) => state === 'hung');
+    const supervisor = this.#supervisors[worker];
+    return supervisor && { worker, seconds: (supervisor.looksWithoutTurn * LOOK_INTERVAL_MS) / 1_000 };
   }
 
   /** Whether all threads are no more. */

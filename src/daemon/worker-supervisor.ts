@@ -83,6 +83,10 @@ export class WorkerSupervisor {
     await this.#worker?.order(order);
   }
 
+  tell(order: Order): void {
+    this.#worker?.tell(order);
+  }
+
   /** The offloads in force: those that the worker was allowed and no path has refused. */
   get offload(): WorkerSetup['offload'] {
     return this.#offload;
@@ -115,6 +119,11 @@ export class WorkerSupervisor {
     if (isHung)
       log.error({ event: 'worker-hangs', worker }, 'its share of the packets waits; restart vtepd if it stays so');
     else log.warn({ event: 'worker-turns', worker }, 'it goes on, and does what it was told meanwhile');
+  }
+
+  /** Looks in a row at it that saw no turn. */
+  get looksWithoutTurn(): number {
+    return this.#looksWithoutTurn;
   }
 
   announceStop(): void {

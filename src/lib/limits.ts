@@ -73,7 +73,7 @@ export const MAX_FLAP_LINES_PER_SECOND = 10;
 export const MAX_LOG_LINES_PER_HOUR = 300;
 
 /** Bytes of log lines that wait for a slow reader of standard output. Beyond, lines are lost and counted. */
-export const MAX_LOG_BACKLOG_BYTES = 1_048_576;
+export const MAX_LOG_BACKLOG_BYTES = 262_144;
 
 /** Remote VTEPs that have metrics of their own, some six series each. Those beyond have none, until one of these is forgotten. */
 export const MAX_VTEP_SERIES = 1_024;
@@ -278,6 +278,12 @@ export const SEND_BUFFER_BYTES = 134_217_728;
 
 /** A datagram is sent again so often if the send failed by an ICMP error, which is an earlier one's. */
 export const MAX_SEND_TRIES = 16;
+
+/**
+ * Orders that wait for a worker that hangs, some hundred octets each; a start with MAX_SEGMENTS VNIs has some for each. Beyond, it is replaced
+ * when it turns again, and its successor learns the present state.
+ */
+export const MAX_UNANSWERED_ORDERS = 131_072;
 
 /** A worker's blocking wait. Bounds how late it sees a stop order that was lost. */
 export const WORKER_WAIT_MS = 250;

@@ -50,9 +50,14 @@ export interface AddressEvent {
   readonly deleted: boolean;
 }
 
-/** All addresses of this host with what the kernel says of them, those of each interface and family in the kernel's order. */
-export function listAddresses(netlink: NetlinkSocket): HostAddress[] {
-  const messages = netlink.query(RTM_GETADDR, [Buffer.alloc(IFADDRMSG_BYTES)], 'list of addresses', { dump: true });
+/**
+ * All addresses of this host with what the kernel says of them, those of each interface and family in the kernel's order.
+ *
+ * @param mayMiss take a list from which something may be missing, where they keep changing
+ */
+export function listAddresses(netlink: NetlinkSocket, mayMiss = false): HostAddress[] {
+  const request = [Buffer.alloc(IFADDRMSG_BYTES)];
+  const messages = netlink.query(RTM_GETADDR, request, 'list of addresses', { dump: true, mayMiss });
   return messages.flatMap(({ type, payload }) => (type === RTM_NEWADDR ? (readAddress(payload) ?? []) : []));
 }
 

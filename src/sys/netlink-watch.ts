@@ -6,7 +6,13 @@ import { growReceiveBuffer } from './socket-option.ts';
 import { ERRNO, SysError } from './sys-error.ts';
 
 /** Multicast groups of NETLINK_ROUTE (linux/rtnetlink.h), as a mask. */
-export const EVENT_GROUPS = { link: 0x1, ipv4Address: 0x10, ipv6Address: 0x100 } as const;
+export const EVENT_GROUPS = {
+  link: 0x1,
+  ipv4Address: 0x10,
+  ipv6Address: 0x100,
+  /** Routes, rules and next hops of both families. */
+  routes: (0x40 | 0x400 | 0x80 | 0x4_0000 | 0x8000_0000) >>> 0,
+} as const;
 
 const MSG_DONTWAIT = 0x40;
 
@@ -32,10 +38,14 @@ export interface NetlinkListener {
   onWell(): void;
 }
 
-/** Tells what changes on the host, whatever happens to the socket that it hears it by, until it is stopped. */
+/**
+ * Tells what changes on the host, whatever happens to the socket that it hears it by, until it is stopped. With a pause it reads no more often
+ * than that: a router tells of thousands of routes a second, which then overflow a small socket and cost no more than one look at everything.
+ */
 export class NetlinkWatch {
   readonly #groups: number;
   readonly #listener: NetlinkListener;
+  readonly #readPauseMs: number;
   readonly #buffer = Buffer.alloc(NETLINK_RECEIVE_BYTES);
   #closeSocket: (() => void) | undefined;
   #nextLook: NodeJS.Timeout | undefined;
@@ -46,7 +56,9 @@ export class NetlinkWatch {
   #isFailing = false;
   #isStopped = false;
 
-  constructor(groups: number, listener: NetlinkListener) {
+  /** @param readPauseMs between two reads; 0: whatever comes is read at once */
+  constructor(groups: number, listener: NetlinkListener, readPauseMs = 0) {
+    this.#readPauseMs = readPauseMs;
     this.#groups = groups;
     this.#listener = listener;
   }
@@ -75,10 +87,27 @@ export class NetlinkWatch {
 
   #open(): void {
     const fd = openNetlink(this.#groups);
-    growReceiveBuffer(fd);
-    const unwatch = whenReadable(fd, () => this.#drain(fd));
+    let end = () => {};
+    const listen = () => {
+      const unwatch = whenReadable(fd, () => {
+        if (this.#readPauseMs === 0) {
+          this.#drain(fd);
+          return;
+        }
+        unwatch();
+        const pause = setTimeout(() => {
+          listen();
+          this.#drain(fd);
+        }, this.#readPauseMs);
+        pause.unref();
+        end = () => clearTimeout(pause);
+      });
+      end = unwatch;
+    };
+    if (this.#readPauseMs === 0) growReceiveBuffer(fd);
+    listen();
     this.#closeSocket = () => {
-      unwatch();
+      end();
       close(fd);
     };
   }

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MAX_UNANSWERED_ORDERS } from '../lib/limits.ts';
 import { openEventFd, signalEventFd } from '../sys/epoll.ts';
 import { close } from '../sys/libc.ts';
 import {
@@ -33,6 +34,11 @@ export class DataPlaneWorker {
   readonly #cells: Int32Array;
   readonly #waiting = new Map<number, (inForce: boolean) => void>();
   readonly #exited: Promise<void>;
+  /** What orders beyond MAX_UNANSWERED_ORDERS come to. */
+  readonly #gone: Promise<boolean>;
+  #failure: Error | undefined;
+  #unanswered = 0;
+  #isRetired = false;
   #nextNumber = 0;
   #isStopping = false;
   /** The thread is no more, and the number of its eventfd may be another file's. */
@@ -52,27 +58,49 @@ export class DataPlaneWorker {
       workerData: { setup: { ...setup, stopMemory, wakeFd: this.#wakeFd } satisfies WorkerSetup, port: port2 },
       transferList: [port2],
     });
-    let failure: Error | undefined;
     this.#thread.on('error', (error) => {
-      failure = error instanceof Error ? error : new Error(String(error));
+      this.#failure = error instanceof Error ? error : new Error(String(error));
     });
     this.#exited = new Promise((resolve) => {
       this.#thread.on('exit', (code) => {
         this.#release();
         resolve();
-        if (!this.#isStopping) events.died(failure ?? new Error(`worker ended with code ${code}`));
+        if (!this.#isStopping) events.died(this.#failure ?? new Error(`worker ended with code ${code}`));
       });
     });
+    this.#gone = this.#exited.then(() => false);
   }
 
   /** Sends an order; resolves to true once it is in force, to false if the thread is no more. */
   order(order: Order): Promise<boolean> {
     if (this.#isGone) return Promise.resolve(false);
+    const number = this.#send(order);
+    if (number === undefined) return this.#gone;
+    return new Promise<boolean>((resolve) => this.#waiting.set(number, resolve));
+  }
+
+  /** Sends an order whose answer nobody waits for. */
+  tell(order: Order): void {
+    if (!this.#isGone) this.#send(order);
+  }
+
+  /** The order's number; undefined: the thread is to end instead, and its successor is brought to the present state. */
+  #send(order: Order): number | undefined {
+    if (this.#unanswered >= MAX_UNANSWERED_ORDERS) this.#retire();
+    if (this.#isRetired) return undefined;
+    this.#unanswered++;
     const number = this.#nextNumber++;
-    const done = new Promise<boolean>((resolve) => this.#waiting.set(number, resolve));
     this.#port.postMessage({ number, order } satisfies NumberedOrder);
     signalEventFd(this.#wakeFd);
-    return done;
+    return number;
+  }
+
+  /** It hangs, and the orders that wait for it are not to fill the memory: it ends as soon as it turns again. */
+  #retire(): void {
+    if (this.#isRetired) return;
+    this.#isRetired = true;
+    this.#failure = new Error(`it hung, with ${this.#unanswered} orders waiting for it`);
+    Atomics.store(this.#cells, WORKER_CELL.stop, 1);
   }
 
   /**
@@ -111,6 +139,7 @@ export class DataPlaneWorker {
     if (report.kind === 'remote-in-group') events.remoteInGroup(report.segment, report.remote);
     if (report.kind === 'offload-off') events.offloadOff(report.offload, report.error);
     if (report.kind !== 'done') return;
+    this.#unanswered--;
     this.#waiting.get(report.number)?.(true);
     this.#waiting.delete(report.number);
   }

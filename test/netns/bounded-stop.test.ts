@@ -40,16 +40,19 @@ describeSystem('a daemon', () => {
     expect((await daemon.runCtl('doctor')).stdout).toMatch(/worker 0.*(hangs|turned)/);
     expect(await adding).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('worker 0 has not answered for 2 s: the change is made when it turns again'),
+      stderr: expect.stringContaining('the change is made when it turns again'),
     });
+    expect((await adding).stderr).toMatch(/worker 0 has not turned for [\d.]+ s:/);
     for (const words of [
       ['remote', 'add', '198.18.0.8', '--vni', '100'],
       ['vni', 'add', '300'],
       ['vni', 'del', '100'],
+      ['reload'],
+      ['capture', '-c', '1', '-w', '/dev/null'],
     ]) {
       const refused = await daemon.runCtl(...words);
       expect(refused.code, words.join(' ')).toBe(1);
-      expect(refused.stderr).toMatch(/worker 0 has not answered for 2 s: nothing was changed/);
+      expect(refused.stderr).toMatch(/worker 0 has not turned for (?:[2-9]|\d\d)[\d.]* s: nothing was changed/);
     }
     hanging.close();
     await waitFor('the state', states, ([first]) => first?.state === 'ok');
@@ -71,7 +74,7 @@ describeSystem('a daemon', () => {
     const { code, ms } = await stopping;
     client.destroy();
     expect(code).toBe(0);
-    expect(ms).toBeLessThan(2_500);
+    expect(ms).toBeLessThan(2_000);
     expect(existsSync(daemon.socket)).toBe(false);
     expect(lab.host(1).ip('link', 'show')).not.toContain('vxlan100');
   });

@@ -5,6 +5,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeSystem, useLab } from '../support/lab.ts';
@@ -20,6 +21,28 @@ async function logLines(daemon: VtepdProcess, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await daemon.ctl('log-level', 'info');
 }
 
+/** So many lines that the pipe and the backlog, of 64 KB and MAX_LOG_BACKLOG_BYTES, do not hold them. */
+async function fillBacklog(daemon: VtepdProcess): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+  const body = JSON.stringify({ level: 'info' });
+  const headers = { 'content-type': 'application/json', 'content-length': body.length };
+  const logLine = () =>
+    new Promise<void>((resolve, reject) => {
+      const options = { socketPath: daemon.socket, method: 'POST', path: '/v1/log-level', agent, headers };
+      const call = request(options, (answer) => answer.resume().once('end', resolve));
+      call.once('error', reject).end(body);
+    });
+  await waitUntil(
+    'lost lines',
+    async () => {
+      await Promise.all(Array.from({ length: 500 }, logLine));
+      return (await lostLines(daemon)) > 100;
+    },
+    { timeoutMs: 40_000 },
+  );
+  agent.destroy();
+}
+
 async function lostLines(daemon: VtepdProcess): Promise<number> {
   return Number(/^vtep_log_lines_lost_total (\d+)$/m.exec(await daemon.getText('/metrics'))?.[1]);
 }
@@ -33,7 +56,6 @@ async function expectGoodEnd(daemon: VtepdProcess): Promise<void> {
 
 describeSystem('a log that cannot be written', () => {
   const lab = useLab({ hosts: 1 });
-
   test('since its disk is full: nothing fails, and when there is room it says how many lines are lost', async () => {
     const directory = join(lab.folder, 'disk');
     mkdirSync(directory);
@@ -72,15 +94,25 @@ describeSystem('a log that cannot be written', () => {
     let text = '';
     reader.stdout?.setEncoding('utf8').on('data', (part: string) => (text += part));
     const daemon = await startVtepd(lab.host(1), FLAGS, { wrapper: writingTo(`> ${fifo}`) });
-    const path = `/v1/log-level`;
-    expect(path).toBeDefined();
-    // A pipe holds 64 KB; a line has some 100 octets.
-    await logLines(daemon, 1_000);
-    const status = await daemon.getText('/v1/status');
-    expect(JSON.parse(status).pid).toBe(daemon.pid);
+    await fillBacklog(daemon);
+    expect(JSON.parse(await daemon.getText('/v1/status')).pid).toBe(daemon.pid);
+    const lost = await lostLines(daemon);
     (reader.stdio[3] as unknown as NodeJS.WritableStream).write('now\n');
-    await waitUntil('all lines', () => text.split('\n').length > 1_000);
-    expect(await lostLines(daemon)).toBe(0);
+    await waitUntil('the lines that waited, and how many are lost', () => text.includes('"event":"log-lines-lost"'));
+    const events = text.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    const told = events.map((line) => JSON.parse(line)).filter(({ event }) => event === 'log-lines-lost');
+    expect(told.map(({ lines }) => lines)).toEqual([lost]);
+    expect(await lostLines(daemon)).toBe(lost);
+    await expectGoodEnd(daemon);
+  });
+
+  test('and nobody reads until the end: SIGTERM ends it all the same', async () => {
+    const fifo = join(lab.folder, 'unread');
+    execFileSync('mkfifo', [fifo]);
+    const reader = spawn('sh', ['-c', `exec sleep 1000 < ${fifo}`]);
+    lab.scope.defer(() => void reader.kill('SIGKILL'));
+    const daemon = await startVtepd(lab.host(1), FLAGS, { wrapper: writingTo(`> ${fifo}`) });
+    await fillBacklog(daemon);
     await expectGoodEnd(daemon);
   });
 
