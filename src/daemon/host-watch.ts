@@ -60,7 +60,7 @@ export class HostWatch {
 
   start(): void {
     this.#watch.start();
-    this.settle();
+    this.#watch.attempt(() => this.settle());
     this.taps.start();
     const retrying = setInterval(() => this.#watch.attempt(() => this.underlays.retry()), RETRY_INTERVAL_MS);
     this.#endings.push(() => {
