@@ -112,7 +112,7 @@ export const FLAGS = [
     kind: 'scalar',
     value: 'N',
     standard: '16',
-    meaning: `Size of the outer source-port pool, 1 to ${MAX_SOURCE_PORTS}: flows spread over it.`,
+    meaning: `Size of the outer source-port pool, 1 to ${MAX_SOURCE_PORTS}: flows spread over it. No larger than a --source-port-range that is given, unless it is given too.`,
   },
   {
     name: 'source-port-range',
@@ -120,7 +120,7 @@ export const FLAGS = [
     value: 'A-B',
     standard: '49152-65535',
     meaning:
-      'Where the pool is bound. A range with --port in it, as 4789-4789 with --source-ports 1, sends from the port that is listened on.',
+      'Where the pool is bound. A range with --port in it, as 4789-4789, sends from the port that is listened on.',
   },
   {
     name: 'allow-vtep',

@@ -47,7 +47,8 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
   const dev = optional('dev', parseInterfaceName);
   const local = parseLocals(lists.local ?? []);
   const port = number('port', 1, 65535);
-  const sourcePorts = number('source-ports', 1, MAX_SOURCE_PORTS);
+  const range = optional('source-port-range', parsePortRange);
+  const sourcePorts = poolSize(number('source-ports', 1, MAX_SOURCE_PORTS), scalars, range);
   const maxMacs = number('max-macs', 1, MAX_FDB_ENTRIES);
   const trunk = optional('trunk', parseInterfaceName);
   return deepFreeze({
@@ -61,9 +62,7 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     ageingSeconds: number('ageing', 0, MAX_AGEING_SECONDS),
     maxMacs,
     sourcePorts,
-    sourcePortRange:
-      optional('source-port-range', (written) => parsePoolRange(written, sourcePorts)) ??
-      besidePort(scalar('source-port-range', parsePortRange), port),
+    sourcePortRange: range ?? besidePort(scalar('source-port-range', parsePortRange), port),
     allowedVteps: parseAllowedVteps(lists.allowVtep ?? []),
     reservedBits: scalar('reserved-bits', (written) => parseChoice(written, ['ignore', 'drop'])),
     trunk,
@@ -108,18 +107,21 @@ function parseLocals(written: readonly WrittenValue[]): IpAddress[] {
   return locals;
 }
 
-/** A range that was given must hold the pool. */
-function parsePoolRange(written: WrittenValue, sourcePorts: number): PortRange {
-  const range = parsePortRange(written);
+/** A range that was given must hold the pool that was given; the default pool is no larger than the range. */
+function poolSize(
+  wanted: number,
+  { 'source-ports': given, 'source-port-range': written }: WrittenConfig['scalars'],
+  range: PortRange | undefined,
+): number {
+  if (range === undefined || written === undefined) return wanted;
   const size = range.last - range.first + 1;
-  if (size < sourcePorts) {
-    refuse(
-      written.object,
-      `it holds ${size} ${size === 1 ? 'port' : 'ports'}, fewer than --source-ports ${sourcePorts}`,
-      `widen it, or give --source-ports ${size}`,
-    );
-  }
-  return range;
+  if (size >= wanted) return wanted;
+  if (given === undefined) return size;
+  refuse(
+    written.object,
+    `it holds ${size} ${size === 1 ? 'port' : 'ports'}, fewer than --source-ports ${wanted}`,
+    `widen it, or give --source-ports ${size}`,
+  );
 }
 
 /** The default range, cut to the longer side of `port` where that lies in it; always more than MAX_SOURCE_PORTS. */
