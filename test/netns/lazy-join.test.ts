@@ -275,6 +275,8 @@ describeSystem('join=lazy', () => {
     await sleep(LOOK_MS);
     one.plug();
     await joined(idle);
+    // The interface is there before its address.
+    await waitUntil('the address seen', async () => (await shown(vtep))[1] === 'ok');
     expect(await shown(vtep)).toEqual([false, 'ok']);
     expect(await shown(vtep, 200)).toEqual([true, 'ok']);
 

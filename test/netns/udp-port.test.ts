@@ -49,7 +49,7 @@ describeSystem('--port', () => {
       );
       expect(new Set(ports)).toEqual(new Set([port]));
       const listening = one.udpSockets().filter((name) => /:(4789|5000)$/.test(name));
-      expect(listening.toSorted()).toEqual([`${one.address}:${port}`, `${GROUP}:${port}`]);
+      expect(listening.toSorted()).toEqual([`0.0.0.0:${port}`, `${GROUP}:${port}`]);
 
       // What goes to the other port is nobody's.
       const sender = two.udpSocket({ address: two.address });
