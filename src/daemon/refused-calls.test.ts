@@ -169,11 +169,13 @@ const PLACES: Readonly<Record<string, Setup>> = {
   },
   routes: async (refusing) => {
     const netlink = new RefusingNetlink(refusing);
-    const vni = vniOf('100,remote=198.18.0.9', { underlay: { link: { index: 1 }, name: 'lo' } });
+    const underlay = { link: { index: 1 }, name: 'lo', family: 4, vrf: undefined };
+    const vni = vniOf('100,remote=198.18.0.9', { underlay, underlays: [underlay] });
     const config = { local: [], dev: 'lo' } as never;
     const addresses = new HostAddresses(netlink);
     const paths = new PathWatch({ netlink, addresses, log, vnis: [vni], config, move: async () => {} });
-    return { after: () => paths.start(), works: () => vni.paths !== undefined, close: () => paths.stop() };
+    const isSeen = () => vni.paths !== undefined && vni.paths.unseen === undefined;
+    return { after: () => paths.start(), works: isSeen, close: () => paths.stop() };
   },
   'a TAP that is looked at': (refusing) => {
     let looks = 0;
