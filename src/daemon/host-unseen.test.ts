@@ -91,6 +91,8 @@ it('an address of which is not known whether the host has it is not called absen
   );
 });
 
+const NO_CHANGES = { added: [], removed: [] };
+
 describe('links and addresses', () => {
   let watch: HostWatch | undefined;
   afterEach(() => watch?.stop());
@@ -101,7 +103,7 @@ describe('links and addresses', () => {
     const held = {
       ...{ netlink: refusing(ERRNO[name]), underlays: [], vnis: [], addresses: { list: () => {} } },
       log: pino({ base: null }, { write: (line: string) => lines.push(JSON.parse(line)) }),
-      own: { takeChanges: () => ({ added: [], removed: [] }) },
+      own: { takeChanges: () => ({ own: NO_CHANGES, broadcasts: NO_CHANGES }) },
       ...{ touchPaths: () => {}, onHeard: () => heard++ },
     } as unknown as WatchedHost;
     watch = new HostWatch(held);

@@ -24,7 +24,7 @@ const AF_INET6 = 10;
 /** Refusals that say that there is no route: `unreachable`, `prohibit` and `blackhole` are among them. Any other is no answer. */
 const NO_ROUTE: ReadonlySet<number> = new Set([
   ...[ERRNO.ENETUNREACH, ERRNO.EHOSTUNREACH, ERRNO.ENETDOWN, ERRNO.EACCES, ERRNO.EINVAL, ERRNO.ESRCH, ERRNO.ENODEV],
-  ...[ERRNO.EADDRNOTAVAIL, ERRNO.EAFNOSUPPORT, ERRNO.EOPNOTSUPP],
+  ...[ERRNO.EADDRNOTAVAIL, ERRNO.EAFNOSUPPORT, ERRNO.ENOTSUP],
 ]);
 
 export interface Route {
