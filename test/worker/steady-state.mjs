@@ -198,6 +198,7 @@ const receivePath = {
   headers,
   source: { a: 0, b: 0, c: 0, d: 0 },
   isOwnAddress: ({ d }) => d === 1,
+  isBroadcast: ({ d }) => d === 2,
   dropReservedBits: false,
   tos: 0,
   allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
