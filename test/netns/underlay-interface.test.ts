@@ -36,6 +36,8 @@ describeSystem('the interface of the underlay', () => {
     lab.wire.ip('link', 'set', 'second', 'master', UNDERLAY_BRIDGE, 'up');
     one.ip('link', 'set', 'eth1', 'up');
     one.ip('addr', 'add', address, 'dev', 'eth1');
+    // Another test's eth1 had another MAC.
+    two.ip('neigh', 'flush', 'dev', 'eth0');
   }
 
   async function floodsOut(text: string): Promise<void> {
