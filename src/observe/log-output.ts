@@ -71,7 +71,8 @@ export class LogOutput {
       this.#isTorn = written < 0 && this.#isBegun;
       this.#isBegun = false;
       if (written < 0) this.#lose();
-      else if (this.#untold > 0) this.#tellLost();
+      // The line that tells needs room itself.
+      else if (this.#untold > 0 && this.#waitingBytes <= MAX_LOG_BACKLOG_BYTES / 2) this.#tellLost();
     }
     if (this.#waiting.length === 0 || this.#retry) return;
     this.#retry = setTimeout(() => {

@@ -24,6 +24,8 @@ const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 const MSG_DONTWAIT = 0x40;
 
 const CUT_APART_TENTHS = 10 * CUT_APART_SECONDS;
+/** How long a socket that never empties may go on before: what is queued then is lost. */
+const CUT_PATIENCE_TENTHS = 2;
 const NO_QUEUES: readonly SendQueue[] = [];
 
 /** The send sockets of an underlay, one for each source port, and what they have in common. */
@@ -42,6 +44,8 @@ interface Receiver {
   readonly group: number;
   /** When, in tenths of a second, its datagrams may come merged again; 0: they do, or never shall. */
   mergesAgain: number;
+  /** When they are to come apart at the latest; 0: they do, or need not. */
+  cutsFrom: number;
 }
 
 /** The kernel's UDP sockets: receives by recvmmsg, sends by one sendmmsg per source port and batch. */
@@ -94,7 +98,7 @@ export class KernelUdpPort implements UdpPort {
 
   /** @param group number of the group that the socket is bound to, or NO_GROUP */
   addSocket(socket: number, fd: number, group: number): void {
-    this.#sockets.set(socket, { fd, group, mergesAgain: 0 });
+    this.#sockets.set(socket, { fd, group, mergesAgain: 0, cutsFrom: 0 });
   }
 
   removeSocket(fd: number): void {
@@ -162,7 +166,7 @@ export class KernelUdpPort implements UdpPort {
     const entry = this.#sockets.get(socket);
     if (entry === undefined) return;
     entry.mergesAgain = now + CUT_APART_TENTHS;
-    mergeReceived(entry.fd, false);
+    if (entry.cutsFrom === 0) entry.cutsFrom = now + CUT_PATIENCE_TENTHS;
   }
 
   receive(socket: number, now: number): number {
@@ -174,6 +178,11 @@ export class KernelUdpPort implements UdpPort {
     }
     this.#received.rearm(this.#receivedCount);
     const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
+    // What is queued would come without the size of its pieces: the kernel tells it while the option is on, and cuts when it queues.
+    if (entry.cutsFrom !== 0 && (count < DATAGRAM_BATCH || now >= entry.cutsFrom)) {
+      entry.cutsFrom = 0;
+      mergeReceived(entry.fd, false);
+    }
     // Nothing there, or an error that the next call will not have: either way there is nothing to forward. Of a socket that sends too, it
     // may be an ICMP answer, for which the socket is readable until it is taken off.
     if (count <= 0) drainErrorQueue(entry.fd, this.#onPathMtu);
