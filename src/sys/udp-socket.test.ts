@@ -4,6 +4,7 @@ import type { IpAddress } from '../lib/addresses.ts';
 import { ERRNO } from './sys-error.ts';
 import {
   droppedByKernel,
+  hasQueued,
   mergeReceived,
   openGroupSocket,
   openSendSocket,
@@ -116,6 +117,17 @@ describe('mergeReceived', () => {
     const before = openSockets();
     receiveMergeRefusal();
     expect(openSockets()).toBe(before);
+  });
+});
+
+describe('hasQueued', () => {
+  it('says whether a datagram waits', () => {
+    const fd = unicast(LOCAL);
+    expect(hasQueued(fd)).toBe(false);
+    expect(send(sender(), LOCAL, portOf(fd), { count: 2 })).toBe(0);
+    expect(hasQueued(fd)).toBe(true);
+    expect(waiting(fd)).toBe(2);
+    expect(hasQueued(fd)).toBe(false);
   });
 });
 

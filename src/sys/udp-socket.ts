@@ -1,5 +1,5 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
-import { bind, close, errno, getsockname, getsockopt, setsockopt, socket } from './libc.ts';
+import { bind, close, errno, getsockname, getsockopt, ioctl, setsockopt, socket } from './libc.ts';
 import { attachFilter, growReceiveBuffer, growSendBuffer, int32, setInt } from './socket-option.ts';
 import { check } from './sys-error.ts';
 
@@ -47,6 +47,8 @@ const IPV6_TCLASS = 67;
 const IPPROTO_UDP = 17;
 const UDP_NO_CHECK6_RX = 102;
 const UDP_GRO = 104;
+
+const FIONREAD = 0x541b;
 
 /** Sets DF, believes path MTUs and never fragments here: RFC 7348 §4.3. IPv6 has no DF and the same value: no router of it fragments. */
 const PMTUDISC_DO = 2;
@@ -150,6 +152,12 @@ export interface Sending {
   readonly tos: number;
   /** Of IPv4 alone; `inherit`: set. */
   readonly df: 'set' | 'unset' | 'inherit';
+}
+
+/** Whether a datagram waits to be received; one without octets does not count. */
+export function hasQueued(fd: number): boolean {
+  const bytes = Buffer.alloc(4);
+  return ioctl(fd, FIONREAD, bytes) === 0 && bytes.readInt32LE(0) > 0;
 }
 
 export interface SendOptions extends Sending {

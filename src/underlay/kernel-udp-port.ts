@@ -11,7 +11,7 @@ import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
 import { recvmmsg } from '../sys/libc.ts';
 import { ReceiveArray, SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
-import { mergeReceived } from '../sys/udp-socket.ts';
+import { hasQueued, mergeReceived } from '../sys/udp-socket.ts';
 import { QUEUE_MESSAGES, type QueueShared, SendQueue } from './send-queue.ts';
 import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
 
@@ -166,7 +166,9 @@ export class KernelUdpPort implements UdpPort {
     const entry = this.#sockets.get(socket);
     if (entry === undefined) return;
     entry.mergesAgain = now + CUT_APART_TENTHS;
-    if (entry.cutsFrom === 0) entry.cutsFrom = now + CUT_PATIENCE_TENTHS;
+    // What is queued would come without the size of its pieces: the kernel tells it while the option is on, and cuts when it queues.
+    if (hasQueued(entry.fd)) entry.cutsFrom ||= now + CUT_PATIENCE_TENTHS;
+    else mergeReceived(entry.fd, false);
   }
 
   receive(socket: number, now: number): number {
@@ -178,7 +180,6 @@ export class KernelUdpPort implements UdpPort {
     }
     this.#received.rearm(this.#receivedCount);
     const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
-    // What is queued would come without the size of its pieces: the kernel tells it while the option is on, and cuts when it queues.
     if (entry.cutsFrom !== 0 && (count < DATAGRAM_BATCH || now >= entry.cutsFrom)) {
       entry.cutsFrom = 0;
       mergeReceived(entry.fd, false);
