@@ -167,8 +167,12 @@ export class KernelUdpPort implements UdpPort {
     if (entry === undefined) return;
     entry.mergesAgain = now + CUT_APART_TENTHS;
     // What is queued would come without the size of its pieces: the kernel tells it while the option is on, and cuts when it queues.
-    if (hasQueued(entry.fd)) entry.cutsFrom ||= now + CUT_PATIENCE_TENTHS;
-    else mergeReceived(entry.fd, false);
+    if (hasQueued(entry.fd)) {
+      entry.cutsFrom ||= now + CUT_PATIENCE_TENTHS;
+    } else {
+      entry.cutsFrom = 0;
+      mergeReceived(entry.fd, false);
+    }
   }
 
   receive(socket: number, now: number): number {
@@ -176,6 +180,7 @@ export class KernelUdpPort implements UdpPort {
     if (entry === undefined) return 0;
     if (entry.mergesAgain !== 0 && now >= entry.mergesAgain) {
       entry.mergesAgain = 0;
+      entry.cutsFrom = 0;
       mergeReceived(entry.fd, true);
     }
     this.#received.rearm(this.#receivedCount);
