@@ -42,33 +42,21 @@ type Table = ReturnType<typeof newTable>;
 
 /** Runs `operation` on a thread that dies at its n-th atomic write. Whether it did. */
 function dieAtWrite(n: number, operation: () => void): boolean {
-  let writes = 0;
-  const isDead = () => ++writes >= n;
-  for (const name of ['add', 'sub', 'store'] as const) {
-    const write = Atomics[name] as (cells: Int32Array, index: number, value: number) => number;
-    vi.spyOn(Atomics, name as 'add').mockImplementation(((cells: Int32Array, index: number, value: number) => {
-      if (isDead()) throw new Error('died');
-      return write(cells, index, value);
-    }) as typeof Atomics.add);
-  }
-  try {
-    operation();
-    return false;
-  } catch (error) {
-    if (error instanceof Error && error.message === 'died') return true;
-    throw error;
-  } finally {
-    vi.restoreAllMocks();
-  }
+  return hasFailed(operation, (write) => write >= n);
 }
 
 /** Runs `operation`, of which the n-th write of a number fails and nothing else. Whether it did. */
 function failAtWrite(n: number, operation: () => void): boolean {
+  return hasFailed(operation, (write) => write === n);
+}
+
+/** @param fails whether a write does, by its number from 1 on */
+function hasFailed(operation: () => void, fails: (write: number) => boolean): boolean {
   let writes = 0;
   for (const name of ['add', 'sub', 'store'] as const) {
     const write = Atomics[name] as (cells: Int32Array, index: number, value: number) => number;
     vi.spyOn(Atomics, name as 'add').mockImplementation(((cells: Int32Array, index: number, value: number) => {
-      if (++writes === n) throw new Error('failed');
+      if (fails(++writes)) throw new Error('failed');
       return write(cells, index, value);
     }) as typeof Atomics.add);
   }
