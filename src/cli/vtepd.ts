@@ -2,22 +2,28 @@ import { readFileSync } from 'node:fs';
 import { VtepError } from '../lib/errors.ts';
 import { ERROR_LEVEL, isJournal, withPriority } from '../observe/journal.ts';
 import { LogOutput } from '../observe/log-output.ts';
+import { exitNow } from '../sys/libc.ts';
 import { readConfigText } from './config-source.ts';
 import { parseVtepdArguments, type VtepdInvocation } from './vtepd-flags.ts';
 
 const STDERR = 2;
 
 /** A refusal waits so long for a slow reader. */
-const DRAIN_MS = 100;
+const DRAIN_MS = 1_000;
 
 /** `vtepd`: reads the flags and runs the daemon in this very process. Returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   const isInJournal = isJournal(2, process.env.JOURNAL_STREAM);
+  const stderr = new LogOutput(STDERR, () => {});
   const complain = (message: string) => {
     const line = `vtepd: ${message}\n`;
-    const stderr = new LogOutput(STDERR, () => {});
     stderr.write(isInJournal ? withPriority(line, ERROR_LEVEL) : line);
-    stderr.drain(DRAIN_MS);
+  };
+  /** @param isCut a thread may hang, which an ordinary exit waits for */
+  const end = async (exitCode: number, isCut: boolean) => {
+    const isOut = await stderr.drain(DRAIN_MS);
+    if (isCut || !isOut) exitNow(exitCode);
+    return exitCode;
   };
   let invocation: VtepdInvocation;
   try {
@@ -25,14 +31,15 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof VtepError)) throw error;
     complain(error.message);
-    return error.exitCode;
+    return end(error.exitCode, false);
   }
   if (invocation.kind === 'help') process.stdout.write(invocation.text);
   if (invocation.kind === 'version') process.stdout.write(`vtepd ${version()}\n`);
   if (invocation.kind !== 'run' || invocation.config.check) return 0;
   // Only here: help and refusals need none of it.
   const { runDaemon } = await import('../daemon/main.ts');
-  return runDaemon(invocation, version(), complain);
+  const { exitCode, isCut } = await runDaemon(invocation, version(), complain);
+  return end(exitCode, isCut);
 }
 
 function version(): string {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -54,8 +54,8 @@ export async function writeSnapshotFile(path: string, source: SnapshotSource, go
 }
 
 /** The header and the entries of a snapshot; undefined: there is no file. @throws Error saying why it is not one, or cannot be read */
-export function readSnapshotFile(path: string): DataView | undefined {
-  const octets = readRegularFile(path);
+export async function readSnapshotFile(path: string): Promise<DataView | undefined> {
+  const octets = await readRegularFile(path);
   if (octets === undefined) return undefined;
   const body = octets.subarray(0, -DIGEST_BYTES);
   const digest = octets.subarray(body.length);
@@ -114,19 +114,19 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 /** undefined: there is none. Does not wait for the other end of a pipe of that name. */
-function readRegularFile(path: string): Buffer | undefined {
-  let fd: number;
+async function readRegularFile(path: string): Promise<Buffer | undefined> {
+  let file: FileHandle;
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
   try {
-    const stat = fstatSync(fd);
+    const stat = await file.stat();
     if (!stat.isFile() || stat.size > MAX_BYTES) throw new Error('it is no file, or larger than a snapshot can be');
-    return readFileSync(fd);
+    return await file.readFile();
   } finally {
-    closeSync(fd);
+    await file.close();
   }
 }

@@ -169,7 +169,7 @@ describe('a file that is no snapshot', () => {
     const whole = await snapshot();
     for (let length = 0; length < whole.length; length++) {
       writeFileSync(path(), whole.subarray(0, length));
-      expect(() => readSnapshotFile(path())).toThrow('damaged or no snapshot');
+      await expect(readSnapshotFile(path())).rejects.toThrow('damaged or no snapshot');
     }
     await isRefused();
   });
@@ -180,7 +180,7 @@ describe('a file that is no snapshot', () => {
       const other = Buffer.from(whole);
       other[at] = (other[at] as number) ^ 1;
       writeFileSync(path(), other);
-      expect(() => readSnapshotFile(path())).toThrow('damaged or no snapshot');
+      await expect(readSnapshotFile(path())).rejects.toThrow('damaged or no snapshot');
     }
     await isRefused();
   });
@@ -218,7 +218,7 @@ describe('writing', () => {
     const snapshots = vtep.snapshots();
     snapshots.start();
     await snapshots.stop();
-    expect(readSnapshotFile(path())?.byteLength).toBe(16 + 32);
+    expect((await readSnapshotFile(path()))?.byteLength).toBe(16 + 32);
     mkdirSync(`${path()}.new`);
     const failing = vtep.snapshots();
     failing.start();
@@ -226,7 +226,7 @@ describe('writing', () => {
     expect(vtep.lines).toMatchObject([
       { level: 40, event: 'snapshot-failed', reason: expect.stringContaining('EISDIR') },
     ]);
-    expect(readSnapshotFile(path())?.byteLength).toBe(16 + 32);
+    expect((await readSnapshotFile(path()))?.byteLength).toBe(16 + 32);
   });
 
   it('happens now and then, and tells once of a disk that goes on failing', async () => {
@@ -234,7 +234,7 @@ describe('writing', () => {
     const snapshots = new FdbSnapshots(vtep.parts, folder, 1);
     snapshots.start();
     const written = async (macs: number) => {
-      while (readSnapshotFile(path())?.byteLength !== 16 + 32 * macs) await setTimeout(5);
+      while ((await readSnapshotFile(path()))?.byteLength !== 16 + 32 * macs) await setTimeout(5);
     };
     await written(0);
     vtep.learn(1, LOCAL_SOURCE);

@@ -56,7 +56,7 @@ export class FdbSnapshots {
     const { log } = this.#vtep;
     let snapshot: DataView | undefined;
     try {
-      snapshot = readSnapshotFile(this.#path);
+      snapshot = await readSnapshotFile(this.#path);
     } catch (error) {
       const reason = (error as Error).message;
       log.warn({ event: 'snapshot-refused', file: this.#path, reason }, 'starting without the MACs in it');

@@ -26,22 +26,20 @@ const API_PATIENCE_MS = 700;
  * Runs the daemon until it is asked to stop: the composition root.
  *
  * @param reread reads the configuration file again, under the same flags; throws VtepError; undefined: there is none
- * @returns the exit code: 0 asked to stop, 1 the host refuses, 2 died while running
+ * @returns the exit code: 0 asked to stop, 1 the host refuses, 2 died while running; `isCut`: a thread may hang, which an ordinary exit waits for
  */
 export async function runDaemon(
   { config, reread }: { config: Config; reread: (() => Config) | undefined },
   version: string,
   complain: (message: string) => void,
-): Promise<number> {
+): Promise<{ readonly exitCode: number; readonly isCut: boolean }> {
   const hangUps = new HangUps();
   const output = await openLog(config.logLevel, config.logFormat);
   ignoreSignals(output.log);
   const stopping = new Stopping(output.log);
   const exitCode = await run({ config, reread, version, complain, hangUps, output, stopping });
-  output.drain();
-  // An ordinary exit waits for all threads.
-  if (stopping.isCut) exitNow(exitCode);
-  return exitCode;
+  const isOut = await output.drain(stopping.logPatienceMs);
+  return { exitCode, isCut: stopping.isCut || !isOut };
 }
 
 interface Run {

@@ -3,6 +3,9 @@ import type { Logger } from '../observe/log.ts';
 /** From the first step of the end to the last: the process ends within 2 s of being asked to. */
 const STOP_LIMIT_MS = 1_700;
 
+/** The log's last lines wait so long for a reader or a disk, and have some time even where nothing is left. */
+const LOG_PATIENCE_MS = { least: 100, most: 1_000 } as const;
+
 /** Bounds the end of the daemon: every wait on the way out goes through here, and none of them is worth more than the time that is left. */
 export class Stopping {
   readonly #log: Logger;
@@ -38,6 +41,13 @@ export class Stopping {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** How long the log's last lines may take. */
+  get logPatienceMs(): number {
+    this.begin();
+    const { least, most } = LOG_PATIENCE_MS;
+    return Math.max(least, Math.min(most, (this.#endMs as number) - performance.now()));
   }
 
   cut(what: string): void {

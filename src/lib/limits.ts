@@ -72,8 +72,11 @@ export const MAX_FLAP_LINES_PER_SECOND = 10;
  */
 export const MAX_LOG_LINES_PER_HOUR = 300;
 
-/** Bytes of log lines that wait for a slow reader of standard output. Beyond, lines are lost and counted. */
-export const MAX_LOG_BACKLOG_BYTES = 262_144;
+/**
+ * Bytes of log lines that wait to be written to standard output: with `--log-level debug` a start with thousands of VNIs logs a line for each in one
+ * turn of the event loop. Beyond, lines are lost and counted.
+ */
+export const MAX_LOG_BACKLOG_BYTES = 1_048_576;
 
 /** Remote VTEPs that have metrics of their own, some six series each. Those beyond have none, until one of these is forgotten. */
 export const MAX_VTEP_SERIES = 1_024;

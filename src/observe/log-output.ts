@@ -1,8 +1,8 @@
-import { writeSync } from 'node:fs';
+import { fstatSync, write, writeSync } from 'node:fs';
 import { MAX_LOG_BACKLOG_BYTES } from '../lib/limits.ts';
 import { isWritable } from '../sys/poll.ts';
 
-/** A pipe that says it is writable takes so much without blocking (PIPE_BUF, pipe(7)). */
+/** What goes out with one write. A pipe that says it is writable takes so much without blocking (PIPE_BUF, pipe(7)). */
 const CHUNK_BYTES = 4_096;
 
 const NEW_LINE = Buffer.from('\n');
@@ -11,28 +11,36 @@ const NEW_LINE = Buffer.from('\n');
 const RETRY_MS = 50;
 
 /**
- * Where log lines go: a fd that may be a full disk, or a pipe whose reader stalls or is gone. Writing never throws and never waits. Lines wait
- * for a slow reader as far as there is room; what cannot be written is counted.
+ * Where log lines go: a fd that may be a file on a disk that is full or does not answer, a terminal that is held, or a pipe whose reader stalls
+ * or is gone. The caller never waits. Pipes and sockets are written to while they say that they take it, so that a line is out when the call
+ * returns; whatever else is written to by a thread of libuv's pool, since a write to it may not return. Lines stay in order: there is one write at
+ * a time, and the others wait as far as there is room. What cannot be written is counted.
  */
 export class LogOutput {
   /** Lines lost so far. */
   lost = 0;
   readonly #fd: number;
   readonly #onAgain: (lost: number) => void;
+  /** What says that it is writable takes a chunk without waiting. */
+  readonly #isHonest: boolean;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   /** Lost since the last line that was written. */
   #untold = 0;
+  /** A write has not returned yet. */
+  #isWriting = false;
   /** A part of the first line that waits is out. */
   #isBegun = false;
   /** What is out ends in a line that was lost half-way. */
   #isTorn = false;
   #retry: NodeJS.Timeout | undefined;
+  #emptied: (() => void)[] = [];
 
   /** @param onAgain lines can be written again, after so many were lost */
   constructor(fd: number, onAgain: (lost: number) => void) {
     this.#fd = fd;
     this.#onAgain = onAgain;
+    this.#isHonest = isPipeOrSocket(fd);
   }
 
   /** @param line with its end */
@@ -47,49 +55,101 @@ export class LogOutput {
     this.#flush();
   }
 
-  /** Waits for a slow reader, so long. */
-  drain(patienceMs: number): void {
-    const endMs = performance.now() + patienceMs;
-    while (this.#waiting.length > 0 && isWritable(this.#fd, Math.max(0, endMs - performance.now()))) this.#flush();
+  /** Resolves once all is out or lost, after so long at the latest. False: a write may still wait, and with it a thread that an ordinary exit waits for. */
+  async drain(patienceMs: number): Promise<boolean> {
+    if (this.#waiting.length === 0) return true;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#emptied.push(resolve);
+      timer = setTimeout(resolve, patienceMs);
+    });
+    clearTimeout(timer);
+    return !this.#isWriting;
   }
 
   #flush(): void {
-    for (let line = this.#waiting[0]; line && isWritable(this.#fd, 0); line = this.#waiting[0]) {
-      if (this.#isTorn) {
-        this.#isTorn = this.#tryWrite(NEW_LINE) < 1;
-      }
-      const written = this.#tryWrite(line);
-      if (written === 0) break;
-      if (written > 0 && written < line.length) {
-        this.#waiting[0] = line.subarray(written);
-        this.#waitingBytes -= written;
-        this.#isBegun = true;
-        continue;
-      }
-      this.#waiting.shift();
-      this.#waitingBytes -= line.length;
-      this.#isTorn = written < 0 && this.#isBegun;
-      this.#isBegun = false;
-      if (written < 0) this.#lose();
-      // The line that tells needs room itself.
-      else if (this.#untold > 0 && this.#waitingBytes <= MAX_LOG_BACKLOG_BYTES / 2) this.#tellLost();
+    while (this.#waiting.length > 0 && !this.#isWriting && !this.#retry) {
+      if (!isWritable(this.#fd)) this.#retryLater();
+      else if (this.#isHonest) this.#writeNow();
+      else this.#writeAside();
     }
-    if (this.#waiting.length === 0 || this.#retry) return;
+    if (this.#waiting.length === 0) for (const resolve of this.#emptied.splice(0)) resolve();
+  }
+
+  #writeNow(): void {
+    let written: number;
+    try {
+      written = writeSync(this.#fd, this.#nextChunk());
+    } catch (error) {
+      this.#onRefused(error as NodeJS.ErrnoException);
+      return;
+    }
+    this.#onWritten(written);
+  }
+
+  #writeAside(): void {
+    this.#isWriting = true;
+    write(this.#fd, this.#nextChunk(), (error, written) => {
+      this.#isWriting = false;
+      if (error) this.#onRefused(error);
+      else this.#onWritten(written);
+      this.#flush();
+    });
+  }
+
+  /** As many lines as one write takes, or a part of a long one. */
+  #nextChunk(): Buffer {
+    const parts: Buffer[] = this.#isTorn ? [NEW_LINE] : [];
+    let bytes = 0;
+    for (const line of this.#waiting) {
+      parts.push(line.subarray(0, CHUNK_BYTES));
+      bytes += line.length;
+      if (bytes >= CHUNK_BYTES) break;
+    }
+    return Buffer.concat(parts).subarray(0, CHUNK_BYTES);
+  }
+
+  #onWritten(octets: number): void {
+    if (octets === 0) {
+      this.#retryLater();
+      return;
+    }
+    let left = octets;
+    if (this.#isTorn) {
+      this.#isTorn = false;
+      left--;
+    }
+    for (let line = this.#waiting[0]; line && left > 0; line = this.#waiting[0]) {
+      const taken = Math.min(left, line.length);
+      left -= taken;
+      this.#waitingBytes -= taken;
+      this.#isBegun = taken < line.length;
+      if (this.#isBegun) this.#waiting[0] = line.subarray(taken);
+      else this.#waiting.shift();
+    }
+    // The line that tells needs room itself.
+    if (this.#untold > 0 && this.#waitingBytes <= MAX_LOG_BACKLOG_BYTES / 2) this.#tellLost();
+  }
+
+  /** Costs the first line alone: the next may be the first that there is room for again. */
+  #onRefused({ code = '' }: NodeJS.ErrnoException): void {
+    if (code === 'EINTR') return;
+    if (code === 'EAGAIN') {
+      this.#retryLater();
+      return;
+    }
+    this.#waitingBytes -= this.#waiting.shift()?.length ?? 0;
+    this.#isTorn ||= this.#isBegun;
+    this.#isBegun = false;
+    this.#lose();
+  }
+
+  #retryLater(): void {
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
       this.#flush();
     }, RETRY_MS);
     this.#retry.unref();
-  }
-
-  /** How much was written; 0: none now; -1: it cannot be. */
-  #tryWrite(line: Buffer): number {
-    try {
-      return writeSync(this.#fd, line, 0, Math.min(line.length, CHUNK_BYTES));
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      return code === 'EAGAIN' || code === 'EINTR' ? 0 : -1;
-    }
   }
 
   #lose(): void {
@@ -101,5 +161,14 @@ export class LogOutput {
     const lost = this.#untold;
     this.#untold = 0;
     this.#onAgain(lost);
+  }
+}
+
+function isPipeOrSocket(fd: number): boolean {
+  try {
+    const stat = fstatSync(fd);
+    return stat.isFIFO() || stat.isSocket();
+  } catch {
+    return false;
   }
 }

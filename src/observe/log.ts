@@ -11,22 +11,19 @@ const STDOUT = 1;
 /** How often it is looked whether an hour of the budget is over. */
 const BUDGET_LOOK_MS = 10_000;
 
-/** At the end lines wait so long for a slow reader. */
-const DRAIN_MS = 100;
-
 /** The daemon's log. */
 export interface Log {
   readonly log: Logger;
   /** Lines that could not be written so far. */
   readonly lost: () => number;
-  /** Has out what can be written. */
-  readonly drain: () => void;
+  /** Waits until all lines are out, so long at most. False: a thread still writes. */
+  readonly drain: (patienceMs: number) => Promise<boolean>;
 }
 
 /**
  * The daemon's log, on standard output. Each line is one event with a fixed name in `event` (docs/logging.md); nothing is logged per packet,
- * and an event that comes all the time is counted instead. A line is out when the call returns, unless its reader is slow; that it cannot be
- * written is never the caller's concern. To journald it goes with a priority, and without the time and process id that journald adds.
+ * and an event that comes all the time is counted instead. The caller never waits, and that a line cannot be written is never its
+ * concern. To journald it goes with a priority, and without the time and process id that journald adds.
  *
  * @param format `auto` is pretty on a terminal and JSON elsewhere
  */
@@ -58,7 +55,7 @@ export async function openLog(level: string, format: 'json' | 'pretty' | 'auto')
     }
   }, BUDGET_LOOK_MS);
   look.unref();
-  return { log, lost: () => output.lost, drain: () => output.drain(DRAIN_MS) };
+  return { log, lost: () => output.lost, drain: (patienceMs) => output.drain(patienceMs) };
 }
 
 /** A log alone. */

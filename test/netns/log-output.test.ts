@@ -3,13 +3,13 @@
  *
  *     vxlan100 ── host 1  198.18.0.1
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeSystem, useLab } from '../support/lab.ts';
-import { startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
+import { runVtepd, startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
 import { waitFor, waitUntil } from '../support/wait.ts';
 
 const FLAGS = ['--dev', 'eth0', '--vni', '100=239.1.1.1', '--log-format', 'json'];
@@ -43,6 +43,47 @@ async function fillBacklog(daemon: VtepdProcess): Promise<void> {
   agent.destroy();
 }
 
+function eventsIn(file: string): { event: string; lines?: number }[] {
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
+
+/** A file system in a file, which answers until it is frozen. */
+class Disk implements Disposable {
+  readonly directory: string;
+
+  constructor(folder: string) {
+    const image = join(folder, 'disk.img');
+    this.directory = join(folder, 'frozen');
+    writeFileSync(image, '');
+    truncateSync(image, 16_777_216);
+    execFileSync('mkfs.ext4', ['-q', image]);
+    mkdirSync(this.directory);
+    execFileSync('mount', ['-o', 'loop', image, this.directory]);
+  }
+
+  freeze(): void {
+    execFileSync('fsfreeze', ['-f', this.directory]);
+  }
+
+  /** Does nothing if it is not frozen. */
+  thaw(): void {
+    spawnSync('fsfreeze', ['-u', this.directory]);
+  }
+
+  [Symbol.dispose](): void {
+    this.thaw();
+    execFileSync('umount', ['-l', this.directory]);
+  }
+}
+
+/** Whether all but threads that wait in the kernel has ended. */
+function isZombie(pid: number): boolean {
+  return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+}
+
 async function lostLines(daemon: VtepdProcess): Promise<number> {
   return Number(/^vtep_log_lines_lost_total (\d+)$/m.exec(await daemon.getText('/metrics'))?.[1]);
 }
@@ -72,15 +113,53 @@ describeSystem('a log that cannot be written', () => {
     lab.host(1).ip('link', 'set', 'eth0', 'up');
     truncateSync(file);
     await logLines(daemon, 2);
-    const events = readFileSync(file, 'utf8')
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => JSON.parse(line));
-    expect(events.find(({ event }) => event === 'log-lines-lost')?.lines).toBeGreaterThan(5);
+    await waitUntil('it tells', () => eventsIn(file).some(({ event }) => event === 'log-lines-lost'));
+    expect(eventsIn(file).find(({ event }) => event === 'log-lines-lost')?.lines).toBeGreaterThan(5);
     await logLines(daemon, 60);
-    expect(statSync(file).size).toBe(4_096);
+    await waitUntil('the disk is full', () => statSync(file).size === 4_096);
     await expectGoodEnd(daemon);
     rmSync(join(directory, 'ballast'));
+  });
+
+  test('since its disk does not answer: nothing waits for it, lines come in order afterwards, and SIGTERM ends it', async () => {
+    const disk = new Disk(lab.folder);
+    lab.scope.defer(() => disk[Symbol.dispose]());
+    const file = join(disk.directory, 'log');
+    const daemon = await startVtepd(lab.host(1), FLAGS, { wrapper: writingTo(`>> ${file} 2>&1`) });
+    disk.freeze();
+    for (const level of ['debug', 'info', 'warn', 'info']) await daemon.ctl('log-level', level);
+    expect((await daemon.get<{ pid: number }>('/v1/status')).pid).toBe(daemon.pid);
+    disk.thaw();
+    const levels = () => [...readFileSync(file, 'utf8').matchAll(/"level":"(\w+)"/g)].map(([, level]) => level);
+    // One at `warn` is not logged at that level.
+    await waitFor('the lines', levels, (seen) => seen.length === 3);
+    expect(levels()).toEqual(['debug', 'info', 'info']);
+    expect(await lostLines(daemon)).toBe(0);
+
+    disk.freeze();
+    await daemon.ctl('log-level', 'debug');
+    const startMs = performance.now();
+    const stopping = daemon.stop();
+    await waitUntil('its end', () => isZombie(daemon.pid), { timeoutMs: 5_000 });
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect(existsSync(daemon.socket)).toBe(false);
+    expect(lab.host(1).ip('link', 'show')).not.toContain('vxlan100');
+    disk.thaw();
+    expect((await stopping).code).toBe(0);
+  });
+
+  test('has the refusal of a start complete, in a file and in a pipe, behind all that was logged', async () => {
+    const file = join(lab.folder, 'refused');
+    const flags = [...FLAGS, '--log-level', 'debug'];
+    const taken = await startVtepd(lab.host(1), FLAGS, { socket: join(lab.folder, 'taken.sock') });
+    for (const redirection of ['', `> ${file} 2>&1`]) {
+      const wrapper = writingTo(redirection);
+      const { code, stderr } = await runVtepd(lab.host(1), flags, { wrapper });
+      expect(code).toBe(1);
+      const text = redirection ? readFileSync(file, 'utf8') : stderr;
+      expect(text).toMatch(/^vtepd: .*4789.*\n$/m);
+    }
+    await expectGoodEnd(taken);
   });
 
   test('since nobody reads the pipe: it never waits, loses what there is no room for, and tells', async () => {
