@@ -11,6 +11,8 @@ const DEATH_WINDOW_MS = 60_000;
 
 /** Between two tries to start a successor. */
 const REVIVE_PAUSE_MS = 1_000;
+/** Tries in a row, a minute of them; then a restart of the daemon is the better chance. */
+const MAX_REVIVE_TRIES = 60;
 
 /** Looks in a row at a worker that has not turned, after which it hangs: a second. One with nothing to do turns every WORKER_WAIT_MS. */
 const HANG_LOOKS = 4;
@@ -51,6 +53,7 @@ export class WorkerSupervisor {
   #looksWithoutTurn = 0;
   #isHung = false;
   #deathCount = 0;
+  #failedTries = 0;
   #isStopped = false;
 
   constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
@@ -62,6 +65,7 @@ export class WorkerSupervisor {
   /** Resolves to true when the worker forwards, to false if it died before. */
   async start(): Promise<boolean> {
     const owner = this.#options.nextOwner();
+    const orders = this.#options.state();
     // Each worker finds out by itself.
     this.#offload = this.#setup.offload;
     const worker = new DataPlaneWorker(
@@ -70,11 +74,11 @@ export class WorkerSupervisor {
         tapGone: this.#options.tapGone,
         remoteInGroup: this.#options.remoteInGroup,
         offloadOff: (offload, error) => this.#onOffloadOff(offload, error),
-        died: (error) => this.#onDeath(owner, error),
+        died: (error) => this.#onEnd(owner, worker.turns !== 0, error),
       },
     );
     this.#worker = worker;
-    const answers = await Promise.all(this.#options.state().map((order) => worker.order(order)));
+    const answers = await Promise.all(orders.map((order) => worker.order(order)));
     return answers.every((inForce) => inForce);
   }
 
@@ -144,15 +148,22 @@ export class WorkerSupervisor {
     log.warn({ event: 'offload-off', worker, offload, errno: errnoName(error) });
   }
 
-  #onDeath(owner: number, error: Error): void {
-    const { fdb, log, worker } = this.#options;
+  /** @param hasTurned whether it was at work; else it could not be started */
+  #onEnd(owner: number, hasTurned: boolean, error: Error): void {
     this.#worker = undefined;
     this.#isHung = false;
     this.#looksWithoutTurn = 0;
     this.#turns = 0;
+    const fdbRepaired = recovered(this.#options.fdb, owner);
+    if (hasTurned) this.#onDeath(error, fdbRepaired);
+    else this.#onFailedStart(error);
+  }
+
+  #onDeath(error: Error, fdbRepaired: boolean): void {
+    const { log, worker } = this.#options;
+    this.#failedTries = 0;
     this.#deathCount++;
-    const repaired = recovered(fdb, owner);
-    log.error({ event: 'worker-died', worker, err: error, fdbRepaired: repaired });
+    log.error({ event: 'worker-died', worker, err: error, fdbRepaired });
     const now = Date.now();
     this.#deaths.push(now);
     while ((this.#deaths[0] as number) < now - DEATH_WINDOW_MS) this.#deaths.shift();
@@ -160,14 +171,19 @@ export class WorkerSupervisor {
     else this.#revive();
   }
 
-  /** Tried until the host allows it: no fd, no memory, no thread may be to be had just now. */
   #revive(): void {
     if (this.#isStopped) return;
+    this.start().catch((error: Error) => this.#onFailedStart(error));
+  }
+
+  /** No fd, no memory, no thread may be to be had just now, at whatever stage of the start: tried again until the host allows it. */
+  #onFailedStart(error: Error): void {
+    if (this.#isStopped) return;
     const { log, worker } = this.#options;
-    this.start().catch((err: unknown) => {
-      log.error({ event: 'worker-not-revived', worker, err }, 'tries again');
-      setTimeout(() => this.#revive(), REVIVE_PAUSE_MS).unref();
-    });
+    this.#failedTries++;
+    log.error({ event: 'worker-not-revived', worker, err: error, tries: this.#failedTries });
+    if (this.#failedTries >= MAX_REVIVE_TRIES) this.#options.died(error);
+    else setTimeout(() => this.#revive(), REVIVE_PAUSE_MS).unref();
   }
 }
 

@@ -3,6 +3,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { MAX_UNANSWERED_ORDERS } from '../lib/limits.ts';
 import { openEventFd, signalEventFd } from '../sys/epoll.ts';
 import { close } from '../sys/libc.ts';
+import { ERRNO, SysError } from '../sys/sys-error.ts';
 import {
   type NumberedOrder,
   type Order,
@@ -44,7 +45,11 @@ export class DataPlaneWorker {
   /** The thread is no more, and the number of its eventfd may be another file's. */
   #isGone = false;
 
-  /** Starts the thread. It obeys orders from the first moment on. */
+  /**
+   * Starts the thread. It obeys orders from the first moment on.
+   *
+   * @throws SysError if the host has no fd or no thread for it; nothing is left open then
+   */
   constructor(setup: Omit<WorkerSetup, 'wakeFd' | 'stopMemory'>, events: WorkerEvents) {
     const stopMemory = new SharedArrayBuffer(WORKER_CELL.cells * Int32Array.BYTES_PER_ELEMENT);
     this.#cells = new Int32Array(stopMemory);
@@ -54,10 +59,13 @@ export class DataPlaneWorker {
     this.#port.on('message', (report: Report) => this.#onReport(report, events));
     // The port alone does not keep the process alive; the thread does.
     this.#port.unref();
-    this.#thread = new Worker(new URL('./thread.js', import.meta.url), {
-      workerData: { setup: { ...setup, stopMemory, wakeFd: this.#wakeFd } satisfies WorkerSetup, port: port2 },
-      transferList: [port2],
-    });
+    try {
+      this.#thread = startThread({ ...setup, stopMemory, wakeFd: this.#wakeFd }, port2);
+    } catch (error) {
+      this.#port.close();
+      close(this.#wakeFd);
+      throw error;
+    }
     this.#thread.on('error', (error) => {
       this.#failure = error instanceof Error ? error : new Error(String(error));
     });
@@ -154,5 +162,16 @@ export class DataPlaneWorker {
   #answerAll(): void {
     for (const resolve of this.#waiting.values()) resolve(false);
     this.#waiting.clear();
+  }
+}
+
+function startThread(setup: WorkerSetup, port: MessagePort): Worker {
+  try {
+    return new Worker(new URL('./thread.js', import.meta.url), { workerData: { setup, port }, transferList: [port] });
+  } catch (error) {
+    // Node says EAGAIN and no more; so does pthread_create(3), for whatever the host lacks.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_INIT_FAILED') throw error;
+    const remedy = 'raise the limit of threads (TasksMax= or ulimit -u), or give it more memory';
+    throw new SysError('data-plane thread', ERRNO.EAGAIN, { remedy });
   }
 }

@@ -73,7 +73,7 @@ afterEach(async () => {
   for (const fd of fds.splice(0)) close(fd);
 });
 
-function start() {
+function start(stormMemory = StormControl.createMemory()) {
   const countersMemory = Counters.createMemory();
   const deaths: Error[] = [];
   const gone: number[] = [];
@@ -87,7 +87,7 @@ function start() {
       neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,
-      stormMemory: StormControl.createMemory(),
+      stormMemory,
       offload: { udpGso: true, udpGro: false },
     },
     {
@@ -236,6 +236,16 @@ describe('stopping', () => {
     }
     expect(countFds()).toBe(before);
   });
+});
+
+test('a thread that cannot be made leaves no fd open', () => {
+  const countFds = () => readdirSync('/proc/self/fd').length;
+  // A function cannot be handed to a thread, which is refused where the lack of a thread is.
+  const refused = () => start((() => {}) as never);
+  expect(refused).toThrow(/could not be cloned/);
+  const before = countFds();
+  for (let tries = 0; tries < 5; tries++) expect(refused).toThrow();
+  expect(countFds()).toBe(before);
 });
 
 describe('a thread that throws', () => {

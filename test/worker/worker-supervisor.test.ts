@@ -5,7 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { WorkerSupervisor } from '../../src/daemon/worker-supervisor.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
@@ -26,6 +26,7 @@ const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-supervisor.js',
 
 const FIRST_OWNER = 2;
 const MAX_DEATHS = 5;
+const [MAX_REVIVE_TRIES, REVIVE_PAUSE_MS] = [60, 1_000];
 
 const HARMLESS: Order = { kind: 'own-addresses', added: new Int32Array(0), removed: new Int32Array(0) };
 /** An fd that is none: the thread ends by the kernel's refusal. */
@@ -40,6 +41,7 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   await Promise.all(started.splice(0).map((supervisor) => supervisor.stop()));
 });
 
@@ -116,4 +118,45 @@ test('a thread that is asked to stop is not replaced', async () => {
   await supervisor.stop();
   await sleep(50);
   expect([threads(), deaths]).toEqual([1, []]);
+});
+
+/** A supervisor whose first thread is dead, and whose further ones the host refuses: the first `refusals` of them. */
+async function newRefused(refusals: number) {
+  const held = newSupervisor((thread) => {
+    if (thread > 1 && thread <= 1 + refusals) throw new Error(`refused ${thread - 1}`);
+    return [HARMLESS];
+  });
+  await held.supervisor.start();
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+  await held.supervisor.order(FATAL);
+  await vi.waitFor(() => expect(held.threads()).toBe(2), { interval: 10 });
+  return held;
+}
+
+test('a successor that cannot be started is tried again each second, more often than a thread may die', async () => {
+  const { supervisor, threads, deaths } = await newRefused(2 * MAX_DEATHS);
+  for (let tries = 1; tries <= 2 * MAX_DEATHS; tries++) {
+    expect([threads(), supervisor.state.state]).toEqual([1 + tries, 'dead']);
+    // Nobody is there to obey, and nobody waits for that.
+    await supervisor.order(HARMLESS);
+    await vi.advanceTimersByTimeAsync(REVIVE_PAUSE_MS);
+  }
+  await supervisor.order(HARMLESS);
+  expect([supervisor.state, deaths]).toEqual([{ worker: 0, state: 'ok', deaths: 1 }, []]);
+});
+
+test(`the ${MAX_REVIVE_TRIES}th try in a row is the last, and is reported with its error`, async () => {
+  const { threads, deaths } = await newRefused(Number.POSITIVE_INFINITY);
+  await vi.advanceTimersByTimeAsync((MAX_REVIVE_TRIES - 2) * REVIVE_PAUSE_MS);
+  expect(deaths).toEqual([]);
+  await vi.advanceTimersByTimeAsync(10 * REVIVE_PAUSE_MS);
+  expect(deaths.map(({ message }) => message)).toEqual([`refused ${MAX_REVIVE_TRIES}`]);
+  expect(threads()).toBe(1 + MAX_REVIVE_TRIES);
+});
+
+test('a successor that cannot be started is not tried again once the supervisor is stopped', async () => {
+  const { supervisor, threads } = await newRefused(Number.POSITIVE_INFINITY);
+  await supervisor.stop();
+  await vi.advanceTimersByTimeAsync(3 * REVIVE_PAUSE_MS);
+  expect(threads()).toBe(2);
 });
