@@ -7,10 +7,19 @@ import { CAP_NET_BIND_SERVICE, firstUnprivilegedPort, hasCapability } from '../s
 import { ERRNO, SysError } from '../sys/sys-error.ts';
 import { adviceOn, describeHolders, findHolders } from './port-holders.ts';
 
+export interface Binding {
+  readonly port: number;
+  readonly family: 4 | 6;
+  /** An address that some of the sockets are bound to. */
+  readonly local?: IpAddress;
+  /** The address that the port is bound at; undefined: every one. */
+  readonly at?: IpAddress | undefined;
+}
+
 /** Runs `bind` of sockets of one family; if the kernel refuses, says why as far as it can be seen, and what to do. */
 export function explainClash<Result>(
   netlink: NetlinkSocket,
-  { port, family, local }: { port: number; family: 4 | 6; local?: IpAddress },
+  { port, family, local, at }: Binding,
   bind: () => Result,
 ): Result {
   try {
@@ -19,7 +28,7 @@ export function explainClash<Result>(
     if (!(error instanceof SysError)) throw error;
     const object = error.message.slice(0, error.message.indexOf(': '));
     if (error.errno === ERRNO.EADDRINUSE) {
-      const holders = findHolders(listLinks(netlink), port, [family]);
+      const holders = findHolders(listLinks(netlink), { port, families: [family], local: at });
       const refusal = { object, cause: describeHolders(holders, port), remedy: adviceOn(holders, port) };
       throw new VtepError('ERR_VTEP_PORT_IN_USE', refusal);
     }

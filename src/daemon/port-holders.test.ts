@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../lib/addresses.ts';
 import type { Link } from '../sys/links.ts';
-import { adviceOn, describeHolders, holdsPort, type PortHolders, programName, readUdpSockets } from './port-holders.ts';
+import {
+  adviceOn,
+  clashing,
+  describeHolders,
+  holdsPort,
+  type PortHolders,
+  programName,
+  readUdpSockets,
+} from './port-holders.ts';
+import { deviceRemedy, likelyOwner } from './port-owners.ts';
 
 const NONE: PortHolders = { device: undefined, programs: [], sockets: [], suspects: [], sawAll: true };
 const socket = { address: '0.0.0.0' as IpAddress, uid: 0, inode: 7 };
@@ -24,13 +33,13 @@ describe('who has a port', () => {
       'a socket of root that no process has',
       { sockets: [socket] },
       'a socket of user 0 on 0.0.0.0 holds UDP port 4789, and nothing that can be seen from here has it: perhaps a tunnel device of the kernel ' +
-        'that was made in this network namespace and then moved to another, or a program in another PID namespace',
+        'that was made in this network namespace and then moved to another (as those of overlay networks of Docker), or a program in another PID namespace',
     ],
     [
       'one beside a device whose port cannot be seen',
       { sockets: [socket], suspects: [device('wireguard', 'wg0')] },
       "a socket of user 0 on 0.0.0.0 holds UDP port 4789, and nothing that can be seen from here has it: perhaps the kernel's wireguard device wg0, " +
-        'or a tunnel device of the kernel that was made in this network namespace and then moved to another, or a program in another PID namespace',
+        'or a tunnel device of the kernel that was made in this network namespace and then moved to another (as those of overlay networks of Docker), or a program in another PID namespace',
     ],
     [
       'one where not all processes may be looked at',
@@ -56,6 +65,47 @@ it.each([
 ])('a vxlan device %j with its port in %j: %s', (given, families, expected) => {
   const link = { vxlanPort: 4789, vxlanFamilies: [4], isFromAbroad: false, ...given } as unknown as Link;
   expect(holdsPort(link, 4789, families)).toBe(expected);
+});
+
+describe('whose socket is in the way', () => {
+  const at = (...addresses: string[]) =>
+    addresses.map((address) => ({ address: address as IpAddress, uid: 0, inode: 1 }));
+  it.each([
+    [[4], undefined, at('0.0.0.0', '198.18.0.1', '::'), at('0.0.0.0', '198.18.0.1')],
+    [[4], '198.18.0.1', at('198.18.0.1', '198.18.0.2', 'fd00::1'), at('198.18.0.1')],
+    [[4], '198.18.0.1', at('0.0.0.0', '198.18.0.2'), at('0.0.0.0')],
+    [[4], '198.18.0.1', at('::', '198.18.0.2'), at('::')],
+    [[6], 'fd00::1', at('0.0.0.0', 'fd00::2', '::', 'fd00::1'), at('::', 'fd00::1')],
+    [[4, 6], undefined, at('198.18.0.2', 'fd00::2'), at('198.18.0.2', 'fd00::2')],
+  ] as const)('of families %j, at %s: of %j %j', (families, local, sockets, expected) => {
+    expect(clashing(sockets, { port: 4789, families, local: local as IpAddress | undefined })).toEqual(expected);
+  });
+});
+
+describe('a device whose name tells of its owner', () => {
+  it.each([
+    [
+      'vxlan_sys_4789',
+      'Open vSwitch',
+      'options:dst_port',
+      'ovs-vsctl --columns=name,options find interface type=vxlan',
+    ],
+    ['flannel.1', 'flannel', 'net-conf.json', null],
+    ['cilium_vxlan', 'Cilium', 'tunnel-port', null],
+    ['vxlan.calico', 'Calico', 'vxlanPort', null],
+  ])('%s: %s', (name, program, advice, remedy) => {
+    const holders = { ...NONE, device: device('vxlan', name) };
+    expect(describeHolders(holders, 4789)).toBe(
+      `the kernel's vxlan device ${name} holds UDP port 4789 (by its name most likely of ${program})`,
+    );
+    expect(adviceOn(holders, 4789)).toContain(advice);
+    expect(adviceOn(holders, 4789)).not.toContain('ip link set');
+    expect(deviceRemedy(device('vxlan', name))).toBe(remedy);
+  });
+
+  it.each(['vxlan_sys', 'xflannel.1', 'vxlan100'])('%s tells of nobody', (name) => {
+    expect(likelyOwner(device('vxlan', name))).toBe('');
+  });
 });
 
 it('reads /proc/net/udp', () => {

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
-import { formatIp, type IpAddress } from '../lib/addresses.ts';
+import { formatIp, type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_HOLDER_FDS } from '../lib/limits.ts';
 import type { Link } from '../sys/links.ts';
+import { deviceAdvice, likelyOwner } from './port-owners.ts';
 
 /** Who has a UDP port of this network namespace, as far as the kernel tells. */
 
@@ -33,16 +34,38 @@ export interface PortHolders {
 /** Kinds of devices that have a UDP port which is not looked at, for it would need a protocol of each. */
 const OPAQUE_KINDS = ['geneve', 'bareudp', 'wireguard', 'gtp', 'amt', 'ovpn'];
 
-/** @param families of the address that was wanted; a dual-stack socket of IPv6 holds IPv4 too */
-export function findHolders(links: readonly Link[], port: number, families: readonly (4 | 6)[]): PortHolders {
+/** What somebody would bind. */
+export interface WantedPort {
+  readonly port: number;
+  readonly families: readonly (4 | 6)[];
+  /** The address, of the one family; undefined: every address. */
+  readonly local?: IpAddress | undefined;
+}
+
+export function findHolders(links: readonly Link[], wanted: WantedPort): PortHolders {
+  const { port, families } = wanted;
   const isUp = ({ up }: Link) => up;
   const device = links.filter(isUp).find((link) => holdsPort(link, port, families));
-  const sockets = (families.includes(4) ? ([4, 6] as const) : ([6] as const))
-    .flatMap((family) => udpSockets(family, port))
-    .filter(({ address }) => families.includes(6) || !address.includes(':') || address === '::');
+  const own = ownSockets();
+  const all = ([4, 6] as const).flatMap((family) => udpSockets(family, port)).filter(({ inode }) => !own.has(inode));
+  const sockets = clashing(all, wanted);
   const { programs, sawAll } = programsOf(device ? [] : sockets);
   const suspects = links.filter(isUp).filter(({ kind }) => OPAQUE_KINDS.includes(kind));
   return { device, programs, sockets, suspects, sawAll };
+}
+
+/** Those of the sockets with the port that somebody's bind fails by. */
+export function clashing(sockets: readonly PortSocket[], { families, local }: WantedPort): PortSocket[] {
+  const sure = sockets.filter(({ address }) => {
+    if (!families.includes(ipFamily(address))) return false;
+    return local === undefined || address === local || isWildcard(address);
+  });
+  // One of IPv6 on every address holds IPv4 too unless it is of IPv6 alone, which the kernel does not list: it is possible where nothing else is.
+  return sure.length > 0 || families.includes(6) ? sure : sockets.filter(({ address }) => address === '::');
+}
+
+function isWildcard(address: IpAddress): boolean {
+  return address === '0.0.0.0' || address === '::';
 }
 
 /** Whether a kernel device that is up holds a port of this namespace. One that came from another namespace holds that one's. */
@@ -55,7 +78,7 @@ export function holdsPort(link: Link, port: number, families: readonly (4 | 6)[]
 /** Who it is, for a message. What was not seen is called possible, the likeliest first. */
 export function describeHolders({ device, programs, sockets, suspects, sawAll }: PortHolders, port: number): string {
   const holds = `holds UDP port ${port}`;
-  if (device) return `the kernel's ${device.kind} device ${device.name} ${holds}`;
+  if (device) return `the kernel's ${device.kind} device ${device.name} ${holds}${likelyOwner(device)}`;
   if (programs.length > 0) return `${programs.map(({ name, pid }) => `${name} (pid ${pid})`).join(', ')} ${holds}`;
   const [socket] = sockets;
   const who = socket ? `a socket of user ${socket.uid} on ${socket.address}` : 'something';
@@ -67,12 +90,13 @@ export function describeHolders({ device, programs, sockets, suspects, sawAll }:
   return `${who} ${holds}, and nothing that can be seen from here has it: perhaps ${possible.join(', or ')}`;
 }
 
-const MOVED_DEVICE = 'a tunnel device of the kernel that was made in this network namespace and then moved to another';
+const MOVED_DEVICE =
+  'a tunnel device of the kernel that was made in this network namespace and then moved to another (as those of overlay networks of Docker)';
 
 /** What to do about them, for a message. */
 export function adviceOn({ device, programs, sockets, sawAll }: PortHolders, port: number): string {
   const another = 'choose another --port';
-  if (device) return `take it down (\`ip link set ${device.name} down\`) if nothing needs it, or ${another}`;
+  if (device) return `${deviceAdvice(device)}, or ${another}`;
   if (programs.length > 0) return `stop it, or ${another}`;
   const isNamed = !sawAll && sockets.length > 0;
   return `${isNamed ? `\`ss -ulnp sport = :${port}\` as root names a program, ` : ''}\`${SHOW_MOVED}\` shows the devices of named namespaces; or ${another}`;
@@ -100,6 +124,13 @@ export function readUdpSockets(text: string, port: number): PortSocket[] {
 /** Words of 32 bits, each in the host's order. */
 function littleEndianIp(hex: string): IpAddress {
   return formatIp(Buffer.from(hex, 'hex').swap32());
+}
+
+/** Of this process: they are not in its own way. */
+function ownSockets(): ReadonlySet<number> {
+  const folder = '/proc/self/fd';
+  const names = readdirSync(folder).map((fd) => /^socket:\[(\d+)\]$/.exec(targetOf(`${folder}/${fd}`))?.[1]);
+  return new Set(names.map(Number));
 }
 
 /** The processes that have one of the sockets open, this one aside. */

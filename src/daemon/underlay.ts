@@ -91,7 +91,7 @@ export class Underlay {
     this.membership = new GroupMembership(
       {
         open: (group, _port, device) => {
-          const fd = explainClash(netlink, { port, family }, () =>
+          const fd = explainClash(netlink, { port, family, at: group }, () =>
             held.openGroup(family, (isBeside) => kernelGroupSockets.open(group, port, device, isBeside)),
           );
           if (udpGro) mergeReceived(fd);
@@ -289,8 +289,10 @@ export class Underlay {
     // Other daemons of the host are to hear this one's floods. What comes back here is dropped as a packet of its own.
     const isAlone = listen === 'local';
     const options = { ...sendingOf(config), deviceIndex: this.#link.index, isLooped: isAlone };
-    this.#source = explainClash(netlink, { port, family: this.family, local: this.local }, () =>
-      openSource(listeners, { ...plan, isHeardAlone: isAlone }, options),
+    this.#source = explainClash(
+      netlink,
+      { port, family: this.family, local: this.local, at: isAlone ? this.local : undefined },
+      () => openSource(listeners, { ...plan, isHeardAlone: isAlone }, options),
     );
     this.#sendPorts = this.#source.ports;
   }

@@ -222,7 +222,7 @@ describeSystem('addresses of the underlay', () => {
     const alone = (local: string) => ['--listen', 'local', '--local', local];
     const list = ['198.18.0.1', '198.18.0.21'];
     await startVtepdVtep(one, { segments: [{ vni: 100, remotes: list }], flags: alone('198.18.0.1') });
-    await startVtepdVtep(one, {
+    const second = await startVtepdVtep(one, {
       segments: [{ vni: 100, remotes: list, keys: ['tap=other100'] }],
       flags: alone('198.18.0.21'),
     });
@@ -233,6 +233,8 @@ describeSystem('addresses of the underlay', () => {
     await arrivesAt('and back', a);
     const third = await runVtepd(one, ['--dev', 'eth0', '--vni', '300=239.1.1.3', ...alone('198.18.0.21')]);
     expect([third.code, third.stderr]).toEqual([1, expect.stringContaining('UDP 198.18.0.21:4789')]);
+    // The one of the other address is not in the way.
+    expect(third.stderr).toContain(`vtepd (pid ${second.daemon.pid}) holds UDP port 4789`);
   });
 
   test.each([

@@ -96,6 +96,11 @@ export class OpenVswitch {
     return command('ovs-vsctl', ['--timeout=20', `--db=unix:${this.#path('db.sock')}`, ...args]);
   }
 
+  /** Runs a command line as one who pastes it on this host. */
+  paste(line: string): string {
+    return command('env', [`OVS_RUNDIR=${this.#folder}`, 'sh', '-c', line]);
+  }
+
   #ask(...args: string[]): string {
     return command('ovs-appctl', ['--timeout=20', `--target=${this.#path('ovs-vswitchd.ctl')}`, ...args]);
   }

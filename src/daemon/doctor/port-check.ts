@@ -1,5 +1,6 @@
 import type { Finding } from '../../control/schemas.ts';
 import { describeHolders, type PortHolders } from '../port-holders.ts';
+import { deviceAdvice, deviceRemedy, likelyOwner } from '../port-owners.ts';
 import { failed, ok, warning } from './finding.ts';
 
 /** A vxlan device of the kernel with vtepd's UDP port. */
@@ -22,10 +23,11 @@ export function checkOwnPort(port: number, locals: readonly string[], devices: r
   return [ok('port', `UDP ${port}`, `held by vtepd on ${locals.join(', ')}${note}`)];
 }
 
-/** Whether a daemon could have the port. Only a device's is a remedy that destroys nothing: it can be set up again. */
+/** Whether a daemon could have the port. Only a device that nobody is known to keep has a remedy that destroys nothing: it can be set up again. */
 export function checkFreePort(port: number, holders: PortHolders): Finding[] {
   const { device, sockets } = holders;
   if (!device && sockets.length === 0) return [ok('port', `UDP ${port}`, 'free')];
-  const remedy = device ? `ip link set ${device.name} down` : null;
-  return [failed('port', `UDP ${port}`, describeHolders(holders, port), remedy)];
+  const advice = device && likelyOwner(device) !== '' ? `: ${deviceAdvice(device)}` : '';
+  const remedy = device ? deviceRemedy(device) : null;
+  return [failed('port', `UDP ${port}`, `${describeHolders(holders, port)}${advice}`, remedy)];
 }
