@@ -21,13 +21,18 @@ const TAGS: Meaning = [
   'frames with an 802.1Q tag, which a VNI drops unless told otherwise',
   ({ vnis }) => (vnis[0]?.vlan === 0 ? 'inner-vlan=strip' : 'inner-vlan=pass'),
 ];
-const CONTROL: MeaningHere = (_, { vnis }) =>
-  vnis.length > 0 && vnis.every(({ l2Control }) => l2Control === 'pass')
-    ? ['pause frames, which end at the next port of any wire', capture]
-    : [
-        'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops unless told otherwise',
-        just('l2-control=pass'),
-      ];
+const CONTROL: MeaningHere = (_, { vnis }) => {
+  const settings = vnis.map(({ l2Control }) => l2Control);
+  if (settings.length > 0 && settings.every((each) => each === 'pass'))
+    return ['pause frames, which end at the next port of any wire', capture];
+  const names = [...new Set(settings.filter(Array.isArray).flat())];
+  if (names.length === 0 || settings.includes('drop')) {
+    const all = 'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops unless told otherwise';
+    return [all, just('l2-control=pass')];
+  }
+  // Which of the others they are, only a look tells.
+  return [`layer-2 control frames of other protocols than its l2-control=${names.join('+')} passes`, capture];
+};
 const BAD_SOURCE: Meaning = ['frames whose source MAC is a group or zero, which no station can have', capture];
 const CONFLICT: Meaning = [
   'frames of a station that a static entry has elsewhere',
