@@ -29,6 +29,7 @@ const UNDERLAY_LINK: Link = {
   carrier: true,
   group: 0,
   master: 0,
+  lower: 0,
   masterKind: '',
   kind: '',
   isTap: false,

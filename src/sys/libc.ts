@@ -62,6 +62,13 @@ export const getsockopt = libc.func('int getsockopt(int fd, int level, int name,
   value: Uint8Array,
   length: Uint8Array,
 ) => number;
+/** bpf(2), for which libc has no function of its own. */
+export const syscallBpf = libc.func('syscall', 'long', ['long', 'long', 'void *', 'ulong']) as (
+  number: number,
+  command: number,
+  attributes: Uint8Array,
+  bytes: number,
+) => number;
 export const send = libc.func('long send(int fd, const void *octets, size_t length, int flags)') as (
   fd: number,
   octets: Uint8Array,

@@ -12,6 +12,7 @@ const RTM_GETLINK = 18;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_PROTINFO = 12;
 const IFLA_LINKINFO = 18;
@@ -38,6 +39,9 @@ const IFLA_VXLAN_COLLECT_METADATA = 25;
 const IFLA_TUN_TYPE = 3;
 const IFLA_TUN_MULTI_QUEUE = 7;
 const IFF_TAP = 2;
+
+/** Kinds of interfaces whose packets pass the interface that they name; that of a veth is its other end. */
+const STACKED = ['vlan', 'macvlan', 'ipvlan', 'macsec'];
 
 const IFF_UP = 1;
 
@@ -75,6 +79,8 @@ export interface Link {
   readonly group: number;
   /** Index of the bridge, bond, VRF, … that it is a part of, or 0. */
   readonly master: number;
+  /** Index of the interface of this network namespace that it is stacked on, as a VLAN is; 0 if on none. */
+  readonly lower: number;
   /** What that is: "bridge", "bond", "team", "vrf", "openvswitch", …; empty without one. */
   readonly masterKind: string;
   /** Of a port of a Linux bridge. */
@@ -227,6 +233,10 @@ function readLink(payload: Buffer): Link {
     carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
     group: attributes.get(IFLA_GROUP)?.readUInt32LE(0) ?? 0,
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
+    lower:
+      STACKED.includes(kind) && !attributes.has(IFLA_LINK_NETNSID)
+        ? (attributes.get(IFLA_LINK)?.readUInt32LE(0) ?? 0)
+        : 0,
     masterKind: readString(info.get(IFLA_INFO_SLAVE_KIND)),
     portState: readString(info.get(IFLA_INFO_SLAVE_KIND)) === 'bridge' ? readPortState(port) : undefined,
     kind,

@@ -4,26 +4,26 @@
  *     vxlan100 ── host 1  198.18.0.1 ───┐ vtepd, with the rules
  *     vxlan100 ── host 2  198.18.0.2 ───┘ vtepd
  */
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { BROADCAST, probe, vxlan } from '../support/frames.ts';
+import { type Finding, vxlanGetsIn } from '../support/doctor.ts';
+import { BROADCAST } from '../support/frames.ts';
 import { describeSystem, useLab, useScope } from '../support/lab.ts';
-import { isProbe, sendProbe, settle } from '../support/probes.ts';
+import { command } from '../support/namespaces.ts';
+import { sendProbe, settle } from '../support/probes.ts';
 import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
 import { waitFor } from '../support/wait.ts';
-import { dropByXdp } from '../support/xdp.ts';
+import { dropByControlGroup, dropByTcx, dropByXdp } from '../support/xdp.ts';
 
-interface Finding {
-  readonly check: string;
-  readonly status: 'ok' | 'warning' | 'failed' | 'unknown';
-  readonly object: string;
-  readonly message: string;
-  readonly remedy: string | null;
-}
+const PROGRAMS = new URL('../../dist/sys/bpf-programs.js', import.meta.url);
 
 const CLEAN = [
   'nft flush ruleset',
   'for t in nat raw mangle security filter; do iptables-legacy -t $t -F; done',
   'tc qdisc del dev eth0 clsact 2>/dev/null',
+  'iptables -F; iptables -t mangle -F',
   'ip xfrm policy flush',
   'ip rule del pref 10 2>/dev/null',
   'true',
@@ -44,15 +44,7 @@ describeSystem('doctor: where packets end', () => {
     (await vtep.daemon.get<Finding[]>('/v1/doctor')).filter(({ check }) => check === 'firewall');
   const worst = async () => (await findings())[0] as Finding;
 
-  async function getsIn(): Promise<boolean> {
-    const tap = one.packetSocket('vxlan100');
-    const text = `in ${++count}`;
-    const inner = probe({ dst: BROADCAST, src: '02:00:00:00:02:01', text });
-    two.udpSocket({ address: two.address }).send(vxlan({ vni: 100, inner }), { to: one.address });
-    await settle();
-    await settle();
-    return tap.select(isProbe(text)).length > 0;
-  }
+  const getsIn = () => vxlanGetsIn(two, one);
 
   /** Whether a flood of host 1 gets to host 2, with the source that vtepd gave it. */
   async function getsOut(): Promise<boolean> {
@@ -147,26 +139,50 @@ describeSystem('doctor: where packets end', () => {
       ['iptables -t raw -A PREROUTING -p udp --dport 4789 -j DROP', 'failed', false, /-t raw PREROUTING drops/],
       ['iptables -t mangle -A PREROUTING -p udp -j DROP', 'failed', false, /-t mangle PREROUTING drops/],
       ['iptables -t security -A INPUT -p udp --dport 4789 -j DROP', 'failed', false, /-t security INPUT drops/],
+      ...['netdev', 'inet'].map((family): (typeof IN)[number] => [
+        nft(family, 'filter hook ingress device eth0 priority 0', 'udp dport 4789 drop'),
+        'failed',
+        false,
+        new RegExp(`${family} t c drops`),
+      ]),
+      [nft('netdev', 'filter hook ingress device lo priority 0', 'drop'), 'ok', true, /chain/],
       [
-        nft('netdev', 'filter hook ingress device eth0 priority 0', 'udp dport 4789 drop'),
+        `${filter('udp dport 4789 drop').replace('add table inet t', 'add table inet t { flags dormant; }')}`,
+        'ok',
+        true,
+        /chain/,
+      ],
+      ['iptables -A INPUT -s 198.18.0.0/255.255.0.255 -p udp -j DROP', 'warning', true, /may drop/],
+      [filter('ip saddr . udp dport { 198.18.0.2 . 4789 } drop'), 'warning', false, /ip saddr . udp dport/],
+      [filter('iifgroup 0 drop'), 'warning', false, /may drop/],
+      [
+        filter('ct state new limit rate 1/hour burst 1 packets accept; add rule inet t c drop'),
+        'warning',
+        true,
+        /may drop/,
+      ],
+      [filter('iifname vmap { "lo" : accept, "eth*" : drop }'), 'failed', false, /iifname eth\* drop/],
+      ['iptables -A INPUT -p udp -m u32 --u32 "20&0xffff=4789" -j DROP', 'warning', false, /may drop/],
+      ['iptables -A INPUT -p udp -m multiport --ports 4789 -j DROP', 'warning', false, /may drop/],
+      [
+        'iptables -t mangle -A PREROUTING -p udp -j TPROXY --on-port 4790 --tproxy-mark 1',
         'warning',
         false,
-        /netdev t c/,
+        /may drop/,
       ],
-      [nft('inet', 'filter hook ingress device eth0 priority 0', 'udp dport 4789 drop'), 'warning', false, /inet t c/],
-      [filter('numgen random mod 1 0 drop'), 'warning', false, /depends on rule/],
-      [filter('@th,64,8 8 drop'), 'warning', false, /depends on rule/],
-      [filter('meta length > 60 drop'), 'warning', false, /depends on rule/],
-      [filter('meta mark 0 drop'), 'warning', false, /depends on rule/],
-      [filter('ct zone 0 drop'), 'warning', false, /depends on rule/],
-      [filter('socket transparent 0 drop'), 'warning', false, /depends on rule/],
-      [filter('quota over 1 bytes drop'), 'warning', false, /depends on rule/],
+      [filter('numgen random mod 1 0 drop'), 'warning', false, /conditions that are not evaluated/],
+      [filter('@th,64,8 8 drop'), 'warning', false, /conditions that are not evaluated/],
+      [filter('meta length > 60 drop'), 'warning', false, /conditions that are not evaluated/],
+      [filter('meta mark 0 drop'), 'warning', false, /conditions that are not evaluated/],
+      [filter('ct zone 0 drop'), 'warning', false, /conditions that are not evaluated/],
+      [filter('socket transparent 0 drop'), 'warning', false, /conditions that are not evaluated/],
+      [filter('quota over 1 bytes drop'), 'warning', false, /conditions that are not evaluated/],
       [filter('ct state untracked drop'), 'ok', true, /chain/],
       [
         `${nft('inet', 'filter hook prerouting priority raw', 'udp dport 4789 notrack')}; ${filter('ct state untracked drop').replaceAll('inet t', 'inet u')}`,
         'warning',
         false,
-        /depends on rule/,
+        /conditions that are not evaluated/,
       ],
       [
         `${nft('ip', 'filter hook prerouting priority raw', 'udp dport 4789 notrack')}; ${nat('prerouting', 'accept').replaceAll(' t c', ' t d').replace('add table ip t;', '')}; nft add rule ip t d udp dport 4789 redirect to :4790`,
@@ -217,6 +233,44 @@ describeSystem('doctor: where packets end', () => {
       ]);
       expect((await worst()).status).toBe('ok');
       expect(await getsIn()).toBe(true);
+    });
+
+    test('in: a BPF program of tcx: unknown', async () => {
+      const takeAway = dropByTcx(one, 'eth0');
+      const [finding, gets] = [await worst(), await getsIn()];
+      takeAway();
+      expect([finding.status, gets, finding.message]).toEqual([
+        'unknown',
+        false,
+        expect.stringContaining('BPF programs of tcx on eth0 ingress'),
+      ]);
+      expect((await worst()).status).toBe('ok');
+      expect(await getsIn()).toBe(true);
+    });
+
+    test('what is not looked at is told of a host that is well', async () => {
+      // The namespaces of `ip netns exec` hide the control groups.
+      expect(await worst()).toMatchObject({
+        status: 'ok',
+        message: expect.stringMatching(/; BPF programs of control groups are not looked at \(.+\)$/),
+      });
+    });
+
+    test('BPF programs of the own control group are seen', () => {
+      const root = /^\d+ \d+ \S+ \/ (\S+) .*- cgroup2 /m.exec(readFileSync('/proc/self/mountinfo', 'utf8'))?.[1];
+      const folder = `${root}/${basename(lab.folder)}`;
+      mkdirSync(folder);
+      lab.scope.defer(() => rmdirSync(folder));
+      const ask = `import(process.argv[1]).then((it) => console.log(JSON.stringify(it.controlGroupPrograms())))`;
+      const look = () => {
+        const words = [folder, process.execPath, '-e', ask, fileURLToPath(PROGRAMS)];
+        const script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"';
+        return JSON.parse(command('sh', ['-c', script, 'sh', ...words])) as unknown;
+      };
+      expect(look()).toEqual({ found: [] });
+      const takeAway = dropByControlGroup(folder);
+      lab.scope.defer(takeAway);
+      expect(look()).toEqual({ found: ['BPF programs of the control group (ingress)'] });
     });
 
     const OUT: typeof IN = [

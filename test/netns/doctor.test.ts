@@ -6,22 +6,16 @@
  */
 import { existsSync } from 'node:fs';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { BROADCAST, probe, vxlan } from '../support/frames.ts';
+import { type Finding, vxlanGetsIn } from '../support/doctor.ts';
+import { BROADCAST } from '../support/frames.ts';
 import { describeSystem, useLab, useScope } from '../support/lab.ts';
 import { command } from '../support/namespaces.ts';
-import { arrivesAt, isProbe, sendProbe, settle } from '../support/probes.ts';
+import { OpenVswitch } from '../support/open-vswitch.ts';
+import { arrivesAt, sendProbe } from '../support/probes.ts';
 import { addBridge } from '../support/virtual-machine.ts';
 import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
 import { VTEPCTL } from '../support/vtepd-process.ts';
 import { waitFor } from '../support/wait.ts';
-
-interface Finding {
-  readonly check: string;
-  readonly status: 'ok' | 'warning' | 'failed' | 'unknown';
-  readonly object: string;
-  readonly message: string;
-  readonly remedy: string | null;
-}
 
 const SEGMENTS = [
   { vni: 100, group: '239.1.1.1' },
@@ -242,18 +236,7 @@ describeSystem('doctor', () => {
 
     describe('firewall: what it says is what happens', () => {
       const nft = (text: string) => one.run('sh', '-c', 'printf %s "$1" | nft -f -', 'sh', text);
-      let count = 0;
-
-      /** Whether VXLAN from host 2 gets in, by unicast. */
-      async function getsIn(): Promise<boolean> {
-        const tap = one.packetSocket('vxlan100');
-        const text = `firewall ${++count}`;
-        const inner = probe({ dst: BROADCAST, src: '02:00:00:00:02:01', text });
-        two.udpSocket({ address: two.address }).send(vxlan({ vni: 100, inner }), { to: one.address });
-        await settle();
-        await settle();
-        return tap.select(isProbe(text)).length > 0;
-      }
+      const getsIn = () => vxlanGetsIn(two, one);
 
       const ofInput = (rules: string, policy = 'accept') =>
         `table inet filter {\nset ports { type inet_service; flags interval; elements = { 53, 4000-5000 }\n}
@@ -372,6 +355,19 @@ describeSystem('doctor', () => {
       expect(sick.findings.filter(({ status }) => status === 'failed')).toMatchObject([{ check, remedy }]);
       mend(remedy);
       expect(withoutDaemon().code).toBe(0);
+    });
+
+    test("the port has Open vSwitch's device: its own command shows what for, and it is left up", async () => {
+      const ovs = await OpenVswitch.start(one);
+      ovs.addTunnel('tunnel7', { vni: 7, remote: two.address });
+      one.ip('link', 'add', 'vxlan_sys_4789', 'up', 'type', 'vxlan', 'external', 'dstport', '4789');
+      lab.scope.defer(() => void one.run('sh', '-c', 'ip link del vxlan_sys_4789 2>/dev/null || true'));
+      const [fault] = withoutDaemon().findings.filter(({ check }) => check === 'port');
+      expect(fault).toMatchObject({
+        status: 'failed',
+        message: expect.stringMatching(/vxlan_sys_4789 holds .*most likely of Open vSwitch.*ovs-vsctl del-port/),
+      });
+      expect(ovs.paste(fault?.remedy ?? '')).toContain('tunnel7');
     });
 
     test('no TUN device, and no capability', async () => {

@@ -1,4 +1,5 @@
-/** An XDP program that drops every packet of an interface, without a compiler: two instructions, loaded and attached by bpf(2). */
+/** BPF programs that drop every packet, without a compiler: two instructions, loaded and attached by bpf(2). */
+import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
 import type { Host } from './lab.ts';
 import { close, memoryAddress } from './libc.ts';
@@ -14,28 +15,59 @@ const SYS_BPF = process.arch === 'arm64' ? 280 : 321;
 
 const BPF_PROG_LOAD = 5;
 const BPF_LINK_CREATE = 28;
-const BPF_PROG_TYPE_XDP = 6;
-const BPF_XDP = 37;
 const XDP_FLAGS_SKB_MODE = 2;
+
+/** Type of the program and of its attachment, and the verdict that drops. */
+const XDP = { program: 6, attachment: 37, drop: 1 } as const;
+const TCX_INGRESS = { program: 3, attachment: 46, drop: 2 } as const;
+const CONTROL_GROUP_INGRESS = { program: 8, attachment: 0, drop: 0 } as const;
+
+type Kind = typeof XDP | typeof TCX_INGRESS | typeof CONTROL_GROUP_INGRESS;
 
 /** @returns what takes it away */
 export function dropByXdp(host: Host, dev: string): () => void {
-  // r0 = XDP_DROP; exit
-  const program = Buffer.from('b700000001000000' + '9500000000000000', 'hex');
+  return inNamespace(host.namespace, () => attach(XDP, indexOf(host, dev), XDP_FLAGS_SKB_MODE));
+}
+
+/** @returns what takes it away */
+export function dropByTcx(host: Host, dev: string): () => void {
+  return inNamespace(host.namespace, () => attach(TCX_INGRESS, indexOf(host, dev), 0));
+}
+
+/** @param folder of a control group, which must hold no process that needs the network. @returns what takes it away */
+export function dropByControlGroup(folder: string): () => void {
+  const fd = openSync(folder, 'r');
+  try {
+    return attach(CONTROL_GROUP_INGRESS, fd, 0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function indexOf(host: Host, dev: string): number {
+  const [link] = ipJson<{ ifindex: number }[]>('-n', host.namespace, 'link', 'show', 'dev', dev);
+  return link?.ifindex ?? 0;
+}
+
+function attach(kind: Kind, target: number, flags: number): () => void {
+  // r0 = verdict; exit
+  const program = Buffer.from('b700000000000000' + '9500000000000000', 'hex');
+  program.writeInt32LE(kind.drop, 4);
   const license = Buffer.from('GPL\0');
-  const load = Buffer.alloc(48);
-  load.writeUInt32LE(BPF_PROG_TYPE_XDP, 0);
+  const load = Buffer.alloc(72);
+  load.writeUInt32LE(kind.program, 0);
   load.writeUInt32LE(program.length / 8, 4);
   load.writeBigUInt64LE(memoryAddress(program), 8);
   load.writeBigUInt64LE(memoryAddress(license), 16);
+  // expected_attach_type
+  load.writeUInt32LE(kind === XDP ? 0 : kind.attachment, 68);
   const programFd = bpf(BPF_PROG_LOAD, load);
-  const [link] = ipJson<{ ifindex: number }[]>('-n', host.namespace, 'link', 'show', 'dev', dev);
   const create = Buffer.alloc(16);
   create.writeUInt32LE(programFd, 0);
-  create.writeUInt32LE(link?.ifindex ?? 0, 4);
-  create.writeUInt32LE(BPF_XDP, 8);
-  create.writeUInt32LE(XDP_FLAGS_SKB_MODE, 12);
-  const linkFd = inNamespace(host.namespace, () => bpf(BPF_LINK_CREATE, create));
+  create.writeUInt32LE(target, 4);
+  create.writeUInt32LE(kind.attachment, 8);
+  create.writeUInt32LE(flags, 12);
+  const linkFd = bpf(BPF_LINK_CREATE, create);
   close(programFd);
   return () => close(linkFd);
 }

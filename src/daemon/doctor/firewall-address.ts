@@ -6,6 +6,8 @@ import type { Match } from './firewall-walk.ts';
 export function inPrefix(address: IpAddress | undefined, family: 4 | 6, written: string, bits: number): Match {
   const network = parseIp(written);
   if (network === undefined || ipFamily(network) !== family) return network === undefined ? 'maybe' : 'no';
+  // A mask that is no prefix, as 255.255.0.255, is not evaluated.
+  if (Number.isNaN(bits)) return 'maybe';
   if (bits === 0) return 'yes';
   if (address === undefined) return 'maybe';
   const [a, b] = [networkBytes(address, bits), networkBytes(network, bits)];

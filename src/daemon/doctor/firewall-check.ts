@@ -12,6 +12,8 @@ export type FirewallFacts =
       readonly chains: readonly BaseChain[];
       /** What may have rules too that cannot be seen, for a message. */
       readonly unseen?: string;
+      /** What is not looked at at all, for a message. */
+      readonly unasked?: string;
     }
   /** What keeps them from being read, for a message. */
   | { readonly unreadable: string };
@@ -51,10 +53,11 @@ export function checkFirewall(firewall: FirewallFacts, traffic: readonly Protect
   const seen =
     count === 0 ? 'there are no rules' : `${count} ${count === 1 ? 'chain lets' : 'chains let'} it in and out`;
   const object = `UDP ${first.port}`;
-  const { unseen } = firewall;
+  const { unseen, unasked } = firewall;
+  const note = unasked === undefined ? '' : `; ${unasked}`;
   return faultsOr(
     unseen && distinct.length > 0 ? [...distinct, unknown('firewall', object, unseen)] : distinct,
-    unseen ? unknown('firewall', object, `${seen}, but ${unseen}`) : ok('firewall', object, seen),
+    unseen ? unknown('firewall', object, `${seen}, but ${unseen}${note}`) : ok('firewall', object, `${seen}${note}`),
   );
 }
 
@@ -126,8 +129,14 @@ function faultOf(chain: BaseChain, packet: Packet, isAny: boolean): Finding {
     const message = `${chain.name} drops VXLAN${from}${to}: ${decider}`;
     return failed('firewall', object, message, removalOf(chain, packet, rule) ?? opening);
   }
-  const reason = doubt ? `it depends on rule ${doubt.name}` : 'it depends on which interface the chain is of';
-  return warning('firewall', object, `${chain.name} may drop VXLAN${from}${to} (${decider}): ${reason}`, opening);
+  const message = `${chain.name} may drop VXLAN${from}${to}: ${decider}`;
+  const reason = doubt ? `rule ${doubt.name}` : 'whether it comes by an interface of the chain';
+  // The rule that drops may itself be the one that cannot be told.
+  const why =
+    doubt !== undefined && doubt === rule
+      ? ' matches under conditions that are not evaluated'
+      : `, which depends on ${reason}`;
+  return warning('firewall', object, `${message}${why}`, opening);
 }
 
 /** A rule that is about this port alone had better go, if nothing else is in the way. */

@@ -36,7 +36,7 @@ export async function examineHost(port: number): Promise<Finding[]> {
     const candidates = links.filter(({ name, up }) => up && addresses.some(({ dev }) => dev === name));
     const [tun, firewall, maxMemberships] = await Promise.all([
       gatherTun(),
-      gatherFirewall(netlink, links, candidates),
+      gatherFirewall(netlink, links, candidates, false),
       readSysctl(MAX_MEMBERSHIPS),
     ]);
     const families = ([4, 6] as const).filter((family) =>
@@ -55,7 +55,7 @@ export async function examineHost(port: number): Promise<Finding[]> {
       checkCapabilities(gatherCapabilities(`user ${process.geteuid?.() ?? '?'}`)),
       checkCandidates(candidates, addresses),
       ...candidates.map(describeMtu),
-      ...checkFreePort(port, findHolders(links, port, [4, 6])),
+      ...checkFreePort(port, findHolders(links, { port, families: [4, 6] })),
       ...checkFirewall(
         firewall,
         (families.length > 0 ? families : [4 as const]).map((family) => ({ ...anyTraffic, family })),

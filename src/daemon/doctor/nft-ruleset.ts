@@ -2,6 +2,7 @@ import { parseIp } from '../../lib/addresses.ts';
 import type { Rewrite } from './firewall-rewrite.ts';
 import type { Action, BaseChain, Hook, Rule } from './firewall-walk.ts';
 import { compileMatch, type NftContext, type NftExpression } from './nft-match.ts';
+import { type NftText, NO_NFT_TEXT } from './nft-text.ts';
 import { describeMatch } from './nft-words.ts';
 
 /** Packet filter rules as `nft -j list ruleset` writes them (libnftables-json(5)). */
@@ -15,7 +16,7 @@ interface NftChain {
   readonly type?: string;
   readonly hook?: string;
   readonly policy?: string;
-  readonly dev?: string | readonly string[];
+  readonly dev?: string | string[];
 }
 
 interface NftRule {
@@ -51,8 +52,11 @@ const NEUTRAL_TARGETS = new Set([
   'TRACE',
 ]);
 
-/** @throws SyntaxError for what is no JSON; what is JSON but no ruleset has no chains */
-export function parseNftRuleset(text: string): BaseChain[] {
+/**
+ * @param told by the text of nft
+ * @throws SyntaxError for what is no JSON; what is JSON but no ruleset has no chains
+ */
+export function parseNftRuleset(text: string, told: NftText = NO_NFT_TEXT): BaseChain[] {
   const { nftables = [] } = JSON.parse(text) as { nftables?: Json[] };
   const all = <T>(kind: string) => nftables.flatMap((object) => (kind in object ? [object[kind] as T] : []));
   const rules = new Map<string, NftRule[]>();
@@ -80,14 +84,14 @@ export function parseNftRuleset(text: string): BaseChain[] {
   return chains.flatMap((chain) => {
     const { family, table, name, hook = '', policy, dev } = chain;
     const families = FAMILIES[family];
-    if (!HOOKS.includes(hook) || !families) return [];
+    if (!HOOKS.includes(hook) || !families || told.dormant.has(`${family} ${table}`)) return [];
     const siblings = chains.filter((other) => other.family === family && other.table === table);
     return [
       {
         name: `${family} ${table} ${name}`,
         hook: hook as Hook,
         families,
-        devs: typeof dev === 'string' ? [dev] : dev,
+        devs: dev === undefined ? told.devs.get(`${family} ${table} ${name}`) : [dev].flat(),
         isNat: chain.type === 'nat',
         policy: policy === 'drop' ? 'drop' : 'accept',
         rules: read.get(chain) ?? [],

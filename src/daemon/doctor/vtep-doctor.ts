@@ -64,6 +64,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
         netlink,
         links,
         links.filter(({ index }) => underlays.some(({ link }) => link.index === index)),
+        true,
       ),
       readSysctl(MAX_MEMBERSHIPS),
       readSysctl('net/ipv4/conf/all/rp_filter'),
