@@ -1,7 +1,8 @@
 /** The host's addresses, from one list and the events after it. */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../lib/addresses.ts';
 import type { HostAddress } from '../sys/addresses.ts';
+import type { Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { HostAddresses } from './host-addresses.ts';
 import { OwnAddresses } from './own-addresses.ts';
@@ -72,7 +73,7 @@ it('an address that is told again stays where it is in that order', () => {
 it('a list that lacks what was there takes it away', () => {
   const addresses = host(address('198.18.0.1'));
   addresses.takeTouched();
-  addresses.list();
+  addresses.list([]);
   expect([addresses.has(ip('198.18.0.1')), addresses.takeTouched().has(ip('198.18.0.1'))]).toEqual([false, true]);
 });
 
@@ -110,4 +111,57 @@ it('broadcast addresses are those of the IPv4 prefixes that the host is in, of o
   addresses.take({ address: second, deleted: true });
   expect(own.takeChanges().broadcasts).toEqual({ added: [], removed: ['198.18.0.255'] });
   expect(own.toldBroadcasts).toEqual(['203.0.113.15']);
+});
+
+describe('in VRFs', () => {
+  const [RED, ETH2] = [9, 4];
+  const link = (index: number, master: number) =>
+    ({ index, kind: index === RED ? 'vrf' : '', master, masterKind: master === 0 ? '' : 'vrf' }) as Link;
+  const enslave = (addresses: HostAddresses, index: number, master: number) =>
+    addresses.takeLink({ link: link(index, master), deleted: false });
+
+  it('an address is own in its VRF alone, whatever else is on the host, and after each change of it', () => {
+    const addresses = host(address('198.18.0.1'), address('198.18.0.1', { index: ETH1 }));
+    enslave(addresses, ETH0, RED);
+    const inVrf = () => [0, RED].map((vrf) => addresses.has(ip('198.18.0.1'), vrf));
+    expect(inVrf()).toEqual([true, true]);
+    addresses.take({ address: address('198.18.0.1', { index: ETH1 }), deleted: true });
+    expect(inVrf()).toEqual([false, true]);
+    expect([addresses.find(ip('198.18.0.1')), addresses.isAnywhere(ip('198.18.0.1'))]).toEqual([undefined, true]);
+    enslave(addresses, ETH0, 0);
+    expect(inVrf()).toEqual([true, false]);
+  });
+
+  it('those of the VRF itself are in it, and those of a link that was deleted in none', () => {
+    const addresses = host(address('192.0.2.9', { index: RED, prefixBits: 32 }), address('198.18.0.1'));
+    addresses.list([link(RED, 0), link(ETH0, RED)]);
+    expect(addresses.has(ip('192.0.2.9'), RED)).toBe(false);
+    addresses.take({ address: address('192.0.2.9', { index: RED, prefixBits: 32 }), deleted: false });
+    addresses.take({ address: address('198.18.0.1'), deleted: false });
+    expect([addresses.has(ip('192.0.2.9'), RED), addresses.has(ip('198.18.0.1'), RED)]).toEqual([true, true]);
+    addresses.takeLink({ link: link(ETH0, RED), deleted: true });
+    expect([addresses.has(ip('198.18.0.1'), RED), addresses.has(ip('198.18.0.1'))]).toEqual([false, true]);
+  });
+
+  it('a peer may have an address, or a broadcast address, of another VRF; all is told anew where the underlay moves', () => {
+    const addresses = host(address('198.18.0.1'), address('198.18.1.1', { index: ETH1 }));
+    enslave(addresses, ETH0, RED);
+    addresses.take({ address: address('203.0.113.1', { index: ETH2 }), deleted: false });
+    const underlay = { vrf: { index: RED }, source: undefined } as { vrf: unknown; source: undefined };
+    const own = new OwnAddresses('any', addresses, [underlay as unknown as Underlay]);
+    expect(own.takeChanges()).toEqual({
+      own: { added: ['198.18.0.1'], removed: [] },
+      broadcasts: { added: ['198.18.0.255'], removed: [] },
+    });
+    underlay.vrf = undefined;
+    expect(own.takeChanges()).toEqual({
+      own: { added: ['198.18.1.1', '203.0.113.1'], removed: ['198.18.0.1'] },
+      broadcasts: { added: ['198.18.1.255', '203.0.113.255'], removed: ['198.18.0.255'] },
+    });
+    enslave(addresses, ETH0, 0);
+    expect(own.takeChanges()).toEqual({
+      own: { added: ['198.18.0.1'], removed: [] },
+      broadcasts: { added: ['198.18.0.255'], removed: [] },
+    });
+  });
 });

@@ -1,6 +1,7 @@
 import { formatIp, type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
 import { MAX_HOST_ADDRESSES } from '../lib/limits.ts';
 import { type AddressEvent, type HostAddress, listAddresses } from '../sys/addresses.ts';
+import { type Link, type LinkEvent, listLinks, vrfOf } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 
 interface Known extends HostAddress {
@@ -11,14 +12,16 @@ interface Known extends HostAddress {
 /**
  * The addresses of this host: one list of them, then the kernel's events, so that a change costs what has changed, not what the host has.
  * Whoever has to know whether an address is the host's own asks here. One that duplicate address detection is not through with, or has found
- * to be another host's, is not.
+ * to be another host's, is not. Each VRF is a host of its own: the same address in another may be a peer's.
  */
 export class HostAddresses {
   readonly #netlink: NetlinkSocket;
   readonly #byInterface = new Map<number, Map<string, Known>>();
   readonly #byAddress = new Map<IpAddress, Known[]>();
-  /** Broadcast addresses of the prefixes that the host is in, and by how many of its addresses. */
-  readonly #broadcasts = new Map<IpAddress, number>();
+  /** Broadcast addresses of the prefixes that the host is in, each with its VRF, and by how many of its addresses. */
+  readonly #broadcasts = new Map<string, number>();
+  /** The VRF of each interface that is in one, by their indices. */
+  readonly #vrfs = new Map<number, number>();
   /** What has come, gone or changed since it was asked for last. */
   #touched = new Set<IpAddress>();
   #size = 0;
@@ -28,15 +31,17 @@ export class HostAddresses {
   constructor(netlink: NetlinkSocket) {
     this.#netlink = netlink;
     // Of a host whose addresses keep changing something may be missing at first: whoever hears the events lists them again, until it is whole.
-    this.#list(true);
+    this.#list(true, listLinks(netlink));
   }
 
   /** Asks the kernel for all of them anew, when events may have been lost. @throws SysError */
-  list(): void {
-    this.#list(false);
+  list(links: readonly Link[]): void {
+    this.#list(false, links);
   }
 
-  #list(mayMiss: boolean): void {
+  #list(mayMiss: boolean, links: readonly Link[]): void {
+    const vrfs = new Map(links.map((link) => [link.index, vrfOf(link)]));
+    for (const index of new Set([...this.#vrfs.keys(), ...vrfs.keys()])) this.#place(index, vrfs.get(index) ?? 0);
     const listed = listAddresses(this.#netlink, mayMiss);
     const present = new Set(listed.map(keyOf));
     for (const known of [...this.#byInterface.values()].flatMap((each) => [...each.values()])) {
@@ -51,20 +56,30 @@ export class HostAddresses {
     else this.#put(address, ipFamily(address.address) === 4 ? ++this.#last : --this.#first);
   }
 
-  /** Whether an address is this host's own. */
-  has(address: IpAddress): boolean {
-    return this.#byAddress.get(address)?.some(isOwn) ?? false;
+  /** An interface may be in another VRF than before, and its addresses with it. */
+  takeLink({ link, deleted }: LinkEvent): void {
+    this.#place(link.index, deleted ? 0 : vrfOf(link));
+  }
+
+  /** Whether an address is this host's own. @param vrf index of the VRF that is meant; 0: outside of all */
+  has(address: IpAddress, vrf = 0): boolean {
+    return this.#byAddress.get(address)?.some((known) => isOwn(known) && this.#vrfAt(known) === vrf) ?? false;
   }
 
   /** Whether an address is the broadcast address of a prefix that the host is in: no peer can have it. */
-  isBroadcast(address: IpAddress): boolean {
-    return this.#broadcasts.has(address);
+  isBroadcast(address: IpAddress, vrf = 0): boolean {
+    return this.#broadcasts.has(`${vrf} ${address}`);
   }
 
-  /** An address wherever it is, where it can be used rather than where it cannot. */
-  find(address: IpAddress): HostAddress | undefined {
-    const known = this.#byAddress.get(address);
+  /** An address on whatever interface of a VRF it is, where it can be used rather than where it cannot. */
+  find(address: IpAddress, vrf = 0): HostAddress | undefined {
+    const known = this.#byAddress.get(address)?.filter((each) => this.#vrfAt(each) === vrf);
     return known?.find(isOwn) ?? known?.[0];
+  }
+
+  /** Whether some interface has an address, in whatever VRF. */
+  isAnywhere(address: IpAddress): boolean {
+    return this.#byAddress.has(address);
   }
 
   /** Those of an interface, in the kernel's order. */
@@ -72,16 +87,23 @@ export class HostAddresses {
     return [...(this.#byInterface.get(index)?.values() ?? [])].sort((a, b) => a.order - b.order);
   }
 
-  /** All that are own. */
-  get own(): IpAddress[] {
-    return [...this.#byAddress.keys()].filter((address) => this.has(address));
-  }
-
   /** The addresses that something was told of since this was asked last. */
   takeTouched(): ReadonlySet<IpAddress> {
     const touched = this.#touched;
     this.#touched = new Set();
     return touched;
+  }
+
+  /** All that something may be told of, as if something had been told of each. */
+  takeAll(): ReadonlySet<IpAddress> {
+    for (const known of this.#byAddress.values()) {
+      for (const each of known) {
+        this.#touched.add(each.address);
+        const broadcast = broadcastOf(each);
+        if (broadcast !== undefined) this.#touched.add(broadcast);
+      }
+    }
+    return this.takeTouched();
   }
 
   #put(address: HostAddress, order: number): void {
@@ -119,9 +141,26 @@ export class HostAddresses {
     const broadcast = broadcastOf(address);
     if (broadcast === undefined) return;
     this.#touched.add(broadcast);
-    const count = (this.#broadcasts.get(broadcast) ?? 0) + by;
-    if (count > 0) this.#broadcasts.set(broadcast, count);
-    else this.#broadcasts.delete(broadcast);
+    const key = `${this.#vrfAt(address)} ${broadcast}`;
+    const count = (this.#broadcasts.get(key) ?? 0) + by;
+    if (count > 0) this.#broadcasts.set(key, count);
+    else this.#broadcasts.delete(key);
+  }
+
+  #vrfAt({ index }: HostAddress): number {
+    return this.#vrfs.get(index) ?? 0;
+  }
+
+  #place(index: number, vrf: number): void {
+    if (vrf === (this.#vrfs.get(index) ?? 0)) return;
+    const known = [...(this.#byInterface.get(index)?.values() ?? [])];
+    for (const address of known) this.#countBroadcast(address, -1);
+    if (vrf === 0) this.#vrfs.delete(index);
+    else this.#vrfs.set(index, vrf);
+    for (const address of known) {
+      this.#countBroadcast(address, 1);
+      this.#touched.add(address.address);
+    }
   }
 }
 

@@ -84,8 +84,8 @@ describe('routes', () => {
 });
 
 it('an address of which is not known whether the host has it is not called absent', () => {
-  const need = { family: 4, index: 2, name: 'eth0', given: REMOTE, present: REMOTE } as const;
-  const nowhere = { find: () => undefined, on: () => [] };
+  const need = { family: 4, index: 2, name: 'eth0', vrf: undefined, given: REMOTE, present: REMOTE } as const;
+  const nowhere = { find: () => undefined, isAnywhere: () => false, on: () => [] };
   expect(chooseSource(need, nowhere, () => undefined)?.trouble).toBe(
     `?: whether ${REMOTE} is on this host cannot be asked`,
   );

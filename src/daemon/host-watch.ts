@@ -125,8 +125,8 @@ export class HostWatch {
   #lookAtAll(): void {
     const { netlink, addresses, underlays, vnis } = this.#held;
     this.#linkChanges++;
-    addresses.list();
     const links = listLinks(netlink);
+    addresses.list(links);
     const seen = new Set(links.map(({ index }) => index));
     const known = [...underlays, ...vnis].flatMap(({ link }) => link ?? []);
     for (const link of known) {
@@ -138,6 +138,7 @@ export class HostWatch {
   }
 
   #onLink(event: LinkEvent): void {
+    this.#held.addresses.takeLink(event);
     this.underlays.onLink(event);
     this.taps.onLink(event);
   }

@@ -18,7 +18,7 @@ export interface OwnChanges {
 
 /**
  * Which addresses are this VTEP's own: all of the host, since VXLAN is heard on all of them; with `--listen local` those alone that it sends
- * from, since the others may be those of another daemon. What comes from an own address is dropped, and nothing is sent to one.
+ * from, since the others may be those of another daemon. Of VRFs those alone that it is in: the same address in another may be a peer's. What comes from an own address is dropped, and nothing is sent to one.
  */
 export class OwnAddresses {
   readonly #mode: ListenMode;
@@ -28,6 +28,8 @@ export class OwnAddresses {
   readonly #told = new Set<IpAddress>();
   readonly #toldBroadcasts = new Set<IpAddress>();
   #toldSources: readonly IpAddress[] = [];
+  /** The VRFs that it was in when that was told. */
+  #toldVrfs = '0';
 
   /** @param underlays the VTEP's own list, which changes */
   constructor(mode: ListenMode, host: HostAddresses, underlays: readonly Underlay[]) {
@@ -38,7 +40,15 @@ export class OwnAddresses {
 
   has(address: IpAddress): boolean {
     // The host may send from an address that is in none of its lists: one that a local route names.
-    return (this.#mode === 'any' && this.#host.has(address)) || this.#sources().includes(address);
+    return (
+      (this.#mode === 'any' && this.#vrfs().some((vrf) => this.#host.has(address, vrf))) ||
+      this.#sources().includes(address)
+    );
+  }
+
+  /** Whether an address is the broadcast address of a prefix that the host is in. */
+  isBroadcast(address: IpAddress): boolean {
+    return this.#vrfs().some((vrf) => this.#host.isBroadcast(address, vrf));
   }
 
   /** As they were told last. */
@@ -53,14 +63,23 @@ export class OwnAddresses {
 
   /** What has changed since it was asked for last. Looks at nothing but what may have. */
   takeChanges(): OwnChanges {
-    const touched = this.#host.takeTouched();
+    const vrfs = this.#vrfs().join();
+    // In another VRF it is another host.
+    const touched = vrfs === this.#toldVrfs ? this.#host.takeTouched() : this.#host.takeAll();
+    this.#toldVrfs = vrfs;
     const sources = this.#sources();
     const candidates = new Set([...touched, ...sources, ...this.#toldSources]);
     this.#toldSources = sources;
     return {
       own: update(this.#told, candidates, (address) => this.has(address)),
-      broadcasts: update(this.#toldBroadcasts, touched, (address) => this.#host.isBroadcast(address)),
+      broadcasts: update(this.#toldBroadcasts, touched, (address) => this.isBroadcast(address)),
     };
+  }
+
+  /** Those that it is in, by their indices; 0: outside of all. */
+  #vrfs(): number[] {
+    const vrfs = new Set(this.#underlays.map(({ vrf }) => vrf?.index ?? 0));
+    return vrfs.size === 0 ? [0] : [...vrfs];
   }
 
   #sources(): IpAddress[] {

@@ -3,6 +3,7 @@ import type { Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { findRoute, type Route } from '../sys/routes.ts';
 import { SysError } from '../sys/sys-error.ts';
+import { routeScope } from './route-scope.ts';
 import type { Underlay } from './underlay.ts';
 
 /**
@@ -35,11 +36,11 @@ export function narrowPaths(
 function pathTo(
   netlink: NetlinkSocket,
   address: IpAddress,
-  underlays: readonly Pick<Underlay, 'vrf'>[],
+  underlays: readonly Pick<Underlay, 'family' | 'link' | 'vrf'>[],
 ): Route | undefined {
   try {
-    for (const vrf of new Set(underlays.map((underlay) => underlay.vrf?.index))) {
-      const route = findRoute(netlink, address, { vrf });
+    for (const device of new Set(underlays.map((underlay) => routeScope(underlay, address)))) {
+      const route = findRoute(netlink, address, { device });
       if (route) return route;
     }
   } catch (error) {

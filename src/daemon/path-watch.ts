@@ -7,6 +7,7 @@ import { EVENT_GROUPS, NetlinkWatch } from '../sys/netlink-watch.ts';
 import type { Route } from '../sys/routes.ts';
 import { SysError } from '../sys/sys-error.ts';
 import type { HeldOnHost } from './held-on-host.ts';
+import { routeScope } from './route-scope.ts';
 import { type ChoiceGround, destinationOf, routeTo } from './underlay-choice.ts';
 import type { Paths, Vni } from './vni.ts';
 
@@ -126,7 +127,7 @@ export class PathWatch {
     const { config, netlink, move } = this.#ground;
     const destination = config.dev === undefined ? destinationOf(vni.config, this.#ground) : undefined;
     if (destination === undefined) return NOTHING_WRONG;
-    const asked = routes.to(destination, vrfTo(destination, vni));
+    const asked = routes.to(destination, scopeTo(destination, vni));
     if (asked.unseen !== undefined) return { trouble: undefined, unseen: asked.unseen };
     const { route } = asked;
     if (!route || route.isLocal || route.interfaceIndex === vni.underlay.link.index) return NOTHING_WRONG;
@@ -148,13 +149,14 @@ export class PathWatch {
 /** What a VNI without a group has of routes; groups need none. */
 export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>, routes: Routes): Paths {
   const { group, remotes } = vni.config;
+  const vrf = vni.underlay.vrf?.index;
   if (group !== undefined) return NOTHING_WRONG;
-  const others = remotes.filter((remote) => !addresses.has(remote));
+  const others = remotes.filter((remote) => !addresses.has(remote, vrf));
   const [first] = others;
   if (first === undefined) return NOTHING_WRONG;
   let unseen: string | undefined;
   for (const remote of others) {
-    const asked = routes.to(remote, vrfTo(remote, vni));
+    const asked = routes.to(remote, scopeTo(remote, vni));
     unseen ??= asked.unseen;
     const { route } = asked;
     if (route) return { ...NOTHING_WRONG, isElsewhere: route.interfaceIndex !== vni.underlay.link.index };
@@ -164,9 +166,9 @@ export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>
   return { ...NOTHING_WRONG, trouble: `no route to ${first}${any}` };
 }
 
-/** The VRF that a VNI sends in to an address. */
-function vrfTo(address: IpAddress, { underlay, underlays }: Vni): number | undefined {
-  return (underlays.find(({ family }) => family === ipFamily(address)) ?? underlay).vrf?.index;
+/** What the route that a VNI sends by to an address is asked for by. */
+function scopeTo(address: IpAddress, { underlay, underlays }: Vni): number | undefined {
+  return routeScope(underlays.find(({ family }) => family === ipFamily(address)) ?? underlay, address);
 }
 
 /** A route or that there is none, or why the kernel did not say. */
@@ -185,20 +187,20 @@ export class Routes {
     this.#ground = ground;
   }
 
-  /** @param vrf index of the VRF that it is sent in */
-  to(destination: IpAddress, vrf: number | undefined): Asked {
-    const key = `${vrf} ${destination}`;
+  /** @param device index of the VRF that it is sent in, or of the interface that it is sent by */
+  to(destination: IpAddress, device: number | undefined): Asked {
+    const key = `${device} ${destination}`;
     const known = this.#known.get(key);
     if (known) return known;
     this.#asked++;
-    const asked = this.#ask(destination, vrf);
+    const asked = this.#ask(destination, device);
     this.#known.set(key, asked);
     return asked;
   }
 
-  #ask(destination: IpAddress, vrf: number | undefined): Asked {
+  #ask(destination: IpAddress, device: number | undefined): Asked {
     try {
-      return { route: routeTo(this.#ground, destination, vrf), unseen: undefined };
+      return { route: routeTo(this.#ground, destination, device), unseen: undefined };
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
       return { route: undefined, unseen: error.reason };

@@ -120,7 +120,7 @@ const PLACES: Readonly<Record<string, Setup>> = {
     const addresses = new HostAddresses(new RefusingNetlink(refusing));
     const list = () => {
       try {
-        addresses.list();
+        addresses.list([]);
       } catch (error) {
         expect(error).toHaveProperty('code');
       }

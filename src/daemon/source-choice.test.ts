@@ -28,9 +28,14 @@ interface Asked {
 function choose(family: 4 | 6, addresses: HostAddress[], { given, present, isLocal = false }: Asked = {}) {
   const host = {
     find: (address: IpAddress) => addresses.find((each) => each.address === address),
+    isAnywhere: (address: IpAddress) => addresses.some((each) => each.address === address),
     on: (index: number) => addresses.filter((each) => each.index === index),
   };
-  const chosen = chooseSource({ family, index: ETH0, name: 'eth0', given, present }, host, () => isLocal);
+  const chosen = chooseSource(
+    { family, index: ETH0, name: 'eth0', vrf: undefined, given, present },
+    host,
+    () => isLocal,
+  );
   return chosen && [chosen.address, chosen.trouble];
 }
 

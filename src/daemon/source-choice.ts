@@ -8,6 +8,8 @@ export interface SourceNeed {
   /** The underlay interface. */
   readonly index: number;
   readonly name: string;
+  /** Index of its VRF; undefined: it is in none. */
+  readonly vrf: number | undefined;
   /** `--local` of the family. */
   readonly given: IpAddress | undefined;
   /** What it is or was; undefined at the start. */
@@ -32,17 +34,19 @@ export interface SourceChoice {
  */
 export function chooseSource(
   need: SourceNeed,
-  addresses: Pick<HostAddresses, 'find' | 'on'>,
+  addresses: Pick<HostAddresses, 'find' | 'isAnywhere' | 'on'>,
   isLocal: (address: IpAddress) => boolean | undefined,
 ): SourceChoice | undefined {
-  const { given, present } = need;
+  const { given, present, vrf } = need;
   if (given !== undefined) {
-    const found = addresses.find(given);
+    const found = addresses.find(given, vrf);
     if (found) return choice(found);
     const isThere = isLocal(given);
     if (isThere === undefined)
       return { ...absent(given), trouble: `?: whether ${given} is on this host cannot be asked` };
-    return { ...absent(given), trouble: isThere ? undefined : absent(given).trouble };
+    if (isThere) return { ...absent(given), trouble: undefined };
+    if (!addresses.isAnywhere(given)) return absent(given);
+    return { ...absent(given), trouble: `${given} is in another VRF than ${need.name}` };
   }
   const candidates = addresses.on(need.index).filter((each) => mayBeSource(each, need.family));
   const usable = candidates.filter(isUsable);
@@ -58,7 +62,7 @@ export function chooseSource(
   if (chosen) return choice(chosen);
   if (present === undefined) return undefined;
   // It may have moved, as to a bridge that the interface is a port of now.
-  return addresses.find(present)
+  return addresses.isAnywhere(present)
     ? { address: present, prefixBits: undefined, trouble: `${present} is on another interface than ${need.name}` }
     : absent(present);
 }

@@ -27,16 +27,16 @@ export function destinationOf(
 /**
  * The route to a VTEP or group. Rules may ask for the address that is sent from, if one was given and is there.
  *
- * @param vrf index of the VRF that it is sent in
+ * @param device index of the VRF that it is sent in, or of the interface that it is sent by
  * @throws SysError if the kernel does not say
  */
 export function routeTo(
   { netlink, config, addresses }: ChoiceGround,
   destination: IpAddress,
-  vrf: number | undefined,
+  device: number | undefined,
 ): Route | undefined {
   const source = config.local.find((local) => ipFamily(local) === ipFamily(destination) && addresses.has(local));
-  return findRoute(netlink, destination, { source, vrf });
+  return findRoute(netlink, destination, { source, device });
 }
 
 /**

@@ -1,9 +1,12 @@
 /** The sockets of an underlay on loopback. */
 import { createSocket, type Socket } from 'node:dgram';
-import { afterAll, afterEach, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
 import { getsockopt, recv, setsockopt } from '../sys/libc.ts';
+import { findLink, type Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { closePool, releaseListeners } from '../underlay/source.ts';
+import { routeScope } from './route-scope.ts';
 import type { Underlay } from './underlay.ts';
 import { openUnderlay, type UnderlayRig } from './underlay-rig.ts';
 
@@ -70,4 +73,71 @@ it.each([true, false])('has datagrams merged at all its receiving sockets, or at
     getsockopt(fd, IPPROTO_UDP, UDP_GRO, value, Buffer.from([4, 0, 0, 0]));
     expect(value.readInt32LE(0)).toBe(udpGro ? 1 : 0);
   }
+});
+
+/** Loopback stands in for the VRF: sockets can be bound to it on every kernel. */
+describe('in a VRF', () => {
+  const lo = findLink(netlink, 'lo') as Link;
+  const slave: Link = { ...lo, kind: '', master: lo.index, masterKind: 'vrf' };
+  const boundTo = (fd: number) => {
+    const [SOL_SOCKET, SO_BINDTODEVICE] = [1, 25];
+    const name = Buffer.alloc(16);
+    expect(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, Buffer.from([16, 0, 0, 0]))).toBe(0);
+    return name.toString().replace(/\0.*/s, '');
+  };
+
+  it('its sockets are bound to it, anew where it is enslaved and released', async () => {
+    const { underlay, listeners } = await openUnderlay(netlink, { local: LOCAL, link: lo });
+    open.push(underlay);
+    const devices = () => [...(underlay.source?.fds ?? []), ...listeners.all.flatMap(({ fds }) => fds)].map(boundTo);
+    expect([underlay.vrf, ...devices()]).toEqual([undefined, '', '']);
+    const follow = () => {
+      const retired = underlay.followAddresses()?.retired;
+      if (!retired) return false;
+      for (const each of releaseListeners(listeners, retired)) listeners.close(each);
+      closePool(retired);
+      return true;
+    };
+    underlay.see(slave);
+    // 127/8 is local outside of VRFs, and here too.
+    expect([underlay.vrf?.name, follow(), ...devices()]).toEqual(['lo', true, 'lo', 'lo']);
+    expect(follow()).toBe(false);
+    underlay.see(lo);
+    expect([underlay.vrf, follow(), ...devices()]).toEqual([undefined, true, '', '']);
+  });
+
+  it('that is down nothing is sent, and the status says so', async () => {
+    const { underlay } = await openUnderlay(netlink, { local: LOCAL, link: slave });
+    open.push(underlay);
+    expect(underlay.status).toBe('ok');
+    underlay.seeMaster({ ...lo, name: 'red', up: false });
+    expect(underlay.status).toBe('red, the VRF of lo, is down');
+    underlay.see(lo);
+    expect(underlay.status).toBe('ok');
+  });
+
+  it.each(['bridge', 'bond', 'team', 'openvswitch'])(
+    'a port of a %s names it for --dev, and is in no VRF',
+    async (kind) => {
+      const { underlay } = await openUnderlay(netlink, { local: LOCAL, link: { ...slave, masterKind: kind } });
+      open.push(underlay);
+      expect([underlay.vrf, underlay.status]).toEqual([undefined, 'lo is a port of lo: use --dev lo']);
+    },
+  );
+
+  it('routes are asked for as the sockets send: groups and IPv6 by the interface, IPv4 by the VRF', () => {
+    const [link, vrf] = [{ index: 2 }, { index: 9 }] as [Link, Link];
+    const scope = (family: 4 | 6, to: string, device: Link | undefined = vrf) =>
+      routeScope({ family, link, vrf: device }, to as IpAddress);
+    expect([scope(4, '198.18.0.2'), scope(4, '239.1.1.1'), scope(6, 'fd00::2'), scope(6, 'ff05::1')]).toEqual([
+      9, 2, 2, 2,
+    ]);
+    expect(routeScope({ family: 4, link, vrf: undefined }, '198.18.0.2' as IpAddress)).toBeUndefined();
+  });
+
+  it('the interface may be the VRF itself', async () => {
+    const { underlay } = await openUnderlay(netlink, { local: LOCAL, link: { ...lo, kind: 'vrf' } });
+    open.push(underlay);
+    expect([underlay.vrf?.name, underlay.portOf, underlay.status]).toEqual(['lo', undefined, 'ok']);
+  });
 });

@@ -10,7 +10,7 @@ import { mergeReceived, type Sending, setMulticastInterface, setSending } from '
 import { GroupMembership, kernelGroupSockets, type Membership } from '../underlay/group-membership.ts';
 import type { HeldPort } from '../underlay/held-port.ts';
 import type { Listeners } from '../underlay/listeners.ts';
-import { closePool, openSource, releaseListeners, type Source } from '../underlay/source.ts';
+import { closePool, openSource, releaseListeners, type Source, type SourceDevices } from '../underlay/source.ts';
 import type { HostAddresses } from './host-addresses.ts';
 import { explainClash } from './port-clash.ts';
 import { chooseSource, type SourceChoice, unfitAddresses } from './source-choice.ts';
@@ -109,7 +109,7 @@ export class Underlay {
     }
     this.#choice = choice;
     this.#prefixBits = choice.prefixBits ?? maxPrefixBits(choice.address);
-    this.#keeper = addresses.find(choice.address)?.keeper;
+    this.#keeper = addresses.find(choice.address, this.vrf?.index)?.keeper;
     this.#openSource();
   }
 
@@ -167,9 +167,11 @@ export class Underlay {
     return this.mtuBytes - OUTER_BYTES[this.family];
   }
 
-  /** The VRF that it is in. */
+  /** The VRF that it is in, or that it is itself. */
   get vrf(): Link | undefined {
-    return this.#link.masterKind === 'vrf' && !this.#isGone ? this.#master : undefined;
+    if (this.#isGone) return undefined;
+    if (this.#link.kind === 'vrf') return this.#link;
+    return this.#link.masterKind === 'vrf' ? this.#master : undefined;
   }
 
   /** The interface that it is a port of: bridge, bond, …, which has what comes in. */
@@ -188,6 +190,7 @@ export class Underlay {
     if (!this.#link.up) return `${this.name} is down`;
     if (!this.#link.carrier) return `${this.name} has no carrier`;
     if (this.portOf) return `${this.name} is a port of ${this.portOf.name}: use --dev ${this.portOf.name}`;
+    if (this.vrf && !this.vrf.up) return `${this.vrf.name}, the VRF of ${this.name}, is down`;
     return undefined;
   }
 
@@ -247,11 +250,11 @@ export class Underlay {
     const from = this.local;
     this.#choice = this.#choose(from) ?? this.#choice;
     const { address, prefixBits, trouble } = this.#choice;
-    const found = this.#ground.addresses.find(address);
+    const found = this.#ground.addresses.find(address, this.vrf?.index);
     if (found || address !== from) this.#keeper = found?.keeper;
     this.#prefixBits = prefixBits ?? (address === from ? this.#prefixBits : maxPrefixBits(address));
     const retired = this.#source;
-    const isSame = retired !== undefined && retired.address === address && retired.vrf === this.vrf?.name;
+    const isSame = retired !== undefined && retired.address === address && isBoundTo(retired, this.#devices);
     if (isSame && trouble === undefined) return undefined;
     this.#source = undefined;
     this.#refusal = undefined;
@@ -276,8 +279,15 @@ export class Underlay {
   #choose(present: IpAddress | undefined): SourceChoice | undefined {
     const { config, addresses, netlink } = this.#ground;
     const given = config.local.find((address) => ipFamily(address) === this.family);
-    const need = { family: this.family, index: this.#link.index, name: this.name, given, present };
-    return chooseSource(need, addresses, (address) => isLocalAddress(netlink, address, { vrf: this.vrf?.index }));
+    const need = {
+      family: this.family,
+      index: this.#link.index,
+      name: this.name,
+      vrf: this.vrf?.index,
+      given,
+      present,
+    };
+    return chooseSource(need, addresses, (address) => isLocalAddress(netlink, address, { device: this.vrf?.index }));
   }
 
   #openSource(): void {
@@ -285,7 +295,7 @@ export class Underlay {
     const { config, listeners, netlink } = this.#ground;
     const { port, sourcePorts: count, sourcePortRange: range, listen } = config;
     const preferred = this.#sendPorts.filter((each) => each !== port);
-    const plan = { address: this.local, vrf: this.vrf?.name, port, count, range, preferred };
+    const plan = { address: this.local, devices: this.#devices, port, count, range, preferred };
     // Other daemons of the host are to hear this one's floods. What comes back here is dropped as a packet of its own.
     const isAlone = listen === 'local';
     const options = { ...sendingOf(config), deviceIndex: this.#link.index, isLooped: isAlone };
@@ -297,9 +307,19 @@ export class Underlay {
     this.#sendPorts = this.#source.ports;
   }
 
+  get #devices(): SourceDevices {
+    const { vrf } = this;
+    return { heardIn: vrf, sentBy: vrf && this.family === 6 ? this.#link : vrf };
+  }
+
   #findMaster(): Link | undefined {
     return this.#link.master === 0 ? undefined : findLink(this.#ground.netlink, this.#link.master);
   }
+}
+
+/** A VRF or interface of the same name may be another. */
+function isBoundTo({ devices }: Source, { heardIn, sentBy }: SourceDevices): boolean {
+  return devices.heardIn?.index === heardIn?.index && devices.sentBy?.index === sentBy?.index;
 }
 
 /** With `tos: inherit` each datagram brings its own. */

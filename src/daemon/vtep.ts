@@ -389,7 +389,7 @@ export class Vtep {
   }
 
   isBroadcast(address: IpAddress): boolean {
-    return this.#addresses.isBroadcast(address);
+    return this.#own.isBroadcast(address);
   }
 
   isOwnAddress(address: IpAddress): boolean {

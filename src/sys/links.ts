@@ -146,6 +146,17 @@ export function findLink(netlink: NetlinkSocket, which: string | number, namespa
   }
 }
 
+/** Index of the VRF that a link is in, or that it is itself; 0: it is in none. */
+export function vrfOf({
+  index,
+  kind,
+  master,
+  masterKind,
+}: Pick<Link, 'index' | 'kind' | 'master' | 'masterKind'>): number {
+  if (kind === 'vrf') return index;
+  return masterKind === 'vrf' ? master : 0;
+}
+
 /** Those of these indices that there are, and the bridges and the like that they are part of. Costs what is asked for, not what the host has. */
 export function findLinks(netlink: NetlinkSocket, indices: Iterable<number>): Link[] {
   const found = new Map<number, Link>();

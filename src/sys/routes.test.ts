@@ -36,6 +36,37 @@ function connects(destination: string): boolean {
   }
 }
 
+/** Answers RTM_GETROUTE with these octets behind the header, and keeps what was asked. */
+function recorded(answer: string): { netlink: NetlinkSocket; asked: () => string } {
+  let asked = '';
+  const query = (_type: number, parts: readonly Uint8Array[]) => {
+    asked = Buffer.concat(parts).toString('hex');
+    return [{ payload: Buffer.from(answer.replaceAll(' ', ''), 'hex') }];
+  };
+  return { netlink: { query } as unknown as NetlinkSocket, asked: () => asked };
+}
+
+describe('in a VRF, whose table is 10 and index 9', () => {
+  it('asks by the VRF, and reads the interface, the router and the path MTU that it is answered', () => {
+    // struct rtmsg: AF_INET, /32, table 10, RTN_UNICAST, RTM_F_CLONED; RTA_TABLE, RTA_DST, RTA_OIF 4, RTA_GATEWAY, RTA_METRICS of RTAX_MTU 1400.
+    const { netlink: vrf, asked } = recorded(
+      `02200000 0a 00 00 01 00020000 08000f000a000000 08000100c6120202 0800040004000000 08000500c61200fe
+       0c000800 0800020078050000`.replaceAll('\n', ''),
+    );
+    const route = findRoute(vrf, '198.18.2.2' as IpAddress, { device: 9 });
+    expect(route).toEqual({ interfaceIndex: 4, isLocal: false, isRouted: true, mtuBytes: 1_400 });
+    // AF_INET, /32; RTA_DST; RTA_OIF 9.
+    expect(asked()).toBe('022000000000000000000000' + '08000100c6120202' + '0800040009000000');
+  });
+
+  it('an address of the VRF is local by the VRF itself', () => {
+    const { netlink: vrf } = recorded(
+      '02200000 0a 00 00 02 00020000 08000f000a000000 08000100c6120001 0800040009000000',
+    );
+    expect(isLocalAddress(vrf, '198.18.0.1' as IpAddress, { device: 9 })).toBe(true);
+  });
+});
+
 describe('findRoute', () => {
   const hasIpv6Loopback = (networkInterfaces().lo ?? []).some(({ address }) => address === '::1');
 

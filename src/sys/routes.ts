@@ -42,15 +42,15 @@ export interface Route {
 export interface RouteFrom {
   /** An address of this host that is sent from: rules may ask for it. */
   readonly source?: IpAddress | undefined;
-  /** Index of a VRF whose table is asked. */
-  readonly vrf?: number | undefined;
+  /** Index of a VRF, whose table is asked, or of an interface that it has to leave by; undefined: the host's own tables. */
+  readonly device?: number | undefined;
 }
 
 /** The route to `destination`; undefined if there is none. @throws SysError if the kernel does not say */
 export function findRoute(
   netlink: NetlinkSocket,
   destination: IpAddress,
-  { source, vrf }: RouteFrom = {},
+  { source, device }: RouteFrom = {},
 ): Route | undefined {
   const rtmsg = Buffer.alloc(RTMSG_BYTES);
   const octets = ipBytes(destination);
@@ -61,7 +61,7 @@ export function findRoute(
     rtmsg[2] = octets.length * 8;
     parts.push(attribute(RTA_SRC, ipBytes(source)));
   }
-  if (vrf !== undefined) parts.push(attribute(RTA_OIF, uint32(vrf)));
+  if (device !== undefined) parts.push(attribute(RTA_OIF, uint32(device)));
   try {
     const [answer] = netlink.query(RTM_GETROUTE, parts, `route to ${destination}`);
     if (!answer) return undefined;

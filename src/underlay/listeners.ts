@@ -1,5 +1,6 @@
 import type { IpAddress } from '../lib/addresses.ts';
 import { droppedByKernel, mergeReceived, openUnicastSockets } from '../sys/udp-socket.ts';
+import type { Device } from './group-membership.ts';
 import type { HeldPort } from './held-port.ts';
 
 const ANY = { 4: '0.0.0.0' as IpAddress, 6: '::' as IpAddress } as const;
@@ -9,8 +10,8 @@ export interface ListenPlace {
   readonly family: 4 | 6;
   /** The one address that it is heard on; undefined: any of the host. */
   readonly local: IpAddress | undefined;
-  /** The VRF that it is heard in; undefined: the host itself. */
-  readonly vrf: string | undefined;
+  /** The VRF that it is heard in, or the interface that it is heard by; undefined: the host itself. */
+  readonly device: Device | undefined;
 }
 
 /** Sockets that share one place, one for each worker. */
@@ -56,7 +57,8 @@ export class Listeners {
 
   /** Opens a place, or counts one user more. `isNew`: workers are to be told. @throws VtepError if the port is taken */
   take(place: ListenPlace): { listener: Listener; isNew: boolean } {
-    const key = `${place.family} ${place.local ?? ''} ${place.vrf ?? ''}`;
+    // A socket is bound to the interface itself, whatever its name becomes.
+    const key = `${place.family} ${place.local ?? ''} ${place.device?.index ?? ''}`;
     const known = this.#used.get(key);
     if (known) {
       known.users++;
@@ -95,10 +97,10 @@ export class Listeners {
     return dropped;
   }
 
-  #openSockets({ family, local, vrf }: ListenPlace): number[] {
+  #openSockets({ family, local, device }: ListenPlace): number[] {
     const { held, port, workers, udpGro } = this.#options;
     const fds = held.openListeners(family, (isBeside) =>
-      openUnicastSockets(local ?? ANY[family], port, workers, { device: vrf, isBeside }),
+      openUnicastSockets(local ?? ANY[family], port, workers, { device: device?.name, isBeside }),
     );
     if (udpGro) for (const fd of fds) mergeReceived(fd);
     return fds;

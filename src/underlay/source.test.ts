@@ -27,7 +27,8 @@ const listeners = {
 
 function open(df: 'set' | 'unset' | 'inherit', differs: { address?: IpAddress; range?: typeof RANGE } = {}): Source {
   const { address = LOCAL, range = RANGE } = differs;
-  const plan = { address, vrf: undefined, port: 4_789, isHeardAlone: false, count: 3, range, preferred: [] };
+  const devices = { heardIn: undefined, sentBy: undefined };
+  const plan = { address, devices, port: 4_789, isHeardAlone: false, count: 3, range, preferred: [] };
   const source = openSource(listeners, plan, { ...OPTIONS, df });
   opened.push(...source.ownFds);
   return source;

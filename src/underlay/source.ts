@@ -2,14 +2,15 @@ import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { close } from '../sys/libc.ts';
 import { portOf, prepareSender, type SendOptions } from '../sys/udp-socket.ts';
+import type { Device } from './group-membership.ts';
 import type { Listener, Listeners } from './listeners.ts';
 import { openSourcePorts } from './source-ports.ts';
 
 /** What an underlay has while it has an address to send from: the pool of source ports, and the places where its VXLAN is heard. */
 export interface Source {
   readonly address: IpAddress;
-  /** The VRF that it is in, by name; undefined: in none. */
-  readonly vrf: string | undefined;
+  /** What its sockets are bound to. */
+  readonly devices: SourceDevices;
   readonly listeners: readonly Listener[];
   /** Those of them that no worker reads yet. */
   readonly newListeners: readonly Listener[];
@@ -22,9 +23,19 @@ export interface Source {
   readonly ownFds: readonly number[];
 }
 
+/**
+ * What the sockets of a source are bound to; undefined: to nothing, which is outside of every VRF. In a VRF, IPv6 is sent by the interface
+ * itself: the kernel has no route to any group for a socket that is bound to the VRF (vrf_link_scope_lookup), and what is bound to its
+ * interface finds all of the VRF's routes by that interface, as the kernel's own vxlan device does.
+ */
+export interface SourceDevices {
+  readonly heardIn: Device | undefined;
+  readonly sentBy: Device | undefined;
+}
+
 export interface SourcePlan {
   readonly address: IpAddress;
-  readonly vrf: string | undefined;
+  readonly devices: SourceDevices;
   /** UDP port that is listened on. */
   readonly port: number;
   /** Whether VXLAN is heard on the address alone. */
@@ -47,29 +58,33 @@ export interface SourcePlan {
  * @throws VtepError; nothing stays open then
  */
 export function openSource(listeners: Listeners, plan: SourcePlan, options: SendOptions): Source {
-  const { address, vrf, port, count, range } = plan;
+  const { address, devices, port, count, range } = plan;
+  const { heardIn, sentBy } = devices;
   const family = ipFamily(address);
   const taken: { listener: Listener; isNew: boolean }[] = [];
   let ownFds: number[] = [];
   try {
-    if (!plan.isHeardAlone) taken.push(listeners.take({ family, local: undefined, vrf }));
+    if (!plan.isHeardAlone) taken.push(listeners.take({ family, local: undefined, device: heardIn }));
     const sendsFromPort = port >= range.first && port <= range.last;
     const fds: number[] = [];
     if (plan.isHeardAlone || sendsFromPort) {
-      const alone = listeners.take({ family, local: address, vrf });
+      const alone = listeners.take({ family, local: address, device: sendsFromPort ? sentBy : heardIn });
       taken.push(alone);
       if (sendsFromPort) fds.push(senderOf(alone, { address, port, options }));
     }
     const pool = { local: address, count: count - fds.length, range, preferred: plan.preferred, except: port };
-    ownFds = openSourcePorts(pool, { ...options, device: vrf });
+    ownFds = openSourcePorts(pool, { ...options, device: sentBy?.name });
     const fragmentable = family === 4 && options.df === 'inherit' ? count : 0;
     if (fragmentable > 0) {
-      const others = openSourcePorts({ ...pool, count: fragmentable }, { ...options, device: vrf, df: 'unset' });
+      const others = openSourcePorts(
+        { ...pool, count: fragmentable },
+        { ...options, device: sentBy?.name, df: 'unset' },
+      );
       ownFds = [...ownFds, ...others];
     }
     fds.push(...ownFds);
     return {
-      ...{ address, vrf, fds, ownFds, fragmentable },
+      ...{ address, devices, fds, ownFds, fragmentable },
       listeners: taken.map(({ listener }) => listener),
       newListeners: taken.flatMap(({ listener, isNew }) => (isNew ? listener : [])),
       ports: fds.map(portOf),

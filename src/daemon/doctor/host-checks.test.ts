@@ -61,7 +61,7 @@ describe('interface', () => {
     [{ isGone: false, up: false, carrier: false }, 'failed', 'ip link set eth0 up'],
     [{ isGone: true, up: false, carrier: false }, 'failed', null],
   ] as const)('%j: %s', (facts, status, remedy) => {
-    const all = { name: 'eth0', portOf: undefined, isNeeded: true, ...facts };
+    const all = { name: 'eth0', portOf: undefined, downVrf: undefined, isNeeded: true, ...facts };
     expect(checkInterface(all)).toMatchObject({ object: 'eth0', status, remedy });
     // Unicast that leaves by others does not suffer.
     const other = status === 'ok' ? 'ok' : 'warning';
@@ -69,8 +69,15 @@ describe('interface', () => {
   });
 
   it('names what it is a port of', () => {
-    const port = { name: 'eth0', isGone: false, up: true, carrier: true, portOf: 'br0', isNeeded: true };
+    const up = { name: 'eth0', isGone: false, up: true, carrier: true, isNeeded: true };
+    const port = { ...up, portOf: 'br0', downVrf: undefined };
     expect(checkInterface(port)).toMatchObject({ status: 'failed', remedy: '--dev br0' });
+  });
+
+  it('names its VRF where that is down, whatever way unicast goes: all ways are in it', () => {
+    const up = { name: 'eth0', isGone: false, up: true, carrier: true, isNeeded: false };
+    const inVrf = { ...up, portOf: undefined, downVrf: 'red' };
+    expect(checkInterface(inVrf)).toMatchObject({ status: 'failed', remedy: 'ip link set red up' });
   });
 });
 

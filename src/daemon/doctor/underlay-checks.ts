@@ -9,6 +9,8 @@ export interface InterfaceFacts {
   readonly carrier: boolean;
   /** The bridge, bond, … that it is a port of and that has what comes in; not a VRF. */
   readonly portOf: string | undefined;
+  /** Its VRF, if that is down. */
+  readonly downVrf: string | undefined;
   /** Some VNI is cut off with it; if not, unicast goes by others. */
   readonly isNeeded: boolean;
 }
@@ -27,7 +29,7 @@ export interface AddressFacts {
   readonly keeper?: 'router' | 'other';
 }
 
-export function checkInterface({ name, isGone, up, carrier, portOf, isNeeded }: InterfaceFacts): Finding {
+export function checkInterface({ name, isGone, up, carrier, portOf, downVrf, isNeeded }: InterfaceFacts): Finding {
   const fault = (message: string, remedy?: string) =>
     isNeeded
       ? failed('interface', name, message, remedy)
@@ -37,6 +39,10 @@ export function checkInterface({ name, isGone, up, carrier, portOf, isNeeded }: 
   if (!carrier) return fault('it has no carrier: its cable, or what it is a part of, is down');
   if (portOf !== undefined)
     return fault(`it is a port of ${portOf}, which gets what comes in: groups are deaf on it`, `--dev ${portOf}`);
+  if (downVrf !== undefined) {
+    const message = `${downVrf}, the VRF that it is in, is down: nothing is routed in it`;
+    return failed('interface', name, message, `ip link set ${downVrf} up`);
+  }
   return ok('interface', name, 'up');
 }
 

@@ -76,11 +76,16 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       underlays.map(({ link }) => {
         // The list may have missed it.
         const now = links.find(({ index }) => index === link.index) ?? findLink(netlink, link.index);
-        const master = now?.masterKind === 'vrf' ? undefined : links.find(({ index }) => index === now?.master);
+        const master = links.find(({ index }) => index === now?.master);
+        const isInVrf = now?.masterKind === 'vrf';
         const users = vtep.vnis.filter((vni) => vni.underlays.some((each) => each.link.index === link.index));
         const facts = {
           ...{ name: link.name, isGone: !now, up: now?.up ?? false, carrier: now?.carrier ?? false },
-          ...{ portOf: master?.name, isNeeded: users.length === 0 || users.some(dependsOnInterface) },
+          ...{
+            portOf: isInVrf ? undefined : master?.name,
+            downVrf: isInVrf && master?.up === false ? master.name : undefined,
+          },
+          ...{ isNeeded: users.length === 0 || users.some(dependsOnInterface) },
         };
         return [link.name, facts];
       }),

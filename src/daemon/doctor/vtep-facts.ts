@@ -10,6 +10,7 @@ import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { findRoute, type Route } from '../../sys/routes.ts';
 import { SysError } from '../../sys/sys-error.ts';
 import { routeMtu } from '../path-mtu.ts';
+import { routeScope } from '../route-scope.ts';
 import { mtuLimit, trunkMtuLimit } from '../tap-mtu.ts';
 import type { Underlay } from '../underlay.ts';
 import { distinctTaps, hasTap, type Vni } from '../vni.ts';
@@ -126,7 +127,7 @@ export async function gatherGroups(
       vnis: [vni, ...others].map(({ config }) => config.vni),
       isNeeded: [vni, ...others].some(({ needsGroup }) => needsGroup),
       isJoined: memberships?.has(key),
-      ...routeFacts(askRoute(netlink, group, vni.underlay.vrf), links),
+      ...routeFacts(askRoute(netlink, group, vni.underlay), links),
     });
   }
   return facts;
@@ -162,7 +163,7 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
   for (const [address, vnis] of [...users].slice(0, MAX_PROBED_VTEPS)) {
     if (vteps.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
     const underlay = underlayTo(address, vnis, vtep.underlays);
-    const asked = askRoute(netlink, address, underlay.vrf);
+    const asked = askRoute(netlink, address, underlay);
     const { route } = asked;
     const withGroup = vnis.filter(({ config }) => config.group !== undefined);
     const isListed = ({ config }: Vni) => config.remotes.includes(address);
@@ -234,9 +235,9 @@ interface AskedRoute {
   readonly unseen: string | undefined;
 }
 
-function askRoute(netlink: NetlinkSocket, destination: IpAddress, vrf: Link | undefined): AskedRoute {
+function askRoute(netlink: NetlinkSocket, destination: IpAddress, underlay: Underlay): AskedRoute {
   try {
-    return { route: findRoute(netlink, destination, { vrf: vrf?.index }), unseen: undefined };
+    return { route: findRoute(netlink, destination, { device: routeScope(underlay, destination) }), unseen: undefined };
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     return { route: undefined, unseen: error.reason };
