@@ -3,7 +3,7 @@ import type { Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { findRoute, type Route } from '../sys/routes.ts';
 import { SysError } from '../sys/sys-error.ts';
-import { routeScope } from './route-scope.ts';
+import { routeFrom } from './route-scope.ts';
 import type { Underlay } from './underlay.ts';
 
 /**
@@ -20,7 +20,7 @@ export function routeMtu(route: Route, links: ReadonlyMap<number, Pick<Link, 'mt
 export function narrowPaths(
   netlink: NetlinkSocket,
   links: ReadonlyMap<number, Link>,
-  underlays: readonly Pick<Underlay, 'family' | 'link' | 'mtuBytes' | 'vrf'>[],
+  underlays: readonly Pick<Underlay, 'family' | 'link' | 'mtuBytes' | 'vrf' | 'source' | 'port'>[],
 ): (address: IpAddress) => number | null {
   return (address) => {
     const ofFamily = underlays.filter(({ family }) => family === ipFamily(address));
@@ -32,15 +32,15 @@ export function narrowPaths(
   };
 }
 
-/** The route in the VRF of the first underlay that has one. What the kernel does not say is not known to be narrow. */
+/** The route of the first underlay that has one. What the kernel does not say is not known to be narrow. */
 function pathTo(
   netlink: NetlinkSocket,
   address: IpAddress,
-  underlays: readonly Pick<Underlay, 'family' | 'link' | 'vrf'>[],
+  underlays: readonly Pick<Underlay, 'family' | 'link' | 'vrf' | 'source' | 'port'>[],
 ): Route | undefined {
   try {
-    for (const device of new Set(underlays.map((underlay) => routeScope(underlay, address)))) {
-      const route = findRoute(netlink, address, { device });
+    for (const underlay of underlays) {
+      const route = findRoute(netlink, address, routeFrom(underlay, address));
       if (route) return route;
     }
   } catch (error) {

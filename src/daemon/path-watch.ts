@@ -4,10 +4,10 @@ import { VtepError } from '../lib/errors.ts';
 import { ROUTE_LOOK_PAUSE_MS } from '../lib/limits.ts';
 import { findLink, type Link } from '../sys/links.ts';
 import { EVENT_GROUPS, NetlinkWatch } from '../sys/netlink-watch.ts';
-import type { Route } from '../sys/routes.ts';
+import type { Route, RouteFrom } from '../sys/routes.ts';
 import { SysError } from '../sys/sys-error.ts';
 import type { HeldOnHost } from './held-on-host.ts';
-import { routeScope } from './route-scope.ts';
+import { routeFrom } from './route-scope.ts';
 import { type ChoiceGround, destinationOf, routeTo } from './underlay-choice.ts';
 import type { Paths, Vni } from './vni.ts';
 
@@ -127,7 +127,7 @@ export class PathWatch {
     const { config, netlink, move } = this.#ground;
     const destination = config.dev === undefined ? destinationOf(vni.config, this.#ground) : undefined;
     if (destination === undefined) return NOTHING_WRONG;
-    const asked = routes.to(destination, scopeTo(destination, vni));
+    const asked = routes.to(destination, { ...fromOf(destination, vni), source: undefined });
     if (asked.unseen !== undefined) return { trouble: undefined, unseen: asked.unseen };
     const { route } = asked;
     if (!route || route.isLocal || route.interfaceIndex === vni.underlay.link.index) return NOTHING_WRONG;
@@ -156,7 +156,7 @@ export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>
   if (first === undefined) return NOTHING_WRONG;
   let unseen: string | undefined;
   for (const remote of others) {
-    const asked = routes.to(remote, scopeTo(remote, vni));
+    const asked = routes.to(remote, fromOf(remote, vni));
     unseen ??= asked.unseen;
     const { route } = asked;
     if (route) return { ...NOTHING_WRONG, isElsewhere: route.interfaceIndex !== vni.underlay.link.index };
@@ -167,8 +167,8 @@ export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>
 }
 
 /** What the route that a VNI sends by to an address is asked for by. */
-function scopeTo(address: IpAddress, { underlay, underlays }: Vni): number | undefined {
-  return routeScope(underlays.find(({ family }) => family === ipFamily(address)) ?? underlay, address);
+function fromOf(address: IpAddress, { underlay, underlays }: Vni): RouteFrom {
+  return routeFrom(underlays.find(({ family }) => family === ipFamily(address)) ?? underlay, address);
 }
 
 /** A route or that there is none, or why the kernel did not say. */
@@ -187,20 +187,19 @@ export class Routes {
     this.#ground = ground;
   }
 
-  /** @param device index of the VRF that it is sent in, or of the interface that it is sent by */
-  to(destination: IpAddress, device: number | undefined): Asked {
-    const key = `${device} ${destination}`;
+  to(destination: IpAddress, from: RouteFrom): Asked {
+    const key = `${from.device} ${from.source} ${destination}`;
     const known = this.#known.get(key);
     if (known) return known;
     this.#asked++;
-    const asked = this.#ask(destination, device);
+    const asked = this.#ask(destination, from);
     this.#known.set(key, asked);
     return asked;
   }
 
-  #ask(destination: IpAddress, device: number | undefined): Asked {
+  #ask(destination: IpAddress, from: RouteFrom): Asked {
     try {
-      return { route: routeTo(this.#ground, destination, device), unseen: undefined };
+      return { route: routeTo(this.#ground, destination, from), unseen: undefined };
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
       return { route: undefined, unseen: error.reason };

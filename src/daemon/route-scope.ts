@@ -1,14 +1,17 @@
 import { type IpAddress, isMulticastIp } from '../lib/addresses.ts';
+import type { RouteFrom } from '../sys/routes.ts';
 import type { Underlay } from './underlay.ts';
 
 /**
- * What the route to an address is asked for by, as the sockets of an underlay have it: outside of a VRF nothing, in one the VRF. Groups, and all
- * of IPv6, leave a VRF by the interface itself, and for the VRF as a whole the kernel knows no route to a group of IPv6.
+ * What the route to an address is asked for by, beside the address: what the sockets of an underlay send by, since rules may ask for it.
+ *
+ * In a VRF it is asked for by the VRF. Groups, and all of IPv6, leave a VRF by the interface itself, and for the VRF as a whole the kernel knows
+ * no route to a group of IPv6. With a source it would not hold the route to that interface, as it holds the socket.
  */
-export function routeScope(
-  { family, link, vrf }: Pick<Underlay, 'family' | 'link' | 'vrf'>,
+export function routeFrom(
+  { family, link, vrf, source, port }: Pick<Underlay, 'family' | 'link' | 'vrf' | 'source' | 'port'>,
   destination: IpAddress,
-): number | undefined {
-  if (!vrf) return undefined;
-  return family === 6 || isMulticastIp(destination) ? link.index : vrf.index;
+): RouteFrom {
+  if (!vrf) return { source: source?.address, udpPort: port };
+  return { device: family === 6 || isMulticastIp(destination) ? link.index : vrf.index, udpPort: port };
 }

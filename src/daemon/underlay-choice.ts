@@ -4,7 +4,7 @@ import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { findLink, type Link, listLinks } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { findRoute, type Route } from '../sys/routes.ts';
+import { findRoute, type Route, type RouteFrom } from '../sys/routes.ts';
 import type { HostAddresses } from './host-addresses.ts';
 
 /** Which interface and which families a VNI's datagrams use: what the flags say, else what the host's routes and addresses say. */
@@ -27,16 +27,16 @@ export function destinationOf(
 /**
  * The route to a VTEP or group. Rules may ask for the address that is sent from, if one was given and is there.
  *
- * @param device index of the VRF that it is sent in, or of the interface that it is sent by
+ * @param from what it is sent by, as far as that is known
  * @throws SysError if the kernel does not say
  */
 export function routeTo(
   { netlink, config, addresses }: ChoiceGround,
   destination: IpAddress,
-  device: number | undefined,
+  from: RouteFrom,
 ): Route | undefined {
   const source = config.local.find((local) => ipFamily(local) === ipFamily(destination) && addresses.has(local));
-  return findRoute(netlink, destination, { source, device });
+  return findRoute(netlink, destination, { ...from, source: from.source ?? source });
 }
 
 /**
@@ -49,7 +49,7 @@ export function chooseInterface(ground: ChoiceGround, vni: VniConfig): Link | un
   if (config.dev !== undefined) return interfaceByName(netlink, config.dev);
   const destination = destinationOf(vni, ground);
   if (destination === undefined) return undefined;
-  const index = routeTo(ground, destination, undefined)?.interfaceIndex;
+  const index = routeTo(ground, destination, { udpPort: config.port })?.interfaceIndex;
   const link = index === undefined ? undefined : findLink(netlink, index);
   if (link) return link;
   throw new VtepError('ERR_VTEP_INTERFACE', {

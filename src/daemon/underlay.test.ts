@@ -6,7 +6,7 @@ import { getsockopt, recv, setsockopt } from '../sys/libc.ts';
 import { findLink, type Link } from '../sys/links.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { closePool, releaseListeners } from '../underlay/source.ts';
-import { routeScope } from './route-scope.ts';
+import { routeFrom } from './route-scope.ts';
 import type { Underlay } from './underlay.ts';
 import { openUnderlay, type UnderlayRig } from './underlay-rig.ts';
 
@@ -127,12 +127,12 @@ describe('in a VRF', () => {
 
   it('routes are asked for as the sockets send: groups and IPv6 by the interface, IPv4 by the VRF', () => {
     const [link, vrf] = [{ index: 2 }, { index: 9 }] as [Link, Link];
-    const scope = (family: 4 | 6, to: string, device: Link | undefined = vrf) =>
-      routeScope({ family, link, vrf: device }, to as IpAddress);
-    expect([scope(4, '198.18.0.2'), scope(4, '239.1.1.1'), scope(6, 'fd00::2'), scope(6, 'ff05::1')]).toEqual([
-      9, 2, 2, 2,
-    ]);
-    expect(routeScope({ family: 4, link, vrf: undefined }, '198.18.0.2' as IpAddress)).toBeUndefined();
+    const from = (family: 4 | 6, to: string) =>
+      routeFrom({ family, link, vrf, source: undefined, port: 4_789 }, to as IpAddress).device;
+    expect([from(4, '198.18.0.2'), from(4, '239.1.1.1'), from(6, 'fd00::2'), from(6, 'ff05::1')]).toEqual([9, 2, 2, 2]);
+    const source = { address: LOCAL } as Underlay['source'];
+    const outside = { family: 4, link, vrf: undefined, source, port: 4_789 } as const;
+    expect(routeFrom(outside, '198.18.0.2' as IpAddress)).toEqual({ source: LOCAL, udpPort: 4_789 });
   });
 
   it('the interface may be the VRF itself', async () => {

@@ -53,14 +53,17 @@ export interface SourceChange {
  */
 export class Underlay {
   readonly number: number;
-  readonly name: string;
   readonly family: 4 | 6;
+  /** UDP port that it sends to. */
+  readonly port: number;
   readonly membership: GroupMembership;
   /** MTU of the interface when it was taken into use: other VTEPs may have been given TAPs for it. */
   readonly firstMtuBytes: number;
   readonly #ground: UnderlayGround;
   /** The interface as last seen; an interface that is gone keeps its last MTU here. */
   #link: Link;
+  /** What it was called when it was taken into use: by that it is named, and looked for when it is gone. */
+  readonly #givenName: string;
   /** What it is a part of. */
   #master: Link | undefined;
   #isGone = false;
@@ -83,7 +86,8 @@ export class Underlay {
     const { port } = config;
     this.#ground = ground;
     this.number = number;
-    this.name = link.name;
+    this.#givenName = link.name;
+    this.port = port;
     this.family = family;
     this.firstMtuBytes = link.mtuBytes;
     this.#link = link;
@@ -121,6 +125,16 @@ export class Underlay {
       const mayFragment = i >= fds.length - fragmentable;
       setSending(fd, this.family, mayFragment ? { ...sending, df: 'unset' } : sending);
     }
+  }
+
+  /** Of the interface as it is now. */
+  get name(): string {
+    return this.#isGone ? this.#givenName : this.#link.name;
+  }
+
+  /** Whether it is on the interface that had a name, whatever it is called now. */
+  isNamed(dev: string): boolean {
+    return !this.#isGone && this.#givenName === dev;
   }
 
   /** The interface as last seen. */

@@ -33,7 +33,10 @@ export class Underlays {
 
   /** Where a VNI that is added while running goes, by the rules of the start. What it opens is then the last of the list. @throws VtepError */
   forVni(config: VniConfig): VniUnderlays {
-    const link = chooseInterface(this.#ground, config) ?? this.list[0]?.link;
+    const { dev } = this.#ground.config;
+    // It may have another name by now.
+    const named = dev === undefined ? undefined : this.list.find((underlay) => underlay.isNamed(dev))?.link;
+    const link = named ?? chooseInterface(this.#ground, config) ?? this.list[0]?.link;
     return this.on(link ?? noDestination(config), config);
   }
 

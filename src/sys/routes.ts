@@ -16,7 +16,10 @@ const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_METRICS = 8;
 const RTA_VIA = 18;
+const RTA_IP_PROTO = 27;
+const RTA_DPORT = 29;
 const RTAX_MTU = 2;
+const IPPROTO_UDP = 17;
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -44,13 +47,15 @@ export interface RouteFrom {
   readonly source?: IpAddress | undefined;
   /** Index of a VRF, whose table is asked, or of an interface that it has to leave by; undefined: the host's own tables. */
   readonly device?: number | undefined;
+  /** Destination port of UDP that it is sent to: rules may ask for that too (Linux 4.18). */
+  readonly udpPort?: number | undefined;
 }
 
 /** The route to `destination`; undefined if there is none. @throws SysError if the kernel does not say */
 export function findRoute(
   netlink: NetlinkSocket,
   destination: IpAddress,
-  { source, device }: RouteFrom = {},
+  { source, device, udpPort }: RouteFrom = {},
 ): Route | undefined {
   const rtmsg = Buffer.alloc(RTMSG_BYTES);
   const octets = ipBytes(destination);
@@ -62,6 +67,11 @@ export function findRoute(
     parts.push(attribute(RTA_SRC, ipBytes(source)));
   }
   if (device !== undefined) parts.push(attribute(RTA_OIF, uint32(device)));
+  if (udpPort !== undefined) {
+    const port = Buffer.alloc(2);
+    port.writeUInt16BE(udpPort);
+    parts.push(attribute(RTA_IP_PROTO, Buffer.from([IPPROTO_UDP])), attribute(RTA_DPORT, port));
+  }
   try {
     const [answer] = netlink.query(RTM_GETROUTE, parts, `route to ${destination}`);
     if (!answer) return undefined;

@@ -311,6 +311,42 @@ describeSystem('the interface of the underlay', () => {
     expect((await daemon.get<{ rx: Record<string, number> }>('/v1/drops')).rx['own-packet']).toBe(0);
   });
 
+  test('an interface that is renamed is the same, by its new name, also for a VNI that is added', async () => {
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
+    await startKernelVtep(two, { segments: [{ vni: 100, group: '239.1.1.1' }] });
+    lab.scope.defer(() => {
+      one.run('sh', '-c', 'ip link set wan0 down; ip link set wan0 name eth0; ip link set eth0 up');
+      one.ip('route', 'replace', '224.0.0.0/4', 'dev', 'eth0');
+    });
+    one.ip('link', 'set', 'eth0', 'down');
+    one.ip('link', 'set', 'eth0', 'name', 'wan0');
+    await isStatus(daemon, 'wan0 is down');
+    one.ip('link', 'set', 'wan0', 'up');
+    one.ip('route', 'replace', '224.0.0.0/4', 'dev', 'wan0');
+    await isStatus(daemon, 'ok');
+    await daemon.ctl('vni', 'add', '101=239.1.1.2');
+    await isStatus(daemon, 'ok', 101);
+    await floodsOut('by another name');
+    await floodsIn('in by another name');
+  });
+
+  test.each([
+    ['the address that is sent from', () => ['from', one.address]],
+    ['the UDP port that is sent to', () => ['ipproto', 'udp', 'dport', '4789']],
+  ])('a rule that asks for %s, and leads nowhere, is told', async (_what, rule) => {
+    const daemon = await startVtepd(one, ['--vni', `100,remote=${two.address}`]);
+    await isStatus(daemon, 'ok');
+    one.ip('route', 'add', 'blackhole', 'default', 'table', '77');
+    one.ip('rule', 'add', ...rule(), 'lookup', '77');
+    lab.scope.defer(() => {
+      one.ip('route', 'flush', 'table', '77');
+      one.run('sh', '-c', `ip rule del ${rule().join(' ')} lookup 77 2>/dev/null || true`);
+    });
+    await isStatus(daemon, `no route to ${two.address}`);
+    one.ip('rule', 'del', ...rule(), 'lookup', '77');
+    await isStatus(daemon, 'ok');
+  });
+
   // One of the two, by name: what was not tested for want of a VRF is not called tested.
   if (HAS_VRF) {
     test('in a VRF, unicast and groups are heard and sent there, and outside of it when it is released', async () => {

@@ -10,7 +10,7 @@ import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { findRoute, type Route } from '../../sys/routes.ts';
 import { SysError } from '../../sys/sys-error.ts';
 import { routeMtu } from '../path-mtu.ts';
-import { routeScope } from '../route-scope.ts';
+import { routeFrom } from '../route-scope.ts';
 import { mtuLimit, trunkMtuLimit } from '../tap-mtu.ts';
 import type { Underlay } from '../underlay.ts';
 import { distinctTaps, hasTap, type Vni } from '../vni.ts';
@@ -237,7 +237,7 @@ interface AskedRoute {
 
 function askRoute(netlink: NetlinkSocket, destination: IpAddress, underlay: Underlay): AskedRoute {
   try {
-    return { route: findRoute(netlink, destination, { device: routeScope(underlay, destination) }), unseen: undefined };
+    return { route: findRoute(netlink, destination, routeFrom(underlay, destination)), unseen: undefined };
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     return { route: undefined, unseen: error.reason };
