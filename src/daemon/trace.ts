@@ -3,7 +3,9 @@ import type { Trace } from '../control/schemas.ts';
 import { unknownVni } from '../control/unknown-vni.ts';
 import { LEARNED, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
+import { ADDRESS_MARK } from '../forward/address-marks.ts';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import { sourceVerdict } from '../forward/source-check.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { type TraceGround, type TraceStep, traceDatagram, traceFrame } from '../forward/trace.ts';
 import { type IpAddress, ipFamily, isGroupMac, isMulticastIp, type MacAddress, macWords } from '../lib/addresses.ts';
@@ -105,6 +107,7 @@ function controlDigit(mac: MacAddress): number | undefined {
 function groundOf(vtep: Vtep, paths: Paths): TraceGround {
   const { config, fdb, storm, neighbours, vnis } = vtep;
   const { allowedVteps, reservedBits } = config;
+  const allowed = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
   return {
     fdb,
     storm,
@@ -121,11 +124,14 @@ function groundOf(vtep: Vtep, paths: Paths): TraceGround {
         return vni && toSegment(vni);
       },
     },
-    isOwnAddress: (source) => vtep.isOwnAddress(formatSource(source)),
-    isBroadcast: (source) => vtep.isBroadcast(formatSource(source)),
+    sources: { verdict: (source) => sourceVerdict(source, marksOf(vtep, formatSource(source)), allowed) },
     dropReservedBits: reservedBits === 'drop',
-    allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
   };
+}
+
+function marksOf(vtep: Vtep, address: IpAddress): number {
+  const own = vtep.isOwnAddress(address) ? ADDRESS_MARK.own : 0;
+  return vtep.isBroadcast(address) ? own | ADDRESS_MARK.broadcast : own;
 }
 
 /** @param tags of the trunk, in front of the frame's own */

@@ -1,6 +1,5 @@
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
-import { isHostIp } from '../lib/addresses.ts';
 import { segmentCount } from '../offload/segment-count.ts';
 import { INNER_VLAN, NO_GROUP, type Segment, UNTAGGED } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
@@ -28,7 +27,7 @@ import {
 } from '../wire/vxlan.ts';
 import type { AnswerSink } from './answer-sink.ts';
 import { FORWARDED, RX_DROP } from './drop-reason.ts';
-import type { SourceFilter } from './source-filter.ts';
+import type { SourceCheck } from './source-check.ts';
 import { STORM_RX, type StormControl } from './storm-control.ts';
 import type { Suppression } from './suppression.ts';
 
@@ -64,13 +63,8 @@ export interface ReceivePath {
   readonly source: SourceAddress;
   /** Its outer TOS octet or traffic class, likewise. */
   tos: number;
-  /** Whether an address is one of this VTEP's own. */
-  readonly isOwnAddress: (source: SourceAddress) => boolean;
-  /** Whether it is the broadcast address of a prefix that the host is in. */
-  readonly isBroadcast: (source: SourceAddress) => boolean;
+  readonly sources: Pick<SourceCheck, 'verdict'>;
   dropReservedBits: boolean;
-  /** Whose datagrams are taken; undefined: anybody's. */
-  allowedSources: SourceFilter | undefined;
   readonly storm: Pick<StormControl, 'take'>;
   /** Out: the segment the datagram belongs to, once that is known. */
   segment: Segment | undefined;
@@ -101,9 +95,8 @@ export function receive(
   path.segment = undefined;
   path.isStormControlled = false;
   if (!hasVxlanHeader(length)) return RX_DROP.short;
-  if (!isHostIp(source) || path.isBroadcast(source)) return RX_DROP['vtep-not-allowed'];
-  if (path.allowedSources !== undefined && !path.allowedSources.allows(source)) return RX_DROP['vtep-not-allowed'];
-  if (path.isOwnAddress(source)) return RX_DROP['own-packet'];
+  const sourceVerdict = path.sources.verdict(source);
+  if (sourceVerdict !== FORWARDED) return sourceVerdict;
   if (!hasVniFlag(view, at)) return RX_DROP['no-i-flag'];
   if (hasOtherPayload(view, at)) return RX_DROP['reserved-bits'];
   if (path.dropReservedBits && hasReservedBits(view, at)) return RX_DROP['reserved-bits'];

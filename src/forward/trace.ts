@@ -9,7 +9,7 @@ import type { NeighbourTable } from './neighbours.ts';
 import type { PathLimits } from './path-limits.ts';
 import { receive } from './receive.ts';
 import { send } from './send.ts';
-import type { SourceFilter } from './source-filter.ts';
+import type { SourceCheck } from './source-check.ts';
 import type { StormControl } from './storm-control.ts';
 import { ANSWER_BYTES, Suppression } from './suppression.ts';
 
@@ -54,10 +54,8 @@ export interface TraceGround {
   /** What a path carries, as far as the kernel knows. */
   readonly pathLimits: Pick<PathLimits, 'frameBytes'>;
   readonly segments: Pick<SegmentMap, 'byVni'>;
-  readonly isOwnAddress: (source: SourceAddress) => boolean;
-  readonly isBroadcast: (source: SourceAddress) => boolean;
+  readonly sources: Pick<SourceCheck, 'verdict'>;
   readonly dropReservedBits: boolean;
-  readonly allowedSources: SourceFilter | undefined;
 }
 
 /** A datagram that arrives: its outer source and TOS octet, and the number of the group whose socket it comes by, or NO_GROUP. */
@@ -114,10 +112,10 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
 /** A datagram comes from the underlay. @param now tenths of a second */
 export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now: number): Trace {
   const { payload, source, tos, group } = datagram;
-  const { segments, isOwnAddress, isBroadcast, dropReservedBits, allowedSources } = ground;
+  const { segments, sources, dropReservedBits } = ground;
   const { view, suppression, fdb, storm, steps } = newRecorder(ground, payload);
   const taps = { deliver: () => void steps.push({ kind: 'deliver' }), answer: () => {}, flush: () => {} };
-  const settings = { segments, isOwnAddress, isBroadcast, dropReservedBits, allowedSources, source, tos };
+  const settings = { segments, sources, dropReservedBits, source, tos };
   const parts = { view, fdb, storm, suppression, taps, headers: newFrameHeaders() };
   const path = { ...settings, ...parts, segment: undefined, isStormControlled: false };
   return { verdict: receive(path, HEADROOM_BYTES, payload.length, 0, group, now), steps };

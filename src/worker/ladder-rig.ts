@@ -2,6 +2,7 @@
 import { Fdb, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { LOCAL } from '../fdb/remotes.ts';
+import { ADDRESS_MARK } from '../forward/address-marks.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
@@ -9,6 +10,7 @@ import type { FrameCapture } from '../forward/frame-capture.ts';
 import { NeighbourTable } from '../forward/neighbours.ts';
 import { PathLimits } from '../forward/path-limits.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
+import { SourceCheck } from '../forward/source-check.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
@@ -153,6 +155,9 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const neighboursMemory = NeighbourTable.createMemory(1);
   const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps, tags });
   const pathLimits = new PathLimits(fdb.remotes);
+  const sources = new SourceCheck();
+  sources.mark(ADDRESS_MARK.own, { added: Int32Array.of(0, 0, 0xffff, OWN), removed: new Int32Array(0) });
+  sources.allow(allowedVteps && new SourceFilter(allowedVteps));
   const receivePath = {
     view: slab.view,
     segments: map,
@@ -162,10 +167,8 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     headers,
     source: { a: 0, b: 0, c: 0, d: 0 },
     tos: 0,
-    isOwnAddress: ({ d }: SourceAddress) => d === OWN,
-    isBroadcast: () => false,
+    sources,
     dropReservedBits,
-    allowedSources: allowedVteps && new SourceFilter(allowedVteps),
     storm,
     segment: undefined,
     isStormControlled: false,

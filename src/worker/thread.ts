@@ -1,9 +1,10 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
-import { AddressSet } from '../forward/address-set.ts';
+import { ADDRESS_MARK } from '../forward/address-marks.ts';
 import { Counters } from '../forward/counters.ts';
 import { FrameCapture } from '../forward/frame-capture.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
+import { SourceCheck } from '../forward/source-check.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import { WORKER_WAIT_MS } from '../lib/limits.ts';
@@ -78,8 +79,7 @@ const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
 );
 const tags = new StrippedTags();
 const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps, tags });
-const ownAddresses = new AddressSet();
-const broadcastAddresses = new AddressSet();
+const sources = new SourceCheck();
 
 const headers = newFrameHeaders();
 const storm = new StormControl(setup.stormMemory);
@@ -93,10 +93,8 @@ const receivePath = {
   headers,
   source,
   tos: 0,
-  isOwnAddress: (address: SourceAddress) => ownAddresses.has(address),
-  isBroadcast: (address: SourceAddress) => broadcastAddresses.has(address),
+  sources,
   dropReservedBits: false,
-  allowedSources: undefined as SourceFilter | undefined,
   storm,
   segment: undefined,
   isStormControlled: false,
@@ -201,12 +199,10 @@ function obey(order: Order): void {
       underlay.setScope(order.underlay, order.scope);
       break;
     case 'own-addresses':
-      ownAddresses.removeAll(order.removed);
-      ownAddresses.addAll(order.added);
+      sources.mark(ADDRESS_MARK.own, order);
       break;
     case 'broadcast-addresses':
-      broadcastAddresses.removeAll(order.removed);
-      broadcastAddresses.addAll(order.added);
+      sources.mark(ADDRESS_MARK.broadcast, order);
       break;
     case 'start-capture':
       frameCapture.start(order.capture, order.ring, order.filter);
@@ -221,7 +217,7 @@ function obey(order: Order): void {
 
 function goBy({ dropReservedBits, tos, inheritsDf, allowedVteps, busyPoll: looks }: WorkerSettings): void {
   receivePath.dropReservedBits = dropReservedBits;
-  receivePath.allowedSources = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
+  sources.allow(allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps));
   ports.sendPath.tos = tos;
   ports.sendPath.inheritsDf = inheritsDf;
   underlay.setSocketTos(socketTos(tos));

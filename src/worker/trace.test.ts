@@ -37,12 +37,12 @@ const spaced = (mac: string) => (mac.match(/../g) as string[]).join(' ');
 
 function groundOf({ ports, fdb, neighboursMemory }: Rig) {
   const { storm, tos, inheritsDf, pathLimits: limits } = ports.sendPath;
-  const { isOwnAddress, isBroadcast, dropReservedBits, allowedSources } = ports.receivePath;
+  const { sources, dropReservedBits } = ports.receivePath;
   const neighbours = new NeighbourTable(neighboursMemory);
   const pathLimits = {
     frameBytes: (remote: number, mayFragment: boolean) => limits.frameBytes(remote, mayFragment, NOW),
   };
-  const settings = { tos, inheritsDf, pathLimits, isOwnAddress, isBroadcast, dropReservedBits, allowedSources };
+  const settings = { tos, inheritsDf, pathLimits, sources, dropReservedBits };
   return { fdb, storm, neighbours, segments: ports.segments, ...settings };
 }
 

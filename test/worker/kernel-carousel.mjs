@@ -14,6 +14,7 @@ import { Counters } from '../../dist/forward/counters.js';
 import { RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
 import { NeighbourTable } from '../../dist/forward/neighbours.js';
 import { RemoteCounters } from '../../dist/forward/remote-counters.js';
+import { SourceCheck } from '../../dist/forward/source-check.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../../dist/offload/split.js';
@@ -89,6 +90,7 @@ const { suppression, tooBig } = newAnswers(slab, fdb, {
   tags,
 });
 const { pathLimits } = underlay;
+const sources = new SourceCheck();
 const receivePath = {
   view: slab.view,
   segments: receiving,
@@ -97,11 +99,9 @@ const receivePath = {
   suppression,
   headers,
   source: { a: 0, b: 0, c: 0, d: 0 },
-  isOwnAddress: ({ d }) => d === 1,
-  isBroadcast: ({ d }) => d === 2,
+  sources,
   dropReservedBits: false,
   tos: 0,
-  allowedSources: undefined,
   storm,
   segment: undefined,
   isStormControlled: false,

@@ -12,6 +12,7 @@ import { FrameCapture } from '../../dist/forward/frame-capture.js';
 import { NeighbourTable } from '../../dist/forward/neighbours.js';
 import { PathLimits } from '../../dist/forward/path-limits.js';
 import { RemoteCounters } from '../../dist/forward/remote-counters.js';
+import { SourceCheck } from '../../dist/forward/source-check.js';
 import { SourceFilter } from '../../dist/forward/source-filter.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
@@ -189,6 +190,8 @@ const { suppression, tooBig } = newAnswers(slab, fdb, {
   tags,
 });
 const pathLimits = new PathLimits(fdb.remotes);
+const sources = new SourceCheck();
+sources.allow(allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps));
 const receivePath = {
   view: slab.view,
   segments,
@@ -197,11 +200,9 @@ const receivePath = {
   suppression,
   headers,
   source: { a: 0, b: 0, c: 0, d: 0 },
-  isOwnAddress: ({ d }) => d === 1,
-  isBroadcast: ({ d }) => d === 2,
+  sources,
   dropReservedBits: false,
   tos: 0,
-  allowedSources: allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps),
   storm,
   segment: undefined,
   isStormControlled: false,

@@ -5,70 +5,81 @@ const WORDS = 4;
 
 const LEAST_SLOTS = 16;
 
+/** What an address of the host's is, a bit each: it may be both. */
+export const ADDRESS_MARK = { own: 1, broadcast: 2 } as const;
+
 /**
- * A set of addresses that each datagram's source is looked for in: an open hash table at most half full, so that a host with 10,000 addresses
- * pays for a look no more than one with two. A look allocates nothing; additions may.
+ * Addresses and their marks, which each datagram's source is looked for in: an open hash table at most half full, so that a host with 10,000
+ * addresses pays for a look no more than one with two. A look allocates nothing; additions may.
  */
-export class AddressSet {
+export class AddressMarks {
   #words = new Int32Array(LEAST_SLOTS * WORDS);
-  #taken = new Uint8Array(LEAST_SLOTS);
+  /** Of each slot; 0: it is free. */
+  #marks = new Uint8Array(LEAST_SLOTS);
   #count = 0;
 
   get count(): number {
     return this.#count;
   }
 
-  has({ a, b, c, d }: SourceAddress): boolean {
-    return this.#taken[this.#slotOf(a, b, c, d)] === 1;
+  /** Bits of ADDRESS_MARK; 0: it has none. */
+  of({ a, b, c, d }: SourceAddress): number {
+    return this.#marks[this.#slotOf(a, b, c, d)] as number;
   }
 
   /** @param words four of each address */
-  addAll(words: Int32Array): void {
+  addAll(words: Int32Array, mark: number): void {
     for (let at = 0; at + WORDS <= words.length; at += WORDS) {
-      if ((this.#count + 1) * 2 > this.#taken.length) this.#grow();
-      this.#add(words[at] as number, words[at + 1] as number, words[at + 2] as number, words[at + 3] as number);
+      if ((this.#count + 1) * 2 > this.#marks.length) this.#grow();
+      this.#add(words[at] as number, words[at + 1] as number, words[at + 2] as number, words[at + 3] as number, mark);
     }
   }
 
   /** @param words four of each address */
-  removeAll(words: Int32Array): void {
+  removeAll(words: Int32Array, mark: number): void {
     for (let at = 0; at + WORDS <= words.length; at += WORDS) {
       this.#remove(
         this.#slotOf(words[at] as number, words[at + 1] as number, words[at + 2] as number, words[at + 3] as number),
+        mark,
       );
     }
   }
 
-  #add(a: number, b: number, c: number, d: number): void {
+  #add(a: number, b: number, c: number, d: number, mark: number): void {
     const slot = this.#slotOf(a, b, c, d);
-    if (this.#taken[slot] === 1) return;
-    this.#taken[slot] = 1;
+    const marks = this.#marks[slot] as number;
+    this.#marks[slot] = marks | mark;
+    if (marks !== 0) return;
     this.#words.set([a, b, c, d], slot * WORDS);
     this.#count++;
   }
 
-  /** Moves those behind the gap forward that would not be found beyond it. */
-  #remove(slot: number): void {
-    if (this.#taken[slot] === 0) return;
-    const mask = this.#taken.length - 1;
+  /** Without marks an address goes, and those behind the gap that would not be found beyond it move forward. */
+  #remove(slot: number, mark: number): void {
+    const marks = this.#marks[slot] as number;
+    if (marks === 0) return;
+    this.#marks[slot] = marks & ~mark;
+    if (this.#marks[slot] !== 0) return;
+    const mask = this.#marks.length - 1;
     let gap = slot;
-    for (let next = (gap + 1) & mask; this.#taken[next] === 1; next = (next + 1) & mask) {
+    for (let next = (gap + 1) & mask; this.#marks[next] !== 0; next = (next + 1) & mask) {
       const home = this.#homeOf(next);
       if (((next - home) & mask) < ((next - gap) & mask)) continue;
       this.#words.copyWithin(gap * WORDS, next * WORDS, (next + 1) * WORDS);
+      this.#marks[gap] = this.#marks[next] as number;
       gap = next;
     }
-    this.#taken[gap] = 0;
+    this.#marks[gap] = 0;
     this.#count--;
   }
 
   #grow(): void {
-    const [words, taken] = [this.#words, this.#taken];
+    const [words, marks] = [this.#words, this.#marks];
     this.#words = new Int32Array(words.length * 2);
-    this.#taken = new Uint8Array(taken.length * 2);
+    this.#marks = new Uint8Array(marks.length * 2);
     this.#count = 0;
-    for (let slot = 0; slot < taken.length; slot++) {
-      if (taken[slot] === 1) this.addAll(words.subarray(slot * WORDS, (slot + 1) * WORDS));
+    for (const [slot, mark] of marks.entries()) {
+      if (mark !== 0) this.addAll(words.subarray(slot * WORDS, (slot + 1) * WORDS), mark);
     }
   }
 
@@ -77,16 +88,16 @@ export class AddressSet {
     const at = slot * WORDS;
     return (
       hash(words[at] as number, words[at + 1] as number, words[at + 2] as number, words[at + 3] as number) &
-      (this.#taken.length - 1)
+      (this.#marks.length - 1)
     );
   }
 
   /** Where an address is, or else would be put. */
   #slotOf(a: number, b: number, c: number, d: number): number {
     const words = this.#words;
-    const mask = this.#taken.length - 1;
+    const mask = this.#marks.length - 1;
     let slot = hash(a, b, c, d) & mask;
-    for (; this.#taken[slot] === 1; slot = (slot + 1) & mask) {
+    for (; this.#marks[slot] !== 0; slot = (slot + 1) & mask) {
       const at = slot * WORDS;
       if (words[at + 3] === d && words[at + 2] === c && words[at + 1] === b && words[at] === a) break;
     }
