@@ -5,12 +5,14 @@
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
 import { NO_REMOTE } from '../dist/fdb/remotes.js';
+import { ADDRESS_MARK } from '../dist/forward/address-marks.js';
 import { Counters } from '../dist/forward/counters.js';
 import { FORWARDED } from '../dist/forward/drop-reason.js';
 import { NeighbourTable } from '../dist/forward/neighbours.js';
 import { PathLimits } from '../dist/forward/path-limits.js';
 import { receive } from '../dist/forward/receive.js';
 import { send } from '../dist/forward/send.js';
+import { SourceCheck } from '../dist/forward/source-check.js';
 import { StormControl } from '../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../dist/offload/offload-switch.js';
 import { newSuperFrame } from '../dist/offload/split.js';
@@ -21,6 +23,8 @@ import { octetSums } from '../dist/sys/simd-sums.js';
 import { Slab } from '../dist/sys/slab.js';
 import { pseudoHeaderSum } from '../dist/wire/checksum.js';
 import { IP_PROTOCOL, newFrameHeaders } from '../dist/wire/ip.js';
+import { NO_CONTROL } from '../dist/wire/link-local.js';
+import { StrippedTags } from '../dist/wire/vlan.js';
 import {
   GSO_TYPE,
   markSuperFrame,
@@ -30,7 +34,6 @@ import {
 } from '../dist/wire/vnet-hdr.js';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../dist/wire/vxlan.js';
 import { newAnswers } from '../dist/worker/answers.js';
-import { NO_CONTROL } from '../wire/link-local.js';
 import { perOperation } from './micro-timing.mjs';
 
 const NOW = 1_000;
@@ -38,6 +41,7 @@ const VNI = 100;
 const PEER = 0xc6_12_00_02 | 0;
 const [HERE, THERE, NOWHERE] = ['020000000001', '020000000002', '020000000003'];
 const [TCP_HEADER_AT, TCP_CHECKSUM_AT] = [34, 16];
+const SOURCE_MAC_LOW_AT = 10;
 const AREA_BYTES = 131_072;
 /** Ethernet, IPv4, TCP with twelve octets of options. */
 const HEADER_BYTES = 14 + 20 + 32;
@@ -96,13 +100,15 @@ export function floodTimes(octets, { remotes }) {
   });
 }
 
-/** Nanoseconds to decapsulate a TCP frame whose source is known. */
-export function receiveTimes(octets) {
+/** Nanoseconds to decapsulate a TCP frame whose source is known. @param vteps that the frames come from in turn */
+export function receiveTimes(octets, { vteps = 1 } = {}) {
   const { slab, at, receivePath, sink } = newWorker(octets, { source: THERE, destination: HERE });
   const datagramAt = at - VXLAN_HEADER_BYTES;
   Object.assign(receivePath.source, sourceOf(PEER));
   return perOperation((count) => {
     for (let i = 0; i < count; i++) {
+      receivePath.source.d = PEER + (i % vteps);
+      slab.view.setUint16(at + SOURCE_MAC_LOW_AT, 1 + (i % vteps));
       // The vnet header of the frame before is written over it.
       writeVxlanHeader(slab.view, datagramAt, VNI);
       receive(receivePath, datagramAt, octets + VXLAN_HEADER_BYTES, 0, NO_GROUP, NOW);
@@ -220,8 +226,12 @@ function newWorker(octets, { source, destination }) {
   segments.apply({ kind: 'put', segment: SEGMENT });
   const storm = new StormControl(StormControl.createMemory());
   const [sink, headers, view] = [new CountingSink(areaAt), newFrameHeaders(), slab.view];
+  const tags = new StrippedTags();
   const neighboursMemory = NeighbourTable.createMemory(1);
-  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps: sink });
+  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps: sink, tags });
+  const sources = new SourceCheck();
+  sources.mark(ADDRESS_MARK.own, { added: words(PEER - 1), removed: words() });
+  sources.mark(ADDRESS_MARK.broadcast, { added: words(PEER | 0xff), removed: words() });
   const receivePath = {
     view,
     segments,
@@ -230,10 +240,9 @@ function newWorker(octets, { source, destination }) {
     suppression,
     headers,
     source: { a: 0, b: 0, c: 0, d: 0 },
-    isOwnAddress: ({ d }) => d === PEER - 1,
+    sources,
     tos: 0,
     dropReservedBits: false,
-    allowedSources: undefined,
     storm,
     segment: undefined,
     isStormControlled: false,
@@ -253,10 +262,12 @@ function newWorker(octets, { source, destination }) {
     pathLimits: new PathLimits(fdb.remotes),
     tooBig,
     headers,
+    tags,
     superFrame: newSuperFrame(),
     storm,
     counters: new Counters(Counters.createMemory()),
     tos: 0,
+    inheritsDf: false,
     droppedFrames: 1,
   };
   return { slab, at, areaAt, fdb, sink, hear, receivePath, sendPath };
@@ -280,4 +291,9 @@ function tcpFrame(octets, { source, destination }) {
 
 function sourceOf(address) {
   return { a: 0, b: 0, c: 0xffff, d: address };
+}
+
+/** @param {number[]} addresses of IPv4 */
+function words(...addresses) {
+  return Int32Array.from(addresses.flatMap((address) => Object.values(sourceOf(address))));
 }

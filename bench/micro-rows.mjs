@@ -23,6 +23,7 @@ export const ROWS = [
     row(`send ladder, ${many(octets)} octets`, 'ns', () => sendTimes(octets, { isFinished: true })),
     row(`send ladder, ${many(octets)} octets, checksum to do`, 'ns', () => sendTimes(octets, { isFinished: false })),
     row(`receive ladder, ${many(octets)} octets`, 'ns', () => receiveTimes(octets)),
+    row(`receive ladder, ${many(octets)} octets, of 8 VTEPs in turn`, 'ns', () => receiveTimes(octets, { vteps: 8 })),
   ]),
   ...[1, 10, 100, 1_000].map((remotes) =>
     row(`send ladder, 64 octets, flood list of ${many(remotes)}`, 'ns', () => floodTimes(64, { remotes })),
