@@ -4,7 +4,7 @@ import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
 import { PathLimits } from '../forward/path-limits.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
-import { CUT_APART_SECONDS, MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
+import { MAX_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
@@ -12,6 +12,7 @@ import { recvmmsg } from '../sys/libc.ts';
 import { ReceiveArray, SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
 import { hasQueued, mergeReceived } from '../sys/udp-socket.ts';
+import { MergedReceiving } from './merged-receiving.ts';
 import { QUEUE_MESSAGES, type QueueShared, SendQueue } from './send-queue.ts';
 import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
 
@@ -23,9 +24,6 @@ const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 
 const MSG_DONTWAIT = 0x40;
 
-const CUT_APART_TENTHS = 10 * CUT_APART_SECONDS;
-/** How long a socket that never empties may go on before: what is queued then is lost. */
-const CUT_PATIENCE_TENTHS = 2;
 const NO_QUEUES: readonly SendQueue[] = [];
 
 /** The send sockets of an underlay, one for each source port, and what they have in common. */
@@ -42,10 +40,7 @@ interface Pool extends QueueShared {
 interface Receiver {
   readonly fd: number;
   readonly group: number;
-  /** When, in tenths of a second, its datagrams may come merged again; 0: they do, or never shall. */
-  mergesAgain: number;
-  /** When they are to come apart at the latest; 0: they do, or need not. */
-  cutsFrom: number;
+  readonly merging: MergedReceiving;
 }
 
 /** The kernel's UDP sockets: receives by recvmmsg, sends by one sendmmsg per source port and batch. */
@@ -98,7 +93,8 @@ export class KernelUdpPort implements UdpPort {
 
   /** @param group number of the group that the socket is bound to, or NO_GROUP */
   addSocket(socket: number, fd: number, group: number): void {
-    this.#sockets.set(socket, { fd, group, mergesAgain: 0, cutsFrom: 0 });
+    const kernel = { hasQueued: () => hasQueued(fd), merge: (isOn: boolean) => mergeReceived(fd, isOn) };
+    this.#sockets.set(socket, { fd, group, merging: new MergedReceiving(kernel) });
   }
 
   removeSocket(fd: number): void {
@@ -163,32 +159,16 @@ export class KernelUdpPort implements UdpPort {
   }
 
   cutApart(socket: number, now: number): void {
-    const entry = this.#sockets.get(socket);
-    if (entry === undefined) return;
-    entry.mergesAgain = now + CUT_APART_TENTHS;
-    // What is queued would come without the size of its pieces: the kernel tells it while the option is on, and cuts when it queues.
-    if (hasQueued(entry.fd)) {
-      entry.cutsFrom ||= now + CUT_PATIENCE_TENTHS;
-    } else {
-      entry.cutsFrom = 0;
-      mergeReceived(entry.fd, false);
-    }
+    this.#sockets.get(socket)?.merging.cutApart(now);
   }
 
   receive(socket: number, now: number): number {
     const entry = this.#sockets.get(socket);
     if (entry === undefined) return 0;
-    if (entry.mergesAgain !== 0 && now >= entry.mergesAgain) {
-      entry.mergesAgain = 0;
-      entry.cutsFrom = 0;
-      mergeReceived(entry.fd, true);
-    }
+    entry.merging.beforeBatch(now);
     this.#received.rearm(this.#receivedCount);
     const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
-    if (entry.cutsFrom !== 0 && (count < DATAGRAM_BATCH || now >= entry.cutsFrom)) {
-      entry.cutsFrom = 0;
-      mergeReceived(entry.fd, false);
-    }
+    entry.merging.afterBatch(count < DATAGRAM_BATCH, now);
     // Nothing there, or an error that the next call will not have: either way there is nothing to forward. Of a socket that sends too, it
     // may be an ICMP answer, for which the socket is readable until it is taken off.
     if (count <= 0) drainErrorQueue(entry.fd, this.#onPathMtu);
