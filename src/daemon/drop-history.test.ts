@@ -3,7 +3,8 @@ import { RX_DROP, RX_REASONS, TX_DROP, TX_REASONS } from '../forward/drop-reason
 import { DropHistory } from './drop-history.ts';
 import type { Vni } from './vni.ts';
 
-const vni = (number: number) => ({ config: { vni: number, tap: `vxlan${number}`, vlan: undefined } }) as Vni;
+const vni = (number: number) =>
+  ({ config: { vni: number, tap: `vxlan${number}`, vlan: undefined }, underlays: [] }) as unknown as Vni;
 
 function newHistory() {
   const rows = new Map<Vni | undefined, Float64Array>();
@@ -46,6 +47,18 @@ describe('what is dropped now', () => {
       expect.objectContaining({ direction: 'rx', reason: 'socket-overrun', count: 4 }),
     ]);
     expect(drops[0]?.vnis.map(({ vni: number }) => number)).toEqual([200, 100]);
+  });
+
+  it('says with each VNI where its TAP is, and what keeps it from sending', async () => {
+    const { drop, history } = newHistory();
+    const place = { elsewhere: { namespace: 'c1', link: { name: 'eth0', up: true } } };
+    const troubles = [{}, { sourceTrouble: '198.18.0.100 is not on this host', interfaceTrouble: 'eth0 is down' }];
+    drop(Object.assign(vni(100), place, { underlays: troubles }) as unknown as Vni, tx(TX_DROP['send-error']), 1);
+    const { drops } = await history.recent();
+    expect(drops[0]?.vnis[0]).toMatchObject({
+      ...{ tapNow: { name: 'eth0', up: true }, elsewhere: { namespace: 'c1' } },
+      underlayTrouble: '198.18.0.100 is not on this host',
+    });
   });
 
   it('is no more a minute after it ended, and is while it goes on', async () => {

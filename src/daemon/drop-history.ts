@@ -4,7 +4,7 @@ import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { DROP_SNAPSHOT_MS } from '../lib/limits.ts';
 import { findLink } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { tapOverrun, type Vni } from './vni.ts';
+import { seenTap, tapOverrun, type Vni } from './vni.ts';
 
 /** Every reason by its number, and behind them what the kernel lost. */
 const RX_NAMES = [...RX_REASONS, 'socket-overrun'];
@@ -21,12 +21,21 @@ interface Snapshot {
   readonly rows: Rows;
 }
 
+/** A VNI that drops, and what of it now says why. */
+export interface DroppingVni extends Pick<Vni['config'], 'vni' | 'tap' | 'vlan' | 'l2Control'> {
+  /** Its TAP where it is now; undefined: it is gone, or cannot be seen. */
+  readonly tapNow: { readonly name: string; readonly up: boolean } | undefined;
+  readonly elsewhere: { readonly namespace: string | undefined } | undefined;
+  /** What keeps an underlay of it from sending. */
+  readonly underlayTrouble: string | undefined;
+}
+
 export interface RecentDrop {
   readonly direction: 'rx' | 'tx';
   readonly reason: string;
   readonly count: number;
   /** The VNIs of those that belong to one, those with the most first. */
-  readonly vnis: readonly Pick<Vni['config'], 'vni' | 'tap' | 'vlan' | 'l2Control'>[];
+  readonly vnis: readonly DroppingVni[];
 }
 
 export interface RecentDrops {
@@ -87,16 +96,18 @@ export class DropHistory {
     const drops = [...grown].map(([number, { count, vnis }]): RecentDrop => {
       const isRx = number < RX_NAMES.length;
       const reason = (isRx ? RX_NAMES[number] : TX_NAMES[number - RX_NAMES.length]) as string;
-      const most = vnis.sort((a, b) => b.count - a.count).map(({ vni: { config } }) => config);
-      return {
-        direction: isRx ? 'rx' : 'tx',
-        reason,
-        count,
-        vnis: most.map(({ vni, tap, vlan, l2Control }) => ({ vni, tap, vlan, l2Control })),
-      };
+      const most = vnis.sort((a, b) => b.count - a.count);
+      return { direction: isRx ? 'rx' : 'tx', reason, count, vnis: most.map(({ vni }) => droppingVni(vni)) };
     });
     return { seconds: Math.max(1, Math.round((this.#nowMs() - atMs) / 1000)), drops };
   }
+}
+
+function droppingVni(of: Vni): DroppingVni {
+  const { vni, tap, vlan, l2Control } = of.config;
+  const troubles = of.underlays.map(({ sourceTrouble, interfaceTrouble }) => sourceTrouble ?? interfaceTrouble);
+  const underlayTrouble = troubles.find((trouble) => trouble !== undefined);
+  return { vni, tap, vlan, l2Control, tapNow: seenTap(of), elsewhere: of.elsewhere, underlayTrouble };
 }
 
 /** The running VTEP, as far as drops are counted. */

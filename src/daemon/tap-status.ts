@@ -16,6 +16,12 @@ export function namespaceLabel({ namespace }: { readonly namespace: string | und
   return namespace === undefined ? 'another namespace' : `namespace ${namespace}`;
 }
 
+/** `ip link` for a TAP where it is; null: no name gets to its namespace. @param elsewhere undefined: in vtepd's own */
+export function ipLinkIn(elsewhere: { readonly namespace: string | undefined } | undefined): string | null {
+  if (!elsewhere) return 'ip link';
+  return elsewhere.namespace === undefined ? null : `ip -n ${elsewhere.namespace} link`;
+}
+
 /** The first thing about its TAP that keeps a VNI from working as it was asked for, or undefined. */
 export function tapFault(vni: WithTap): string | undefined {
   const { config, elsewhere, master } = vni;

@@ -3,7 +3,10 @@ import { RX_REASONS, TX_REASONS } from '../../forward/drop-reason.ts';
 import type { RecentDrops } from '../drop-history.ts';
 import { checkDrops } from './drops-check.ts';
 
-const VNI = { vni: 100, tap: 'vxlan100', vlan: undefined, l2Control: 'drop' as const };
+const VNI = {
+  ...{ vni: 100, tap: 'vxlan100', vlan: undefined, l2Control: 'drop' as const },
+  ...{ tapNow: { name: 'vxlan100', up: false }, elsewhere: undefined, underlayTrouble: undefined },
+};
 /** As without flags. */
 const STANDARD = { allowedVteps: [], reservedBits: 'ignore' } as const;
 const check = (
@@ -99,6 +102,24 @@ describe('drops', () => {
     expect(told(listed)?.remedy).toContain('capture --drops');
     expect(told(listed, { ...VNI, l2Control: 'pass' })?.remedy).toContain('capture --drops');
     expect(told(listed, VNI)?.remedy).toBe('l2-control=pass');
+  });
+
+  it('sets a TAP up where it is, and only while it is down', () => {
+    const [renamed, inContainer] = [{ name: 'foo', up: false }, { namespace: 'c1' }];
+    const remedyFor = (vni: object) => check('rx', 'tap-down', [{ ...VNI, ...vni }])[0]?.remedy;
+    expect(remedyFor({ tapNow: renamed })).toBe('ip link set foo up');
+    expect(remedyFor({ elsewhere: inContainer })).toBe('ip -n c1 link set vxlan100 up');
+    expect(remedyFor({ elsewhere: { namespace: undefined } })).toBeNull();
+    for (const tapNow of [{ name: 'vxlan100', up: true }, undefined]) {
+      expect(remedyFor({ tapNow })).toBeNull();
+      expect(check('rx', 'tap-down', [{ ...VNI, tapNow }])[0]?.message).toContain('was down or gone');
+    }
+  });
+
+  it('names what keeps the underlay from sending where it is known', () => {
+    const waiting = { ...VNI, underlayTrouble: '198.18.0.100 is not on this host' };
+    expect(check('tx', 'send-error', [waiting])[0]?.message).toContain('sent: 198.18.0.100 is not on this host');
+    expect(check('tx', 'send-error', [waiting, VNI])[0]?.message).toContain('perhaps');
   });
 
   it('none at all is well', () => {

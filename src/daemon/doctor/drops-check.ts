@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts';
 import type { Finding } from '../../control/schemas.ts';
 import type { RecentDrop, RecentDrops } from '../drop-history.ts';
+import { ipLinkIn } from '../tap-status.ts';
 import { faultsOr, ok, someOf, warning } from './finding.ts';
 
 /** The command, flag or key that mends it, or shows whose frames they are. */
@@ -11,7 +12,7 @@ type Meaning = readonly [meaning: string, remedy: Remedy];
 type Settings = Pick<Config, 'allowedVteps' | 'reservedBits'>;
 type MeaningHere = (settings: Settings, drop: RecentDrop) => Meaning;
 
-const just = (remedy: string) => () => remedy;
+const just = (remedy: string | null) => () => remedy;
 const none = () => null;
 const capture: Remedy = ({ vnis }, vtepctl) =>
   `${vtepctl} capture --drops${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''} -c 10`;
@@ -38,6 +39,19 @@ const CONFLICT: Meaning = [
   'frames of a station that a static entry has elsewhere',
   ({ vnis }, vtepctl) => `${vtepctl} fdb show --static${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''}`,
 ];
+/** Where the TAP is now, and only while it is down: it may have been moved or set up since. */
+const TAP_DOWN: MeaningHere = (_, { vnis }) => {
+  const [down] = vnis.filter(({ tapNow }) => tapNow?.up === false);
+  if (!down?.tapNow) return ['the TAP they are for was down or gone', none];
+  const ipLink = ipLinkIn(down.elsewhere);
+  return ['the TAP they are for is down', just(ipLink && `${ipLink} set ${down.tapNow.name} up`)];
+};
+/** A cause only where each of the VNIs has one that is known. */
+const SEND_ERROR: MeaningHere = (_, { vnis }) => {
+  const troubles = new Set(vnis.map(({ underlayTrouble }) => underlayTrouble));
+  if (vnis.length > 0 && !troubles.has(undefined)) return [`they cannot be sent: ${[...troubles].join(', ')}`, none];
+  return ['the kernel refused to send: perhaps an interface that is down, no route, or a firewall', none];
+};
 const STORM: Meaning = ['more floods than storm= lets pass: a loop, or too low a limit', capture];
 
 /**
@@ -66,7 +80,7 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | Me
     oversize: ['frames longer than a TAP can carry', capture],
     'static-conflict': CONFLICT,
     storm: STORM,
-    'tap-down': ['the TAP they are for is down', ({ vnis }) => (vnis[0] ? `ip link set ${vnis[0].tap} up` : null)],
+    'tap-down': TAP_DOWN,
     'socket-overrun': ['the host is too busy to read them in time; more threads help', just('--workers 2')],
   },
   tx: {
@@ -81,7 +95,7 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | Me
       ({ vnis }, vtepctl) => (vnis[0] ? `${vtepctl} remote add IP --vni ${vnis[0].vni}` : null),
     ],
     'send-full': ['the underlay takes no more: its queue is full', none],
-    'send-error': ['the kernel refused to send: perhaps an interface that is down, no route, or a firewall', none],
+    'send-error': SEND_ERROR,
     'tap-overrun': ['the host sends faster than vtepd reads; more threads help', just('--workers 2')],
   },
 };

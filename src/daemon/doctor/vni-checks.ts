@@ -1,7 +1,7 @@
 import type { Finding } from '../../control/schemas.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import type { PortState, SpanningTree } from '../../sys/links.ts';
-import { namespaceLabel } from '../tap-status.ts';
+import { ipLinkIn, namespaceLabel } from '../tap-status.ts';
 import { failed, faultsOr, ok, unknown, warning } from './finding.ts';
 
 /** The shortest forward delay of IEEE 802.1D. */
@@ -134,10 +134,9 @@ function again({ timesPutBack }: VniFacts): string {
   return `; vtepd put it back ${timesPutBack} times within a minute: find out who changes it`;
 }
 
-/** A namespace without a name has no `ip -n`. */
 function ipLink({ elsewhere }: VniFacts, what: string): string | null {
-  if (!elsewhere) return `ip link set ${what}`;
-  return elsewhere.namespace === undefined ? null : `ip -n ${elsewhere.namespace} link set ${what}`;
+  const ipLink = ipLinkIn(elsewhere);
+  return ipLink && `${ipLink} set ${what}`;
 }
 
 /** For a shell. */

@@ -12,6 +12,7 @@ import { SysError } from '../../sys/sys-error.ts';
 import { routeMtu } from '../path-mtu.ts';
 import { routeFrom } from '../route-scope.ts';
 import { mtuLimit, trunkMtuLimit } from '../tap-mtu.ts';
+import { ipLinkIn } from '../tap-status.ts';
 import type { Underlay } from '../underlay.ts';
 import { distinctTaps, hasTap, type Vni } from '../vni.ts';
 import type { Vtep } from '../vtep.ts';
@@ -86,11 +87,7 @@ export function gatherTaps({ vnis }: Vtep, links: readonly Link[]): TapMtuFacts[
     const ports = bridge ? links.filter(({ master, index }) => master === bridge.index && index !== now.index) : [];
     return {
       tap: now.name,
-      ipLink: elsewhere
-        ? elsewhere.namespace === undefined
-          ? undefined
-          : `ip -n ${elsewhere.namespace} link`
-        : 'ip link',
+      ipLink: ipLinkIn(elsewhere) ?? undefined,
       mtuBytes: now.mtuBytes,
       limitBytes: limitOf(vni, vnis),
       dev: narrowest.name,
