@@ -98,11 +98,11 @@ function renderEvent(told: DaemonEvent): string {
 export function renderFdb(entries: readonly FdbEntry[], style: Style): string {
   return table(
     ['VNI', 'MAC', 'VTEP', 'TYPE', 'AGE', 'MOVES'],
-    entries.map(({ vni, mac, vtep, type, age, moves }) => [
+    entries.map(({ vni, mac, vtep, type, age, moves, unsent }) => [
       vni,
       mac,
       vtep,
-      type,
+      unsent ? `${type}(unsent)` : type,
       age === null ? null : `${age}s`,
       moves,
     ]),

@@ -28,6 +28,8 @@ describe('refusals', () => {
     [parseGroup, 'all', 'is not an IP address: a group is a multicast address, 224.0.0.0/4 or ff00::/8'],
     [parseGroup, 'ff02::1%eth0', 'names a zone: leave out the % and what follows, and give the interface by --dev'],
     [parseVtepAddress, '0.0.0.0', 'is the unspecified address: give the unicast address of a VTEP'],
+    [parseVtepAddress, '0.1.2.3', 'is of 0.0.0.0/8, which no host has: give the unicast address of a VTEP'],
+    [parseVtepAddress, '::ffff:0.0.0.9', 'is of 0.0.0.0/8, which no host has: give the unicast address of a VTEP'],
     [parseVtepAddress, '::', 'is the unspecified address: give the unicast address of a VTEP'],
     [parseVtepAddress, '239.1.1.1', 'is a multicast address: give the unicast address of a VTEP'],
     [parseVtepAddress, 'ff02::1', 'is a multicast address: give the unicast address of a VTEP'],

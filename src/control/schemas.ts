@@ -37,6 +37,11 @@ export const FdbEntrySchema = Type.Object({
   type: FdbEntryTypeSchema,
   age: Type.Union([Count, Type.Null()], { description: 'whole seconds since last heard, null unless dynamic' }),
   moves: Count,
+  unsent: Type.Optional(
+    Type.Literal(true, {
+      description: 'nothing is sent to the VTEP now: its address is this host’s own, or a broadcast address',
+    }),
+  ),
 });
 export type FdbEntry = Static<typeof FdbEntrySchema>;
 export const FdbEntriesSchema = Type.Array(FdbEntrySchema);

@@ -81,5 +81,6 @@ function describe(fdb: Fdb, entry: EntryView, vni: number, now: number): FdbEntr
     type: entry.isStatic ? 'static' : 'dynamic',
     age: entry.isStatic ? null : Math.max(0, Math.floor((now - entry.heard) / 10)),
     moves: entry.moves,
+    ...(fdb.isBarred(entry.remote) && { unsent: true as const }),
   };
 }

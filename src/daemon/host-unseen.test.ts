@@ -48,7 +48,7 @@ function onNetlink(netlink: NetlinkSocket): ChoiceGround {
 function vniOf({ config }: ChoiceGround, vrf: { index: number } | undefined, paths: Vni['paths']): Vni {
   const underlay = { family: 4, link: { index: 2 }, vrf };
   const link = { name: 'vxlan100', up: true };
-  return { config: config.vnis[0], underlay, underlays: [underlay], link, paths } as unknown as Vni;
+  return { config: config.vnis[0], underlay, underlays: [underlay], floodRemotes: [1], link, paths } as unknown as Vni;
 }
 
 function statusOn(netlink: NetlinkSocket, vrf?: { index: number }): string {

@@ -20,7 +20,7 @@ export interface WatchedHost extends HeldTaps {
   /** Something was heard of the host: the statuses of VNIs may be others. */
   readonly onHeard: () => void;
   readonly own: OwnAddresses;
-  /** Flood lists leave out what has become own, and take in what is so no more. */
+  /** Flood lists and static entries leave out what has become own or a broadcast address, and take in what is so no more. */
   readonly ownChanged: (changed: ReadonlySet<IpAddress>) => Promise<void>;
   /** Routes may have changed with links and addresses. */
   readonly touchPaths: () => void;
@@ -96,9 +96,9 @@ export class HostWatch {
     this.underlays.sources.followAll();
     const changes = own.takeChanges();
     if (hasChanged(changes.broadcasts)) workers.tellAll(addressOrder('broadcast-addresses', changes.broadcasts));
-    if (!hasChanged(changes.own)) return;
-    workers.tellAll(addressOrder('own-addresses', changes.own));
-    void ownChanged(new Set([...changes.own.added, ...changes.own.removed]));
+    if (hasChanged(changes.own)) workers.tellAll(addressOrder('own-addresses', changes.own));
+    const changed = Object.values(changes).flatMap(({ added, removed }) => [...added, ...removed]);
+    if (changed.length > 0) void ownChanged(new Set(changed));
   }
 
   #settleSoon(): void {

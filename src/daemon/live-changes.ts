@@ -14,6 +14,7 @@ import { findLink, type Link } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { listStatics } from './fdb-listing.ts';
 import { notifySystemd, statusLine } from './notify.ts';
+import type { Bar } from './own-addresses.ts';
 import type { QuerierWatch } from './querier-watch.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
@@ -23,7 +24,7 @@ import type { Underlay } from './underlay.ts';
 import { tapNumber, tapOverrun, type Vni } from './vni.ts';
 import { type ChangedVni, changeInPlace } from './vni-change.ts';
 import type { VniMover } from './vni-mover.ts';
-import { forgetVni, retainRemote } from './vni-setup.ts';
+import { broadcastAddress, forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import { addGroupSocket, addTap, groupWorker, putSegment, putSettings } from './worker-state.ts';
@@ -47,7 +48,7 @@ export interface ChangedVtep {
   readonly underlays: Underlay[];
   readonly vnis: Vni[];
   readonly workers: WorkerPool;
-  readonly isOwnAddress: (address: IpAddress) => boolean;
+  readonly barOf: (address: IpAddress) => Bar | undefined;
   /** The underlays of a VNI, of which it opens those that are not open; they are then the last of the list, also if it throws. */
   readonly underlaysFor: (config: VniConfig) => Vni['underlays'];
   /** Closes an underlay that no worker was told of, or that all have let go. */
@@ -254,18 +255,18 @@ export class LiveChanges {
   }
 
   /**
-   * Addresses have become the host's own, or are so no more: one list serves all hosts, and each skips itself. What was learned behind an
-   * address that is own now is forgotten, since nobody is there any more.
+   * Addresses have become the host's own or a broadcast address, or are so no more: one list serves all hosts, and each skips itself. Static
+   * entries stay and are not sent to meanwhile; what was learned behind one is forgotten, since nobody is there any more.
    */
   followOwnAddresses(changed: ReadonlySet<IpAddress>): Promise<void> {
     return this.#serial.run(async () => {
       if (this.#isClosed) return;
-      const { isOwnAddress, vnis, log } = this.#vtep;
+      const { barOf, vnis, log } = this.#vtep;
       try {
-        for (const address of changed) if (isOwnAddress(address)) await this.#forgetLearned(address);
+        for (const address of changed) await this.#bar(address, barOf(address) !== undefined);
         for (const vni of vnis) {
           for (const address of vni.config.remotes.filter((remote) => changed.has(remote))) {
-            if (isOwnAddress(address)) await this.#stopFlooding(vni, address);
+            if (barOf(address) !== undefined) await this.#stopFlooding(vni, address);
             else await this.#flood(vni, address);
           }
         }
@@ -306,7 +307,9 @@ export class LiveChanges {
     const { remotes } = vni.config;
     if (remotes.includes(address)) return false;
     refuseRemote(vni, address);
-    if (!this.#vtep.isOwnAddress(address)) await this.#flood(vni, address);
+    const bar = this.#vtep.barOf(address);
+    if (bar === 'broadcast') throw broadcastAddress(`remote ${address} of VNI ${vni.config.vni}`);
+    if (bar === undefined) await this.#flood(vni, address);
     vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
     this.#vtep.lookAtPaths(vni);
     return true;
@@ -374,12 +377,14 @@ export class LiveChanges {
     await workers.orderAll(putSegment(vni));
   }
 
-  async #forgetLearned(address: IpAddress): Promise<void> {
+  async #bar(address: IpAddress, isBarred: boolean): Promise<void> {
     const { fdb, now } = this.#vtep;
     const { a, b, c, d } = sourceOf(address);
     const remote = fdb.remotes.find(a, b, c, d);
+    if (remote === NO_REMOTE) return;
+    fdb.remotes.bar(remote, isBarred);
     // The search goes through all entries of all VNIs.
-    if (remote === NO_REMOTE || fdb.remotes.entriesAt(remote) === 0) return;
+    if (!isBarred || fdb.remotes.entriesAt(remote) === 0) return;
     await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && !entry.isStatic, now()));
   }
 

@@ -1,5 +1,5 @@
 import type { ListenMode } from '../config/config.ts';
-import type { IpAddress } from '../lib/addresses.ts';
+import { type IpAddress, isLoopbackIp } from '../lib/addresses.ts';
 import type { HostAddresses } from './host-addresses.ts';
 import type { Underlay } from './underlay.ts';
 
@@ -16,9 +16,13 @@ export interface OwnChanges {
   readonly broadcasts: AddressChanges;
 }
 
+/** Why nothing is sent to an address that could be a VTEP's. */
+export type Bar = 'own' | 'broadcast';
+
 /**
  * Which addresses are this VTEP's own: all of the host, since VXLAN is heard on all of them; with `--listen local` those alone that it sends
- * from, since the others may be those of another daemon. Of VRFs those alone that it is in: the same address in another may be a peer's. What comes from an own address is dropped, and nothing is sent to one.
+ * from, since the others may be those of another daemon. Of VRFs those alone that it is in: the same address in another may be a peer's.
+ * Loopback never leaves the host (RFC 1122 §3.2.1.3). What comes from an own address is dropped, and nothing is sent to one.
  */
 export class OwnAddresses {
   readonly #mode: ListenMode;
@@ -41,7 +45,7 @@ export class OwnAddresses {
   has(address: IpAddress): boolean {
     // The host may send from an address that is in none of its lists: one that a local route names.
     return (
-      (this.#mode === 'any' && this.#vrfs().some((vrf) => this.#host.has(address, vrf))) ||
+      (this.#mode === 'any' && (isLoopbackIp(address) || this.#vrfs().some((vrf) => this.#host.has(address, vrf)))) ||
       this.#sources().includes(address)
     );
   }
@@ -49,6 +53,15 @@ export class OwnAddresses {
   /** Whether an address is the broadcast address of a prefix that the host is in. */
   isBroadcast(address: IpAddress): boolean {
     return this.#vrfs().some((vrf) => this.#host.isBroadcast(address, vrf));
+  }
+
+  /**
+   * Why nothing is sent to an address now; undefined: it is. Flood lists, static entries and refusals go by it. It may come and go with the
+   * host's addresses.
+   */
+  barOf(address: IpAddress): Bar | undefined {
+    if (this.has(address)) return 'own';
+    return this.isBroadcast(address) ? 'broadcast' : undefined;
   }
 
   /** As they were told last. */

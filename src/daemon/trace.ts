@@ -202,7 +202,7 @@ function stepTexts(vtep: Vtep, vni: Vni, told: Told & { readonly step: TraceStep
   const { frame, source, step } = told;
   switch (step.kind) {
     case 'destination':
-      return `destination ${frame.dst}: ${step.remote === UNKNOWN ? 'unknown' : whereIs(vtep, vni, frame.dst)}`;
+      return `destination ${frame.dst}: ${step.remote === UNKNOWN ? 'unknown' : whereIs(vtep, vni, frame.dst)}${barText(vtep, step.remote)}`;
     case 'source':
       return `source ${frame.src}: ${sourceText(step.outcome, whereIs(vtep, vni, frame.src), placeText(vni, source))}`;
     case 'storm':
@@ -257,6 +257,15 @@ function whereIs({ fdb, now }: Vtep, vni: Vni, mac: MacAddress): string {
   if (!entry) return 'unknown';
   const age = entry.isStatic ? 'static' : `dynamic, ${Math.max(0, Math.floor((time - entry.heard) / 10))}s`;
   return `known ${entry.remote === LOCAL ? placeText(vni, 'local') : placeText(vni, addressOf(fdb, entry.remote))} (${age})`;
+}
+
+/** Why nothing is sent to a remote, if so. */
+function barText(vtep: Vtep, remote: number): string {
+  if (remote === UNKNOWN || !vtep.fdb.isBarred(remote)) return '';
+  const bar = vtep.barOf(addressOf(vtep.fdb, remote) as IpAddress);
+  return bar === 'broadcast'
+    ? ', a broadcast address: nothing is sent there'
+    : ', this host’s own address now: nothing is sent there';
 }
 
 function placeText({ config }: Vni, vtep: IpAddress | 'local'): string {

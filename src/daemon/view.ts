@@ -40,6 +40,7 @@ import type { Reload } from './reload.ts';
 import { dropsOf, limitsOf, statsOf } from './statistics.ts';
 import { traceThrough } from './trace.ts';
 import { seenTap, type Vni } from './vni.ts';
+import { broadcastAddress } from './vni-setup.ts';
 import type { Vtep } from './vtep.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import { listVteps } from './vtep-listing.ts';
@@ -94,7 +95,9 @@ export class VtepView implements DaemonView {
     const conflict = (cause: string, remedy: string) => new VtepError('ERR_VTEP_CONFLICT', { object, cause, remedy });
     if (seenTap(found)?.mac === mac) throw conflict('this is the TAP’s own MAC', 'name the MAC of a station');
     if (vtep !== 'local') {
-      if (this.#vtep.isOwnAddress(vtep)) throw conflict(`${vtep} is this host’s own address`, "say 'local' instead");
+      const bar = this.#vtep.barOf(vtep);
+      if (bar === 'broadcast') throw broadcastAddress(`${mac} at ${vtep} in VNI ${vni}`);
+      if (bar === 'own') throw conflict(`${vtep} is this host’s own address`, "say 'local' instead");
       const family = ipFamily(vtep);
       if ((family === 4 ? reach.ipv4 : reach.ipv6) === NO_UNDERLAY) {
         const cause = `${vtep} is IPv${family}, and the underlay is IPv${underlay.family}`;

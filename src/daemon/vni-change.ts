@@ -6,12 +6,13 @@ import { NO_GROUP } from '../segment/segment.ts';
 import { changeLink, findLink, findMaster, type Link, type LinkChange } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Membership } from '../underlay/group-membership.ts';
+import type { Bar } from './own-addresses.ts';
 import { defaultTapMac, findBridge } from './tap.ts';
 import { mtuLimit, mtuWithin, tapMtu, trunkMtuLimit } from './tap-mtu.ts';
 import type { Underlay } from './underlay.ts';
 import { reachOf, seenTap, type Vni } from './vni.ts';
 import type { GroupUse } from './vni-mover.ts';
-import { addStatics, groupUnderlay, refuseUnderlayAsBridge, retainRemote } from './vni-setup.ts';
+import { addStatics, broadcastAddress, groupUnderlay, refuseUnderlayAsBridge, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 
 /** What a VNI is changed with and on. */
@@ -20,7 +21,7 @@ export interface ChangeGround {
   readonly fdb: Fdb;
   /** Tenths of a second. */
   readonly now: () => number;
-  readonly isOwnAddress: (address: IpAddress) => boolean;
+  readonly barOf: (address: IpAddress) => Bar | undefined;
   readonly underlays: readonly Underlay[];
   readonly vnis: readonly Vni[];
 }
@@ -103,10 +104,13 @@ interface Changing {
 }
 
 /** The ids of the flood list that is to be, those that it has among them. */
-function holdRemotes({ fdb, now, isOwnAddress }: ChangeGround, vni: Vni, { target, undo }: Changing): number[] {
+function holdRemotes({ fdb, now, barOf }: ChangeGround, vni: Vni, { target, undo }: Changing): number[] {
   const held = new Map(vni.floodRemotes.map((id) => [addressOf(fdb, id), id]));
+  const isNew = (address: IpAddress) => !vni.config.remotes.includes(address);
+  const wrong = target.remotes.find((address) => isNew(address) && barOf(address) === 'broadcast');
+  if (wrong !== undefined) throw broadcastAddress(`--vni ${target.vni},remote=${wrong}`);
   return target.remotes
-    .filter((address) => !isOwnAddress(address))
+    .filter((address) => barOf(address) === undefined)
     .map((address) => {
       const known = held.get(address);
       if (known !== undefined) return known;

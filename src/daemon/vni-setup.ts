@@ -6,6 +6,7 @@ import { VtepError } from '../lib/errors.ts';
 import { NO_GROUP } from '../segment/segment.ts';
 import { findLink, findMaster } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Bar } from './own-addresses.ts';
 import { defaultTapMac, findExisting, setUpTap, type TapPlan } from './tap.ts';
 import { tapMtu } from './tap-mtu.ts';
 import { joinTrunk } from './trunk-tap.ts';
@@ -20,7 +21,7 @@ export interface VniGround {
   /** Tenths of a second. */
   readonly now: () => number;
   readonly taps: Pick<TapPlan, 'linkGroup' | 'newAlias' | 'ownAlias' | 'former' | 'options'>;
-  readonly isOwnAddress: (address: IpAddress) => boolean;
+  readonly barOf: (address: IpAddress) => Bar | undefined;
   /** Those that there are; one with `vlan=` has the trunk. */
   readonly vnis: readonly Vni[];
 }
@@ -54,7 +55,9 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   let groupRemote = NO_REMOTE;
   try {
     for (const remote of config.remotes) {
-      if (!ground.isOwnAddress(remote)) floodRemotes.push(retainRemote(fdb, remote, config));
+      const bar = ground.barOf(remote);
+      if (bar === 'broadcast') throw broadcastAddress(`--vni ${config.vni},remote=${remote}`);
+      if (bar === undefined) floodRemotes.push(retainRemote(fdb, remote, config));
     }
     addStatics(ground, { config, index, ownMac: ownMacOf(ground, { config, local: underlay.local }) });
     if (address !== undefined) {
@@ -138,18 +141,28 @@ function ownMacOf(
  * @throws VtepError CONFLICT, LIMIT; those before the one that is refused are there then
  */
 export function addStatics(
-  { fdb, now, isOwnAddress }: Pick<VniGround, 'fdb' | 'now' | 'isOwnAddress'>,
+  { fdb, now, barOf }: Pick<VniGround, 'fdb' | 'now' | 'barOf'>,
   { config, index, ownMac }: Pick<VniPlace, 'config' | 'index'> & { ownMac: string | undefined },
 ): void {
   for (const { mac, vtep } of config.statics) {
     if (mac === ownMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
-    if (vtep !== 'local' && isOwnAddress(vtep))
-      throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
+    const bar = vtep === 'local' ? undefined : barOf(vtep);
+    if (bar === 'own') throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
+    if (bar === 'broadcast') throw broadcastAddress(`--vni ${config.vni},static=${mac}@${vtep}`);
     const { high, low } = macWords(mac);
     const result = fdb.addStatic(index, high, low, sourceOf(vtep), now());
     if (result === LEARNED.full) throw fdbFull(config);
     if (result === LEARNED.conflict) throw staticElsewhere(config, `${mac}@${vtep}`, mac);
   }
+}
+
+/** Refuses what a prefix of the host has for its broadcast address. */
+export function broadcastAddress(object: string): VtepError {
+  return new VtepError('ERR_VTEP_CONFLICT', {
+    object,
+    cause: 'the address is the broadcast address of a network that this host is in',
+    remedy: 'name the address of one VTEP',
+  });
 }
 
 function ownStatic(config: VniConfig, entry: string, cause: string): VtepError {

@@ -9,13 +9,28 @@ export interface StatusGround {
   readonly hungWorker?: number | undefined;
   /** Why the host cannot be looked at now; undefined: it can. */
   readonly unseen?: string | undefined;
+  /** Whether the VNI has MACs that are behind other VTEPs. */
+  readonly hasMacsElsewhere?: (vni: Vni) => boolean;
+}
+
+/**
+ * Why the flood list that was asked for reaches nobody; undefined: it does, or nothing was asked for. A VNI that knows MACs behind other VTEPs
+ * works with them.
+ */
+export function floodTrouble({ config, floodRemotes }: Vni, hasMacsElsewhere: boolean): string | undefined {
+  const { group, remotes, flood } = config;
+  if (group !== undefined || remotes.length === 0 || floodRemotes.length > 0) return undefined;
+  if (flood === 'none' || hasMacsElsewhere) return undefined;
+  return remotes.length === 1
+    ? `no remote: ${remotes[0]} is an own or broadcast address of this host`
+    : 'no remote: all are own or broadcast addresses of this host';
 }
 
 /**
  * "ok" if all of it was looked at and found good, else the first thing that keeps the VNI from working, or `?:` and why that is not known. What
  * was found wrong stands until it is found otherwise.
  */
-export function vniStatus(vni: Vni, { hungWorker, unseen }: StatusGround = {}): string {
+export function vniStatus(vni: Vni, { hungWorker, unseen, hasMacsElsewhere = () => false }: StatusGround = {}): string {
   const { config, underlay, underlays, needsGroup, paths } = vni;
   const fault = tapFault(vni);
   if (fault !== undefined) return fault;
@@ -24,6 +39,8 @@ export function vniStatus(vni: Vni, { hungWorker, unseen }: StatusGround = {}): 
     if (sourceTrouble !== undefined) return sourceTrouble;
   }
   if (paths?.trouble !== undefined) return paths.trouble;
+  const unheard = floodTrouble(vni, hasMacsElsewhere(vni));
+  if (unheard !== undefined) return unheard;
   if (needsGroup && config.group && !underlay.membership.isJoined(config.group)) return 'group not joined';
   if (hungWorker !== undefined) return `worker ${hungWorker} hangs`;
   const isUnasked = !paths && config.group === undefined && config.remotes.length > 0;

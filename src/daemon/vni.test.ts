@@ -272,6 +272,8 @@ it('counts what a TAP lost since vtepd has it, and nothing that came before', as
   expect(tapOverrun(adopted.tap, undefined)).toBe(0);
 });
 
+const NO_TROUBLE = { trouble: undefined, unseen: undefined, isElsewhere: false };
+
 describe('the status of a VNI', () => {
   it('names the first thing that keeps it from working', async () => {
     const vni = await newVni('100=239.1.1.1', { group: 17, needsGroup: true });
@@ -280,6 +282,20 @@ describe('the status of a VNI', () => {
     expect(vniStatus(vni)).toBe('group not joined');
     // join=lazy, and nobody there.
     expect(vniStatus({ ...vni, needsGroup: false })).toBe('ok');
+  });
+
+  it('tells of a flood list that reaches nobody, unless MACs are known elsewhere', async () => {
+    const status = async (entry: string, elsewhere = false, floodRemotes: number[] = []) =>
+      vniStatus({ ...(await newVni(entry)), floodRemotes, paths: NO_TROUBLE }, { hasMacsElsewhere: () => elsewhere });
+    const list = '100,remote=198.18.0.1';
+    expect(await status(list)).toBe('no remote: 198.18.0.1 is an own or broadcast address of this host');
+    expect(await status(`${list},remote=198.18.0.9`)).toBe(
+      'no remote: all are own or broadcast addresses of this host',
+    );
+    expect(await status(`${list},remote=198.18.0.9`, false, [3])).toBe('ok');
+    expect(await status(list, true)).toBe('ok');
+    expect(await status(`${list},flood=none`)).toBe('ok');
+    expect(await status('100')).toBe('ok');
   });
 
   it('is that of its underlay while that is down or gone', async () => {

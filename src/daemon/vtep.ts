@@ -30,7 +30,7 @@ import { LiveChanges } from './live-changes.ts';
 import { warnIfNarrow } from './mtu-follower.ts';
 import { NumberPool } from './number-pool.ts';
 import { possibleOffload } from './offload.ts';
-import { OwnAddresses } from './own-addresses.ts';
+import { type Bar, OwnAddresses } from './own-addresses.ts';
 import { narrowPaths } from './path-mtu.ts';
 import { PathWatch } from './path-watch.ts';
 import { QuerierWatch } from './querier-watch.ts';
@@ -167,6 +167,7 @@ export class Vtep {
     });
     const nowMs = createFineClock(epochMs);
     const isOwnAddress = (address: IpAddress) => own.has(address);
+    const barOf = (address: IpAddress) => own.barOf(address);
     this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, isOwnAddress, nowMs });
     this.statuses = new VniStatuses({ vnis, log, statusOf: (vni) => vniStatus(vni, this.#seen) });
     const onHost = { netlink, log, addresses, listeners, underlays, vnis, workers: this.#workers };
@@ -197,7 +198,7 @@ export class Vtep {
       queriers: { checkCandidate: () => this.queriers.checkCandidate() },
       fdb: this.fdb,
       now: this.now,
-      isOwnAddress,
+      barOf,
       underlaysFor: (vni) => this.#underlays.forVni(vni),
       closeUnderlay: (underlay) => this.#underlays.close(underlay),
       mover: new VniMover({
@@ -385,11 +386,23 @@ export class Vtep {
   }
 
   get #seen(): StatusGround {
-    return { hungWorker: this.hungWorker, unseen: this.#host.unseen };
+    const hasMacsElsewhere = (vni: Vni) => this.hasMacsElsewhere(vni);
+    return { hungWorker: this.hungWorker, unseen: this.#host.unseen, hasMacsElsewhere };
+  }
+
+  /** Whether a VNI has MACs behind VTEPs that are sent to. */
+  hasMacsElsewhere({ index, config }: Vni): boolean {
+    const unsent = config.statics.filter(({ vtep }) => vtep !== 'local' && this.barOf(vtep) !== undefined).length;
+    return this.fdb.countOf(index) - this.fdb.localsOf(index) - unsent > 0;
   }
 
   isBroadcast(address: IpAddress): boolean {
     return this.#own.isBroadcast(address);
+  }
+
+  /** Why nothing is sent to an address now; undefined: it is. */
+  barOf(address: IpAddress): Bar | undefined {
+    return this.#own.barOf(address);
   }
 
   isOwnAddress(address: IpAddress): boolean {
@@ -474,7 +487,7 @@ export class Vtep {
         fdb: this.fdb,
         now: this.now,
         taps: this.#tapPlan,
-        isOwnAddress: (address: IpAddress) => this.isOwnAddress(address),
+        barOf: (address: IpAddress) => this.barOf(address),
         vnis: this.#vnis,
       };
       const reach = reachOf(this.#underlays.list, underlays[0]);

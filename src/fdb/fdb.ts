@@ -74,6 +74,11 @@ export class Fdb {
     return value & 0xffff;
   }
 
+  /** Whether nothing is sent to a remote that `lookup` answered. */
+  isBarred(remote: number): boolean {
+    return this.remotes.isBarred(remote);
+  }
+
   /** Whether a static entry says that the MAC lives elsewhere than at `source`. Costs next to nothing in a segment without static entries. */
   conflicts(segment: number, high: number, low: number, source: SourceAddress): boolean {
     if (!this.#counts.hasStatics(segment)) return false;

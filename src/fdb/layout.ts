@@ -4,7 +4,7 @@ import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS, MAX_REMOTES, MAX_SEGMENTS } from '../l
  * The shared memory of the forwarding database: one SharedArrayBuffer of fixed size, mapped but not touched until used
  * (a growable one is 3 to 5 times slower to read). Every thread makes its own typed arrays over it with `mapFdb`.
  *
- *     header | entry index | entries | entry links | group index | groups | buckets | segments | remote index | remotes | flaps | events
+ *     header | entry index | entries | entry links | group index | groups | buckets | segments | remote index | remotes | barred | flaps | events
  *
  * Indexes are open-addressing hash tables of record numbers + 1, at most half full, so that records stay dense: ten thousand
  * MACs touch kilobytes, not a page each.
@@ -109,6 +109,8 @@ export interface FdbMemory {
   readonly segments: Int32Array;
   readonly remoteIndex: Int32Array;
   readonly remotes: Int32Array;
+  /** A word of each remote: not zero while nothing is sent to it. */
+  readonly barred: Int32Array;
   readonly flaps: Int32Array;
   readonly events: Int32Array;
 }
@@ -125,6 +127,7 @@ const REGIONS = {
   segments: MAX_SEGMENTS * SEGMENT.words,
   remoteIndex: REMOTE_INDEX_SLOTS,
   remotes: (MAX_REMOTES + 1) * REMOTE.words,
+  barred: MAX_REMOTES + 1,
   flaps: MAX_FDB_ENTRIES * FLAP.words,
   events: MAX_FDB_EVENTS * EVENT.words,
 } as const satisfies Record<keyof FdbMemory, number>;

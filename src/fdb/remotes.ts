@@ -37,6 +37,7 @@ const IDLE_TENTHS = 100;
  */
 export class RemoteTable {
   readonly #remotes: Int32Array;
+  readonly #barred: Int32Array;
   readonly #header: Int32Array;
   readonly #index: RecordIndex;
   readonly #pool: RecordPool;
@@ -45,6 +46,7 @@ export class RemoteTable {
 
   constructor(memory: FdbMemory) {
     this.#remotes = memory.remotes;
+    this.#barred = memory.barred;
     this.#header = memory.header;
     this.#key0 = memory.header[HEADER.seed] as number;
     this.#key1 = memory.header[HEADER.seedHigh] as number;
@@ -85,6 +87,16 @@ export class RemoteTable {
   isIpv4(id: number): boolean {
     const at = id * REMOTE.words;
     return this.#remotes[at + 2] === 0xffff && this.#remotes[at + 1] === 0 && this.#remotes[at] === 0;
+  }
+
+  /** Whether nothing is sent to a remote: its address is no other host's now. On the packet path: one plain read. */
+  isBarred(id: number): boolean {
+    return this.#barred[id] !== 0;
+  }
+
+  /** One store, which needs no lock: an id that is given anew begins as not barred. */
+  bar(id: number, isBarred: boolean): void {
+    this.#barred[id] = isBarred ? 1 : 0;
   }
 
   /** Whether a remote, or LOCAL, is what a frame came from. */
@@ -150,6 +162,7 @@ export class RemoteTable {
     this.#remotes[at + 1] = b;
     this.#remotes[at + 2] = c;
     this.#remotes[at + 3] = d;
+    this.#barred[id] = 0;
     this.#remotes[at + REMOTE.pins] = 0;
     this.#remotes[at + REMOTE.references] = 0;
     this.#beginGeneration(id);

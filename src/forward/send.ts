@@ -61,7 +61,7 @@ export interface DatagramSink {
 export interface SendPath {
   /** The worker's slab. The frame's vnet header stands in front of it. */
   readonly view: DataView;
-  readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'learn'>;
+  readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'isBarred' | 'learn'>;
   readonly underlay: DatagramSink;
   readonly sums: OctetSums;
   readonly suppression: Pick<Suppression, 'answers' | 'hear' | 'overrules'>;
@@ -140,7 +140,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
       return TX_DROP.storm;
     }
   }
-  if (isFlooded && copiesOf(segment) === 0) return TX_DROP['no-remote'];
+  if (isFlooded ? copiesOf(segment) === 0 : fdb.isBarred(remote)) return TX_DROP['no-remote'];
   if (!isWhole || (isSuper && isShredded(path.superFrame))) return TX_DROP.oversize;
   if (isSuper && isFlooded && path.superFrame.segments * copiesOf(segment) > MAX_DATAGRAMS_PER_FRAME)
     return TX_DROP.oversize;

@@ -155,6 +155,7 @@ function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array
         steps.push({ kind: 'destination', remote });
         return remote;
       },
+      isBarred: (remote: number) => fdb.isBarred(remote),
       learn: (segment: number, high: number, low: number, source: SourceAddress, _maxMacs: number, now: number) =>
         learned(fdb.wouldLearn(segment, high, low, source, now)),
     },

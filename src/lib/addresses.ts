@@ -102,12 +102,17 @@ export function isUnspecifiedIp(address: IpAddress): boolean {
   return ipBytes(address).every((byte) => byte === 0);
 }
 
-/** What keeps an address from being one host's, in words for a message; undefined for a unicast address. */
+/** 127.0.0.0/8 or ::1. */
+export function isLoopbackIp(address: IpAddress): boolean {
+  return address === '::1' || address.startsWith('127.');
+}
+
+/** What keeps an address from being one host's, in words for a message; undefined where `isHostIp` holds. */
 export function notUnicast(address: IpAddress): string | undefined {
   if (isUnspecifiedIp(address)) return 'the unspecified address';
   if (isMulticastIp(address)) return 'a multicast address';
   if (address === '255.255.255.255') return 'the broadcast address';
-  return undefined;
+  return isHostIp(ipWords(address)) ? undefined : 'of 0.0.0.0/8, which no host has';
 }
 
 /** fe80::/10. */

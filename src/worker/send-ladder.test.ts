@@ -185,6 +185,18 @@ describe('learning', () => {
     expect([worker.fdb.count, worker.drops()]).toEqual([2, {}]);
   });
 
+  it('of a static entry whose VTEP is this host now goes nowhere, until it is another host again', () => {
+    const worker = newRig([SEGMENT]);
+    worker.addStatic(DESTINATION, PEER);
+    const remote = worker.fdb.remotes.find(0, 0, 0xffff, PEER);
+    worker.fdb.remotes.bar(remote, true);
+    worker.send(frame());
+    expect([destinationsOf(worker), worker.drops()]).toEqual([[], { [`${SEGMENT.index} tx no-remote`]: 1 }]);
+    worker.fdb.remotes.bar(remote, false);
+    worker.send(frame());
+    expect(destinationsOf(worker)).toEqual([PEER]);
+  });
+
   it('of a frame that cannot be learned for want of room does not keep it from being sent', () => {
     const worker = newRig([{ ...SEGMENT, maxMacs: 0 }]);
     worker.send(frame());

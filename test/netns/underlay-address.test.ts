@@ -169,6 +169,68 @@ describeSystem('addresses of the underlay', () => {
     await floodReaches('198.18.0.60');
   });
 
+  test.each([
+    { vtep: '198.18.0.60', vip: '198.18.0.60', why: 'own', family: 4 },
+    { vtep: 'fd00:18::60', vip: 'fd00:18::60', why: 'own', family: 6 },
+    { vtep: '198.18.0.63', vip: '198.18.0.61', why: 'broadcast', family: 4 },
+  ])('a static entry and a list at $vtep, $why address for a while: not sent to meanwhile, and told', async (row) => {
+    const { vtep: far, vip, why, family } = row;
+    const prefix = why === 'broadcast' ? 30 : family === 4 ? 32 : 128;
+    const segments = [{ vni: 100, remotes: [far], statics: { [FAR]: far } }];
+    const vtep = await startVtepdVtep(one, { segments });
+    const out = one.packetSocket('vxlan100');
+    const drops = async () => (await vtep.drops()).tx['no-remote'] ?? 0;
+    const isOut = async () => (await vtep.daemon.ctl<{ verdict: string }>('trace', ...traced)).verdict;
+    const traced = ['--vni', '100', '--src', NEAR, '--dst', FAR];
+    expect(await isOut()).toBe('forwarded');
+    one.ip('addr', 'add', `${vip}/${prefix}`, 'dev', 'eth0', ...(family === 6 ? ['nodad'] : []));
+    const undo = () => one.ip('addr', 'del', `${vip}/${prefix}`, 'dev', 'eth0');
+    await waitFor('the verdict', isOut, (verdict) => verdict === 'dropped').catch((error) => {
+      undo();
+      throw error;
+    });
+    try {
+      const before = await drops();
+      sendProbe(out, { dst: FAR, src: NEAR, text: 'unicast' });
+      sendProbe(out, { dst: BROADCAST, src: NEAR, text: 'flood' });
+      await waitFor('both drops', drops, (count) => count >= before + 2);
+      expect(await vtep.fdb()).toContainEqual(expect.objectContaining({ mac: FAR, vtep: far, unsent: true }));
+      const said = await vtep.daemon.runCtl('trace', ...traced);
+      expect(said.stdout).toMatch(/nothing is sent there/);
+      type Row = { check: string; object: string; status: string; message: string };
+      const doctor = JSON.parse((await vtep.daemon.runCtl('--json', 'doctor')).stdout) as Row[];
+      expect(doctor).toContainEqual(expect.objectContaining({ check: 'vtep', object: far, status: 'warning' }));
+      expect(doctor).toContainEqual(expect.objectContaining({ check: 'vni', object: 'VNI 100', status: 'warning' }));
+      await waitFor(
+        'the status',
+        () => statusOf(vtep),
+        (status) => status !== 'ok',
+      );
+      const refused = why === 'own' ? /this host’s own address/ : /broadcast address of a network/;
+      const add = await vtep.daemon.runCtl('fdb', 'add', NEAR, '--vni', '100', '--vtep', far);
+      expect([add.code, add.stderr]).toEqual([1, expect.stringMatching(refused)]);
+    } finally {
+      undo();
+    }
+    await waitFor('the verdict', isOut, (verdict) => verdict === 'forwarded');
+    await isStatus(vtep, 'ok');
+    expect((await vtep.fdb()).find(({ mac }) => mac === FAR)).not.toHaveProperty('unsent');
+  });
+
+  test('the broadcast address of an own network is refused at once', async () => {
+    const vtep = await startVtepdVtep(one, { segments: [{ vni: 100, remotes: ['198.18.0.2'] }] });
+    const refused = /198\.18\.0\.255.*: the address is the broadcast address of a network that this host is in/;
+    for (const command of [
+      ['remote', 'add', '198.18.0.255', '--vni', '100'],
+      ['fdb', 'add', FAR, '--vni', '100', '--vtep', '198.18.0.255'],
+      ['vni', 'add', '200,remote=198.18.0.255'],
+      ['vni', 'add', `200,static=${FAR}@198.18.0.255`],
+    ]) {
+      const { code, stderr } = await vtep.daemon.runCtl(...command);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(refused)]);
+    }
+  });
+
   test.each(['198.18.0.101', '127.0.0.1', 'fd00:18::101'])(
     'VXLAN to %s, another address of the host, is taken',
     async (address) => {

@@ -91,7 +91,7 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | Me
     'link-local': CONTROL,
     storm: STORM,
     'no-remote': [
-      'floods go nowhere: no group, and no remote but this host',
+      'floods go nowhere, with no group and no remote but this host; or a static entry names an address of this host',
       ({ vnis }, vtepctl) => (vnis[0] ? `${vtepctl} remote add IP --vni ${vnis[0].vni}` : null),
     ],
     'send-full': ['the underlay takes no more: its queue is full', none],

@@ -41,6 +41,8 @@ export interface VniFacts {
   readonly entry: string | undefined;
   /** What is wrong with the routes to its remotes, or with the interface that they lead to. */
   readonly pathTrouble: string | undefined;
+  /** Why its floods reach nobody. */
+  readonly floodTrouble: string | undefined;
   readonly group: IpAddress | undefined;
   /** Remotes of its flood list that are heard in its group. */
   readonly remotesInGroup: readonly IpAddress[];
@@ -49,7 +51,8 @@ export interface VniFacts {
 /** @param vtepctl how to call it, with its `--socket` */
 export function checkVnis(vnis: readonly VniFacts[], vtepctl: string): Finding[] {
   const faults = vnis.flatMap(
-    (vni) => tapFault(vni, vtepctl) ?? portFault(vni) ?? pathFault(vni) ?? settingFaults(vni),
+    (vni) =>
+      tapFault(vni, vtepctl) ?? portFault(vni) ?? pathFault(vni) ?? floodFault(vni, vtepctl) ?? settingFaults(vni),
   );
   const away = vnis.filter(({ elsewhere }) => elsewhere !== undefined).length;
   const where = away === 0 ? '' : `, ${away} of them in another namespace`;
@@ -103,6 +106,11 @@ function portFault(facts: VniFacts): Finding | undefined {
 
 function pathFault({ vni, pathTrouble }: VniFacts): Finding | undefined {
   return pathTrouble === undefined ? undefined : failed('vni', `VNI ${vni}`, pathTrouble);
+}
+
+function floodFault({ vni, floodTrouble }: VniFacts, vtepctl: string): Finding | undefined {
+  if (floodTrouble === undefined) return undefined;
+  return warning('vni', `VNI ${vni}`, `${floodTrouble}: floods go nowhere`, `${vtepctl} remote add IP --vni ${vni}`);
 }
 
 function notForwarding(object: string, tap: string, bridge: string, { state, spanningTree }: PortFacts): Finding {

@@ -118,6 +118,7 @@ describe('vni', () => {
     ...{ isSeen: true, isTapUp: true, bridge: 'br0', isBridgeMissing: false, actualBridge: 'br0', isBridgeUp: true },
     ...{ port: undefined, settings: [], entry: '100=239.1.1.1,bridge=br0', group: ip('239.1.1.1'), remotesInGroup: [] },
     pathTrouble: undefined,
+    floodTrouble: undefined,
   };
   const tree = { isOn: true, isRoot: true, forwardDelaySeconds: 15 };
   const away = { bridge: undefined, actualBridge: undefined, elsewhere: { namespace: 'c1' } };
@@ -127,6 +128,12 @@ describe('vni', () => {
     ['in another bridge than nobody asked for', { bridge: undefined, actualBridge: 'br1' }, 'ok', null],
     ['in none, as nobody asked for one', { bridge: undefined, actualBridge: undefined, isBridgeUp: false }, 'ok', null],
     ['without a route', { pathTrouble: 'no route to 203.0.113.9' }, 'failed', null],
+    [
+      'whose floods reach nobody',
+      { floodTrouble: 'no remote: all are own' },
+      'warning',
+      'vtepctl remote add IP --vni 100',
+    ],
     ['gone', { isTapGone: true }, 'failed', 'vtepctl vni del 100 && vtepctl vni add 100=239.1.1.1,bridge=br0'],
     [
       'gone, its name in need of quotes',

@@ -1,5 +1,6 @@
 import type { Finding } from '../../control/schemas.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
+import type { Bar } from '../own-addresses.ts';
 import { failed, faultsOr, ok, someOf, unknown, warning } from './finding.ts';
 
 /** A VTEP that VNIs know, and how this host gets there. */
@@ -16,6 +17,13 @@ export interface VtepFacts {
   readonly routeUnseen?: string | undefined;
   /** A router is between. */
   readonly isRouted: boolean;
+}
+
+/** A VTEP that entries or flood lists name and nothing is sent to. */
+export interface BarredFacts {
+  readonly vtep: IpAddress;
+  readonly bar: Bar;
+  readonly vnis: readonly number[];
 }
 
 const RAISE_TTL = '--mcast-ttl 16';
@@ -43,6 +51,20 @@ export function checkTtl(mcastTtl: number, vteps: readonly VtepFacts[], silentVn
     faults.push(warning('ttl', object, message, RAISE_TTL));
   }
   return faultsOr(faults, ok('ttl', object, 'no router is between the VTEPs that are known'));
+}
+
+/** @param vtepctl how to call it, with its `--socket` */
+export function checkBarred(barred: readonly BarredFacts[], vtepctl: string): Finding[] {
+  const faults = barred.map(({ vtep, bar, vnis }) => {
+    const where = `VNI ${someOf(vnis)}`;
+    if (bar === 'own') {
+      const message = `it is this host’s own now: what static entries of ${where} have there is not sent, until it is elsewhere`;
+      return warning('vtep', vtep, message, `${vtepctl} fdb show --static --vtep ${vtep}`);
+    }
+    const message = `it is the broadcast address of a network that this host is in: ${where} sends nothing there`;
+    return warning('vtep', vtep, message, `${vtepctl} remote del ${vtep} --vni ${vnis[0]}`);
+  });
+  return faults.length === 0 ? [] : faultsOr(faults, ok('vtep', '', ''));
 }
 
 /** Strict reverse-path filtering (RFC 3704 §2.2) drops what comes from a VTEP that this host would answer by another interface. */

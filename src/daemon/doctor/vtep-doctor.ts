@@ -29,7 +29,7 @@ import { checkOwnPort } from './port-check.ts';
 import { checkQuerier, type QuerierFacts } from './querier-check.ts';
 import { checkAddress, checkInterface } from './underlay-checks.ts';
 import { checkRemotesInGroup, checkVnis } from './vni-checks.ts';
-import { checkReversePath, checkTtl } from './vtep-checks.ts';
+import { checkBarred, checkReversePath, checkTtl } from './vtep-checks.ts';
 import { gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
 import { checkWorkers } from './worker-check.ts';
 
@@ -44,7 +44,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     const vnis = await gatherVnis(vtep, links);
     const taps = gatherTaps(vtep, links);
     const groups = await gatherGroups(vtep, netlink, links);
-    const { vteps, paths, unseenPaths, silentVnis, silentRemotes } = await gatherVteps(vtep, netlink, links);
+    const { vteps, paths, unseenPaths, silentVnis, silentRemotes, barred } = await gatherVteps(vtep, netlink, links);
     const traffic = underlays.map(({ link, family, local }) => ({
       ...{ dev: link.name, family, local, port, sourcePorts: sourcePortRange },
       ownAddresses: addresses.filter(({ address }) => ipFamily(address) === family),
@@ -140,6 +140,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       ...queriers.map(checkQuerier),
       ...checkVnis(vnis, vtepctl),
       ...checkRemotesInGroup(vnis, vtepctl),
+      ...checkBarred(barred, vtepctl),
       ...checkLoops(gatherBridges(vtep.vnis, links)),
       ...checkDrops(await vtep.drops.recent(), vtepctl, config),
     ];

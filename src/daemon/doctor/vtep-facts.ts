@@ -9,19 +9,21 @@ import type { Link } from '../../sys/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { findRoute, type Route } from '../../sys/routes.ts';
 import { SysError } from '../../sys/sys-error.ts';
+import type { Bar } from '../own-addresses.ts';
 import { routeMtu } from '../path-mtu.ts';
 import { routeFrom } from '../route-scope.ts';
 import { mtuLimit, trunkMtuLimit } from '../tap-mtu.ts';
 import { ipLinkIn } from '../tap-status.ts';
 import type { Underlay } from '../underlay.ts';
 import { distinctTaps, hasTap, type Vni } from '../vni.ts';
+import { floodTrouble } from '../vni-status.ts';
 import type { Vtep } from '../vtep.ts';
 import { addressOf } from '../vtep-address.ts';
 import type { GroupFacts } from './group-checks.ts';
 import type { PathFacts, TapMtuFacts } from './mtu-check.ts';
 import { readIgmp, readIgmp6, readProcFile } from './proc-files.ts';
 import type { VniFacts } from './vni-checks.ts';
-import type { VtepFacts } from './vtep-checks.ts';
+import type { BarredFacts, VtepFacts } from './vtep-checks.ts';
 
 /** What the checks need to know of the running daemon. */
 
@@ -61,6 +63,7 @@ export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<Vn
       settings: now ? otherSettings(config, now) : [],
       entry: config.vlan === undefined ? formatVniEntry(whole, vtep.config) : undefined,
       pathTrouble: each.paths?.trouble,
+      floodTrouble: floodTrouble(each, vtep.hasMacsElsewhere(each)),
       group: config.group,
       remotesInGroup: [...remotesInGroup],
     };
@@ -139,15 +142,26 @@ export interface RoutedVteps {
   readonly silentVnis: readonly number[];
   /** Of flood lists, those that no machine was heard behind. */
   readonly silentRemotes: readonly IpAddress[];
+  /** Those that nothing is sent to now. */
+  readonly barred: readonly BarredFacts[];
 }
 
 /** The VTEPs that the forwarding table and the flood lists name, no more than are asked for, and the ways there. */
 export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: readonly Link[]): Promise<RoutedVteps> {
   const heard = await heardVteps(vtep);
   const users = new Map<IpAddress, Vni[]>();
+  const barred = new Map<IpAddress, { bar: Bar; vnis: number[] }>();
   for (const vni of vtep.vnis) {
     for (const address of new Set([...(heard.get(vni.index) ?? []), ...vni.config.remotes])) {
-      if (vtep.isOwnAddress(address)) continue;
+      const bar = vtep.barOf(address);
+      if (bar !== undefined) {
+        // A flood list may have the own address: one list serves all hosts.
+        if (bar === 'own' && !heard.get(vni.index)?.has(address)) continue;
+        const known = barred.get(address) ?? { bar, vnis: [] };
+        barred.set(address, known);
+        known.vnis.push(vni.config.vni);
+        continue;
+      }
       const known = users.get(address);
       if (known) known.push(vni);
       else users.set(address, [vni]);
@@ -179,7 +193,14 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
   const silentVnis = vtep.vnis.filter(({ config, index }) => config.group !== undefined && !heard.has(index));
   const everHeard = new Set([...heard.values()].flatMap((addresses) => [...addresses]));
   const silentRemotes = [...users.keys()].filter((address) => !everHeard.has(address));
-  return { vteps, paths, unseenPaths, silentVnis: silentVnis.map(({ config }) => config.vni), silentRemotes };
+  return {
+    vteps,
+    paths,
+    unseenPaths,
+    silentVnis: silentVnis.map(({ config }) => config.vni),
+    silentRemotes,
+    barred: [...barred].map(([address, facts]) => ({ vtep: address, ...facts })),
+  };
 }
 
 /** VTEPs of the forwarding table, by segment; others have their turn in between. */
