@@ -201,6 +201,7 @@ describe('linkEvents', () => {
         carrier: true,
         group: 4789,
         master: 9,
+        lower: 0,
         masterKind: '',
         kind: 'tun',
         isTap: true,
@@ -253,6 +254,18 @@ describe('linkEvents', () => {
     expect(event?.link).toMatchObject({ kind: 'geneve', vxlanPort: 0 });
   });
 
+  it.each([
+    ['vlan', [], 7],
+    ['macvlan', [], 7],
+    // Its number is of another network namespace.
+    ['macvlan', [attribute(37, uint32(0))], 0],
+    // It names its other end.
+    ['veth', [], 0],
+  ] as const)('of a %s, %j: it is stacked on %i', (kind, more, lower) => {
+    const event = only(RTM_NEWLINK, ifinfomsg(8, IFF_UP), attribute(5, uint32(7)), linkInfo(kind), ...more);
+    expect(event?.link.lower).toBe(lower);
+  });
+
   it('is down and bare where the kernel says nothing', () => {
     expect(only(RTM_NEWLINK, ifinfomsg(3, IFF_RUNNING))?.link).toEqual({
       index: 3,
@@ -264,6 +277,7 @@ describe('linkEvents', () => {
       carrier: false,
       group: 0,
       master: 0,
+      lower: 0,
       masterKind: '',
       kind: '',
       isTap: false,
