@@ -1,29 +1,65 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { flagObject, refuse } from '../config/written-value.ts';
 import { MAX_CONFIG_BYTES } from '../lib/limits.ts';
 
 const CHUNK_BYTES = 65_536;
 
-/** The text of `--config`, which may be a pipe, or something that never ends. @throws VtepError ERR_VTEP_USAGE */
-export function readConfigText(path: string): string {
+/** How long a reload waits for the file. A start waits for ever: nothing runs yet, and a pipe may take its time. */
+const REREAD_LIMIT_MS = 5_000;
+
+/**
+ * Reads `--config`, which may be a pipe, something that never ends, or on a disk that does not answer. The main thread never waits for it: it
+ * goes through the thread pool, one reading at a time.
+ */
+export class ConfigSource {
+  /** What has not come back yet, by path. */
+  readonly #readings = new Map<string, Promise<string>>();
+
+  /** @throws VtepError ERR_VTEP_USAGE */
+  read(path: string): Promise<string> {
+    return this.#start(path);
+  }
+
+  /** While vtepd runs. @throws VtepError ERR_VTEP_USAGE also where it does not come in time */
+  async reread(path: string, limitMs = REREAD_LIMIT_MS): Promise<string> {
+    if (this.#readings.has(path)) refuse(flagObject('config', path), 'an earlier reading has not come back', REMEDY);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), limitMs);
+    });
+    const text = await Promise.race([this.#start(path), late]).finally(() => clearTimeout(timer));
+    if (text !== undefined) return text;
+    return refuse(flagObject('config', path), `it cannot be read within ${limitMs / 1000} s`, REMEDY);
+  }
+
+  #start(path: string): Promise<string> {
+    const reading = readText(path).finally(() => this.#readings.delete(path));
+    // Nobody may be waiting any more when it fails.
+    reading.catch(() => {});
+    this.#readings.set(path, reading);
+    return reading;
+  }
+}
+
+const REMEDY = 'look at its disk, or at who writes the pipe';
+
+async function readText(path: string): Promise<string> {
   const object = flagObject('config', path);
   const chunks: Buffer[] = [];
   let bytes = 0;
+  let file: FileHandle | undefined;
   try {
-    const fd = openSync(path, 'r');
-    try {
-      while (bytes <= MAX_CONFIG_BYTES) {
-        const chunk = Buffer.alloc(CHUNK_BYTES);
-        const length = readSync(fd, chunk);
-        if (length === 0) break;
-        chunks.push(chunk.subarray(0, length));
-        bytes += length;
-      }
-    } finally {
-      closeSync(fd);
+    file = await open(path, 'r');
+    while (bytes <= MAX_CONFIG_BYTES) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK_BYTES));
+      if (bytesRead === 0) break;
+      chunks.push(buffer.subarray(0, bytesRead));
+      bytes += bytesRead;
     }
   } catch (error) {
     refuse(object, `it cannot be read: ${(error as Error).message}`, 'name a YAML file');
+  } finally {
+    await file?.close();
   }
   if (bytes > MAX_CONFIG_BYTES) refuse(object, `it has more than ${MAX_CONFIG_BYTES} bytes`, 'name a YAML file');
   return Buffer.concat(chunks).toString('utf8');

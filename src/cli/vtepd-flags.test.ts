@@ -10,8 +10,16 @@ const FILES: Readonly<Record<string, string>> = {
 };
 
 /** Takes FILES for the file system. */
+const sourceOf = (text: (path: string) => string) => ({
+  read: async (path: string) => text(path),
+  reread: async (path: string) => text(path),
+});
+
 const read = (argv: readonly string[]) =>
-  parseVtepdArguments(argv, (path) => FILES[path] ?? refuse(`--config ${path}`, 'it cannot be read'));
+  parseVtepdArguments(
+    argv,
+    sourceOf((path) => FILES[path] ?? refuse(`--config ${path}`, 'it cannot be read')),
+  );
 
 const V = ['--vni', '100'];
 const NO_FLAG = 'it belongs to no flag: write --flag VALUE, and --vni again for each segment';
@@ -163,11 +171,12 @@ describe('--config', () => {
 
   it('is read again as it is by then, under the same flags', async () => {
     const texts = ['ttl: 1\nvnis: []', 'ttl: 2\nport: 5\nvnis: [{vni: 7}]', 'ttl: 256'];
-    const invocation = await parseVtepdArguments(['--config', '/f', '--port', '6'], () => texts.shift() as string);
+    const source = sourceOf(() => texts.shift() as string);
+    const invocation = await parseVtepdArguments(['--config', '/f', '--port', '6'], source);
     if (invocation.kind !== 'run') expect.fail();
     expect(invocation.config).toMatchObject({ ttl: 1, port: 6, vnis: [] });
-    expect(invocation.reread?.()).toMatchObject({ ttl: 2, port: 6, vnis: [{ vni: 7 }] });
-    expect(invocation.reread).toThrow('/f:1:6: ttl: 256 is not a whole number from 1 to 255');
+    expect(await invocation.reread?.()).toMatchObject({ ttl: 2, port: 6, vnis: [{ vni: 7 }] });
+    await expect(invocation.reread?.()).rejects.toThrow('/f:1:6: ttl: 256 is not a whole number from 1 to 255');
   });
 
   it('that cannot be read is refused, also by --check', async () => {

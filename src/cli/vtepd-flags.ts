@@ -5,11 +5,12 @@ import { ENTRY_KEYS, FILE_SWITCHES, FLAGS, type ScalarFlagName } from '../config
 import { nearestName } from '../config/nearest-name.ts';
 import { parseConfig } from '../config/parse.ts';
 import { flagObject, refuse, shown } from '../config/written-value.ts';
+import type { ConfigSource } from './config-source.ts';
 
 /** What a command line asks for. `help` carries the text to print, which ends with a newline. */
 export type VtepdInvocation =
   /** `reread` reads the file again, under the same flags; undefined where there is none. */
-  | { readonly kind: 'run'; readonly config: Config; readonly reread: (() => Config) | undefined }
+  | { readonly kind: 'run'; readonly config: Config; readonly reread: (() => Promise<Config>) | undefined }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'version' };
 
@@ -18,12 +19,12 @@ const HELP_INDENT = 10;
 
 /**
  * @param argv what follows the program's name
- * @param readFile the configuration file's text; throws VtepError ERR_VTEP_USAGE
+ * @param source reads the configuration file's text; throws VtepError ERR_VTEP_USAGE
  * @throws VtepError ERR_VTEP_USAGE, one line without the program's name
  */
 export async function parseVtepdArguments(
   argv: readonly string[],
-  readFile: (path: string) => string,
+  source: Pick<ConfigSource, 'read' | 'reread'>,
 ): Promise<VtepdInvocation> {
   refuseUnknownFlags(argv);
   const parsed = splitArguments(argv);
@@ -47,8 +48,8 @@ export async function parseVtepdArguments(
   if (path === undefined) return { kind: 'run', config: parseConfig(flags), reread: undefined };
   // Only here: without a file nobody needs a reader of YAML, which takes a while to load.
   const { readConfigFile } = await import('../config/config-file.ts');
-  const read = () => parseConfig(flags, readConfigFile(readFile(path), path));
-  return { kind: 'run', config: read(), reread: read };
+  const parse = (text: string) => parseConfig(flags, readConfigFile(text, path));
+  return { kind: 'run', config: parse(await source.read(path)), reread: async () => parse(await source.reread(path)) };
 }
 
 /**

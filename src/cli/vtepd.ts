@@ -3,7 +3,7 @@ import { VtepError } from '../lib/errors.ts';
 import { ERROR_LEVEL, isJournal, withPriority } from '../observe/journal.ts';
 import { LogOutput } from '../observe/log-output.ts';
 import { exitNow } from '../sys/libc.ts';
-import { readConfigText } from './config-source.ts';
+import { ConfigSource } from './config-source.ts';
 import { parseVtepdArguments, type VtepdInvocation } from './vtepd-flags.ts';
 
 const STDERR = 2;
@@ -27,7 +27,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   let invocation: VtepdInvocation;
   try {
-    invocation = await parseVtepdArguments(argv, readConfigText);
+    invocation = await parseVtepdArguments(argv, new ConfigSource());
   } catch (error) {
     if (!(error instanceof VtepError)) throw error;
     complain(error.message);

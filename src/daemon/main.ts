@@ -29,7 +29,7 @@ const API_PATIENCE_MS = 700;
  * @returns the exit code: 0 asked to stop, 1 the host refuses, 2 died while running; `isCut`: a thread may hang, which an ordinary exit waits for
  */
 export async function runDaemon(
-  { config, reread }: { config: Config; reread: (() => Config) | undefined },
+  { config, reread }: { config: Config; reread: (() => Promise<Config>) | undefined },
   version: string,
   complain: (message: string) => void,
 ): Promise<{ readonly exitCode: number; readonly isCut: boolean }> {
@@ -44,7 +44,7 @@ export async function runDaemon(
 
 interface Run {
   readonly config: Config;
-  readonly reread: (() => Config) | undefined;
+  readonly reread: (() => Promise<Config>) | undefined;
   readonly version: string;
   readonly complain: (message: string) => void;
   readonly hangUps: HangUps;

@@ -94,7 +94,7 @@ function start(written: string): void {
   const config = parse(text);
   vtep = new ListedVtep(config.vnis);
   vtep.config = config;
-  reload = new Reload(vtep, { config, reread: () => parse(text), log });
+  reload = new Reload(vtep, { config, reread: async () => parse(text), log });
 }
 
 async function reloadWith(written: string): Promise<string[]> {
@@ -299,7 +299,7 @@ it('of a storm of signals, those that wait are one, and the last file is read', 
   const config = parse(text);
   reload = new Reload(vtep, {
     config,
-    reread: () => {
+    reread: async () => {
       reads++;
       return parse(text);
     },

@@ -11,7 +11,7 @@ export interface ReloadOptions {
   /** What is in force at the start. */
   readonly config: Config;
   /** Reads the file; throws VtepError ERR_VTEP_USAGE for any fault in it. undefined: there is no file. */
-  readonly reread: (() => Config) | undefined;
+  readonly reread: (() => Promise<Config>) | undefined;
   readonly log: Logger;
 }
 
@@ -24,7 +24,7 @@ export interface ReloadMode {
 export class Reload {
   readonly #vtep: ReloadedVtep;
   readonly #log: Logger;
-  readonly #reread: (() => Config) | undefined;
+  readonly #reread: (() => Promise<Config>) | undefined;
   readonly #serial = new Serial();
   /** The file as it is in force. */
   #config: Config;
@@ -60,7 +60,7 @@ export class Reload {
   async #apply({ partial }: ReloadMode): Promise<readonly string[]> {
     notifySystemd('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
-      const { steps, left, config, isLevelChanged } = planReload(this.#vtep, this.#config, this.#read());
+      const { steps, left, config, isLevelChanged } = planReload(this.#vtep, this.#config, await this.#read());
       if (left.length > 0 && !partial) throw refusalOf(left);
       const all = [...left, ...(await this.#take(steps, partial))];
       this.#vtep.assertTaps();
@@ -99,7 +99,7 @@ export class Reload {
       for (const reason of [error.message, ...error.others]) this.#log.error({ event: 'reload-refused', reason }, text);
   }
 
-  #read(): Config {
+  async #read(): Promise<Config> {
     if (this.#reread) return this.#reread();
     throw new VtepError('ERR_VTEP_CONFLICT', {
       object: 'reload',

@@ -29,6 +29,7 @@ export class TapWatch {
   /** The TAPs of other namespaces are looked at in turn. */
   #turn = 0;
   #index: Known | undefined;
+  #isFailing = false;
 
   constructor(held: HeldTaps) {
     this.#held = held;
@@ -59,8 +60,11 @@ export class TapWatch {
   #orLater(look: () => void): void {
     try {
       look();
-    } catch (error) {
-      if (!(error instanceof VtepError)) throw error;
+      this.#isFailing = false;
+    } catch (err) {
+      if (!(err instanceof VtepError)) throw err;
+      if (!this.#isFailing) this.#held.log.warn({ event: 'taps-unseen', err }, 'looks again until it succeeds');
+      this.#isFailing = true;
     }
   }
 

@@ -72,6 +72,19 @@ it('looks at once when something was heard, and no more than twice a second', ()
   expect(words()).toEqual(['100 ok → a', '100 a → d']);
 });
 
+it('writes one line of many VNIs that change alike', () => {
+  const { watched, vnis, set, lines } = watch(STATUS_SLICE + 5);
+  watched.start();
+  vi.advanceTimersByTime(400);
+  for (const at of vnis.keys()) set(at, at === 3 ? 'vxlan103 is down' : 'eth0 is down');
+  vi.advanceTimersByTime(150);
+  const last = 100 + STATUS_SLICE + 4;
+  expect(lines.map(({ vni, vnis: some, count, to }) => [vni, some, count, to])).toEqual([
+    [undefined, `100-102, 104-${last}`, STATUS_SLICE + 4, 'eth0 is down'],
+    [103, undefined, undefined, 'vxlan103 is down'],
+  ]);
+});
+
 it('takes many VNIs in slices', () => {
   const { watched, vnis, set, told } = watch(3 * STATUS_SLICE);
   watched.start();

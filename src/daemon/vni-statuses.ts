@@ -1,6 +1,7 @@
 import type { DaemonListener } from '../control/daemon-view.ts';
 import type { VniStatusEvent } from '../control/schemas.ts';
 import { STATUS_SLICE } from '../lib/limits.ts';
+import { formatRanges } from '../lib/ranges.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Vni } from './vni.ts';
 import { vniStatus } from './vni-status.ts';
@@ -8,7 +9,7 @@ import { vniStatus } from './vni-status.ts';
 /** A status depends on much that tells nobody when it changes: so all are looked at, twice a second. */
 const LOOK_MS = 500;
 
-/** Tells of every change of a VNI's status, whatever its cause: each in the log, and as an event to those that watch. */
+/** Tells of every change of a VNI's status, whatever its cause: each as an event to those that watch, and in the log those that are equal in one line. */
 export class VniStatuses {
   readonly #vnis: readonly Vni[];
   readonly #log: Logger;
@@ -19,6 +20,8 @@ export class VniStatuses {
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
+  /** What the log is to say of this look. */
+  #changes = new Map<string, Change>();
 
   constructor({
     vnis,
@@ -43,6 +46,7 @@ export class VniStatuses {
   stop(): void {
     clearInterval(this.#timer);
     clearImmediate(this.#immediate);
+    this.#writeLog();
     this.#timer = undefined;
   }
 
@@ -73,12 +77,33 @@ export class VniStatuses {
     if (events.length > 0) for (const listener of this.#listeners) listener(events);
     const next = from + STATUS_SLICE;
     if (next < this.#vnis.length) this.#immediate = setImmediate(() => this.#look(next));
+    else this.#writeLog();
   }
 
   #tell(vni: Vni, status: string, from: string | null): VniStatusEvent {
     const number = vni.config.vni;
-    if (status === 'ok') this.#log.info({ event: 'vni-status', vni: number, from, to: status });
-    else this.#log.warn({ event: 'vni-status', vni: number, from, to: status });
+    const key = JSON.stringify([from, status]);
+    const change = this.#changes.get(key);
+    if (change) change.vnis.push(number);
+    else this.#changes.set(key, { from, to: status, vnis: [number] });
     return { time: new Date().toISOString(), event: 'status', vni: number, status, from };
   }
+
+  /** An underlay that changes takes all its VNIs along: that is one line, not one for each. */
+  #writeLog(): void {
+    for (const { from, to, vnis } of this.#changes.values()) {
+      const [first] = vnis;
+      const which = vnis.length === 1 ? { vni: first } : { vnis: formatRanges(vnis), count: vnis.length };
+      const line = { event: 'vni-status', ...which, from, to };
+      if (to === 'ok') this.#log.info(line);
+      else this.#log.warn(line);
+    }
+    this.#changes.clear();
+  }
+}
+
+interface Change {
+  readonly from: string | null;
+  readonly to: string;
+  readonly vnis: number[];
 }

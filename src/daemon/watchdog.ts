@@ -30,9 +30,14 @@ export class Watchdog {
     // What was asked and not answered is not asked again.
     if (this.#isAsking) return;
     this.#isAsking = true;
-    await this.#answered();
-    this.#isAsking = false;
-    notifySystemd('WATCHDOG=1');
+    try {
+      await this.#answered();
+      notifySystemd('WATCHDOG=1');
+    } catch {
+      // A worker that refuses or dies did not answer. Its successor is asked next time.
+    } finally {
+      this.#isAsking = false;
+    }
   }
 }
 
