@@ -48,7 +48,9 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
   const local = parseLocals(lists.local ?? []);
   const port = number('port', 1, 65535);
   const range = optional('source-port-range', parsePortRange);
-  const sourcePorts = poolSize(number('source-ports', 1, MAX_SOURCE_PORTS), scalars, range);
+  const df = scalar('df', (written) => parseChoice(written, ['set', 'unset', 'inherit'] as const));
+  const pools = df === 'inherit' ? 2 : 1;
+  const sourcePorts = poolSize(number('source-ports', 1, MAX_SOURCE_PORTS), scalars, range && { ...range, pools });
   const maxMacs = number('max-macs', 1, MAX_FDB_ENTRIES);
   const trunk = optional('trunk', parseInterfaceName);
   return deepFreeze({
@@ -58,7 +60,7 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     ttl: number('ttl', 1, 255),
     mcastTtl: number('mcast-ttl', 1, 255),
     tos: scalar('tos', parseTos),
-    df: scalar('df', (written) => parseChoice(written, ['set', 'unset', 'inherit'])),
+    df,
     ageingSeconds: number('ageing', 0, MAX_AGEING_SECONDS),
     maxMacs,
     sourcePorts,
@@ -107,16 +109,19 @@ function parseLocals(written: readonly WrittenValue[]): IpAddress[] {
   return locals;
 }
 
-/** A range that was given must hold the pool that was given; the default pool is no larger than the range. */
+/**
+ * A range that was given must hold the pool that was given; the default pool is no larger than leaves room for all pools, where there is any.
+ * A second one is needed over IPv4 alone: whether it finds room, the start tells.
+ */
 function poolSize(
   wanted: number,
   { 'source-ports': given, 'source-port-range': written }: WrittenConfig['scalars'],
-  range: PortRange | undefined,
+  range: (PortRange & { readonly pools: number }) | undefined,
 ): number {
   if (range === undefined || written === undefined) return wanted;
   const size = range.last - range.first + 1;
+  if (given === undefined) return Math.min(wanted, Math.max(1, Math.floor(size / range.pools)));
   if (size >= wanted) return wanted;
-  if (given === undefined) return size;
   refuse(
     written.object,
     `it holds ${size} ${size === 1 ? 'port' : 'ports'}, fewer than --source-ports ${wanted}`,

@@ -54,14 +54,24 @@ describe('the send sockets of a source', () => {
     },
   );
 
+  it('are refused over IPv4 where the range has no room for two pools', () => {
+    expect(() => open('inherit', { range: { first: 62_000, last: 62_004 } })).toThrow(
+      '--source-port-range 62000-62004: it holds 5 ports, and --df inherit takes 6 over IPv4: widen it, or give --df set or --df unset',
+    );
+    expect(open('inherit', { range: { first: 62_000, last: 62_004 }, address: '::1' as IpAddress }).fds).toHaveLength(
+      3,
+    );
+  });
+
   it('are one pool over IPv6, which has no such bit', () => {
     const { fds, fragmentable } = open('inherit', { address: '::1' as IpAddress });
     expect([fds.length, fragmentable]).toEqual([3, 0]);
   });
 
-  it('are none where there are ports for one of two pools alone', () => {
+  it('are none where there are free ports for one of two pools alone', () => {
+    open('set', { range: { first: 51_000, last: 51_002 } });
     const before = readdirSync('/proc/self/fd').length;
-    expect(() => open('inherit', { range: { first: 51_000, last: 51_004 } })).toThrow(/only 2 of 3 UDP ports/);
+    expect(() => open('inherit', { range: { first: 51_000, last: 51_005 } })).toThrow(/only 0 of 3 UDP ports/);
     expect(readdirSync('/proc/self/fd').length).toBe(before);
   });
 });

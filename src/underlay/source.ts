@@ -61,6 +61,8 @@ export function openSource(listeners: Listeners, plan: SourcePlan, options: Send
   const { address, devices, port, count, range } = plan;
   const { heardIn, sentBy } = devices;
   const family = ipFamily(address);
+  const fragmentable = family === 4 && options.df === 'inherit' ? count : 0;
+  if (fragmentable > 0) checkRange(plan);
   const taken: { listener: Listener; isNew: boolean }[] = [];
   let ownFds: number[] = [];
   try {
@@ -74,7 +76,6 @@ export function openSource(listeners: Listeners, plan: SourcePlan, options: Send
     }
     const pool = { local: address, count: count - fds.length, range, preferred: plan.preferred, except: port };
     ownFds = openSourcePorts(pool, { ...options, device: sentBy?.name });
-    const fragmentable = family === 4 && options.df === 'inherit' ? count : 0;
     if (fragmentable > 0) {
       const others = openSourcePorts(
         { ...pool, count: fragmentable },
@@ -104,6 +105,17 @@ export function releaseListeners(listeners: Listeners, source: Source): Listener
 /** Closes the sockets that are the source's alone. */
 export function closePool({ ownFds }: Source): void {
   for (const fd of ownFds) close(fd);
+}
+
+/** IPv6 takes one pool, so that only who has an address of IPv4 can tell. */
+function checkRange({ range, count }: SourcePlan): void {
+  const size = range.last - range.first + 1;
+  if (size >= 2 * count) return;
+  throw new VtepError('ERR_VTEP_USAGE', {
+    object: `--source-port-range ${range.first}-${range.last}`,
+    cause: `it holds ${size} ${size === 1 ? 'port' : 'ports'}, and --df inherit takes ${2 * count} over IPv4`,
+    remedy: 'widen it, or give --df set or --df unset',
+  });
 }
 
 function senderOf(
