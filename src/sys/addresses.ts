@@ -1,5 +1,5 @@
 import { formatIp, type IpAddress } from '../lib/addresses.ts';
-import { type NetlinkMessage, readAttributes } from './netlink-message.ts';
+import { type NetlinkMessage, readMessage, readUint8, readUint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 
 /** Addresses of the host by rtnetlink (linux/rtnetlink.h, linux/if_addr.h): what `ip addr` does. */
@@ -25,6 +25,8 @@ const FROM_ROUTER = 2;
 const RT_SCOPE_UNIVERSE = 0;
 
 const AF_INET = 2;
+const IPV4_BYTES = 4;
+const IPV6_BYTES = 16;
 
 export interface HostAddress {
   readonly address: IpAddress;
@@ -58,37 +60,39 @@ export interface AddressEvent {
 export function listAddresses(netlink: NetlinkSocket, mayMiss = false): HostAddress[] {
   const request = [Buffer.alloc(IFADDRMSG_BYTES)];
   const messages = netlink.query(RTM_GETADDR, request, 'list of addresses', { dump: true, mayMiss });
-  return messages.flatMap(({ type, payload }) => (type === RTM_NEWADDR ? (readAddress(payload) ?? []) : []));
+  return messages.flatMap((message) => (message.type === RTM_NEWADDR ? (readAddress(message) ?? []) : []));
 }
 
 /** The address events among netlink messages, in order. */
 export function addressEvents(messages: readonly NetlinkMessage[]): AddressEvent[] {
-  return messages.flatMap(({ type, payload }) => {
+  return messages.flatMap((message) => {
+    const { type, payload } = message;
     if ((type !== RTM_NEWADDR && type !== RTM_DELADDR) || payload.length < IFADDRMSG_BYTES) return [];
-    const address = readAddress(payload);
+    const address = readAddress(message);
     return address ? { address, deleted: type === RTM_DELADDR } : [];
   });
 }
 
-function readAddress(payload: Buffer): HostAddress | undefined {
-  const attributes = readAttributes(payload.subarray(IFADDRMSG_BYTES));
+/** @returns undefined if it has no address of its family @throws SysError if it is cut */
+function readAddress(message: NetlinkMessage): HostAddress | undefined {
+  const { fixed, attributes } = readMessage(message, IFADDRMSG_BYTES, 'address');
   // IFA_ADDRESS is the peer's on a point-to-point link; IFA_LOCAL is ours, and IPv6 mostly has none.
   const octets = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
-  if (!octets) return undefined;
-  const flags = attributes.get(IFA_FLAGS)?.readUInt32LE(0) ?? (payload[2] as number);
+  if (octets?.length !== (fixed[0] === AF_INET ? IPV4_BYTES : IPV6_BYTES)) return undefined;
+  const flags = readUint32(attributes.get(IFA_FLAGS)) ?? (fixed[2] as number);
   return {
     address: formatIp(octets),
-    index: payload.readUInt32LE(4),
-    prefixBits: payload[1] as number,
-    isGlobal: payload[3] === RT_SCOPE_UNIVERSE,
+    index: fixed.readUInt32LE(4),
+    prefixBits: fixed[1] as number,
+    isGlobal: fixed[3] === RT_SCOPE_UNIVERSE,
     // In IPv4 the same bit means a secondary address, which serves as well.
-    isTemporary: payload[0] !== AF_INET && (flags & IFA_F_TEMPORARY) !== 0,
+    isTemporary: fixed[0] !== AF_INET && (flags & IFA_F_TEMPORARY) !== 0,
     isDeprecated: (flags & IFA_F_DEPRECATED) !== 0,
     // An optimistic one is used while detection runs (RFC 4429).
     isTentative: (flags & IFA_F_TENTATIVE) !== 0 && (flags & IFA_F_OPTIMISTIC) === 0,
     isDuplicate: (flags & IFA_F_DADFAILED) !== 0,
     ...((flags & IFA_F_PERMANENT) === 0 && {
-      keeper: attributes.get(IFA_PROTO)?.[0] === FROM_ROUTER ? ('router' as const) : ('other' as const),
+      keeper: readUint8(attributes.get(IFA_PROTO)) === FROM_ROUTER ? ('router' as const) : ('other' as const),
     }),
   };
 }

@@ -1,5 +1,16 @@
 import type { MacAddress } from '../lib/addresses.ts';
-import { attribute, type NetlinkMessage, readAttributes, readString, uint32 } from './netlink-message.ts';
+import {
+  attribute,
+  type NetlinkMessage,
+  readMessage,
+  readNested,
+  readPort,
+  readString,
+  readUint8,
+  readUint32,
+  readUint64,
+  uint32,
+} from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import { ERRNO, SysError } from './sys-error.ts';
 
@@ -125,7 +136,7 @@ export interface LinkChange {
 /** All links; on a host where some come and go all the time one may be missing: who has to know asks for that one. */
 export function listLinks(netlink: NetlinkSocket): Link[] {
   const messages = netlink.query(RTM_GETLINK, [ifinfomsg(0)], 'list of links', { dump: true, mayMiss: true });
-  return messages.filter(({ type }) => type === RTM_NEWLINK).map(({ payload }) => readLink(payload));
+  return messages.filter(({ type }) => type === RTM_NEWLINK).map((message) => readLink(message));
 }
 
 /**
@@ -139,7 +150,7 @@ export function findLink(netlink: NetlinkSocket, which: string | number, namespa
   if (namespaceId !== undefined) request.push(attribute(IFLA_TARGET_NETNSID, uint32(namespaceId)));
   try {
     const [answer] = netlink.query(RTM_GETLINK, request, `${which}`);
-    return answer && readLink(answer.payload);
+    return answer && readLink(answer);
   } catch (error) {
     if (error instanceof SysError && error.errno === ERRNO.ENODEV) return undefined;
     throw error;
@@ -205,16 +216,17 @@ export function linkEvents(messages: readonly NetlinkMessage[]): LinkEvent[] {
   return messages
     .filter(({ type, payload }) => (type === RTM_NEWLINK || type === RTM_DELLINK) && payload.length >= IFINFOMSG_BYTES)
     .filter(({ payload }) => payload[0] === AF_UNSPEC)
-    .map(({ type, payload }) => ({ link: readLink(payload), deleted: type === RTM_DELLINK }));
+    .map((message) => ({ link: readLink(message), deleted: message.type === RTM_DELLINK }));
 }
 
 /** What bridges say of their ports' states among netlink messages, in order: spanning tree moves a port without any change of the link. */
 export function portEvents(messages: readonly NetlinkMessage[]): PortEvent[] {
-  return messages.flatMap(({ type, payload }) => {
+  return messages.flatMap((message) => {
+    const { type, payload } = message;
     if (type !== RTM_NEWLINK || payload.length < IFINFOMSG_BYTES || payload[0] !== AF_BRIDGE) return [];
-    const port = readAttributes(payload.subarray(IFINFOMSG_BYTES)).get(IFLA_PROTINFO);
-    const state = port && readPortState(readAttributes(port));
-    return state === undefined ? [] : { index: payload.readInt32LE(4), state };
+    const { fixed, attributes } = readMessage(message, IFINFOMSG_BYTES, 'port of a bridge');
+    const state = readPortState(readNested(attributes.get(IFLA_PROTINFO)));
+    return state === undefined ? [] : { index: fixed.readInt32LE(4), state };
   });
 }
 
@@ -228,54 +240,53 @@ function ifinfomsg(index: number, up?: boolean): Buffer {
   return buffer;
 }
 
-function readLink(payload: Buffer): Link {
-  const attributes = readAttributes(payload.subarray(IFINFOMSG_BYTES));
-  const info = readAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0));
+/** @throws SysError if it is cut */
+function readLink(message: NetlinkMessage): Link {
+  const { fixed, attributes } = readMessage(message, IFINFOMSG_BYTES, 'link');
+  const info = readNested(attributes.get(IFLA_LINKINFO));
   const kind = readString(info.get(IFLA_INFO_KIND));
-  const data = readAttributes(info.get(IFLA_INFO_DATA) ?? Buffer.alloc(0));
-  const port = readAttributes(info.get(IFLA_INFO_SLAVE_DATA) ?? Buffer.alloc(0));
+  const data = readNested(info.get(IFLA_INFO_DATA));
+  const port = readNested(info.get(IFLA_INFO_SLAVE_DATA));
   return {
-    index: payload.readInt32LE(4),
+    index: fixed.readInt32LE(4),
     name: readString(attributes.get(IFLA_IFNAME)),
-    mtuBytes: attributes.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
+    mtuBytes: readUint32(attributes.get(IFLA_MTU)) ?? 0,
     mac: (attributes.get(IFLA_ADDRESS)?.toString('hex').match(/../g) ?? []).join(':'),
     alias: readString(attributes.get(IFLA_IFALIAS)),
-    up: (payload.readUInt32LE(8) & IFF_UP) !== 0,
-    carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
-    group: attributes.get(IFLA_GROUP)?.readUInt32LE(0) ?? 0,
-    master: attributes.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
+    up: (fixed.readUInt32LE(8) & IFF_UP) !== 0,
+    carrier: readUint8(attributes.get(IFLA_CARRIER)) === 1,
+    group: readUint32(attributes.get(IFLA_GROUP)) ?? 0,
+    master: readUint32(attributes.get(IFLA_MASTER)) ?? 0,
     lower:
-      STACKED.includes(kind) && !attributes.has(IFLA_LINK_NETNSID)
-        ? (attributes.get(IFLA_LINK)?.readUInt32LE(0) ?? 0)
-        : 0,
+      STACKED.includes(kind) && !attributes.has(IFLA_LINK_NETNSID) ? (readUint32(attributes.get(IFLA_LINK)) ?? 0) : 0,
     masterKind: readString(info.get(IFLA_INFO_SLAVE_KIND)),
     portState: readString(info.get(IFLA_INFO_SLAVE_KIND)) === 'bridge' ? readPortState(port) : undefined,
     kind,
     spanningTree: kind === 'bridge' ? readSpanningTree(data) : undefined,
-    isTap: kind === 'tun' && data.get(IFLA_TUN_TYPE)?.[0] === IFF_TAP,
-    isMultiQueue: kind === 'tun' && data.get(IFLA_TUN_MULTI_QUEUE)?.[0] === 1,
-    vxlanPort: (kind === 'vxlan' && data.get(IFLA_VXLAN_PORT)?.readUInt16BE(0)) || 0,
+    isTap: kind === 'tun' && readUint8(data.get(IFLA_TUN_TYPE)) === IFF_TAP,
+    isMultiQueue: kind === 'tun' && readUint8(data.get(IFLA_TUN_MULTI_QUEUE)) === 1,
+    vxlanPort: (kind === 'vxlan' && readPort(data.get(IFLA_VXLAN_PORT))) || 0,
     isFromAbroad: attributes.has(IFLA_LINK_NETNSID),
     vxlanFamilies: kind === 'vxlan' ? vxlanFamilies(data) : [],
-    txDropped: Number(attributes.get(IFLA_STATS64)?.readBigUInt64LE(TX_DROPPED_AT) ?? 0n),
+    txDropped: readUint64(attributes.get(IFLA_STATS64), TX_DROPPED_AT) ?? 0,
   };
 }
 
 function readPortState(port: ReadonlyMap<number, Buffer>): PortState | undefined {
-  return PORT_STATES[port.get(IFLA_BRPORT_STATE)?.[0] ?? -1];
+  return PORT_STATES[readUint8(port.get(IFLA_BRPORT_STATE)) ?? -1];
 }
 
 function readSpanningTree(data: ReadonlyMap<number, Buffer>): SpanningTree {
   const [root, own] = [data.get(IFLA_BR_ROOT_ID), data.get(IFLA_BR_BRIDGE_ID)];
   return {
-    isOn: (data.get(IFLA_BR_STP_STATE)?.readUInt32LE(0) ?? 0) !== 0,
+    isOn: (readUint32(data.get(IFLA_BR_STP_STATE)) ?? 0) !== 0,
     isRoot: root !== undefined && own !== undefined && root.equals(own),
-    forwardDelaySeconds: (data.get(IFLA_BR_FORWARD_DELAY)?.readUInt32LE(0) ?? 0) / 100,
+    forwardDelaySeconds: (readUint32(data.get(IFLA_BR_FORWARD_DELAY)) ?? 0) / 100,
   };
 }
 
 /** As vxlan_sock_add() of the kernel: IPv6 where an address of it was given, IPv4 else; both where flows name the addresses. */
 function vxlanFamilies(data: ReadonlyMap<number, Buffer>): (4 | 6)[] {
-  if (data.get(IFLA_VXLAN_COLLECT_METADATA)?.[0] === 1) return [4, 6];
+  if (readUint8(data.get(IFLA_VXLAN_COLLECT_METADATA)) === 1) return [4, 6];
   return data.has(IFLA_VXLAN_GROUP6) || data.has(IFLA_VXLAN_LOCAL6) ? [6] : [4];
 }

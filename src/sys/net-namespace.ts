@@ -1,5 +1,5 @@
 import { fstatSync, readdirSync, type Stats, statSync } from 'node:fs';
-import { attribute, readAttributes, uint32 } from './netlink-message.ts';
+import { attribute, readInt32, readMessage, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import { ERRNO, SysError } from './sys-error.ts';
 
@@ -41,7 +41,7 @@ export function namespaceId(netlink: NetlinkSocket, fd: number): number {
   const of = [Buffer.alloc(RTGENMSG_BYTES), attribute(NETNSA_FD, uint32(fd))];
   const known = () => {
     const [answer] = netlink.query(RTM_GETNSID, of, object);
-    return answer && readAttributes(answer.payload.subarray(RTGENMSG_BYTES)).get(NETNSA_NSID)?.readInt32LE(0);
+    return answer && readInt32(readMessage(answer, RTGENMSG_BYTES, object).attributes.get(NETNSA_NSID));
   };
   const id = known() ?? -1;
   if (id >= 0) return id;

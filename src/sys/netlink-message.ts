@@ -1,3 +1,5 @@
+import { ERRNO, SysError } from './sys-error.ts';
+
 /**
  * Netlink messages (linux/netlink.h, rtnetlink(7)), as far as links, addresses and routes need. Host byte order, little-endian.
  *
@@ -81,6 +83,49 @@ export function readAttributes(octets: Buffer): Map<number, Buffer> {
     at += align4(length);
   }
   return attributes;
+}
+
+/**
+ * The fixed part of a message and its attributes.
+ *
+ * @throws SysError (EBADMSG) about `object` if the message is shorter than the fixed part
+ */
+export function readMessage(
+  { payload }: Pick<NetlinkMessage, 'payload'>,
+  fixedBytes: number,
+  object: string,
+): { readonly fixed: Buffer; readonly attributes: Map<number, Buffer> } {
+  if (payload.length < fixedBytes) throw new SysError(object, ERRNO.EBADMSG);
+  return { fixed: payload.subarray(0, fixedBytes), attributes: readAttributes(payload.subarray(fixedBytes)) };
+}
+
+/** Attributes in an attribute; none if it is absent. */
+export function readNested(value: Buffer | undefined): Map<number, Buffer> {
+  return value === undefined ? new Map() : readAttributes(value);
+}
+
+// Numbers in an attribute. One that is too short for its number counts as absent.
+
+export function readUint8(value: Buffer | undefined): number | undefined {
+  return value?.[0];
+}
+
+/** A port, in network order. */
+export function readPort(value: Buffer | undefined): number | undefined {
+  return value && value.length >= 2 ? value.readUInt16BE(0) : undefined;
+}
+
+export function readUint32(value: Buffer | undefined): number | undefined {
+  return value && value.length >= 4 ? value.readUInt32LE(0) : undefined;
+}
+
+export function readInt32(value: Buffer | undefined): number | undefined {
+  return value && value.length >= 4 ? value.readInt32LE(0) : undefined;
+}
+
+/** @param at where it is in an attribute that is a structure */
+export function readUint64(value: Buffer | undefined, at: number): number | undefined {
+  return value && value.length >= at + 8 ? Number(value.readBigUInt64LE(at)) : undefined;
 }
 
 /** A NUL-terminated string attribute. */

@@ -8,6 +8,7 @@ import {
   NLM_F_REQUEST,
   NLMSG_DONE,
   NLMSG_ERROR,
+  readInt32,
   splitMessages,
 } from './netlink-message.ts';
 import { check, ERRNO, SysError } from './sys-error.ts';
@@ -133,7 +134,7 @@ export class NetlinkSocket {
           continue;
         }
         // Both end the answer, with 0 or a negative errno.
-        const result = answer.payload.length >= 4 ? answer.payload.readInt32LE(0) : 0;
+        const result = readInt32(answer.payload) ?? 0;
         return { objects, isInterrupted, refusal: Math.max(0, -result) };
       }
     }

@@ -1,4 +1,4 @@
-import { readAttributes, readString } from './netlink-message.ts';
+import { readMessage, readNested, readString, readUint8 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import { SysError } from './sys-error.ts';
 
@@ -44,16 +44,20 @@ export function packetHooks(netlink: NetlinkSocket, { index, name }: { index: nu
 
 /** Rules of routing that refuse instead of routing. */
 export function hasRefusingRules(netlink: NetlinkSocket): boolean {
-  const rules = netlink.query(RTM_GETRULE, [Buffer.alloc(FIB_RULE_HDR_BYTES)], 'routing rules', { dump: true });
-  return rules.some(({ type, payload }) => type === RTM_NEWRULE && REFUSING_ACTIONS.includes(payload[7] ?? 0));
+  const object = 'routing rules';
+  const rules = netlink.query(RTM_GETRULE, [Buffer.alloc(FIB_RULE_HDR_BYTES)], object, { dump: true });
+  return rules
+    .filter(({ type }) => type === RTM_NEWRULE)
+    .some((rule) => REFUSING_ACTIONS.includes(readMessage(rule, FIB_RULE_HDR_BYTES, object).fixed[7] as number));
 }
 
 function hasXdp(netlink: NetlinkSocket, index: number): boolean {
   const request = Buffer.alloc(IFINFOMSG_BYTES);
   request.writeInt32LE(index, 4);
-  const [answer] = netlink.query(RTM_GETLINK, [request], `interface ${index}`);
-  const xdp = answer && readAttributes(answer.payload.subarray(IFINFOMSG_BYTES)).get(IFLA_XDP);
-  return xdp !== undefined && (readAttributes(xdp).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0;
+  const object = `interface ${index}`;
+  const [answer] = netlink.query(RTM_GETLINK, [request], object);
+  const xdp = answer && readMessage(answer, IFINFOMSG_BYTES, object).attributes.get(IFLA_XDP);
+  return (readUint8(readNested(xdp).get(IFLA_XDP_ATTACHED)) ?? 0) !== 0;
 }
 
 function filterKinds(netlink: NetlinkSocket, index: number, parent: number): string[] {
@@ -74,10 +78,13 @@ function kindsOf(netlink: NetlinkSocket, request: number, answer: number, index:
   const tcmsg = Buffer.alloc(TCMSG_BYTES);
   tcmsg.writeInt32LE(index, 4);
   tcmsg.writeUInt32LE(parent, 12);
-  const messages = netlink.query(request, [tcmsg], `traffic control of interface ${index}`, { dump: true });
-  return messages.flatMap(({ type, payload }) => {
-    if (type !== answer || payload.readInt32LE(4) !== index) return [];
-    const kind = readString(readAttributes(payload.subarray(TCMSG_BYTES)).get(TCA_KIND));
+  const object = `traffic control of interface ${index}`;
+  const messages = netlink.query(request, [tcmsg], object, { dump: true });
+  return messages.flatMap((message) => {
+    if (message.type !== answer) return [];
+    const { fixed, attributes } = readMessage(message, TCMSG_BYTES, object);
+    if (fixed.readInt32LE(4) !== index) return [];
+    const kind = readString(attributes.get(TCA_KIND));
     return kind === '' ? [] : [kind];
   });
 }

@@ -1,5 +1,5 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
-import { attribute, readAttributes, uint32 } from './netlink-message.ts';
+import { attribute, readMessage, readNested, readUint32, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import { ERRNO, SysError } from './sys-error.ts';
 
@@ -72,18 +72,19 @@ export function findRoute(
     port.writeUInt16BE(udpPort);
     parts.push(attribute(RTA_IP_PROTO, Buffer.from([IPPROTO_UDP])), attribute(RTA_DPORT, port));
   }
+  const object = `route to ${destination}`;
   try {
-    const [answer] = netlink.query(RTM_GETROUTE, parts, `route to ${destination}`);
+    const [answer] = netlink.query(RTM_GETROUTE, parts, object);
     if (!answer) return undefined;
-    const attributes = readAttributes(answer.payload.subarray(RTMSG_BYTES));
-    const interfaceIndex = attributes.get(RTA_OIF)?.readUInt32LE(0);
+    const { fixed, attributes } = readMessage(answer, RTMSG_BYTES, object);
+    const interfaceIndex = readUint32(attributes.get(RTA_OIF));
     if (interfaceIndex === undefined) return undefined;
-    const metrics = readAttributes(attributes.get(RTA_METRICS) ?? Buffer.alloc(0));
+    const metrics = readNested(attributes.get(RTA_METRICS));
     return {
       interfaceIndex,
-      isLocal: answer.payload[RTMSG_TYPE_AT] === RTN_LOCAL,
+      isLocal: fixed[RTMSG_TYPE_AT] === RTN_LOCAL,
       isRouted: attributes.has(RTA_GATEWAY) || attributes.has(RTA_VIA),
-      mtuBytes: metrics.get(RTAX_MTU)?.readUInt32LE(0),
+      mtuBytes: readUint32(metrics.get(RTAX_MTU)),
     };
   } catch (error) {
     if (error instanceof SysError && NO_ROUTE.has(error.errno)) return undefined;

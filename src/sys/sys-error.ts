@@ -20,6 +20,7 @@ export const ERRNO = {
   ENODEV: 19,
   EINVAL: 22,
   ENOSPC: 28,
+  EBADMSG: 74,
   EBADFD: 77,
   EMSGSIZE: 90,
   ENOTSUP: 95,
