@@ -6,8 +6,8 @@ import { toFileValue } from './config-text.ts';
 export interface ConfigDiff {
   /** What was asked for, without what is refused. */
   readonly config: Config;
-  /** The keys that differ and can go into force while vtepd runs, those of VNIs and the log level left out. */
-  readonly settings: readonly ConfigKey[];
+  /** The keys that differ and can go into force while vtepd runs, those of VNIs and the log level left out; those of one entry go together. */
+  readonly settings: readonly SettingKeys[];
   /** What can only change at a start. */
   readonly refused: readonly { readonly key: ConfigKey; readonly refusal: Refusal }[];
   readonly logLevel: LogLevel | undefined;
@@ -37,11 +37,11 @@ export const KEYS = {
   ttl: { name: 'ttl' },
   mcastTtl: { name: 'mcast-ttl' },
   tos: { name: 'tos' },
-  df: { name: 'df', fixedBy: 'inherit has source ports of its own, which are bound when it starts' },
+  df: { name: 'df' },
   ageingSeconds: { name: 'ageing' },
   maxMacs: { name: 'max-macs' },
-  sourcePorts: { name: 'source-ports', fixedBy: SOCKETS },
-  sourcePortRange: { name: 'source-port-range', fixedBy: SOCKETS },
+  sourcePorts: { name: 'source-ports' },
+  sourcePortRange: { name: 'source-port-range' },
   allowedVteps: { name: 'allow-vtep' },
   reservedBits: { name: 'reserved-bits' },
   trunk: { name: 'trunk' },
@@ -52,11 +52,17 @@ export const KEYS = {
   persist: { name: 'persist', fixedBy: 'TAPs and state-dir are taken when it starts' },
   stateDir: { name: 'state-dir', fixedBy: 'the directory is taken when it starts' },
   socketPath: { name: 'socket', fixedBy: 'vtepctl is answered there' },
-  http: { name: 'http', fixedBy: 'the address is bound when it starts' },
+  http: { name: 'http' },
   logFormat: { name: 'log-format', fixedBy: 'the log is opened when it starts' },
 } as const satisfies Record<Exclude<keyof Config, 'vnis' | 'logLevel' | 'check'>, Key>;
 
 export type ConfigKey = keyof typeof KEYS;
+
+/** Keys that are put into force, or refused, together. */
+export type SettingKeys = readonly ConfigKey[];
+
+/** They make up one pool of sockets: a smaller range may need fewer ports. */
+const POOL_KEYS: SettingKeys = ['df', 'sourcePorts', 'sourcePortRange'];
 
 /** Every key of a segment, and whether another value of it needs another TAP. A new one has to be decided on here. */
 export const VNI_KEYS = {
@@ -80,21 +86,22 @@ export const VNI_KEYS = {
   suppress: false,
 } as const satisfies Record<keyof VniConfig, boolean>;
 
-/** `df` may change between its plain values. */
-function isFixed(key: ConfigKey, before: Config, after: Config): boolean {
-  return key === 'df' ? before.df === 'inherit' || after.df === 'inherit' : 'fixedBy' in KEYS[key];
-}
-
 export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], after[key]));
-  const fixed = changed.filter((key) => isFixed(key, before, after));
+  const fixed = changed.filter((key) => 'fixedBy' in KEYS[key]);
   return {
     config: { ...after, ...Object.fromEntries(fixed.map((key) => [key, before[key]])) },
-    settings: changed.filter((key) => !fixed.includes(key)),
+    settings: together(changed.filter((key) => !fixed.includes(key))),
     refused: fixed.map((key) => ({ key, refusal: refusalOf(KEYS[key], before) })),
     logLevel: before.logLevel === after.logLevel ? undefined : after.logLevel,
     ...diffVnis(before.vnis, after.vnis),
   };
+}
+
+function together(keys: SettingKeys): SettingKeys[] {
+  const pool = keys.filter((key) => POOL_KEYS.includes(key));
+  const others = keys.filter((key) => !POOL_KEYS.includes(key)).map((key) => [key]);
+  return pool.length > 0 ? [pool, ...others] : others;
 }
 
 function diffVnis(

@@ -1,6 +1,5 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../config/config.ts';
-import { type ConfigKey, isSame, KEYS } from '../config/config-diff.ts';
 import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
 import { unknownVni } from '../control/unknown-vni.ts';
 import type { Fdb } from '../fdb/fdb.ts';
@@ -15,9 +14,9 @@ import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { listStatics } from './fdb-listing.ts';
 import { notifySystemd, statusLine } from './notify.ts';
 import type { Bar } from './own-addresses.ts';
-import type { QuerierWatch } from './querier-watch.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { Serial } from './serial.ts';
+import { changeSettings, type SettingsGround } from './settings-change.ts';
 import { deleteTap } from './tap.ts';
 import { leaveTrunk } from './trunk-tap.ts';
 import type { Underlay } from './underlay.ts';
@@ -27,18 +26,14 @@ import type { VniMover } from './vni-mover.ts';
 import { broadcastAddress, forgetVni, retainRemote } from './vni-setup.ts';
 import { addressOf, sourceOf } from './vtep-address.ts';
 import type { WorkerPool } from './worker-pool.ts';
-import { addGroupSocket, addTap, groupWorker, putSegment, putSettings } from './worker-state.ts';
+import { addGroupSocket, addTap, groupWorker, putSegment } from './worker-state.ts';
 
 /** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
 const LOCK_ATTEMPTS = 5;
 const LOCK_PAUSE_MS = 100;
 
 /** The running VTEP, as far as changes need it. The lists are its own. */
-export interface ChangedVtep {
-  /** In force now. */
-  readonly config: () => Config;
-  readonly putInForce: (config: Config) => void;
-  readonly queriers: Pick<QuerierWatch, 'checkCandidate'>;
+export interface ChangedVtep extends SettingsGround {
   /** Has `join=lazy` look at its VNIs again. */
   readonly lookAtStations: () => void;
   readonly log: Logger;
@@ -204,23 +199,9 @@ export class LiveChanges {
     });
   }
 
-  /**
-   * Puts what all VNIs have in common into force. Where nothing changes nothing is disturbed.
-   *
-   * @throws VtepError if the host refuses; as far as it came it is in force then: bring it back by the same call
-   */
+  /** Puts what all VNIs have in common into force. @throws VtepError if the host refuses; all is then as it was */
   changeSettings(config: Config): Promise<void> {
-    return this.#change(async () => {
-      const { config: inForce, putInForce, underlays, fdb, workers, queriers, log } = this.#vtep;
-      const before = inForce();
-      if (config.querier && !before.querier) queriers.checkCandidate();
-      putInForce(config);
-      for (const underlay of underlays) underlay.setSending(config);
-      fdb.setAgeing(config.ageingSeconds);
-      await workers.orderAll(putSettings(config));
-      const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], config[key]));
-      log.debug({ event: 'settings-changed', changed: changed.map((key) => KEYS[key].name) });
-    });
+    return this.#change(() => changeSettings(this.#vtep, config));
   }
 
   /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */

@@ -1,10 +1,10 @@
 import type { Config } from '../config/config.ts';
-import type { ApiServer } from '../control/daemon-view.ts';
 import { checkHttpAddress } from '../control/http-listening.ts';
 import { checkControlSocket } from '../control/socket-file.ts';
 import { VtepError } from '../lib/errors.ts';
 import { type Log, type Logger, openLog } from '../observe/log.ts';
 import { exitNow } from '../sys/libc.ts';
+import { ApiServers } from './api-servers.ts';
 import { notifySystemd, statusLine } from './notify.ts';
 import { Reload } from './reload.ts';
 import { HangUps, ignoreSignals } from './signals.ts';
@@ -59,18 +59,15 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
   try {
     await checkControlSocket(config.socketPath);
     if (config.http) await checkHttpAddress(config.http);
-    // Most of what a start loads is the API: loaded while the workers start, each on a thread of its own.
-    const loadingApi = Promise.all([import('../control/server.ts'), import('../control/http-server.ts')]);
+    const servers = new ApiServers(log);
     const vtep = await Vtep.start(config, log, { onDeath: ending.fail, stopping });
     try {
-      const reload = new Reload(vtep, { config, reread, log });
-      const servers: ApiServer[] = [];
+      const changeHttp = servers.changeHttp.bind(servers);
+      const reload = new Reload(vtep, { config, reread, log, changeHttp });
       const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost, servers });
       const watchdog = new Watchdog(() => vtep.answered());
-      const [{ openControlSocket }, { openHttp }] = await loadingApi;
       try {
-        if (config.http) servers.push(await openHttp(config.http, view, log));
-        servers.push(await openControlSocket(config.socketPath, view, { logger: log }));
+        await servers.start(config, view);
         log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
         notifySystemd('READY=1', statusLine(vtep));
         watchdog.start();
@@ -82,8 +79,7 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
         return exitCode;
       } finally {
         watchdog.stop();
-        const closing = Promise.all(servers.map((server) => server.close()));
-        await stopping.wait('API clients', closing, API_PATIENCE_MS);
+        await stopping.wait('API clients', servers.close(), API_PATIENCE_MS);
       }
     } finally {
       await vtep.stop(stopping);

@@ -1,5 +1,5 @@
 import { type Config, deepFreeze, type VniConfig } from '../config/config.ts';
-import { type ConfigDiff, type ConfigKey, diffConfig, isSame } from '../config/config-diff.ts';
+import { type ConfigDiff, diffConfig, isSame, type SettingKeys } from '../config/config-diff.ts';
 import { mergeVni } from '../config/vni-merge.ts';
 import { checkVniSet, type NamedVni } from '../config/vni-set.ts';
 import { VtepError } from '../lib/errors.ts';
@@ -16,9 +16,17 @@ export interface ReloadedVtep {
   readonly assertTaps: () => void;
 }
 
-/** What a reload cannot take: a key, or a VNI by its number. */
+/** The file as it was last read and as it is now. */
+export interface ReloadedFile {
+  readonly before: Config;
+  readonly after: Config;
+  /** @throws VtepError if it cannot be served there; the old address is then served as before */
+  readonly changeHttp: (http: Config['http']) => Promise<void>;
+}
+
+/** What a reload cannot take: keys, or a VNI by its number. */
 export interface Left {
-  readonly of: ConfigKey | number;
+  readonly of: SettingKeys | number;
   readonly error: VtepError;
 }
 
@@ -46,7 +54,7 @@ interface VniChanges {
  *
  * Settings come first; then VNIs that clash with nothing that runs, since they are the likeliest to be refused by the host.
  */
-export function planReload(vtep: ReloadedVtep, before: Config, after: Config): ReloadPlan {
+export function planReload(vtep: ReloadedVtep, { before, after, changeHttp }: ReloadedFile): ReloadPlan {
   const diff = refuseLoneVlans(vtep, before, diffConfig(before, after));
   const { config } = diff;
   const wanted = vniChanges(vtep, { before, after: config, diff });
@@ -55,7 +63,7 @@ export function planReload(vtep: ReloadedVtep, before: Config, after: Config): R
   const candidates = [...wanted.changed, ...wanted.added, ...wanted.remade].map(vniInFile);
   const clashing = findClashes(staying, candidates, config);
   const taken = (vnis: readonly VniConfig[]) => vnis.filter(({ vni }) => !clashing.some(({ of }) => of === vni));
-  const isTrunkNew = diff.settings.includes('trunk');
+  const isTrunkNew = diff.settings.some((keys) => keys.includes('trunk'));
   const isEarly = (vni: VniConfig) => !(isTrunkNew && vni.vlan !== undefined) && !clashes(vtep, config, vni);
   const added = taken(wanted.added);
   const remade = taken(wanted.remade);
@@ -64,13 +72,13 @@ export function planReload(vtep: ReloadedVtep, before: Config, after: Config): R
   const leftAs = new Map<number, VniConfig>();
   return {
     left: [
-      ...diff.refused.map(({ key, refusal }) => ({ of: key, error: new VtepError('ERR_VTEP_USAGE', refusal) })),
+      ...diff.refused.map(({ key, refusal }) => ({ of: [key], error: new VtepError('ERR_VTEP_USAGE', refusal) })),
       ...clashing,
     ],
     config,
     isLevelChanged: diff.logLevel !== undefined,
     steps: [
-      ...diff.settings.map((key) => setting(vtep, key, { before, after })),
+      ...diff.settings.map((keys) => setting(vtep, keys, { before, after, changeHttp })),
       ...added.filter(isEarly).map((vni) => addition(vtep, vni)),
       ...taken(wanted.changed).map((vni) => change(vtep, vni)),
       ...[...wanted.removed, ...remade.map(({ vni }) => vni)].map((vni) => removal(vtep, vni, leftAs)),
@@ -133,7 +141,7 @@ function refuseLoneVlans({ vnis }: ReloadedVtep, before: Config, diff: ConfigDif
   return {
     ...diff,
     config: { ...diff.config, trunk: before.trunk },
-    settings: diff.settings.filter((key) => key !== 'trunk'),
+    settings: diff.settings.filter((keys) => !keys.includes('trunk')),
     refused: [...diff.refused, { key: 'trunk', refusal }],
   };
 }
@@ -164,9 +172,12 @@ function clashes({ vnis }: ReloadedVtep, config: Config, vni: VniConfig): boolea
   }
 }
 
-function setting(vtep: ReloadedVtep, key: ConfigKey, { before, after }: { before: Config; after: Config }): Step {
-  const put = (from: Config) => vtep.changes.changeSettings({ ...vtep.config, [key]: from[key] });
-  return { of: key, take: () => put(after), undo: () => put(before), isPartial: true };
+function setting(vtep: ReloadedVtep, keys: SettingKeys, { before, after, changeHttp }: ReloadedFile): Step {
+  const put = async (from: Config) => {
+    if (keys.includes('http')) await changeHttp(from.http);
+    await vtep.changes.changeSettings({ ...vtep.config, ...Object.fromEntries(keys.map((key) => [key, from[key]])) });
+  };
+  return { of: keys, take: () => put(after), undo: () => put(before) };
 }
 
 /** @param whole the configuration, asked for once what leaves has left */

@@ -1,15 +1,13 @@
-import type { ConfigKey } from '../config/config-diff.ts';
+import type { SettingKeys } from '../config/config-diff.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 
 /** One change and the way back. */
 export interface Step {
-  /** What it is a part of: a key, or a VNI by its number. */
-  readonly of: ConfigKey | number;
+  /** What it is a part of: keys, or a VNI by its number. */
+  readonly of: SettingKeys | number;
   readonly take: () => Promise<unknown>;
   readonly undo: () => Promise<unknown>;
-  /** One that fails may have been taken in part, and has to be undone too. */
-  readonly isPartial?: true;
 }
 
 /** Takes all steps; if one fails, goes back to where it began. */
@@ -52,7 +50,6 @@ async function take(step: Step, taken: Step[]): Promise<unknown> {
     taken.push(step);
     return undefined;
   } catch (error) {
-    if (step.isPartial) taken.push(step);
     return error ?? new Error(`${step.of}`);
   }
 }

@@ -28,12 +28,12 @@ class ListedVtep {
     return this;
   }
 
-  /** Settings go into force one key at a time; a querier is refused. */
+  /** Settings go into force one step at a time; a querier is refused. */
   async changeSettings(config: Config): Promise<void> {
     const changed = Object.entries(config).filter(([key, value]) => this.config[key as keyof Config] !== value);
+    if (config.querier) throw new VtepError('ERR_VTEP_SYSTEM', { object: '--querier', cause: 'EPERM' });
     this.config = config;
     this.done.push(...changed.map(([key, value]) => `${key} ${value}`));
-    if (config.querier) throw new VtepError('ERR_VTEP_SYSTEM', { object: '--querier', cause: 'EPERM' });
   }
 
   async addVni(config: VniConfig): Promise<never> {
@@ -85,6 +85,8 @@ class ListedVtep {
   }
 }
 
+const changeHttp = async () => {};
+
 let text: string;
 let vtep: ListedVtep;
 let reload: Reload;
@@ -94,7 +96,7 @@ function start(written: string): void {
   const config = parse(text);
   vtep = new ListedVtep(config.vnis);
   vtep.config = config;
-  reload = new Reload(vtep, { config, reread: async () => parse(text), log });
+  reload = new Reload(vtep, { config, reread: async () => parse(text), log, changeHttp });
 }
 
 async function reloadWith(written: string): Promise<string[]> {
@@ -304,6 +306,7 @@ it('of a storm of signals, those that wait are one, and the last file is read', 
       return parse(text);
     },
     log,
+    changeHttp,
   });
   reload.signalled();
   await Promise.resolve();

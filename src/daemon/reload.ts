@@ -3,7 +3,7 @@ import { type ConfigKey, KEYS } from '../config/config-diff.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { notifySystemd } from './notify.ts';
-import { type Left, planReload, type ReloadedVtep } from './reload-plan.ts';
+import { type Left, planReload, type ReloadedFile, type ReloadedVtep } from './reload-plan.ts';
 import { type Step, takeAll, takePossible } from './reload-steps.ts';
 import { Serial } from './serial.ts';
 
@@ -13,6 +13,7 @@ export interface ReloadOptions {
   /** Reads the file; throws VtepError ERR_VTEP_USAGE for any fault in it. undefined: there is no file. */
   readonly reread: (() => Promise<Config>) | undefined;
   readonly log: Logger;
+  readonly changeHttp: ReloadedFile['changeHttp'];
 }
 
 /** Whether a reload may leave out what cannot be applied. If not, one fault is enough to refuse all of it. */
@@ -25,16 +26,18 @@ export class Reload {
   readonly #vtep: ReloadedVtep;
   readonly #log: Logger;
   readonly #reread: (() => Promise<Config>) | undefined;
+  readonly #changeHttp: ReloadedFile['changeHttp'];
   readonly #serial = new Serial();
   /** The file as it is in force. */
   #config: Config;
   #waiting = 0;
 
-  constructor(vtep: ReloadedVtep, { config, reread, log }: ReloadOptions) {
+  constructor(vtep: ReloadedVtep, { config, reread, log, changeHttp }: ReloadOptions) {
     this.#vtep = vtep;
     this.#config = config;
     this.#reread = reread;
     this.#log = log;
+    this.#changeHttp = changeHttp;
   }
 
   /**
@@ -60,7 +63,8 @@ export class Reload {
   async #apply({ partial }: ReloadMode): Promise<readonly string[]> {
     notifySystemd('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
-      const { steps, left, config, isLevelChanged } = planReload(this.#vtep, this.#config, await this.#read());
+      const file = { before: this.#config, after: await this.#read(), changeHttp: this.#changeHttp };
+      const { steps, left, config, isLevelChanged } = planReload(this.#vtep, file);
       if (left.length > 0 && !partial) throw refusalOf(left);
       const all = [...left, ...(await this.#take(steps, partial))];
       this.#vtep.assertTaps();
@@ -116,7 +120,7 @@ function refusalOf(left: readonly Left[]): VtepError {
 
 /** What is in force of the file: what was left out is as before, and is tried again next time. */
 function withoutLeft(before: Config, after: Config, left: readonly Left[]): Config {
-  const isLeft = new Set(left.map(({ of }) => of));
+  const isLeft = new Set<ConfigKey | number>(left.flatMap<ConfigKey | number>(({ of }) => of));
   const keys = (Object.keys(KEYS) as ConfigKey[]).filter((key) => isLeft.has(key));
   const inForce = ({ vni }: VniConfig) => !isLeft.has(vni);
   return {

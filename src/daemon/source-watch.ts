@@ -1,6 +1,7 @@
 import { closePool, releaseListeners } from '../underlay/source.ts';
 import type { HeldOnHost } from './held-on-host.ts';
-import type { SourceChange, Underlay } from './underlay.ts';
+import type { Underlay } from './underlay.ts';
+import type { SourceChange } from './underlay-source.ts';
 import { addListener, addPool } from './worker-state.ts';
 
 /** Keeps what underlays send from in step with the host's addresses. */
@@ -24,26 +25,28 @@ export class SourceWatch {
   follow(underlay: Underlay): void {
     const before = underlay.status;
     const change = underlay.followAddresses();
-    if (change) void this.#exchange(underlay, change);
+    if (change) void this.exchange(underlay, change);
     this.#tell(underlay, { before, change });
   }
 
-  /** What is new first, then what is to be closed: no flow waits. */
-  async #exchange(underlay: Underlay, { retired }: SourceChange): Promise<void> {
+  /** Has the workers send and listen by what an underlay has become. What is new first, then what is to be closed: no flow waits. */
+  async exchange(underlay: Underlay, { retired }: SourceChange): Promise<void> {
     const { workers, listeners } = this.#held;
+    const { source } = underlay;
     const left = retired ? releaseListeners(listeners, retired) : [];
     const orders = [workers.orderAll(addPool(underlay))];
     for (let worker = 0; worker < workers.size; worker++) {
-      for (const listener of underlay.source?.newListeners ?? []) {
+      for (const listener of source?.newListeners ?? []) {
         orders.push(workers.orderOne(worker, addListener(listener, worker)));
       }
-      for (const { fds } of left) {
-        orders.push(workers.orderOne(worker, { kind: 'remove-socket', fd: fds[worker] as number }));
-      }
     }
-    await Promise.all(orders);
+    await Promise.all([...orders, ...left.map((listener) => listeners.emptied(listener))]);
+    const removals = left.flatMap(({ fds }) =>
+      fds.map((fd, worker) => workers.orderOne(worker, { kind: 'remove-socket', fd })),
+    );
+    await Promise.all(removals);
     for (const listener of left) listeners.close(listener);
-    if (retired) closePool(retired);
+    if (retired) closePool(retired, source);
   }
 
   #tell(underlay: Underlay, { before, change }: { before: string; change: SourceChange | undefined }): void {

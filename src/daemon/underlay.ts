@@ -1,30 +1,22 @@
 import type { Config } from '../config/config.ts';
-import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { maxPrefixBits } from '../lib/ip-prefix.ts';
 import type { HostAddress } from '../sys/addresses.ts';
 import { findLink, type Link } from '../sys/links.ts';
-import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { isLocalAddress } from '../sys/routes.ts';
-import { mergeReceived, type Sending, setMulticastInterface, setSending } from '../sys/udp-socket.ts';
+import { mergeReceived, setMulticastInterface } from '../sys/udp-socket.ts';
 import { GroupMembership, kernelGroupSockets, type Membership } from '../underlay/group-membership.ts';
 import type { HeldPort } from '../underlay/held-port.ts';
-import type { Listeners } from '../underlay/listeners.ts';
-import { closePool, openSource, releaseListeners, type Source, type SourceDevices } from '../underlay/source.ts';
-import type { HostAddresses } from './host-addresses.ts';
+import type { Source, SourceDevices } from '../underlay/source.ts';
 import { explainClash } from './port-clash.ts';
-import { chooseSource, type SourceChoice, unfitAddresses } from './source-choice.ts';
+import { unfitAddresses } from './source-choice.ts';
+import { type SourceChange, type SourceGround, UnderlaySource } from './underlay-source.ts';
 
 /** Outer IP, UDP and VXLAN headers (RFC 7348 §5) of each family: what a frame grows by, beside its own Ethernet header. */
 export const OUTER_BYTES = { 4: 20 + 8 + 8, 6: 40 + 8 + 8 } as const;
 
 /** What all underlays of a daemon are made on. */
-export interface UnderlayGround {
-  readonly netlink: NetlinkSocket;
-  readonly config: Config;
-  readonly addresses: HostAddresses;
+export interface UnderlayGround extends SourceGround {
   readonly held: HeldPort;
-  readonly listeners: Listeners;
   /** Gives numbers for sockets and groups, unique in the daemon. */
   readonly nextSocket: () => number;
   /** Whether received datagrams may come merged. */
@@ -38,13 +30,6 @@ export interface UnderlayPlace {
   readonly family: 4 | 6;
   /** What a refusal for want of an address begins with. */
   readonly object: string;
-}
-
-/** What an underlay was and has become: `retired` is to be closed once no worker uses it. */
-export interface SourceChange {
-  readonly from: IpAddress;
-  readonly to: IpAddress;
-  readonly retired: Source | undefined;
 }
 
 /**
@@ -67,14 +52,7 @@ export class Underlay {
   /** What it is a part of. */
   #master: Link | undefined;
   #isGone = false;
-  #choice: SourceChoice;
-  #prefixBits: number;
-  #keeper: HostAddress['keeper'];
-  #source: Source | undefined;
-  /** Why there is no source although the address is fit. */
-  #refusal: string | undefined;
-  /** As long as it has no source, those that it had last. */
-  #sendPorts: readonly number[] = [];
+  readonly #sending: UnderlaySource;
 
   /**
    * Opens its sockets, if its address can be used now.
@@ -106,25 +84,33 @@ export class Underlay {
       },
       { port, device: link, nextNumber: nextSocket },
     );
-    const choice = this.#choose(undefined);
-    if (!choice) {
+    const sending = UnderlaySource.find(ground, this);
+    if (!sending) {
       const seen = unfitAddresses(addresses.on(link.index), family);
       throw noAddress(object, { link, family, seen, portOf: this.portOf });
     }
-    this.#choice = choice;
-    this.#prefixBits = choice.prefixBits ?? maxPrefixBits(choice.address);
-    this.#keeper = addresses.find(choice.address, this.vrf?.index)?.keeper;
-    this.#openSource();
+    this.#sending = sending;
   }
 
   /** The pool sends by what the configuration says from now on; nothing that waits is lost. @throws SysError */
   setSending(config: Config): void {
-    const sending = sendingOf(config);
-    const { fds = [], fragmentable = 0 } = this.#source ?? {};
-    for (const [i, fd] of fds.entries()) {
-      const mayFragment = i >= fds.length - fragmentable;
-      setSending(fd, this.family, mayFragment ? { ...sending, df: 'unset' } : sending);
-    }
+    this.#sending.setSending(config);
+  }
+
+  /**
+   * Opens the send sockets that another configuration wants in place of the present ones, which serve on. undefined: none.
+   *
+   * @returns `succeed` sends by them; workers are to be told of what `source` is then, before the retired one is closed. `giveUp` closes them.
+   * @throws VtepError if they cannot be opened
+   */
+  openSuccessor(config: Config): { succeed: () => SourceChange; giveUp: () => void } | undefined {
+    const successor = this.#sending.openSuccessor(config);
+    return (
+      successor && {
+        succeed: () => this.#sending.succeed(successor),
+        giveUp: () => this.#sending.giveUp(successor),
+      }
+    );
   }
 
   /** Of the interface as it is now. */
@@ -144,32 +130,32 @@ export class Underlay {
 
   /** The address that it sends from, or would if it were there. */
   get local(): IpAddress {
-    return this.#choice.address;
+    return this.#sending.address;
   }
 
   /** Of the local address as it was, for whoever has to give it back. */
   get prefixBits(): number {
-    return this.#prefixBits;
+    return this.#sending.prefixBits;
   }
 
   /** Who kept it when it was last there: not everybody may give it back. */
   get keeper(): HostAddress['keeper'] {
-    return this.#keeper;
+    return this.#sending.keeper;
   }
 
   /** What it sends by; undefined while its address cannot be used. */
   get source(): Source | undefined {
-    return this.#source;
+    return this.#sending.source;
   }
 
   /** Its source ports, the last ones while it has none. */
   get sendPorts(): readonly number[] {
-    return this.#sendPorts;
+    return this.#sending.ports;
   }
 
   /** How many of them, the last ones, are for what routers may fragment. */
   get fragmentable(): number {
-    return this.#source?.fragmentable ?? 0;
+    return this.source?.fragmentable ?? 0;
   }
 
   get mtuBytes(): number {
@@ -210,7 +196,7 @@ export class Underlay {
 
   /** Why nothing can be sent; undefined: it can. */
   get sourceTrouble(): string | undefined {
-    return this.#choice.trouble ?? this.#refusal;
+    return this.#sending.trouble;
   }
 
   /**
@@ -238,7 +224,7 @@ export class Underlay {
     this.#isGone = false;
     if (link.master !== (this.#master?.index ?? 0)) this.#master = this.#findMaster();
     try {
-      if (isAnother) for (const fd of this.#source?.fds ?? []) setMulticastInterface(fd, this.family, link.index);
+      if (isAnother) for (const fd of this.source?.fds ?? []) setMulticastInterface(fd, this.family, link.index);
       return this.membership.resume(link);
     } catch (error) {
       // Gone again already; its deletion is the next event.
@@ -261,67 +247,17 @@ export class Underlay {
    * it was. Workers are to be told of what `source` is then, before the retired one is closed.
    */
   followAddresses(): SourceChange | undefined {
-    const from = this.local;
-    this.#choice = this.#choose(from) ?? this.#choice;
-    const { address, prefixBits, trouble } = this.#choice;
-    const found = this.#ground.addresses.find(address, this.vrf?.index);
-    if (found || address !== from) this.#keeper = found?.keeper;
-    this.#prefixBits = prefixBits ?? (address === from ? this.#prefixBits : maxPrefixBits(address));
-    const retired = this.#source;
-    const isSame = retired !== undefined && retired.address === address && isBoundTo(retired, this.#devices);
-    if (isSame && trouble === undefined) return undefined;
-    this.#source = undefined;
-    this.#refusal = undefined;
-    try {
-      this.#openSource();
-    } catch (error) {
-      this.#refusal = (error as Error).message;
-    }
-    return retired || this.#source || from !== address ? { from, to: address, retired } : undefined;
+    return this.#sending.follow();
   }
 
   /** Closes all sockets; the kernel leaves the groups. */
   close(): void {
     for (const { fd } of this.membership.joined) this.membership.close(fd);
-    const { listeners } = this.#ground;
-    if (!this.#source) return;
-    for (const listener of releaseListeners(listeners, this.#source)) listeners.close(listener);
-    closePool(this.#source);
-    this.#source = undefined;
+    this.#sending.close();
   }
 
-  #choose(present: IpAddress | undefined): SourceChoice | undefined {
-    const { config, addresses, netlink } = this.#ground;
-    const given = config.local.find((address) => ipFamily(address) === this.family);
-    const need = {
-      family: this.family,
-      index: this.#link.index,
-      name: this.name,
-      vrf: this.vrf?.index,
-      given,
-      present,
-    };
-    return chooseSource(need, addresses, (address) => isLocalAddress(netlink, address, { device: this.vrf?.index }));
-  }
-
-  #openSource(): void {
-    if (this.#choice.trouble !== undefined) return;
-    const { config, listeners, netlink } = this.#ground;
-    const { port, sourcePorts: count, sourcePortRange: range, listen } = config;
-    const preferred = this.#sendPorts.filter((each) => each !== port);
-    const plan = { address: this.local, devices: this.#devices, port, count, range, preferred };
-    // Other daemons of the host are to hear this one's floods. What comes back here is dropped as a packet of its own.
-    const isAlone = listen === 'local';
-    const options = { ...sendingOf(config), deviceIndex: this.#link.index, isLooped: isAlone };
-    this.#source = explainClash(
-      netlink,
-      { port, family: this.family, local: this.local, at: isAlone ? this.local : undefined },
-      () => openSource(listeners, { ...plan, isHeardAlone: isAlone }, options),
-    );
-    this.#sendPorts = this.#source.ports;
-  }
-
-  get #devices(): SourceDevices {
+  /** What its sockets are bound to. */
+  get devices(): SourceDevices {
     const { vrf } = this;
     return { heardIn: vrf, sentBy: vrf && this.family === 6 ? this.#link : vrf };
   }
@@ -329,16 +265,6 @@ export class Underlay {
   #findMaster(): Link | undefined {
     return this.#link.master === 0 ? undefined : findLink(this.#ground.netlink, this.#link.master);
   }
-}
-
-/** A VRF or interface of the same name may be another. */
-function isBoundTo({ devices }: Source, { heardIn, sentBy }: SourceDevices): boolean {
-  return devices.heardIn?.index === heardIn?.index && devices.sentBy?.index === sentBy?.index;
-}
-
-/** With `tos: inherit` each datagram brings its own. */
-function sendingOf({ ttl, mcastTtl, tos, df }: Config): Sending {
-  return { ttl, mcastTtl, tos: tos === 'inherit' ? 0 : tos, df };
 }
 
 function noAddress(

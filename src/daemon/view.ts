@@ -4,7 +4,6 @@ import { toFileValue } from '../config/config-text.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
 import { shown } from '../config/written-value.ts';
 import type {
-  ApiServer,
   Capture,
   CaptureQuery,
   DaemonListener,
@@ -34,6 +33,7 @@ import type { Logger } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/links.ts';
+import type { ApiServers } from './api-servers.ts';
 import { listFdb } from './fdb-listing.ts';
 import { readMetrics } from './metrics-reading.ts';
 import type { Reload } from './reload.ts';
@@ -54,8 +54,7 @@ export interface ViewOptions {
   readonly reload: Pick<Reload, 'run'>;
   readonly log: Logger;
   readonly lostLogLines: () => number;
-  /** Of the API; those that are open. */
-  readonly servers: readonly ApiServer[];
+  readonly servers: Pick<ApiServers, 'open'>;
 }
 
 /** What the API shows of the running VTEP and asks of it. */
@@ -65,7 +64,7 @@ export class VtepView implements DaemonView {
   readonly #reload: Pick<Reload, 'run'>;
   readonly #log: Logger;
   readonly #lostLogLines: () => number;
-  readonly #servers: readonly ApiServer[];
+  readonly #servers: Pick<ApiServers, 'open'>;
   readonly #startedMs = performance.now();
   /** Unix time in seconds. */
   readonly #startTime = Date.now() / 1000;
@@ -185,7 +184,7 @@ export class VtepView implements DaemonView {
     return this.#metrics.page(
       readMetrics(this.#vtep, {
         ...{ version: this.#version, startTime: this.#startTime, lostLogLines: this.#lostLogLines() },
-        servers: this.#servers,
+        servers: this.#servers.open,
       }),
     );
   }
@@ -214,7 +213,7 @@ export class VtepView implements DaemonView {
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,
       queriers: this.#vtep.queriers.status(),
-      limits: limitsOf(this.#vtep, this.#servers),
+      limits: limitsOf(this.#vtep, this.#servers.open),
     };
   }
 

@@ -194,6 +194,7 @@ export class Vtep {
       putInForce: (changed) => {
         this.#config = changed;
       },
+      exchangeSource: (...args) => this.#host.underlays.sources.exchange(...args),
       lookAtStations: () => this.#lazyJoin.look(),
       queriers: { checkCandidate: () => this.queriers.checkCandidate() },
       fdb: this.fdb,

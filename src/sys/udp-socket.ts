@@ -1,5 +1,5 @@
 import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
-import { bind, close, errno, getsockname, getsockopt, ioctl, setsockopt, socket } from './libc.ts';
+import { bind, close, connect, errno, getsockname, getsockopt, ioctl, setsockopt, socket } from './libc.ts';
 import { attachFilter, growReceiveBuffer, growSendBuffer, int32, setInt } from './socket-option.ts';
 import { check } from './sys-error.ts';
 
@@ -171,10 +171,25 @@ export interface SendOptions extends Sending {
 
 /** The port that a socket is bound to. */
 export function portOf(fd: number): number {
-  const name = Buffer.alloc(SOCKADDR_IN6_BYTES);
-  check(getsockname(fd, name, int32(name.length)), 'getsockname');
   // In both families the port stands behind the family.
-  return name.readUInt16BE(2);
+  return nameOf(fd).readUInt16BE(2);
+}
+
+/**
+ * Leaves what comes from now on to other sockets that are bound less narrowly; what is queued stays. Connected to its own address, a socket is
+ * the one for nobody else.
+ */
+export function hearNobody(fd: number): void {
+  const name = nameOf(fd);
+  // Refused where the address is gone, and nothing comes.
+  connect(fd, name, name.length);
+}
+
+function nameOf(fd: number): Buffer {
+  const name = Buffer.alloc(SOCKADDR_IN6_BYTES);
+  const length = int32(name.length);
+  check(getsockname(fd, name, length), 'getsockname');
+  return name.subarray(0, length.readInt32LE(0));
 }
 
 /** A socket of the source-port pool: only sends. */

@@ -1,7 +1,12 @@
+import { setTimeout } from 'node:timers/promises';
 import type { IpAddress } from '../lib/addresses.ts';
-import { droppedByKernel, mergeReceived, openUnicastSockets } from '../sys/udp-socket.ts';
+import { droppedByKernel, hasQueued, hearNobody, mergeReceived, openUnicastSockets } from '../sys/udp-socket.ts';
 import type { Device } from './group-membership.ts';
 import type { HeldPort } from './held-port.ts';
+
+/** How long what is queued at a place waits for workers to read it before the place is closed. */
+const EMPTYING_MS = 200;
+const LOOK_MS = 2;
 
 const ANY = { 4: '0.0.0.0' as IpAddress, 6: '::' as IpAddress } as const;
 
@@ -76,6 +81,16 @@ export class Listeners {
     if (--used.users > 0) return false;
     this.#used.delete(used.key);
     return true;
+  }
+
+  /**
+   * Resolves when workers have read what is queued at a place that was released, which nothing is added to: what comes goes to a place that is
+   * wider, if there is one. Bounded, since a worker may hang.
+   */
+  async emptied({ fds }: Listener): Promise<void> {
+    for (const fd of fds) hearNobody(fd);
+    const endMs = performance.now() + EMPTYING_MS;
+    while (performance.now() < endMs && fds.some(hasQueued)) await setTimeout(LOOK_MS);
   }
 
   close(listener: Listener): void {

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { IpAddress } from '../lib/addresses.ts';
 import { close, getsockopt } from '../sys/libc.ts';
 import type { Listeners } from './listeners.ts';
-import { openSource, type Source } from './source.ts';
+import { closePool, openSource, type Source } from './source.ts';
 
 /** An address of loopback that no other test, nor another run, binds on. */
 const LOCAL = `127.4.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}` as IpAddress;
@@ -11,6 +11,8 @@ const OPTIONS = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: 1 } as c
 const RANGE = { first: 49_152, last: 65_535 };
 const IP_MTU_DISCOVER = 10;
 const [DO, INTERFACE] = [2, 4];
+
+const DEVICES = { heardIn: undefined, sentBy: undefined };
 
 const opened: number[] = [];
 
@@ -27,9 +29,8 @@ const listeners = {
 
 function open(df: 'set' | 'unset' | 'inherit', differs: { address?: IpAddress; range?: typeof RANGE } = {}): Source {
   const { address = LOCAL, range = RANGE } = differs;
-  const devices = { heardIn: undefined, sentBy: undefined };
-  const plan = { address, devices, port: 4_789, isHeardAlone: false, count: 3, range, preferred: [] };
-  const source = openSource(listeners, plan, { ...OPTIONS, df });
+  const plan = { address, devices: DEVICES, port: 4_789, isHeardAlone: false, count: 3, range, preferred: [] };
+  const source = openSource(listeners, { plan, options: { ...OPTIONS, df } });
   opened.push(...source.ownFds);
   return source;
 }
@@ -73,5 +74,36 @@ describe('the send sockets of a source', () => {
     const before = readdirSync('/proc/self/fd').length;
     expect(() => open('inherit', { range: { first: 51_000, last: 51_005 } })).toThrow(/only 0 of 3 UDP ports/);
     expect(readdirSync('/proc/self/fd').length).toBe(before);
+  });
+});
+
+describe('the successor of a source', () => {
+  const plan = { address: LOCAL, devices: DEVICES, port: 4_789, isHeardAlone: false, preferred: [] };
+  const narrow = { first: 52_000, last: 52_003 };
+
+  it('takes over what fits of its sockets, so that no port has to be free twice', () => {
+    const before = openSource(listeners, { plan: { ...plan, count: 4, range: narrow }, options: OPTIONS });
+    const files = readdirSync('/proc/self/fd').length;
+    const needs = { plan: { ...plan, count: 2, range: narrow }, before };
+    const after = openSource(listeners, { ...needs, options: { ...OPTIONS, df: 'set' } });
+    expect(after.fds).toEqual(before.fds.slice(0, 2));
+    closePool(before, after);
+    expect(readdirSync('/proc/self/fd').length).toBe(files - 2);
+    const both = openSource(listeners, { ...needs, before: after, options: { ...OPTIONS, df: 'inherit' } });
+    opened.push(...both.ownFds);
+    expect([both.fds.slice(0, 2), both.fragmentable, new Set(both.ports).size]).toEqual([after.fds, 2, 4]);
+    expect(both.fds.map(discovery)).toEqual([DO, DO, INTERFACE, INTERFACE]);
+  });
+
+  it('leaves nothing open that was not, and all that was, if it is refused', () => {
+    const before = openSource(listeners, { plan: { ...plan, count: 3, range: narrow }, options: OPTIONS });
+    opened.push(...before.ownFds);
+    const files = readdirSync('/proc/self/fd').length;
+    const options = { ...OPTIONS, df: 'inherit' } as const;
+    expect(() => openSource(listeners, { plan: { ...plan, count: 3, range: narrow }, options, before })).toThrow(
+      /it holds 4 ports, and --df inherit takes 6/,
+    );
+    expect(readdirSync('/proc/self/fd').length).toBe(files);
+    expect(before.fds.map(discovery)).toEqual([DO, DO, DO]);
   });
 });

@@ -21,6 +21,16 @@ export interface Source {
   readonly fragmentable: number;
   /** Those of `fds` that are its own to close; another is a listener's. */
   readonly ownFds: readonly number[];
+  /** What it was opened by, as far as a change of it needs other sockets. */
+  readonly pool: PoolPlan;
+}
+
+/** What the number, the ports and the kinds of the send sockets depend on. */
+export interface PoolPlan {
+  readonly count: number;
+  readonly range: { readonly first: number; readonly last: number };
+  /** There are sockets for both values of the DF bit. */
+  readonly inheritsDf: boolean;
 }
 
 /**
@@ -46,6 +56,13 @@ export interface SourcePlan {
   readonly preferred: readonly number[];
 }
 
+export interface SourceNeeds {
+  readonly plan: SourcePlan;
+  readonly options: SendOptions;
+  /** The source of the same address that the new one takes the place of: what fits of its sockets serves on, so that no port has to be free twice. */
+  readonly before?: Source | undefined;
+}
+
 /**
  * Opens all that an underlay sends by from an address, and takes the places it listens at.
  *
@@ -57,41 +74,44 @@ export interface SourcePlan {
  *
  * @throws VtepError; nothing stays open then
  */
-export function openSource(listeners: Listeners, plan: SourcePlan, options: SendOptions): Source {
+export function openSource(listeners: Listeners, { plan, options, before }: SourceNeeds): Source {
   const { address, devices, port, count, range } = plan;
   const { heardIn, sentBy } = devices;
   const family = ipFamily(address);
-  const fragmentable = family === 4 && options.df === 'inherit' ? count : 0;
-  if (fragmentable > 0) checkRange(plan);
+  const inheritsDf = options.df === 'inherit';
+  if (inheritsDf && family === 4) checkRange(plan);
   const taken: { listener: Listener; isNew: boolean }[] = [];
-  let ownFds: number[] = [];
+  const opened: number[] = [];
   try {
     if (!plan.isHeardAlone) taken.push(listeners.take({ family, local: undefined, device: heardIn }));
-    const sendsFromPort = port >= range.first && port <= range.last;
-    const fds: number[] = [];
+    const sendsFromPort = isIn(range, port);
+    const first: number[] = [];
     if (plan.isHeardAlone || sendsFromPort) {
       const alone = listeners.take({ family, local: address, device: sendsFromPort ? sentBy : heardIn });
       taken.push(alone);
-      if (sendsFromPort) fds.push(senderOf(alone, { address, port, options }));
+      if (sendsFromPort) first.push(senderOf(alone, { address, port, options, before }));
     }
-    const pool = { local: address, count: count - fds.length, range, preferred: plan.preferred, except: port };
-    ownFds = openSourcePorts(pool, { ...options, device: sentBy?.name });
-    if (fragmentable > 0) {
-      const others = openSourcePorts(
-        { ...pool, count: fragmentable },
-        { ...options, device: sentBy?.name, df: 'unset' },
-      );
-      ownFds = [...ownFds, ...others];
-    }
-    fds.push(...ownFds);
+    const present = before ? kindsOf(before) : { plain: [], fragmentable: [] };
+    const fill = (held: readonly number[], wanted: number, kind: SendOptions): number[] => {
+      const serving = held.filter((fd) => isIn(range, portOf(fd))).slice(0, wanted);
+      const pool = { local: address, count: wanted - serving.length, range, preferred: plan.preferred, except: port };
+      const others = openSourcePorts(pool, { ...kind, device: sentBy?.name });
+      opened.push(...others);
+      return [...serving, ...others];
+    };
+    const plain = fill(present.plain, count - first.length, options);
+    const fragmentable =
+      inheritsDf && family === 4 ? fill(present.fragmentable, count, { ...options, df: 'unset' }) : [];
+    const fds = [...first, ...plain, ...fragmentable];
     return {
-      ...{ address, devices, fds, ownFds, fragmentable },
+      ...{ address, devices, fds, ownFds: [...plain, ...fragmentable], fragmentable: fragmentable.length },
       listeners: taken.map(({ listener }) => listener),
       newListeners: taken.flatMap(({ listener, isNew }) => (isNew ? listener : [])),
       ports: fds.map(portOf),
+      pool: { count, range, inheritsDf },
     };
   } catch (error) {
-    for (const fd of ownFds) close(fd);
+    for (const fd of opened) close(fd);
     for (const { listener } of taken) if (listeners.release(listener)) listeners.close(listener);
     throw error;
   }
@@ -102,9 +122,19 @@ export function releaseListeners(listeners: Listeners, source: Source): Listener
   return source.listeners.filter((listener) => listeners.release(listener));
 }
 
-/** Closes the sockets that are the source's alone. */
-export function closePool({ ownFds }: Source): void {
-  for (const fd of ownFds) close(fd);
+/** Closes the sockets that are the source's alone, but for those that its successor has taken over. */
+export function closePool({ ownFds }: Source, successor?: Source): void {
+  for (const fd of ownFds) if (!successor?.ownFds.includes(fd)) close(fd);
+}
+
+/** The sockets of its own for each value of the DF bit. */
+function kindsOf({ ownFds, fragmentable }: Source): { plain: readonly number[]; fragmentable: readonly number[] } {
+  const count = ownFds.length - fragmentable;
+  return { plain: ownFds.slice(0, count), fragmentable: ownFds.slice(count) };
+}
+
+function isIn({ first, last }: PoolPlan['range'], port: number): boolean {
+  return port >= first && port <= last;
 }
 
 /** IPv6 takes one pool, so that only who has an address of IPv4 can tell. */
@@ -120,16 +150,17 @@ function checkRange({ range, count }: SourcePlan): void {
 
 function senderOf(
   { listener, isNew }: { listener: Listener; isNew: boolean },
-  { address, port, options }: { address: IpAddress; port: number; options: SendOptions },
+  { address, port, options, before }: { address: IpAddress; port: number } & Omit<SourceNeeds, 'plan'>,
 ): number {
-  if (!isNew) {
+  const [fd] = listener.fds as readonly [number];
+  if (before?.fds.includes(fd)) return fd;
+  if (!isNew && !before?.listeners.includes(listener)) {
     throw new VtepError('ERR_VTEP_PORT_IN_USE', {
       object: `source port ${port} of ${address}`,
       cause: 'another underlay interface sends from it',
       remedy: 'name one interface with --dev, or leave --port out of --source-port-range',
     });
   }
-  const [fd] = listener.fds as readonly [number];
   prepareSender(fd, ipFamily(address), options);
   return fd;
 }
