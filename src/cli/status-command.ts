@@ -30,6 +30,7 @@ export function renderStatus(value: Status, style: Style): string {
         .filter(({ state }) => state !== 'ok')
         .map(({ worker, state }): [string, string] => [`worker ${worker}`, state]),
       ['offload', offloads.map(([name]) => name).join(', ')],
+      ...(value.unmerged.sockets > 0 ? [['unmerged', describeUnmerged(value.unmerged)] as [string, string]] : []),
       ['vnis', value.vnis],
       ['macs', value.macs],
       ['vteps', value.vteps],
@@ -38,6 +39,11 @@ export function renderStatus(value: Status, style: Style): string {
     ],
     style,
   );
+}
+
+function describeUnmerged({ sockets, vteps }: Status['unmerged']): string {
+  const count = `${sockets} ${sockets === 1 ? 'socket' : 'sockets'} for now`;
+  return `${count}, after a message of several VNIs${vteps.length > 0 ? ` from ${vteps.join(', ')}` : ''}`;
 }
 
 function describeQuerier({ dev, family, ...querier }: Querier): string {

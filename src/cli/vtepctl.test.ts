@@ -102,6 +102,14 @@ describe('text', () => {
     expect((await ctl('status')).stdout).toContain(`\nquerier: ${text}\n`);
   });
 
+  it.each([
+    [{ sockets: 1, vteps: ['198.18.0.2'] }, '1 socket for now, after a message of several VNIs from 198.18.0.2'],
+    [{ sockets: 2, vteps: [] }, '2 sockets for now, after a message of several VNIs'],
+  ])('status shows sockets that do without UDP_GRO: %j', async (unmerged, text) => {
+    Object.assign(state.status, { unmerged });
+    expect((await ctl('status')).stdout).toContain(`\noffload: tapGso, udpGso\nunmerged: ${text}\n`);
+  });
+
   it('config show prints what --config reads', async () => {
     const { exitCode, stdout } = await ctl('config show');
     expect([exitCode, stdout]).toEqual([0, 'vnis:\n  - vni: 100\n  - vni: 200\n']);

@@ -189,6 +189,7 @@ export class MemoryDaemon implements DaemonView {
         cpuSeconds: 1,
         lostLogLines: 0,
         offload: status.offload,
+        unmergedSockets: status.unmerged.sockets,
         fdbEventsLost: 0,
         fdbRepairs: 0,
         captureFramesLost: 0,
@@ -372,6 +373,7 @@ export function sampleState(): MemoryDaemonState {
         workerStates: [{ worker: 0, state: 'ok', deaths: 0 }],
       },
       ...{ offload: { tapGso: true, udpGso: true, udpGro: false }, vnis: 2, macs: 3, vteps: 2 },
+      unmerged: { sockets: 0, vteps: [] },
       limits: [{ limit: 'fdb-entries', used: 3, max: 1_048_576 }],
       queriers: [
         {

@@ -190,6 +190,13 @@ export const StatusSchema = Type.Object({
     }),
   ),
   offload: Type.Object({ tapGso: Type.Boolean(), udpGso: Type.Boolean(), udpGro: Type.Boolean() }),
+  unmerged: Type.Object(
+    {
+      sockets: Count,
+      vteps: Type.Array(Ip, { description: 'where the last such message came from, of each worker' }),
+    },
+    { description: 'sockets without UDP_GRO until a minute after a message with datagrams of several VNIs' },
+  ),
   vnis: Count,
   macs: Count,
   vteps: Count,

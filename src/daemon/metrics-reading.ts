@@ -37,6 +37,7 @@ export function readMetrics(
     })),
     limits: limitsOf(vtep, servers),
     offload: vtep.offload,
+    unmergedSockets: vtep.unmerged.sockets,
     fdbEventsLost: vtep.events.lost,
     fdbRepairs: vtep.fdb.repairs,
     captureFramesLost: vtep.captures.lost,

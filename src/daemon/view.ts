@@ -209,6 +209,7 @@ export class VtepView implements DaemonView {
       workers: config.workers,
       workerStates: [...this.#vtep.workerStates],
       offload: this.#vtep.offload,
+      unmerged: this.#vtep.unmerged,
       vnis: vnis.length,
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,

@@ -362,6 +362,11 @@ export class Vtep {
     return { tapGso: this.#offload.tapGso && this.#vnis.every(({ tap }) => tap.gso), ...this.#workers.offload };
   }
 
+  /** Sockets that receive without merging for a while. */
+  get unmerged(): Status['unmerged'] {
+    return this.#workers.unmerged;
+  }
+
   /** The TAPs and the bridges that they are ports of, as the kernel has them now. */
   links(): Link[] {
     return findLinks(

@@ -1,9 +1,11 @@
+import type { Status } from '../control/schemas.ts';
 import type { Fdb } from '../fdb/fdb.ts';
 import { Counters } from '../forward/counters.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import type { Logger } from '../observe/log.ts';
 import { BusyTime } from '../worker/busy-time.ts';
 import type { Order, WorkerSetup } from '../worker/messages.ts';
+import { formatSource } from './vtep-address.ts';
 import type { Hang } from './worker-patience.ts';
 import { type WorkerState, WorkerSupervisor } from './worker-supervisor.ts';
 
@@ -111,6 +113,13 @@ export class WorkerPool {
   /** VTEPs that a worker knows to be behind a smaller MTU: of the one that knows most. */
   get pathLimits(): number {
     return Math.max(...this.#supervisors.map(({ pathLimits }) => pathLimits));
+  }
+
+  /** Sockets that receive without merging for a while, and where the last message that had it so came from, at each worker. */
+  get unmerged(): Status['unmerged'] {
+    const apart = this.#supervisors.map((supervisor) => supervisor.apart);
+    const vteps = apart.flatMap(({ source }) => (source ? formatSource(source) : []));
+    return { sockets: apart.reduce((sum, { sockets }) => sum + sockets, 0), vteps: [...new Set(vteps)] };
   }
 
   get states(): readonly WorkerState[] {

@@ -2,6 +2,7 @@ import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
 import type { Logger } from '../observe/log.ts';
 import { errnoName } from '../sys/sys-error.ts';
+import type { ApartState } from '../underlay/apart-sockets.ts';
 import type { Order, WorkerOffload, WorkerSetup } from '../worker/messages.ts';
 import { DataPlaneWorker } from '../worker/worker.ts';
 
@@ -99,6 +100,11 @@ export class WorkerSupervisor {
   /** VTEPs that it knows to be behind a smaller MTU. */
   get pathLimits(): number {
     return this.#worker?.pathLimits ?? 0;
+  }
+
+  /** Its sockets that receive without merging for a while. */
+  get apart(): ApartState {
+    return this.#worker?.apart ?? { sockets: 0, source: undefined };
   }
 
   get state(): WorkerState {

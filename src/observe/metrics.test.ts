@@ -37,6 +37,7 @@ function reading(given: Partial<MetricsReading> = {}): MetricsReading {
       limits: [],
       lostLogLines: 0,
       offload: {},
+      unmergedSockets: 0,
       fdbEventsLost: 0,
       fdbRepairs: 0,
       captureFramesLost: 0,
@@ -97,6 +98,7 @@ describe('a page of metrics', () => {
       ...{ lostLogLines: 1, fdbEventsLost: 2, fdbRepairs: 3, captureFramesLost: 4 },
       connectionsCut: [{ server: 'http', cut: 5 }],
       offload: { tapGso: true, udpGro: false },
+      unmergedSockets: 8,
       limits: [{ limit: 'neighbours', used: 6, max: 7 }],
     });
     expect(lines).toEqual(
@@ -108,6 +110,7 @@ describe('a page of metrics', () => {
         'vtep_api_connections_cut_total{server="http"} 5',
         'vtep_offload_enabled{offload="tapGso"} 1',
         'vtep_offload_enabled{offload="udpGro"} 0',
+        'vtep_unmerged_sockets 8',
         'vtep_limit_used{limit="neighbours"} 6',
         'vtep_limit_max{limit="neighbours"} 7',
       ]),

@@ -61,6 +61,7 @@ export interface MetricsReading {
   readonly limits: readonly { readonly limit: string; readonly used: number; readonly max: number }[];
   readonly lostLogLines: number;
   readonly offload: Readonly<Record<string, boolean>>;
+  readonly unmergedSockets: number;
   readonly fdbEventsLost: number;
   readonly fdbRepairs: number;
   readonly captureFramesLost: number;
@@ -260,6 +261,12 @@ const FAMILIES = [
     ...{ name: 'vtep_offload_enabled', help: '1 while the offload is in force, else 0', type: 'gauge' },
     items: ({ offload }) => Object.entries(offload),
     samples: ([offload, inForce]) => [{ labels: { offload }, value: inForce ? 1 : 0 }],
+  }),
+  define({
+    name: 'vtep_unmerged_sockets',
+    ...{ help: 'Sockets without UDP_GRO for a minute after a message of several VNIs', type: 'gauge' },
+    items: one,
+    samples: ({ unmergedSockets }) => [{ labels: {}, value: unmergedSockets }],
   }),
   define({
     ...{ name: 'vtep_limit_used', help: 'How much of a bounded table is in use', type: 'gauge' },

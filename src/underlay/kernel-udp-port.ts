@@ -12,6 +12,7 @@ import { recvmmsg } from '../sys/libc.ts';
 import { ReceiveArray, SendArray } from '../sys/mmsg.ts';
 import type { Slab } from '../sys/slab.ts';
 import { hasQueued, mergeReceived } from '../sys/udp-socket.ts';
+import type { ApartSockets } from './apart-sockets.ts';
 import { MergedReceiving } from './merged-receiving.ts';
 import { QUEUE_MESSAGES, type QueueShared, SendQueue } from './send-queue.ts';
 import { DATAGRAM_BATCH, DATAGRAM_HEADROOM, type UdpPort } from './udp-port.ts';
@@ -56,6 +57,7 @@ export class KernelUdpPort implements UdpPort {
   readonly #received: ReceiveArray;
   readonly #slotsAt: number;
   readonly #sockets = new Map<number, Receiver>();
+  readonly #apart: ApartSockets;
   readonly #segmentation: OffloadSwitch;
   #socketTos = 0;
   readonly #pools: Pool[] = [];
@@ -70,7 +72,7 @@ export class KernelUdpPort implements UdpPort {
   constructor(
     slab: Slab,
     remotes: RemoteTable,
-    { counters, remoteCounters }: { counters: Counters; remoteCounters: RemoteCounters },
+    { counters, remoteCounters, apart }: { counters: Counters; remoteCounters: RemoteCounters; apart: ApartSockets },
     port: number,
     segmentation: OffloadSwitch,
   ) {
@@ -80,6 +82,7 @@ export class KernelUdpPort implements UdpPort {
     this.#onPathMtu = this.pathLimits.learn.bind(this.pathLimits);
     this.#counters = counters;
     this.#remoteCounters = remoteCounters;
+    this.#apart = apart;
     this.#port = port;
     this.#segmentation = segmentation;
     this.#slotsAt = slab.allocate(DATAGRAM_BATCH * SLOT_BYTES);
@@ -94,11 +97,16 @@ export class KernelUdpPort implements UdpPort {
   /** @param group number of the group that the socket is bound to, or NO_GROUP */
   addSocket(socket: number, fd: number, group: number): void {
     const kernel = { hasQueued: () => hasQueued(fd), merge: (isOn: boolean) => mergeReceived(fd, isOn) };
+    this.#apart.delete(socket);
     this.#sockets.set(socket, { fd, group, merging: new MergedReceiving(kernel) });
   }
 
   removeSocket(fd: number): void {
-    for (const [socket, entry] of this.#sockets) if (entry.fd === fd) this.#sockets.delete(socket);
+    for (const [socket, entry] of this.#sockets) {
+      if (entry.fd !== fd) continue;
+      this.#sockets.delete(socket);
+      this.#apart.delete(socket);
+    }
   }
 
   /**
@@ -158,14 +166,21 @@ export class KernelUdpPort implements UdpPort {
     for (const { all } of this.#pools) for (const queue of all) queue.socketTos = tos;
   }
 
-  cutApart(socket: number, now: number): void {
+  cutApart(socket: number, source: SourceAddress, now: number): void {
     this.#sockets.get(socket)?.merging.cutApart(now);
+    this.#apart.add(socket, source);
+  }
+
+  /** Has the kernel merge datagrams again where the time is over, also of a socket that nothing comes to. @param now tenths of a second */
+  mergeAgain(now: number): void {
+    for (const socket of this.#apart) {
+      if (this.#sockets.get(socket)?.merging.mergeAgain(now) ?? true) this.#apart.delete(socket);
+    }
   }
 
   receive(socket: number, now: number): number {
     const entry = this.#sockets.get(socket);
     if (entry === undefined) return 0;
-    entry.merging.beforeBatch(now);
     this.#received.rearm(this.#receivedCount);
     const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
     entry.merging.afterBatch(count < DATAGRAM_BATCH, now);

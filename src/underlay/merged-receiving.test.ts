@@ -10,9 +10,9 @@ function newSocket(isQueued: boolean) {
   const state = { isQueued };
   const asked: boolean[] = [];
   const receiving = new MergedReceiving({ hasQueued: () => state.isQueued, merge: (isOn) => void asked.push(isOn) });
-  /** One batch. */
+  /** One turn of the worker, with a batch. */
   const receive = (now: number, isEmptied: boolean) => {
-    receiving.beforeBatch(now);
+    receiving.mergeAgain(now);
     receiving.afterBatch(isEmptied, now);
     return asked.splice(0);
   };
@@ -76,4 +76,15 @@ it('goes by the next mixed message after that', () => {
   cutApart(NOW);
   receive(NOW + APART, true);
   expect([cutApart(NOW + APART), receive(NOW + 2 * APART, true)]).toEqual([[false], [true]]);
+});
+
+it('says whether datagrams come merged', () => {
+  const receiving = new MergedReceiving({ hasQueued: () => false, merge: () => {} });
+  const before = receiving.mergeAgain(NOW);
+  receiving.cutApart(NOW);
+  expect([before, receiving.mergeAgain(NOW + APART - 1), receiving.mergeAgain(NOW + APART)]).toEqual([
+    true,
+    false,
+    true,
+  ]);
 });

@@ -40,12 +40,14 @@ export class MergedReceiving {
     else this.#cut();
   }
 
-  /** Before a batch is received. */
-  beforeBatch(now: number): void {
-    if (this.#mergesAgain === 0 || now < this.#mergesAgain) return;
+  /** Once the time is over. Whether datagrams come merged. */
+  mergeAgain(now: number): boolean {
+    if (this.#mergesAgain === 0) return true;
+    if (now < this.#mergesAgain) return false;
     this.#mergesAgain = 0;
     this.#cutsFrom = 0;
     this.#socket.merge(true);
+    return true;
   }
 
   /** After a batch was received. @param isEmptied whether that was all that waited */

@@ -6,12 +6,14 @@ import { createFdbMemory } from '../fdb/layout.ts';
 import { Counters } from '../forward/counters.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipBytes, ipWords, parseIp } from '../lib/addresses.ts';
+import { CUT_APART_SECONDS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket, openUnicastSocket } from '../sys/udp-socket.ts';
 import { NO_CONTROL } from '../wire/link-local.ts';
+import { ApartSockets } from './apart-sockets.ts';
 import { KernelUdpPort } from './kernel-udp-port.ts';
 import { MemoryUdpPort } from './memory-udp-port.ts';
 import { DATAGRAM_BATCH, type UdpPort } from './udp-port.ts';
@@ -58,11 +60,11 @@ function sourceOf(port: UdpPort, i: number): string {
   return dotted(source.d);
 }
 
-function newKernelPort(slab: Slab, fdb: Fdb, destinationPort: number): KernelUdpPort {
+function newKernelPort(slab: Slab, fdb: Fdb, destinationPort: number, apart = new ApartSockets()): KernelUdpPort {
   const segmentation = new OffloadSwitch(true, () => {});
   const counters = new Counters(Counters.createMemory());
   const remoteCounters = new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes);
-  return new KernelUdpPort(slab, fdb.remotes, { counters, remoteCounters }, destinationPort, segmentation);
+  return new KernelUdpPort(slab, fdb.remotes, { counters, remoteCounters, apart }, destinationPort, segmentation);
 }
 
 function newMemoryWorld(): Promise<World> {
@@ -290,5 +292,37 @@ describe('the kernel’s underlay port', () => {
     expect(port.groupOf(UNICAST)).toBe(BY_GROUP);
     port.removeSocket(fd);
     expect([port.groupOf(UNICAST), port.receive(UNICAST, 0)]).toEqual([NO_GROUP, 0]);
+  });
+
+  describe('a socket whose datagrams come apart', () => {
+    const [NOW, SOURCE] = [1_000, { a: 0, b: 0, c: 0xffff, d: word(SENDER) }];
+
+    function cutSocket() {
+      const slab = new Slab(8_388_608);
+      const apart = new ApartSockets();
+      const port = newKernelPort(slab, new Fdb(createFdbMemory(1, 0), 1), 9, apart);
+      const fd = openUnicastSocket(ip(LOCAL), 0);
+      endings.push(() => close(fd));
+      port.addSocket(UNICAST, fd, NO_GROUP);
+      port.cutApart(UNICAST, SOURCE, NOW);
+      return { apart, port, fd };
+    }
+
+    it('is told of until its time is over, though nothing comes to it', () => {
+      const { apart, port } = cutSocket();
+      port.mergeAgain(NOW + 10 * CUT_APART_SECONDS - 1);
+      expect([...apart]).toEqual([UNICAST]);
+      port.mergeAgain(NOW + 10 * CUT_APART_SECONDS);
+      expect([...apart]).toEqual([]);
+    });
+
+    it.each<[string, (port: KernelUdpPort, fd: number) => void]>([
+      ['removed', (port, fd) => port.removeSocket(fd)],
+      ['told anew', (port, fd) => port.addSocket(UNICAST, fd, NO_GROUP)],
+    ])('is not told of once it is %s', (_what, change) => {
+      const { apart, port, fd } = cutSocket();
+      change(port, fd);
+      expect([...apart]).toEqual([]);
+    });
   });
 });

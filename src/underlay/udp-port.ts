@@ -15,8 +15,13 @@ export interface UdpPort extends DatagramSink {
    * @param now tenths of a second
    */
   receive(socket: number, now: number): number;
-  /** For a while the kernel gives this socket's datagrams one by one: it knows where each begins. @param now tenths of a second */
-  cutApart(socket: number, now: number): void;
+  /**
+   * For a while the kernel gives this socket's datagrams one by one: it knows where each begins.
+   *
+   * @param source of the message that had datagrams of several VNIs
+   * @param now tenths of a second
+   */
+  cutApart(socket: number, source: SourceAddress, now: number): void;
   /** Where the UDP payload of datagram `i` begins in the slab. */
   datagramAt(i: number): number;
   /** Octets of message `i`: one datagram, or what UDP_GRO put together. */

@@ -50,7 +50,8 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): num
     receivePath.tos = underlay.tos(i);
     capture?.message(underlay.sourcePort(i), group);
     if (segmentBytes >= length) forwardDatagram(ports, at, length, 0, group, now);
-    else if (!forwardTrain(ports, at, length, segmentBytes, group, now)) underlay.cutApart(socket, now);
+    else if (!forwardTrain(ports, at, length, segmentBytes, group, now))
+      underlay.cutApart(socket, receivePath.source, now);
     remoteCounters.settle(receivePath.source, now);
   }
   taps.flush();

@@ -1,6 +1,7 @@
 import type { CaptureFilter } from '../forward/capture-writer.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';
+import { APART_WORDS } from '../underlay/apart-sockets.ts';
 
 /**
  * What the main thread and a worker say to each other, by message port. A worker blocks in epoll_wait, so each order is followed by a
@@ -79,8 +80,11 @@ export type Report =
 /** Offloads that a worker switches off where a path cannot do them: datagrams cut by the kernel; frames merged for the TAP. */
 export type WorkerOffload = 'udpGso' | 'udpGro';
 
-/** Words that a worker and the main thread share: not zero once it is to stop; how often it has turned, which tells that it does not hang. */
-export const WORKER_CELL = { stop: 0, turns: 1, pathLimits: 2, cells: 3 } as const;
+/**
+ * Words that a worker and the main thread share: not zero once it is to stop; how often it has turned, which tells that it does not hang;
+ * VTEPs behind a smaller MTU; and from `apart` on, what ApartSockets tells.
+ */
+export const WORKER_CELL = { stop: 0, turns: 1, pathLimits: 2, apart: 3, cells: 3 + APART_WORDS } as const;
 
 /** What a worker starts with. */
 export interface WorkerSetup {

@@ -18,6 +18,7 @@ import { schedYield } from '../sys/libc.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { mergeReceived } from '../sys/udp-socket.ts';
+import { APART_WORDS, ApartSockets } from '../underlay/apart-sockets.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { socketTos } from '../wire/ecn.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
@@ -60,10 +61,12 @@ const remoteCounters = new RemoteCounters(setup.remoteCountersMemory, fdb.remote
 const segments = new SegmentMap();
 const sums = octetSums(slab);
 const taps = new KernelTapPort(slab, sums, { counters, merging: offloadSwitch('udpGro') });
+const cells = new Int32Array(setup.stopMemory);
+const apart = new ApartSockets(cells.subarray(WORKER_CELL.apart, WORKER_CELL.apart + APART_WORDS));
 const underlay = new KernelUdpPort(
   slab,
   fdb.remotes,
-  { counters, remoteCounters },
+  { counters, remoteCounters, apart },
   setup.port,
   offloadSwitch('udpGso'),
 );
@@ -72,7 +75,6 @@ const nowMs = () => performance.now();
 const busyTime = new BusyTime(setup.busyTimeMemory, nowMs());
 const busyPoll = new BusyPoll({ epoll, giveWay: schedYield, nowMs, busyTime });
 const clock = createClock(setup.epochMs);
-const cells = new Int32Array(setup.stopMemory);
 const wakeScratch = slab.address(slab.allocate(8));
 const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
   report({ kind: 'remote-in-group', segment, remote }),
@@ -135,6 +137,7 @@ function run(): void {
     cells[WORKER_CELL.pathLimits] = underlay.pathLimits.count;
     const count = busyPoll.wait(WORKER_WAIT_MS);
     const now = clock();
+    if (!apart.isEmpty) underlay.mergeAgain(now);
     for (let event = 0; event < count; event++) {
       const token = epoll.token(event);
       const number = token >>> KIND_BITS;

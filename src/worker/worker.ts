@@ -4,6 +4,7 @@ import { MAX_UNANSWERED_ORDERS } from '../lib/limits.ts';
 import { openEventFd, signalEventFd } from '../sys/epoll.ts';
 import { close } from '../sys/libc.ts';
 import { ERRNO, SysError } from '../sys/sys-error.ts';
+import { type ApartState, readApart } from '../underlay/apart-sockets.ts';
 import {
   type NumberedOrder,
   type Order,
@@ -128,6 +129,11 @@ export class DataPlaneWorker {
   /** VTEPs that it knows to be behind a smaller MTU. */
   get pathLimits(): number {
     return Atomics.load(this.#cells, WORKER_CELL.pathLimits);
+  }
+
+  /** Its sockets that receive without merging for a while. */
+  get apart(): ApartState {
+    return readApart(this.#cells.subarray(WORKER_CELL.apart));
   }
 
   /**

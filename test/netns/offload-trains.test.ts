@@ -193,6 +193,20 @@ describeSystem.each(LABS)('trains: offload $offload, $wire wire', ({ offload, wi
       expect({ taps: result, rx }).toEqual({ taps: turns, rx: {} });
     });
 
+    test('meanwhile: status, metrics and doctor tell of it, and of the VTEP', async () => {
+      const { daemon } = vtep();
+      const { unmerged } = await daemon.ctl<{ unmerged: unknown }>('status');
+      if (arrivesWhole) expect(unmerged).toEqual({ sockets: 1, vteps: [two.address] });
+      else if (!mergesFrames(offload)) expect(unmerged).toEqual({ sockets: 0, vteps: [] });
+      const { sockets } = unmerged as { sockets: number };
+      const series = (await daemon.getText('/metrics')).split('\n').filter((line) => line.startsWith('vtep_unmerged'));
+      expect(series).toEqual([`vtep_unmerged_sockets ${sockets}`]);
+      const findings = await daemon.ctl<{ check: string; status: string; message: string }[]>('doctor');
+      const message = expect.stringContaining(two.address) as string;
+      const warnings = sockets > 0 ? [{ check: 'merging', status: 'warning', message }] : [];
+      expect(findings.filter(({ check }) => check === 'merging')).toMatchObject(warnings);
+    });
+
     test.each(MIXED_CASES)('$title, $place: dropped and counted, the others delivered', losesItself);
 
     test.each(CLAIMS)('behind a frame that claims %i octets more than it has', async (by) => {

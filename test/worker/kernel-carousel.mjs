@@ -26,6 +26,7 @@ import { octetSums } from '../../dist/sys/simd-sums.js';
 import { Slab } from '../../dist/sys/slab.js';
 import { openTap } from '../../dist/sys/tun.js';
 import { openSendSocket, openUnicastSocket } from '../../dist/sys/udp-socket.js';
+import { ApartSockets } from '../../dist/underlay/apart-sockets.js';
 import { KernelUdpPort } from '../../dist/underlay/kernel-udp-port.js';
 import { newFrameHeaders } from '../../dist/wire/ip.js';
 import { StrippedTags } from '../../dist/wire/vlan.js';
@@ -57,7 +58,13 @@ const remoteCounters = new RemoteCounters(RemoteCounters.createMemory(), fdb.rem
 const refusals = [];
 const offload = () => new OffloadSwitch(isOffloaded, (error) => refusals.push(error));
 const taps = new KernelTapPort(slab, sums, { counters, merging: offload() });
-const underlay = new KernelUdpPort(slab, fdb.remotes, { counters, remoteCounters }, PORT, offload());
+const underlay = new KernelUdpPort(
+  slab,
+  fdb.remotes,
+  { counters, remoteCounters, apart: new ApartSockets() },
+  PORT,
+  offload(),
+);
 const epoll = new Epoll(slab, 64);
 const receiver = openUnicastSocket(RECEIVER, PORT);
 if (isOffloaded) setsockopt(receiver, SOL_UDP, UDP_GRO, Buffer.from([1, 0, 0, 0]), 4);

@@ -22,6 +22,7 @@ import {
   vxlanDevices,
 } from './host-facts.ts';
 import { checkLoops, gatherBridges } from './loop-check.ts';
+import { checkMerging } from './merging-check.ts';
 import { checkMtu } from './mtu-check.ts';
 import { checkPeerPorts } from './peer-port-check.ts';
 import { hearOtherPorts } from './peer-port-facts.ts';
@@ -100,6 +101,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       checkTun(tun),
       checkCapabilities(gatherCapabilities('vtepd')),
       ...checkWorkers(vtep.workerStates),
+      ...checkMerging(vtep.unmerged),
       ...[...interfaces.values()].map(checkInterface),
       ...underlays.map(({ link, local, prefixBits, keeper }) =>
         checkAddress(link.name, { address: local, prefixBits, ...(keeper && { keeper }) }, addresses),
