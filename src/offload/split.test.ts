@@ -228,6 +228,23 @@ describe('headers that contradict each other', () => {
     expect(isRead(frame.octets, vnet)).toBe(false);
   });
 
+  it('are refused: a transport header in the payload, and what IPv4 says is of another protocol or a fragment', () => {
+    for (const version of [4, 6] as const) {
+      const udp: Packet = { ...packet, version, protocol: UDP };
+      const built = naiveFrame(udp);
+      const told = superHeader(udp, built, 100);
+      expect(isRead(built.octets, vnetHeader(5, told))).toBe(true);
+      expect(isRead(built.octets, vnetHeader(5, { ...told, start: told.start + 100 }))).toBe(false);
+    }
+    for (const [at, octet] of [
+      [23, 1],
+      [20, 0x20],
+    ] as const) {
+      const octets = frame.octets.with(at, octet);
+      expect(isRead(octets, vnetHeader(1, header)), `${octet} at ${at}`).toBe(false);
+    }
+  });
+
   it('are refused: a TCP header shorter than it can be, longer than the packet, or all there is', () => {
     for (const words of [0, 4, 15]) {
       const octets = [...frame.octets.slice(0, 34 + 20)];
@@ -254,7 +271,13 @@ describe('headers that contradict each other', () => {
   it('are refused or can be cut, and never throw, whatever they are', () => {
     const u16 = fc.nat({ max: 0xffff });
     const likely = fc
-      .tuple(fc.constantFrom(1, 4, 5, 0x81), u16, fc.oneof(u16, fc.nat({ max: 300 })), fc.nat({ max: 120 }), u16)
+      .tuple(
+        fc.constantFrom(1, 4, 5, 0x81),
+        u16,
+        fc.oneof(u16, fc.nat({ max: 300 })),
+        fc.oneof(fc.nat({ max: 120 }), fc.constantFrom(34, 38, 54, 58)),
+        u16,
+      )
       .map(([type, ...words]) => [1, type, ...words.flatMap((value) => [value & 0xff, value >> 8])]);
     const any = fc.array(fc.nat({ max: 255 }), { minLength: 10, maxLength: 10, size: 'max' });
     const octets = fc.oneof(
@@ -273,8 +296,8 @@ describe('headers that contradict each other', () => {
         expect(found.headerBytes + found.payloadBytes).toBeLessThanOrEqual(damaged.length);
         expect(written.length).toBe(found.segments * (8 + found.headerBytes) + found.payloadBytes);
       }),
-      { numRuns: 1_000 },
+      { numRuns: 3_000 },
     );
-    expect(read).toBeGreaterThan(20);
+    expect(read).toBeGreaterThan(10);
   });
 });

@@ -2,7 +2,6 @@ import { MAX_TCP_SUPER_SEGMENTS, MAX_UDP_SUPER_SEGMENTS, MIN_TCP_SEGMENT_BYTES }
 import { foldSum } from '../wire/checksum.ts';
 import {
   type FrameHeaders,
-  IPV4_MIN_HEADER_BYTES,
   IPV6_HEADER_BYTES,
   TCP_CHECKSUM_AT,
   TCP_FLAG,
@@ -69,7 +68,8 @@ export function segmentFrameBytes(frame: SuperFrame): number {
 
 /**
  * Describes the super-frame that begins at `frameAt`. The transport header is where its checksum starts, so that IPv6 extension headers do
- * not matter; its length is read there, since the vnet header's own cannot be trusted.
+ * not matter, and elsewhere right behind the IP header: what stands in front of it is repeated in each segment. Its length is read there, since
+ * the vnet header's own cannot be trusted.
  *
  * @param readAt where the frame began before tags were taken off it: the vnet header, at `vnetAt`, counts from there
  * @param headers what `locateHeaders` found of the frame
@@ -89,7 +89,10 @@ export function readSuperFrame(
   if (ipVersion === 0 || !needsChecksum(view, vnetAt)) return false;
   if (isTcp ? ipVersion !== (type === GSO_TYPE.tcpv4 ? 4 : 6) : type !== GSO_TYPE.udp) return false;
   const transportAt = readAt + checksumStart(view, vnetAt);
-  if (transportAt < networkAt + (ipVersion === 4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)) return false;
+  // Of IPv6 there may be extension headers in between, which are not walked.
+  if (headers.transport === 0 && ipVersion === 4) return false;
+  if (headers.transport !== 0 && transportAt !== headers.transportAt) return false;
+  if (transportAt < networkAt + IPV6_HEADER_BYTES && ipVersion === 6) return false;
   const minBytes = isTcp ? TCP_MIN_HEADER_BYTES : UDP_HEADER_BYTES;
   if (transportAt + minBytes > networkEnd) return false;
   const transportBytes = isTcp ? tcpHeaderBytes(view, transportAt) : UDP_HEADER_BYTES;
