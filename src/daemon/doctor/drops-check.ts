@@ -94,7 +94,10 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | Me
       'floods go nowhere, with no group and no remote but this host; or a static entry names an address of this host',
       ({ vnis }, vtepctl) => (vnis[0] ? `${vtepctl} remote add IP --vni ${vnis[0].vni}` : null),
     ],
-    'send-full': ['the underlay takes no more: its queue is full', none],
+    'send-full': [
+      'the kernel takes no more: perhaps the underlay’s queue is full, or remotes that do not answer hold the send buffer',
+      none,
+    ],
     'send-error': SEND_ERROR,
     'tap-overrun': ['the host sends faster than vtepd reads; more threads help', just('--workers 2')],
   },
