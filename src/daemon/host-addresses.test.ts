@@ -165,3 +165,14 @@ describe('in VRFs', () => {
     });
   });
 });
+
+it('says that the host has more than it knows, and when to list them again', () => {
+  const addresses = new HostAddresses(EMPTY, 10);
+  const all = Array.from({ length: 11 }, (_, i) => address(`198.18.0.${i + 1}`));
+  for (const each of all) addresses.take({ address: each, deleted: false });
+  expect([addresses.count, addresses.isCut, addresses.hasRoomAgain]).toEqual([10, true, false]);
+  for (const each of all.slice(0, 2)) addresses.take({ address: each, deleted: true });
+  expect([addresses.count, addresses.isCut, addresses.hasRoomAgain]).toEqual([8, true, true]);
+  addresses.list([]);
+  expect([addresses.count, addresses.isCut, addresses.hasRoomAgain]).toEqual([0, false, false]);
+});

@@ -4,6 +4,9 @@ import { type AddressEvent, type HostAddress, listAddresses } from '../sys/addre
 import { type Link, type LinkEvent, listLinks, vrfOf } from '../sys/links.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 
+/** A list of so many addresses takes a while: it is read again only when a part of them has gone. */
+const ROOM_AGAIN = 0.9;
+
 interface Known extends HostAddress {
   /** Orders the addresses of an interface as the kernel does. */
   readonly order: number;
@@ -16,6 +19,7 @@ interface Known extends HostAddress {
  */
 export class HostAddresses {
   readonly #netlink: NetlinkSocket;
+  readonly #max: number;
   readonly #byInterface = new Map<number, Map<string, Known>>();
   readonly #byAddress = new Map<IpAddress, Known[]>();
   /** Broadcast addresses of the prefixes that the host is in, each with its VRF, and by how many of its addresses. */
@@ -25,11 +29,14 @@ export class HostAddresses {
   /** What has come, gone or changed since it was asked for last. */
   #touched = new Set<IpAddress>();
   #size = 0;
+  #isCut = false;
   #first = 0;
   #last = 0;
 
-  constructor(netlink: NetlinkSocket) {
+  /** @param max how many are known; the others are not */
+  constructor(netlink: NetlinkSocket, max = MAX_HOST_ADDRESSES) {
     this.#netlink = netlink;
+    this.#max = max;
     // Of a host whose addresses keep changing something may be missing at first: whoever hears the events lists them again, until it is whole.
     this.#list(true, listLinks(netlink));
   }
@@ -43,6 +50,7 @@ export class HostAddresses {
     const vrfs = new Map(links.map((link) => [link.index, vrfOf(link)]));
     for (const index of new Set([...this.#vrfs.keys(), ...vrfs.keys()])) this.#place(index, vrfs.get(index) ?? 0);
     const listed = listAddresses(this.#netlink, mayMiss);
+    this.#isCut = false;
     const present = new Set(listed.map(keyOf));
     for (const known of [...this.#byInterface.values()].flatMap((each) => [...each.values()])) {
       if (!present.has(keyOf(known))) this.#remove(known);
@@ -59,6 +67,20 @@ export class HostAddresses {
   /** An interface may be in another VRF than before, and its addresses with it. */
   takeLink({ link, deleted }: LinkEvent): void {
     this.#place(link.index, deleted ? 0 : vrfOf(link));
+  }
+
+  get count(): number {
+    return this.#size;
+  }
+
+  /** Whether the host had more than are known, when they were listed last or since. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** Whether those that were left out may have room now: list them again. */
+  get hasRoomAgain(): boolean {
+    return this.#isCut && this.#size < this.#max * ROOM_AGAIN;
   }
 
   /** Whether an address is this host's own. @param vrf index of the VRF that is meant; 0: outside of all */
@@ -110,7 +132,10 @@ export class HostAddresses {
     const key = keyOf(address);
     const present = this.#byInterface.get(address.index)?.get(key);
     if (present) this.#remove(present);
-    if (this.#size >= MAX_HOST_ADDRESSES) return;
+    if (this.#size >= this.#max) {
+      this.#isCut = true;
+      return;
+    }
     this.#touched.add(address.address);
     const known = { ...address, order: present?.order ?? order };
     const ofInterface = this.#byInterface.get(address.index);

@@ -1,4 +1,5 @@
 import type { IpAddress } from '../lib/addresses.ts';
+import { MAX_HOST_ADDRESSES } from '../lib/limits.ts';
 import { addressEvents } from '../sys/addresses.ts';
 import { findLink, type LinkEvent, linkEvents, listLinks, portEvents } from '../sys/links.ts';
 import type { NetlinkMessage } from '../sys/netlink-message.ts';
@@ -15,6 +16,8 @@ const RETRY_INTERVAL_MS = 1_000;
 
 /** Changes of addresses are gathered so long: thousands of them cost one look, and a renumbering of two steps is one. */
 const SETTLE_MS = 50;
+
+const TOO_MANY = `the host has more than ${MAX_HOST_ADDRESSES} addresses: which of them are own is not known of all`;
 
 export interface WatchedHost extends HeldTaps {
   /** Something was heard of the host: the statuses of VNIs may be others. */
@@ -35,6 +38,7 @@ export class HostWatch {
   readonly #watch: NetlinkWatch;
   #linkChanges = 0;
   #unseen: string | undefined;
+  #wasCut = false;
   #settling: NodeJS.Timeout | undefined;
 
   constructor(held: WatchedHost) {
@@ -77,7 +81,7 @@ export class HostWatch {
 
   /** Why links and addresses cannot be looked at now; undefined: they can. */
   get unseen(): string | undefined {
-    return this.#unseen;
+    return this.#unseen ?? (this.#held.addresses.isCut ? TOO_MANY : undefined);
   }
 
   /** A number that changes whenever the host's links may have. */
@@ -93,12 +97,19 @@ export class HostWatch {
   /** Follows the addresses as they are known now. */
   settle(): void {
     const { own, workers, ownChanged } = this.#held;
+    this.#tellCut();
     this.underlays.sources.followAll();
     const changes = own.takeChanges();
     if (hasChanged(changes.broadcasts)) workers.tellAll(addressOrder('broadcast-addresses', changes.broadcasts));
     if (hasChanged(changes.own)) workers.tellAll(addressOrder('own-addresses', changes.own));
     const changed = Object.values(changes).flatMap(({ added, removed }) => [...added, ...removed]);
     if (changed.length > 0) void ownChanged(new Set(changed));
+  }
+
+  #tellCut(): void {
+    const { addresses, log } = this.#held;
+    if (addresses.isCut && !this.#wasCut) log.warn({ event: 'host-addresses-full', known: addresses.count }, TOO_MANY);
+    this.#wasCut = addresses.isCut;
   }
 
   #settleSoon(): void {
@@ -113,6 +124,7 @@ export class HostWatch {
     const { addresses } = this.#held;
     if (messages.length === 0) this.#lookAtAll();
     for (const event of addressEvents(messages)) addresses.take(event);
+    if (addresses.hasRoomAgain) addresses.list(listLinks(this.#held.netlink));
     const links = linkEvents(messages);
     if (links.length > 0) this.#linkChanges++;
     for (const event of links) this.#onLink(event);

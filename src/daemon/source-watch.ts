@@ -4,9 +4,16 @@ import type { Underlay } from './underlay.ts';
 import type { SourceChange } from './underlay-source.ts';
 import { addListener, addPool } from './worker-state.ts';
 
+/** Sources of an underlay that are being exchanged: while a worker hangs, each keeps the sockets of the one before. */
+const MAX_EXCHANGES = 4;
+
 /** Keeps what underlays send from in step with the host's addresses. */
 export class SourceWatch {
   readonly #held: Pick<HeldOnHost, 'log' | 'workers' | 'listeners' | 'underlays'>;
+  /** How many exchanges of each underlay no worker has finished yet. */
+  readonly #exchanges = new Map<Underlay, number>();
+  /** Those whose addresses are followed when an exchange ends, as they are by then. */
+  readonly #postponed = new Set<Underlay>();
 
   constructor(held: Pick<HeldOnHost, 'log' | 'workers' | 'listeners' | 'underlays'>) {
     this.#held = held;
@@ -23,10 +30,30 @@ export class SourceWatch {
   }
 
   follow(underlay: Underlay): void {
+    if (this.#exchangesOf(underlay) >= MAX_EXCHANGES) {
+      this.#postponed.add(underlay);
+      return;
+    }
     const before = underlay.status;
     const change = underlay.followAddresses();
-    if (change) void this.exchange(underlay, change);
+    if (change) void this.#counted(underlay, () => this.exchange(underlay, change));
     this.#tell(underlay, { before, change });
+  }
+
+  #exchangesOf(underlay: Underlay): number {
+    return this.#exchanges.get(underlay) ?? 0;
+  }
+
+  async #counted(underlay: Underlay, exchange: () => Promise<void>): Promise<void> {
+    this.#exchanges.set(underlay, this.#exchangesOf(underlay) + 1);
+    try {
+      await exchange();
+    } finally {
+      const left = this.#exchangesOf(underlay) - 1;
+      if (left > 0) this.#exchanges.set(underlay, left);
+      else this.#exchanges.delete(underlay);
+      if (this.#postponed.delete(underlay) && this.#held.underlays.includes(underlay)) this.follow(underlay);
+    }
   }
 
   /** Has the workers send and listen by what an underlay has become. What is new first, then what is to be closed: no flow waits. */

@@ -5,6 +5,7 @@ import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import {
   MAX_CAPTURES,
   MAX_FDB_ENTRIES,
+  MAX_HOST_ADDRESSES,
   MAX_NEIGHBOURS,
   MAX_PATH_LIMITS,
   MAX_REMOTES,
@@ -41,7 +42,8 @@ export function limitsOf(
     pathLimits,
     captures,
     underlays,
-  }: Pick<Vtep, 'fdb' | 'vnis' | 'neighbours' | 'now' | 'pathLimits' | 'captures' | 'underlays'>,
+    hostAddresses,
+  }: Pick<Vtep, 'fdb' | 'vnis' | 'neighbours' | 'now' | 'pathLimits' | 'captures' | 'underlays' | 'hostAddresses'>,
   servers: readonly ApiServer[],
 ): Limit[] {
   return [
@@ -49,6 +51,7 @@ export function limitsOf(
     { limit: 'remotes', used: fdb.remotes.idsInUse, max: MAX_REMOTES },
     { limit: 'vnis', used: vnis.length, max: MAX_SEGMENTS },
     { limit: 'underlays', used: underlays.length, max: MAX_UNDERLAYS },
+    { limit: 'host-addresses', used: hostAddresses, max: MAX_HOST_ADDRESSES },
     { limit: 'neighbours', used: neighbours.fresh(now()), max: MAX_NEIGHBOURS },
     { limit: 'path-limits', used: pathLimits, max: MAX_PATH_LIMITS },
     { limit: 'captures', used: captures.count, max: MAX_CAPTURES },

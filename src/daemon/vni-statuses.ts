@@ -94,9 +94,8 @@ export class VniStatuses {
     for (const { from, to, vnis } of this.#changes.values()) {
       const [first] = vnis;
       const which = vnis.length === 1 ? { vni: first } : { vnis: formatRanges(vnis), count: vnis.length };
-      const line = { event: 'vni-status', ...which, from, to };
-      if (to === 'ok') this.#log.info(line);
-      else this.#log.warn(line);
+      if (to === 'ok') this.#log.info({ event: 'vni-status', ...which, from, to });
+      else this.#log.warn({ event: 'vni-status', ...which, from, to });
     }
     this.#changes.clear();
   }

@@ -402,6 +402,11 @@ export class Vtep {
     return this.fdb.countOf(index) - this.fdb.localsOf(index) - unsent > 0;
   }
 
+  /** How many addresses of the host are known. */
+  get hostAddresses(): number {
+    return this.#addresses.count;
+  }
+
   isBroadcast(address: IpAddress): boolean {
     return this.#own.isBroadcast(address);
   }
