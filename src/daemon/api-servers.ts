@@ -2,6 +2,7 @@ import type { Config, HttpAddress } from '../config/config.ts';
 import type { ApiServer, DaemonView } from '../control/daemon-view.ts';
 import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
+import { startRefusal } from '../sys/start-refusal.ts';
 import { Serial } from './serial.ts';
 
 const ANY: readonly string[] = ['0.0.0.0', '::'];
@@ -11,7 +12,11 @@ export class ApiServers {
   readonly #log: Logger;
   readonly #serial = new Serial();
   /** Most of what a start loads: from the beginning on, while the workers start, each on a thread of its own. */
-  readonly #loading = Promise.all([import('../control/server.ts'), import('../control/http-server.ts')]);
+  readonly #loading = Promise.all([import('../control/server.ts'), import('../control/http-server.ts')]).catch(
+    (error: Error) => {
+      throw startRefusal('API', error);
+    },
+  );
   #view: DaemonView | undefined;
   #control: ApiServer | undefined;
   #http: { readonly at: HttpAddress; readonly server: ApiServer } | undefined;

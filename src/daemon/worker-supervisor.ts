@@ -1,6 +1,7 @@
 import type { Fdb } from '../fdb/fdb.ts';
 import { LockTimeout } from '../fdb/lock.ts';
 import type { Logger } from '../observe/log.ts';
+import { startRefusal } from '../sys/start-refusal.ts';
 import { errnoName } from '../sys/sys-error.ts';
 import type { ApartState } from '../underlay/apart-sockets.ts';
 import type { Order, WorkerOffload, WorkerSetup } from '../worker/messages.ts';
@@ -55,6 +56,10 @@ export class WorkerSupervisor {
   #isHung = false;
   #deathCount = 0;
   #failedTries = 0;
+  /** The daemon's start is over, as far as this worker is concerned. */
+  #isUp = false;
+  /** Why the first thread could not be started. */
+  #refusal: Error | undefined;
   #isStopped = false;
 
   constructor(setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>, options: SupervisorOptions) {
@@ -63,8 +68,20 @@ export class WorkerSupervisor {
     this.#options = options;
   }
 
-  /** Resolves to true when the worker forwards, to false if it died before. */
+  /**
+   * Resolves to true when the worker forwards, to false if it died before.
+   *
+   * @throws VtepError if it could not be started; it is not tried again then
+   */
   async start(): Promise<boolean> {
+    const forwards = await this.#launch();
+    if (this.#refusal) throw this.#refusal;
+    this.#isUp = true;
+    return forwards;
+  }
+
+  /** Starts a thread. Resolves as `start` does. */
+  async #launch(): Promise<boolean> {
     const owner = this.#options.nextOwner();
     const orders = this.#options.state();
     // Each worker finds out by itself.
@@ -179,12 +196,19 @@ export class WorkerSupervisor {
 
   #revive(): void {
     if (this.#isStopped) return;
-    this.start().catch((error: Error) => this.#onFailedStart(error));
+    this.#launch().catch((error: Error) => this.#onFailedStart(error));
   }
 
-  /** No fd, no memory, no thread may be to be had just now, at whatever stage of the start: tried again until the host allows it. */
+  /**
+   * No fd, no memory, no thread may be to be had just now, at whatever stage: tried again until the host allows it. At the daemon's start it
+   * is a refusal.
+   */
   #onFailedStart(error: Error): void {
     if (this.#isStopped) return;
+    if (!this.#isUp) {
+      this.#refusal = startRefusal('data-plane thread', error);
+      return;
+    }
     const { log, worker } = this.#options;
     this.#failedTries++;
     log.error({ event: 'worker-not-revived', worker, err: error, tries: this.#failedTries });

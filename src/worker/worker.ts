@@ -3,7 +3,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { MAX_UNANSWERED_ORDERS } from '../lib/limits.ts';
 import { openEventFd, signalEventFd } from '../sys/epoll.ts';
 import { close } from '../sys/libc.ts';
-import { ERRNO, SysError } from '../sys/sys-error.ts';
+import { startRefusal } from '../sys/start-refusal.ts';
 import { type ApartState, readApart } from '../underlay/apart-sockets.ts';
 import {
   type NumberedOrder,
@@ -175,9 +175,7 @@ function startThread(setup: WorkerSetup, port: MessagePort): Worker {
   try {
     return new Worker(new URL('./thread.js', import.meta.url), { workerData: { setup, port }, transferList: [port] });
   } catch (error) {
-    // Node says EAGAIN and no more; so does pthread_create(3), for whatever the host lacks.
     if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_INIT_FAILED') throw error;
-    const remedy = 'raise the limit of threads (TasksMax= or ulimit -u), or give it more memory';
-    throw new SysError('data-plane thread', ERRNO.EAGAIN, { remedy });
+    throw startRefusal('data-plane thread', error as Error);
   }
 }
