@@ -1,11 +1,13 @@
 /**
  * A daemon beside a kernel peer on a host where everything changes all the time: links, addresses, VNIs, whoever asks the API, and netlink events that
- * are lost. At the end traffic passes, and neither fds nor memory have grown. `npm run soak` runs it longer.
+ * are lost, and threads that die. At the end traffic passes, and neither fds nor memory have grown. `npm run soak` runs it longer.
  *
  *      vxlan100 ─ host 1, vtepd ── underlay ── host 2, kernel ─ vxlan100
  *                   └ churn: veth pairs, addresses, vxlan200 …
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { BROADCAST } from '../support/frames.ts';
 import { describeSystem, useLab } from '../support/lab.ts';
@@ -18,6 +20,10 @@ const SEED = Number(process.env.VTEPD_SOAK_SEED ?? 1);
 /** What a heap may grow by between two collections, and no leak of a round stays below for long. */
 const MAX_GROWTH_BYTES = 96e6;
 const LINKS_AT_ONCE = 150;
+const KILLABLE = fileURLToPath(new URL('../support/killable-worker.mjs', import.meta.url));
+/** The daemon gives up after one more of a worker within a minute. */
+const MAX_DEATHS = 4;
+const DEATH_WINDOW_MS = 61_000;
 
 const fds = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
 const resident = (pid: number) =>
@@ -29,7 +35,12 @@ describeSystem('a host where everything changes', () => {
 
   test(`is forwarded on, seed ${SEED}`, { timeout: SECONDS * 1000 + 120_000 }, async () => {
     const segments = [{ vni: 100, group: '239.1.1.1' }];
-    const vtep = await startVtepdVtep(one, { segments, flags: ['--workers', '2', '--log-level', 'error'] });
+    const killer = join(lab.folder, 'kill-worker-');
+    const vtep = await startVtepdVtep(one, {
+      segments,
+      flags: ['--workers', '2', '--log-level', 'error'],
+      env: { NODE_OPTIONS: `--import ${KILLABLE}`, KILL_WORKER: killer },
+    });
     await startKernelVtep(two, { segments });
     const { daemon } = vtep;
     const [near, far] = [one.packetSocket('vxlan100'), two.packetSocket('vxlan100')];
@@ -54,6 +65,12 @@ describeSystem('a host where everything changes', () => {
       one.run('sh', '-c', `printf '${lines.join('\\n')}\\n' | ip -force -batch -`);
     const each = (line: (i: number) => string, count = LINKS_AT_ONCE) =>
       batch(Array.from({ length: count }, (_, i) => line(i)));
+    const workerStates = async () =>
+      (await daemon.get<{ workerStates: { state: string; deaths: number }[] }>('/v1/status')).workerStates;
+    /** Of the first worker: its first thread, and then its successors, each of which gets the next number behind those of the start. */
+    let owner = 2;
+    let deaths = 0;
+    const diedMs: number[] = [];
     const rounds: Readonly<Record<string, () => unknown>> = {
       addresses: () => {
         each((i) => `addr add 10.9.${i >> 8}.${i & 255}/32 dev lo`);
@@ -87,6 +104,20 @@ describeSystem('a host where everything changes', () => {
         }
         await sleep(50);
       },
+      'a thread that dies': async () => {
+        if ((diedMs.at(-MAX_DEATHS) ?? Number.NEGATIVE_INFINITY) > performance.now() - DEATH_WINDOW_MS) return;
+        diedMs.push(performance.now());
+        writeFileSync(`${killer}${owner}`, '');
+        deaths++;
+        await waitFor(
+          'its successor',
+          async () => (await workerStates())[0],
+          (worker) => worker?.state === 'ok' && worker.deaths === deaths,
+          { timeoutMs: 20_000, everyMs: 50 },
+        );
+        rmSync(`${killer}${owner}`);
+        owner = deaths + 3;
+      },
       'API load': async () => {
         const paths = ['/metrics', '/v1/fdb', '/v1/vnis', '/v1/vteps', '/v1/stats', '/v1/drops', '/v1/status'];
         await Promise.all([...paths, ...paths, ...paths].map((path) => daemon.getText(path)));
@@ -108,6 +139,10 @@ describeSystem('a host where everything changes', () => {
     }
     const [vni] = await daemon.get<{ status: string }[]>('/v1/vnis');
     expect(vni?.status).toBe('ok');
+    expect(await workerStates()).toMatchObject([
+      { state: 'ok', deaths },
+      { state: 'ok', deaths: 0 },
+    ]);
     // Connections that were kept alive end within seconds.
     await waitFor(
       'fds as at the start',
@@ -117,6 +152,6 @@ describeSystem('a host where everything changes', () => {
     );
     expect(resident(daemon.pid) - residentBefore).toBeLessThan(MAX_GROWTH_BYTES);
     await vtep.stop();
-    console.log(`soak: ${count} rounds, seed ${SEED}`);
+    console.log(`soak: ${count} rounds, ${deaths} threads died, seed ${SEED}`);
   });
 });
