@@ -27,7 +27,7 @@ describe('who has a port', () => {
           { pid: 8, name: 'nc' },
         ],
       },
-      'node (pid 7), nc (pid 8) holds UDP port 4789',
+      'node (pid 7) and nc (pid 8) hold UDP port 4789',
     ],
     [
       'a socket of root that no process has',

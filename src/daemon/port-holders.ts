@@ -79,7 +79,12 @@ export function holdsPort(link: Link, port: number, families: readonly (4 | 6)[]
 export function describeHolders({ device, programs, sockets, suspects, sawAll }: PortHolders, port: number): string {
   const holds = `holds UDP port ${port}`;
   if (device) return `the kernel's ${device.kind} device ${device.name} ${holds}${likelyOwner(device)}`;
-  if (programs.length > 0) return `${programs.map(({ name, pid }) => `${name} (pid ${pid})`).join(', ')} ${holds}`;
+  if (programs.length > 0) {
+    const all = programs.map(({ name, pid }) => `${name} (pid ${pid})`);
+    return all.length === 1
+      ? `${all[0]} ${holds}`
+      : `${all.slice(0, -1).join(', ')} and ${all.at(-1)} hold UDP port ${port}`;
+  }
   const [socket] = sockets;
   const who = socket ? `a socket of user ${socket.uid} on ${socket.address}` : 'something';
   const others = ['another program, perhaps a second vtepd'];
@@ -97,7 +102,12 @@ const MOVED_DEVICE =
 export function adviceOn({ device, programs, sockets, sawAll }: PortHolders, port: number): string {
   const another = 'choose another --port';
   if (device) return `${deviceAdvice(device)}, or ${another}`;
-  if (programs.length > 0) return `stop it, or ${another}`;
+  if (programs.length > 0) {
+    const share = programs.every(({ name }) => name === 'vtepd')
+      ? ', or give each an address with --listen local --local'
+      : '';
+    return `stop ${programs.length === 1 ? 'it' : 'them'}${share}, or ${another}`;
+  }
   const isNamed = !sawAll && sockets.length > 0;
   return `${isNamed ? `\`ss -ulnp sport = :${port}\` as root names a program, ` : ''}\`${SHOW_MOVED}\` shows the devices of named namespaces; or ${another}`;
 }

@@ -99,7 +99,10 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | Me
       none,
     ],
     'send-error': SEND_ERROR,
-    'tap-overrun': ['the host sends faster than vtepd reads; more threads help', just('--workers 2')],
+    'tap-overrun': [
+      'the host sends faster than vtepd reads, where more threads help; or it sends super-frames with headers that contradict each other',
+      just('--workers 2'),
+    ],
   },
 };
 
