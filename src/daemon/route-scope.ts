@@ -12,6 +12,7 @@ export function routeFrom(
   { family, link, vrf, source, port }: Pick<Underlay, 'family' | 'link' | 'vrf' | 'source' | 'port'>,
   destination: IpAddress,
 ): RouteFrom {
-  if (!vrf) return { source: source?.address, udpPort: port };
+  // With a source the kernel sends to a group by the interface of that source, and has a route wherever there is none.
+  if (!vrf) return { source: isMulticastIp(destination) ? undefined : source?.address, udpPort: port };
   return { device: family === 6 || isMulticastIp(destination) ? link.index : vrf.index, udpPort: port };
 }

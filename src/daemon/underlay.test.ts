@@ -133,6 +133,7 @@ describe('in a VRF', () => {
     const source = { address: LOCAL } as Underlay['source'];
     const outside = { family: 4, link, vrf: undefined, source, port: 4_789 } as const;
     expect(routeFrom(outside, '198.18.0.2' as IpAddress)).toEqual({ source: LOCAL, udpPort: 4_789 });
+    expect(routeFrom(outside, '239.1.1.1' as IpAddress)).toEqual({ source: undefined, udpPort: 4_789 });
   });
 
   it('the interface may be the VRF itself', async () => {
