@@ -3,7 +3,7 @@
  * They hold for type-only imports too: a type is knowledge of the folder it comes from.
  */
 
-/** A folder imports only itself and the folders before it. */
+/** A folder imports only itself and the folders before it. A folder in a folder is one of its own. */
 const FOLDERS = [
   'lib',
   'wire',
@@ -12,13 +12,33 @@ const FOLDERS = [
   'offload',
   'forward',
   'sys',
+  'sys/netlink',
   'overlay',
   'underlay',
   'worker',
+  'config/keys',
   'config',
   'observe',
-  'control',
+  'api',
+  'api/client',
+  'api/server',
+  'host',
+  'host/querier',
+  'vtep/vni',
+  'vtep/workers',
+  'vtep/upkeep',
+  'vtep/entries',
+  'vtep/changes',
+  'vtep',
+  'doctor/checks',
+  'doctor/firewall',
+  'doctor',
+  'view',
   'daemon',
+  'cli/terminal',
+  'cli/top',
+  'cli/capture',
+  'cli/commands',
   'cli',
 ];
 
@@ -29,14 +49,20 @@ const TEST_FILE = '\\.test\\.ts$';
 /** Tests and what they share, which may import what they may and is not published. */
 const TEST_CODE = '(\\.test|-rig)\\.ts$';
 const TEST_PACKAGES = '(^|/)node_modules/(vitest|fast-check)/';
-const inFolders = (folders) => `^src/(${folders.join('|')})/`;
+const inFolders = (folders) => `^src/(${folders.join('|')})/[^/]+$`;
+const top = (folder) => folder.split('/')[0];
 
-const folderOrder = FOLDERS.map((folder, index) => ({
-  name: `folder-order-${folder}`,
-  severity: 'error',
-  from: { path: inFolders([folder]) },
-  to: { path: '^src/', pathNot: inFolders(FOLDERS.slice(0, index + 1)) },
-}));
+const folderOrder = FOLDERS.flatMap((folder, index) => {
+  const before = FOLDERS.slice(0, index + 1);
+  // A test may use what lies beside the subject of its test, as the server does beside the client.
+  const beside = FOLDERS.filter((other) => top(other) === top(folder));
+  const rule = (from, allowed) => ({ severity: 'error', from, to: { path: '^src/', pathNot: inFolders(allowed) } });
+  const name = `folder-order-${folder.replace('/', '-')}`;
+  return [
+    { name, ...rule({ path: inFolders([folder]), pathNot: TEST_CODE }, before) },
+    { name, ...rule({ path: `^src/${folder}/[^/]+${TEST_CODE}` }, [...before, ...beside]) },
+  ];
+});
 
 const forbidden = [
   ...folderOrder,
@@ -52,7 +78,7 @@ const forbidden = [
   {
     name: 'pure-test',
     severity: 'error',
-    from: { path: `${inFolders(PURE_FOLDERS)}.*${TEST_CODE}` },
+    from: { path: `^src/(${PURE_FOLDERS.join('|')})/[^/]+${TEST_CODE}` },
     to: { pathNot: ['^src/', TEST_PACKAGES], dependencyTypesNot: ['core'] },
   },
   {

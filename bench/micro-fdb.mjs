@@ -1,7 +1,8 @@
 /** The forwarding database at a given size: MACs of one segment, behind a handful of VTEPs, asked for in random order. */
-import { SLICE_RECORDS, SLICE_REMOVALS } from '../dist/daemon/fdb-sweep.js';
+
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
+import { SLICE_RECORDS, SLICE_REMOVALS } from '../dist/vtep/entries/fdb-sweep.js';
 import { longestStep, perOperation, perOperationUndone } from './micro-timing.mjs';
 
 const SEGMENT = 0;

@@ -53,7 +53,7 @@ function swap() {
 async function readTables() {
   const load = (path) => import(pathToFileURL(resolve(fresh, path)).href);
   const { FLAGS, ENTRY_KEYS, DEFAULT_SOCKET_PATH } = await load('config/flags.js');
-  const { COMMON_FLAGS, usageOf } = await load('cli/vtepctl-command.js');
+  const { COMMON_FLAGS, usageOf } = await load('cli/terminal/vtepctl-command.js');
   const { LOG_LEVELS } = await load('config/config.js');
   const { MAX_VNI } = await load('lib/limits.js');
   return {

@@ -12,6 +12,11 @@ const PLANTS = [
     { 'src/fdb/planted-type.ts': "import type { A } from '../cli/planted.ts';", 'src/cli/planted.ts': '' },
   ],
   ['folder-order-wire', { 'src/wire/planted.test.ts': "import '../sys/planted.ts';", 'src/sys/planted.ts': '' }],
+  [
+    'folder-order-vtep-vni',
+    { 'src/vtep/vni/planted.ts': "import '../changes/planted.ts';", 'src/vtep/changes/planted.ts': '' },
+  ],
+  ['folder-unknown', { 'src/vtep/planted/planted.ts': "import 'node:fs';" }],
   ['folder-unknown', { 'src/planted/planted.ts': "import 'node:fs';" }],
   [
     'cycle',
@@ -39,7 +44,7 @@ const PLANTS = [
     { 'src/underlay/planted-import.ts': "import './planted.test.ts';", 'src/underlay/planted.test.ts': '' },
   ],
   ['rig-published', { 'src/worker/planted-import.ts': "import './planted-rig.ts';", 'src/worker/planted-rig.ts': '' }],
-  ['unresolvable', { 'src/control/planted-missing.ts': "import './no-such-file.ts';" }],
+  ['unresolvable', { 'src/api/planted-missing.ts': "import './no-such-file.ts';" }],
 ];
 
 /** What must not be found: the same imports where they are allowed. */

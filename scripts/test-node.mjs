@@ -10,7 +10,7 @@ import { ensureBuilt, ensureNodeModules, run } from './setup.mjs';
 
 const LINES = ['20.19.0', '22', '24'];
 /** Where runtimes differ: system calls, parsing, the API, what threads share. */
-const UNIT = ['src/sys', 'src/config', 'src/wire', 'src/fdb', 'src/control', 'src/cli', 'src/daemon'];
+const UNIT = ['src/sys', 'src/config', 'src/wire', 'src/fdb', 'src/api', 'src/cli', 'src/host', 'src/vtep'];
 /** What the garbage collector sees of a worker; daemons that flood, learn, reload, serve HTTP, cut and merge super-frames, and stop. */
 const HOSTS = ['config-file', 'flood-and-learn', 'http-api', 'lifecycle', 'offload-trains', 'persist', 'workers'];
 const SYSTEM = ['test/fdb', 'test/overlay', 'test/worker', ...HOSTS.map((name) => `test/netns/${name}.test.ts`)];

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { flagObject, refuse } from '../config/written-value.ts';
+import { flagObject, refuse } from '../config/keys/written-value.ts';
 import { MAX_CONFIG_BYTES } from '../lib/limits.ts';
 
 const CHUNK_BYTES = 65_536;

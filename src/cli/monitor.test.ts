@@ -1,10 +1,10 @@
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { lostEvents } from '../control/lost-events.ts';
-import type { MemoryDaemon } from '../control/memory-daemon.ts';
-import type { FdbEvent } from '../control/schemas.ts';
-import type { ControlServer } from '../control/server.ts';
-import { openServer } from '../control/server-rig.ts';
+import { lostEvents } from '../api/lost-events.ts';
+import type { MemoryDaemon } from '../api/memory-daemon.ts';
+import type { FdbEvent } from '../api/schemas.ts';
+import type { ControlServer } from '../api/server/server.ts';
+import { openServer } from '../api/server/server-rig.ts';
 import { parseIp, parseMac } from '../lib/addresses.ts';
 import { main } from './vtepctl.ts';
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MemoryDaemon, type MemoryDaemonState, sampleState } from '../control/memory-daemon.ts';
-import { type ControlServer, openControlSocket } from '../control/server.ts';
+import { MemoryDaemon, type MemoryDaemonState, sampleState } from '../api/memory-daemon.ts';
+import { type ControlServer, openControlSocket } from '../api/server/server.ts';
 import { main } from './vtepctl.ts';
 
 const [ENTER, LEAVE] = ['\x1b[?1049h\x1b[?25l\x1b[?7l', '\x1b[?7h\x1b[?25h\x1b[?1049l'];

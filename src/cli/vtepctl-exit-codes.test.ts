@@ -2,8 +2,8 @@ import { linkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ControlServer } from '../control/server.ts';
-import { openServer } from '../control/server-rig.ts';
+import type { ControlServer } from '../api/server/server.ts';
+import { openServer } from '../api/server/server-rig.ts';
 import { runVtepctl } from './vtepctl-rig.ts';
 
 let directory: string;

@@ -11,7 +11,7 @@ import {
   nextWords,
   usageError,
   usageOf,
-} from './vtepctl-command.ts';
+} from './terminal/vtepctl-command.ts';
 import { NO_COMMAND, NothingAsked, refusalOf } from './vtepctl-refusals.ts';
 
 export type CommandLine =

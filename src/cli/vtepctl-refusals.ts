@@ -1,7 +1,7 @@
 /** What yargs finds wrong with a command line, in the words and with the remedies of vtepctl. */
 
-import { nearestName } from '../config/nearest-name.ts';
-import { type AnyCommand, COMMON_FLAGS, dashed, nextWords, usageError, usageOf } from './vtepctl-command.ts';
+import { nearestName } from '../config/keys/nearest-name.ts';
+import { type AnyCommand, COMMON_FLAGS, dashed, nextWords, usageError, usageOf } from './terminal/vtepctl-command.ts';
 
 /** Given to yargs as the text of its complaint, so that it is told from the others. */
 export const NO_COMMAND = 'no command';

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { MemoryDaemon, MemoryDaemonState } from '../control/memory-daemon.ts';
+import type { MemoryDaemon, MemoryDaemonState } from '../api/memory-daemon.ts';
 import {
   DropsSchema,
   FdbEntriesSchema,
@@ -12,8 +12,8 @@ import {
   StatusSchema,
   VniStatusesSchema,
   VtepsSchema,
-} from '../control/schemas.ts';
-import { openServer } from '../control/server-rig.ts';
+} from '../api/schemas.ts';
+import { openServer } from '../api/server/server-rig.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { main } from './vtepctl.ts';
 import { runVtepctl, Sink, type Terminal } from './vtepctl-rig.ts';

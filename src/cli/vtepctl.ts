@@ -1,23 +1,23 @@
 /** `vtepctl`: asks a running vtepd over its control socket. Parse, call, render; the exit code tells which step failed. */
 
 import { readFileSync } from 'node:fs';
-import { ControlClient } from '../control/client.ts';
+import { ControlClient } from '../api/client/client.ts';
 import { VtepError } from '../lib/errors.ts';
-import { CAPTURE_COMMANDS } from './capture-command.ts';
-import { CONFIG_COMMANDS } from './config-commands.ts';
-import { DOCTOR_COMMANDS } from './doctor-command.ts';
-import { DROPS_COMMANDS } from './drops-command.ts';
-import { FDB_COMMANDS } from './fdb-commands.ts';
-import { REMOTE_COMMANDS } from './remote-commands.ts';
-import { STATS_COMMANDS } from './stats-command.ts';
-import { STATUS_COMMANDS } from './status-command.ts';
-import { styleFor } from './table.ts';
-import type { TerminalInput, TerminalOutput } from './terminal-screen.ts';
-import { TOP_COMMANDS } from './top-command.ts';
-import { TRACE_COMMANDS } from './trace-command.ts';
-import { VNI_COMMANDS } from './vni-commands.ts';
-import { VTEP_COMMANDS } from './vtep-commands.ts';
-import type { Command, FollowingCommand, StreamingCommand } from './vtepctl-command.ts';
+import { CAPTURE_COMMANDS } from './capture/capture-command.ts';
+import { CONFIG_COMMANDS } from './commands/config-commands.ts';
+import { DOCTOR_COMMANDS } from './commands/doctor-command.ts';
+import { DROPS_COMMANDS } from './commands/drops-command.ts';
+import { FDB_COMMANDS } from './commands/fdb-commands.ts';
+import { REMOTE_COMMANDS } from './commands/remote-commands.ts';
+import { STATS_COMMANDS } from './commands/stats-command.ts';
+import { STATUS_COMMANDS } from './commands/status-command.ts';
+import { TRACE_COMMANDS } from './commands/trace-command.ts';
+import { VNI_COMMANDS } from './commands/vni-commands.ts';
+import { VTEP_COMMANDS } from './commands/vtep-commands.ts';
+import { styleFor } from './terminal/table.ts';
+import type { TerminalInput, TerminalOutput } from './terminal/terminal-screen.ts';
+import type { Command, FollowingCommand, StreamingCommand } from './terminal/vtepctl-command.ts';
+import { TOP_COMMANDS } from './top/top-command.ts';
 import { type CommandLine, parseCommandLine } from './vtepctl-parser.ts';
 
 /** Every command, in the order in which help lists them. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ENTRY_KEYS, FLAGS } from '../config/flags.ts';
-import { refuse } from '../config/written-value.ts';
+import { refuse } from '../config/keys/written-value.ts';
 import { VtepError } from '../lib/errors.ts';
 import { parseVtepdArguments } from './vtepd-flags.ts';
 

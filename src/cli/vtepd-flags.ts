@@ -2,9 +2,9 @@
 import yargs from 'yargs';
 import type { Config } from '../config/config.ts';
 import { ENTRY_KEYS, FILE_SWITCHES, FLAGS, type ScalarFlagName } from '../config/flags.ts';
-import { nearestName } from '../config/nearest-name.ts';
+import { nearestName } from '../config/keys/nearest-name.ts';
+import { flagObject, refuse, shown } from '../config/keys/written-value.ts';
 import { parseConfig } from '../config/parse.ts';
-import { flagObject, refuse, shown } from '../config/written-value.ts';
 import type { ConfigSource } from './config-source.ts';
 
 /** What a command line asks for. `help` carries the text to print, which ends with a newline. */

@@ -18,9 +18,9 @@ import {
   FLAGS,
   type ScalarFlagName,
 } from './flags.ts';
-import { suggestion } from './nearest-name.ts';
+import { suggestion } from './keys/nearest-name.ts';
+import { refuse, shown, type WrittenValue } from './keys/written-value.ts';
 import type { WrittenConfig } from './written-config.ts';
-import { refuse, shown, type WrittenValue } from './written-value.ts';
 import { KEY_NAMES, type WrittenVni } from './written-vni.ts';
 
 const SCALAR_NAMES: readonly string[] = FLAGS.filter(({ name, kind }) => kind === 'scalar' && name !== 'config').map(

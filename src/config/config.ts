@@ -4,7 +4,7 @@
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
-import type { L2Control } from './l2-control-key.ts';
+import type { L2Control } from './keys/l2-control-key.ts';
 
 /** pino's levels, the most severe first. */
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;

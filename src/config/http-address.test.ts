@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { formatHttpAddress, parseHttpAddress } from './http-address.ts';
-import { flagValue } from './written-value.ts';
+import { flagValue } from './keys/written-value.ts';
 
 const REMEDY = 'write 127.0.0.1:9477 or [::1]:9477 for this host alone, [::]:9477 for every address';
 

@@ -1,8 +1,8 @@
 /** Where `--http` listens, as it is written: `127.0.0.1:9477`, `[::1]:9477`. */
 import { isMulticastIp, parseIp } from '../lib/addresses.ts';
 import type { HttpAddress } from './config.ts';
-import { parseWholeNumber } from './scalars.ts';
-import { refuse, type WrittenValue } from './written-value.ts';
+import { parseWholeNumber } from './keys/scalars.ts';
+import { refuse, type WrittenValue } from './keys/written-value.ts';
 
 const REMEDY = 'write 127.0.0.1:9477 or [::1]:9477 for this host alone, [::]:9477 for every address';
 

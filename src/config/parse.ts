@@ -1,10 +1,10 @@
 /** What was written to the one validated, frozen configuration. Pure: nothing here looks at the host. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
-import { parseAllowedVteps } from './allow-vtep.ts';
 import { BUSY_POLL_MODES, type Config, deepFreeze, LISTEN_MODES, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
 import { parseHttpAddress } from './http-address.ts';
+import { parseAllowedVteps } from './keys/allow-vtep.ts';
 import {
   parseChoice,
   parseInterfaceName,
@@ -14,12 +14,12 @@ import {
   parseStateDir,
   parseTos,
   parseWholeNumber,
-} from './scalars.ts';
+} from './keys/scalars.ts';
+import { flagValue, refuse, type WrittenValue } from './keys/written-value.ts';
 import { familyName, parseLocalAddress } from './underlay-addresses.ts';
 import { parseWrittenVni } from './vni-entry.ts';
 import { checkVniSet } from './vni-set.ts';
 import { overlay, type RawFlags, type WrittenConfig, writtenFlags } from './written-config.ts';
-import { flagValue, refuse, type WrittenValue } from './written-value.ts';
 import type { WrittenVni } from './written-vni.ts';
 
 type PortRange = Config['sourcePortRange'];

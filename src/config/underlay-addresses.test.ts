@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { flagValue } from './keys/written-value.ts';
 import { familyName, parseGroup, parseLocalAddress, parseStationMac, parseVtepAddress } from './underlay-addresses.ts';
-import { flagValue } from './written-value.ts';
 
 type Parse = typeof parseGroup | typeof parseStationMac;
 

@@ -12,7 +12,7 @@ import {
   parseMac,
 } from '../lib/addresses.ts';
 import type { VniConfig } from './config.ts';
-import { refuse, type WrittenValue } from './written-value.ts';
+import { refuse, type WrittenValue } from './keys/written-value.ts';
 
 const MULTICAST_RANGES = '224.0.0.0/4 or ff00::/8';
 

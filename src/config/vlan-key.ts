@@ -1,8 +1,8 @@
 /** `vlan=N` of a segment: the VLAN of the trunk that it is, and what cannot stand beside it. */
 import { MAX_VLAN } from '../lib/limits.ts';
 import type { EntryKeyName } from './flags.ts';
-import { parseWholeNumber } from './scalars.ts';
-import { refuse, type WrittenValue } from './written-value.ts';
+import { parseWholeNumber } from './keys/scalars.ts';
+import { refuse, type WrittenValue } from './keys/written-value.ts';
 
 /** Keys of a VNI that has a TAP of its own. */
 const EXCLUDED: readonly [key: EntryKeyName, because: string, remedy: string][] = [

@@ -12,9 +12,9 @@ import {
   MIN_MTU_BYTES,
 } from '../lib/limits.ts';
 import type { VniConfig } from './config.ts';
-import { L2_PROTOCOLS } from './l2-control-key.ts';
+import { L2_PROTOCOLS } from './keys/l2-control-key.ts';
+import { flagObject } from './keys/written-value.ts';
 import { formatVniEntry, parseVniEntry } from './vni-entry.ts';
-import { flagObject } from './written-value.ts';
 
 const parse = (text: string, maxMacs = 65_536, trunk?: string) =>
   parseVniEntry(text, { object: flagObject('vni', text), maxMacs, trunk });

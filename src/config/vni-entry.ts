@@ -13,11 +13,11 @@ import {
 } from '../lib/limits.ts';
 import { deepFreeze, FLOOD_MODES, INNER_VLAN_MODES, JOIN_MODES, type StaticEntry, type VniConfig } from './config.ts';
 import type { EntryKeyName } from './flags.ts';
-import { parseL2Control } from './l2-control-key.ts';
-import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './scalars.ts';
+import { parseL2Control } from './keys/l2-control-key.ts';
+import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './keys/scalars.ts';
+import { refuse, shown, type WrittenValue } from './keys/written-value.ts';
 import { parseGroup, parseStationMac, parseVtepAddress } from './underlay-addresses.ts';
 import { checkVlan, parseVlan } from './vlan-key.ts';
-import { refuse, shown, type WrittenValue } from './written-value.ts';
 import { splitVniEntry, type WrittenVni } from './written-vni.ts';
 
 /** What an entry is read with. */

@@ -2,8 +2,8 @@
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 import type { VniConfig } from './config.ts';
+import { flagObject, refuse } from './keys/written-value.ts';
 import { familyName } from './underlay-addresses.ts';
-import { flagObject, refuse } from './written-value.ts';
 
 /** A segment and what a refusal calls it: `--vni 100=239.1.1.1`, or `VNI 100` for one that is running. */
 export interface NamedVni {

@@ -1,6 +1,6 @@
 /** All that was written, by flags or in a file, before anything of it is judged. */
 import type { FileSwitchName, ScalarFlagName } from './flags.ts';
-import { flagValue, type WrittenValue } from './written-value.ts';
+import { flagValue, type WrittenValue } from './keys/written-value.ts';
 import { splitVniEntry, type WrittenVni } from './written-vni.ts';
 
 /** What was not written is not there; a list that was written empty is. */

@@ -1,16 +1,16 @@
+import { ApiServers } from '../api/server/api-servers.ts';
+import { checkHttpAddress } from '../api/server/http-listening.ts';
+import { checkControlSocket } from '../api/server/socket-file.ts';
 import type { Config } from '../config/config.ts';
-import { checkHttpAddress } from '../control/http-listening.ts';
-import { checkControlSocket } from '../control/socket-file.ts';
+import { notifySystemd, statusLine } from '../host/notify.ts';
 import { VtepError } from '../lib/errors.ts';
 import { type Log, type Logger, openLog } from '../observe/log.ts';
 import { exitNow } from '../sys/libc.ts';
-import { ApiServers } from './api-servers.ts';
-import { notifySystemd, statusLine } from './notify.ts';
-import { Reload } from './reload.ts';
+import { VtepView } from '../view/view.ts';
+import { Reload } from '../vtep/changes/reload.ts';
+import { Stopping } from '../vtep/stopping.ts';
+import { Vtep } from '../vtep/vtep.ts';
 import { HangUps, ignoreSignals } from './signals.ts';
-import { Stopping } from './stopping.ts';
-import { VtepView } from './view.ts';
-import { Vtep } from './vtep.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** Exit code of a daemon that was running and could not go on. */

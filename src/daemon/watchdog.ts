@@ -1,4 +1,4 @@
-import { notifySystemd } from './notify.ts';
+import { notifySystemd } from '../host/notify.ts';
 
 /**
  * Tells systemd that the daemon lives, as often as it wants to hear it (sd_watchdog_enabled(3)), and only while the data plane answers: where

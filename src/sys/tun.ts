@@ -1,7 +1,7 @@
 import { VtepError } from '../lib/errors.ts';
 import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
+import { readString } from './c-string.ts';
 import { close, errno, ioctl, ioctlNumber, open } from './libc.ts';
-import { readString } from './netlink-message.ts';
 import { check, ERRNO, errnoName, SysError } from './sys-error.ts';
 
 /** TAP devices through /dev/net/tun (linux/if_tun.h). */

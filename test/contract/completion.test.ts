@@ -6,11 +6,11 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MemoryDaemon, sampleState } from '../../src/api/memory-daemon.ts';
+import { type ControlServer, openControlSocket } from '../../src/api/server/server.ts';
+import { nextWords } from '../../src/cli/terminal/vtepctl-command.ts';
 import { COMMANDS } from '../../src/cli/vtepctl.ts';
-import { nextWords } from '../../src/cli/vtepctl-command.ts';
 import { FLAGS } from '../../src/config/flags.ts';
-import { MemoryDaemon, sampleState } from '../../src/control/memory-daemon.ts';
-import { type ControlServer, openControlSocket } from '../../src/control/server.ts';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

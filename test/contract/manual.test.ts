@@ -3,8 +3,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { COMMON_FLAGS, usageOf } from '../../src/cli/terminal/vtepctl-command.ts';
 import { COMMANDS } from '../../src/cli/vtepctl.ts';
-import { COMMON_FLAGS, usageOf } from '../../src/cli/vtepctl-command.ts';
 import { FILE_KEYS, VNI_KEYS } from '../../src/config/config-file.ts';
 import { ENTRY_KEYS, FLAGS } from '../../src/config/flags.ts';
 

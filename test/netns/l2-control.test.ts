@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Finding } from '../../src/control/schemas.ts';
+import type { Finding } from '../../src/api/schemas.ts';
 import { BROADCAST, ethernet } from '../support/frames.ts';
 import { describeSystem, useLab, useScope } from '../support/lab.ts';
 import { command } from '../support/namespaces.ts';

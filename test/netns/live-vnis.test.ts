@@ -7,7 +7,7 @@
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { ControlClient } from '../../src/control/client.ts';
+import { ControlClient } from '../../src/api/client/client.ts';
 import { BROADCAST, ethernet } from '../support/frames.ts';
 import { describeSystem, type Host, useLab } from '../support/lab.ts';
 import type { PacketSocket } from '../support/packet-socket.ts';

@@ -25,7 +25,7 @@ import { inNamespace } from '../support/namespaces.ts';
 import { settle } from '../support/probes.ts';
 import { waitUntil } from '../support/wait.ts';
 
-const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-pool.js', import.meta.url));
+const COMPILED = fileURLToPath(new URL('../../dist/vtep/workers/worker-pool.js', import.meta.url));
 const FLOWS = 64;
 /** All frames of a run, and more. */
 const RING_BYTES = 1 << 20;
@@ -58,11 +58,11 @@ const SEGMENT: Segment = {
 describeSystem('the death of a thread', () => {
   const lab = useLab({ hosts: 1 });
   const host = lab.host(1);
-  let compiled: typeof import('../../src/daemon/worker-pool.ts');
+  let compiled: typeof import('../../src/vtep/workers/worker-pool.ts');
 
   beforeAll(async () => {
     if (!existsSync(COMPILED)) throw new Error(`${COMPILED} is missing: run npm run build first`);
-    compiled = (await import(COMPILED)) as typeof import('../../src/daemon/worker-pool.ts');
+    compiled = (await import(COMPILED)) as typeof import('../../src/vtep/workers/worker-pool.ts');
   });
 
   test('loses no frame of its flows, nor of others, nor any that is captured; a TAP that goes is told by each', async () => {

@@ -4,11 +4,11 @@ import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import koffi from 'koffi';
 import { expect, onTestFinished, test } from 'vitest';
 import { VtepError } from '../../src/lib/errors.ts';
-import { listAddresses } from '../../src/sys/addresses.ts';
 import { send } from '../../src/sys/libc.ts';
-import { findLink, listLinks } from '../../src/sys/links.ts';
-import { message } from '../../src/sys/netlink-message.ts';
-import { NetlinkSocket } from '../../src/sys/netlink-socket.ts';
+import { listAddresses } from '../../src/sys/netlink/addresses.ts';
+import { findLink, listLinks } from '../../src/sys/netlink/links.ts';
+import { message } from '../../src/sys/netlink/netlink-message.ts';
+import { NetlinkSocket } from '../../src/sys/netlink/netlink-socket.ts';
 import { createNamespace, deleteNamespace, inNamespace } from '../support/namespaces.ts';
 
 const RTM_GETADDR = 22;

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
-import { linkEvents } from '../../src/sys/links.ts';
-import type { NetlinkMessage } from '../../src/sys/netlink-message.ts';
-import { EVENT_GROUPS, NetlinkWatch } from '../../src/sys/netlink-watch.ts';
+import { linkEvents } from '../../src/sys/netlink/links.ts';
+import type { NetlinkMessage } from '../../src/sys/netlink/netlink-message.ts';
+import { EVENT_GROUPS, NetlinkWatch } from '../../src/sys/netlink/netlink-watch.ts';
 import { ERRNO, SysError } from '../../src/sys/sys-error.ts';
 import { createNamespace, deleteNamespace, inNamespace } from '../support/namespaces.ts';
 import { waitFor } from '../support/wait.ts';

@@ -9,8 +9,6 @@ import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test } from 'vitest';
-import type { WorkerPool } from '../../src/daemon/worker-pool.ts';
-import { addressOrder } from '../../src/daemon/worker-state.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NO_SEGMENT } from '../../src/forward/counters.ts';
@@ -22,6 +20,8 @@ import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { openUnicastSockets } from '../../src/sys/udp-socket.ts';
+import type { WorkerPool } from '../../src/vtep/workers/worker-pool.ts';
+import { addressOrder } from '../../src/vtep/workers/worker-state.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
 import { vxlan } from '../support/frames.ts';
@@ -29,7 +29,7 @@ import { waitUntil } from '../support/wait.ts';
 
 const log = await createLog('silent', 'json');
 
-const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-pool.js', import.meta.url));
+const COMPILED = fileURLToPath(new URL('../../dist/vtep/workers/worker-pool.js', import.meta.url));
 
 const LOCAL = parseIp('127.7.0.3') as IpAddress;
 const SENDER = '127.7.0.4';
@@ -40,13 +40,13 @@ const HARMLESS: Order = { kind: 'own-addresses', added: new Int32Array(0), remov
 /** An fd that is none: the thread ends by the kernel's refusal. */
 const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
 
-let compiled: typeof import('../../src/daemon/worker-pool.ts');
+let compiled: typeof import('../../src/vtep/workers/worker-pool.ts');
 const started: WorkerPool[] = [];
 const fds: number[] = [];
 
 beforeAll(async () => {
   if (!existsSync(COMPILED)) throw new Error(`${COMPILED} is missing: run npm run build first`);
-  compiled = (await import(COMPILED)) as typeof import('../../src/daemon/worker-pool.ts');
+  compiled = (await import(COMPILED)) as typeof import('../../src/vtep/workers/worker-pool.ts');
 });
 
 afterEach(async () => {

@@ -6,7 +6,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test, vi } from 'vitest';
-import type { WorkerSupervisor } from '../../src/daemon/worker-supervisor.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { Counters } from '../../src/forward/counters.ts';
@@ -15,6 +14,7 @@ import { RemoteCounters } from '../../src/forward/remote-counters.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
+import type { WorkerSupervisor } from '../../src/vtep/workers/worker-supervisor.ts';
 import { BusyTime } from '../../src/worker/busy-time.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
@@ -22,7 +22,7 @@ import { sleep, waitUntil } from '../support/wait.ts';
 
 const log = await createLog('silent', 'json');
 
-const COMPILED = fileURLToPath(new URL('../../dist/daemon/worker-supervisor.js', import.meta.url));
+const COMPILED = fileURLToPath(new URL('../../dist/vtep/workers/worker-supervisor.js', import.meta.url));
 
 const FIRST_OWNER = 2;
 const MAX_DEATHS = 5;
@@ -32,12 +32,12 @@ const HARMLESS: Order = { kind: 'own-addresses', added: new Int32Array(0), remov
 /** An fd that is none: the thread ends by the kernel's refusal. */
 const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
 
-let compiled: typeof import('../../src/daemon/worker-supervisor.ts');
+let compiled: typeof import('../../src/vtep/workers/worker-supervisor.ts');
 const started: WorkerSupervisor[] = [];
 
 beforeAll(async () => {
   if (!existsSync(COMPILED)) throw new Error(`${COMPILED} is missing: run npm run build first`);
-  compiled = (await import(COMPILED)) as typeof import('../../src/daemon/worker-supervisor.ts');
+  compiled = (await import(COMPILED)) as typeof import('../../src/vtep/workers/worker-supervisor.ts');
 });
 
 afterEach(async () => {

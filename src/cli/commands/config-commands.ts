@@ -1,0 +1,49 @@
+/** `vtepctl config show`, `reload` and `log-level`: how the daemon is set up. */
+
+import type { ConfigFile } from '../../api/schemas.ts';
+import { LOG_LEVELS, type LogLevel } from '../../config/config.ts';
+import { type Command, requiredOperand, usageError } from '../terminal/vtepctl-command.ts';
+
+const configShow: Command<void, ConfigFile> = {
+  words: 'config show',
+  summary: 'Show the running configuration as a file for --config, with what was added live',
+  flags: {},
+  parse: () => undefined,
+  call: (client) => client.config(),
+  render: async (value) => {
+    // Only here: the other commands need no YAML, and start the sooner.
+    const { stringify } = await import('yaml');
+    // Numbers of a value such as a range of ports are no dates or sums: a reader of YAML 1.1 shall not think so either.
+    return stringify(value, { version: '1.2', compat: 'yaml-1.1', lineWidth: 0 });
+  },
+};
+
+const reload: Command<{ partial: boolean }, { reloaded: true; refused: readonly string[] }> = {
+  words: 'reload',
+  summary: 'Read the configuration file again and apply what is new in it, all of it or nothing',
+  flags: { partial: { describe: 'apply what can be applied; list the rest, and exit 1 if there is one' } },
+  parse: ({ switches }) => ({ partial: switches.has('partial') }),
+  call: async (client, how) => ({ reloaded: true, ...(await client.reload(how)) }),
+  render: ({ refused }) => refused.map((line) => `${line}\n`).join(''),
+  exitCode: ({ refused }) => (refused.length > 0 ? 1 : 0),
+};
+
+const logLevel: Command<LogLevel, { level: LogLevel }> = {
+  words: 'log-level',
+  summary: 'Log this and what is more severe from now on',
+  operand: { label: 'LEVEL', describe: LOG_LEVELS.join(', ') },
+  flags: {},
+  parse: (args) => {
+    const text = requiredOperand(args, 'LEVEL');
+    const level = LOG_LEVELS.find((each) => each === text);
+    if (level === undefined) throw usageError(`LEVEL ${text}`, 'not a level', `give one of ${LOG_LEVELS.join(', ')}`);
+    return level;
+  },
+  call: async (client, level) => {
+    await client.setLogLevel(level);
+    return { level };
+  },
+  render: () => '',
+};
+
+export const CONFIG_COMMANDS: readonly Command[] = [configShow, reload, logLevel];

@@ -1,0 +1,41 @@
+/** `vtepctl remote …`: the unicast flood lists. */
+
+import type { ControlClient } from '../../api/client/client.ts';
+import type { FloodRemote } from '../../api/daemon-view.ts';
+import {
+  type Arguments,
+  type Command,
+  readIp,
+  readVni,
+  required,
+  requiredOperand,
+} from '../terminal/vtepctl-command.ts';
+
+export const REMOTE_COMMANDS: readonly Command[] = [
+  remoteCommand('remote add', 'Flood to this VTEP by unicast too', (client, remote) => client.addRemote(remote)),
+  remoteCommand('remote del', 'Flood to this VTEP by unicast no more', (client, remote) => client.deleteRemote(remote)),
+];
+
+function remoteCommand(
+  words: string,
+  summary: string,
+  ask: (client: ControlClient, remote: FloodRemote) => Promise<void>,
+): Command<FloodRemote, FloodRemote> {
+  return {
+    words,
+    summary,
+    operand: { label: 'IP', describe: 'address of the VTEP' },
+    flags: { vni: { describe: 'the VNI whose flood list it is', value: 'N', required: true } },
+    parse: readRemote,
+    call: async (client, remote) => {
+      await ask(client, remote);
+      return remote;
+    },
+    render: () => '',
+  };
+}
+
+function readRemote(args: Arguments): FloodRemote {
+  const remote = readIp('IP', requiredOperand(args, 'IP'));
+  return { vni: readVni('--vni', required(args, 'vni')), remote };
+}

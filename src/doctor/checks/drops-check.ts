@@ -1,0 +1,121 @@
+import type { Finding } from '../../api/schemas.ts';
+import type { Config } from '../../config/config.ts';
+import type { RecentDrop, RecentDrops } from '../../vtep/drop-history.ts';
+import { ipLinkIn } from '../../vtep/vni/tap-status.ts';
+import { faultsOr, ok, someOf, warning } from './finding.ts';
+
+/** The command, flag or key that mends it, or shows whose frames they are. */
+type Remedy = (drop: RecentDrop, vtepctl: string) => string | null;
+/** What a drop is likely to be about, and what to do. */
+type Meaning = readonly [meaning: string, remedy: Remedy];
+/** What a reason may mean depends on these. */
+type Settings = Pick<Config, 'allowedVteps' | 'reservedBits'>;
+type MeaningHere = (settings: Settings, drop: RecentDrop) => Meaning;
+
+const just = (remedy: string | null) => () => remedy;
+const none = () => null;
+const capture: Remedy = ({ vnis }, vtepctl) =>
+  `${vtepctl} capture --drops${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''} -c 10`;
+
+/** On a trunk, tags that passed in the VNI of what is untagged would be VLANs of others. */
+const TAGS: Meaning = [
+  'frames with an 802.1Q tag, which a VNI drops unless told otherwise',
+  ({ vnis }) => (vnis[0]?.vlan === 0 ? 'inner-vlan=strip' : 'inner-vlan=pass'),
+];
+const CONTROL: MeaningHere = (_, { vnis }) => {
+  const settings = vnis.map(({ l2Control }) => l2Control);
+  if (settings.length > 0 && settings.every((each) => each === 'pass'))
+    return ['pause frames, which end at the next port of any wire', capture];
+  const names = [...new Set(settings.filter(Array.isArray).flat())];
+  if (names.length === 0 || settings.includes('drop')) {
+    const all = 'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops unless told otherwise';
+    return [all, just('l2-control=pass')];
+  }
+  // Which of the others they are, only a look tells.
+  return [`layer-2 control frames of other protocols than its l2-control=${names.join('+')} passes`, capture];
+};
+const BAD_SOURCE: Meaning = ['frames whose source MAC is a group or zero, which no station can have', capture];
+const CONFLICT: Meaning = [
+  'frames of a station that a static entry has elsewhere',
+  ({ vnis }, vtepctl) => `${vtepctl} fdb show --static${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''}`,
+];
+/** Where the TAP is now, and only while it is down: it may have been moved or set up since. */
+const TAP_DOWN: MeaningHere = (_, { vnis }) => {
+  const [down] = vnis.filter(({ tapNow }) => tapNow?.up === false);
+  if (!down?.tapNow) return ['the TAP they are for was down or gone', none];
+  const ipLink = ipLinkIn(down.elsewhere);
+  return ['the TAP they are for is down', just(ipLink && `${ipLink} set ${down.tapNow.name} up`)];
+};
+/** A cause only where each of the VNIs has one that is known. */
+const SEND_ERROR: MeaningHere = (_, { vnis }) => {
+  const troubles = new Set(vnis.map(({ underlayTrouble }) => underlayTrouble));
+  if (vnis.length > 0 && !troubles.has(undefined)) return [`they cannot be sent: ${[...troubles].join(', ')}`, none];
+  return ['the kernel refused to send: perhaps an interface that is down, no route, or a firewall', none];
+};
+const STORM: Meaning = ['more floods than storm= lets pass: a loop, or too low a limit', capture];
+
+/**
+ * Drops that somebody loses all of his frames by, or that tell of a host that cannot keep up. The others are part of the day: echoes of own
+ * packets, answers instead of floods, stations of one bridge, what `flood=` was asked to keep back, marks of congestion.
+ */
+const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | MeaningHere | undefined>>>> = {
+  rx: {
+    short: ['less than a VXLAN header: something else is sent to this port', capture],
+    'vtep-not-allowed': ({ allowedVteps }) =>
+      allowedVteps.length > 0
+        ? ['from a VTEP that no --allow-vtep names, or from an address that no host has', capture]
+        : ['from an address that no host has: 0.0.0.0/8, a group, a broadcast address', capture],
+    'no-i-flag': ['without the flag that each VXLAN header has: another protocol is sent to this port', capture],
+    'reserved-bits': ({ reservedBits }) =>
+      reservedBits === 'drop'
+        ? ['another VTEP uses an extension of VXLAN, as VXLAN-GPE or group policy', just('--reserved-bits ignore')]
+        : ['another VTEP sends VXLAN-GPE whose payload is not Ethernet: have it send Ethernet', capture],
+    'unknown-vni': ['another VTEP sends a VNI that is not configured here', capture],
+    'wrong-group': ['another VTEP has the VNI in another group', capture],
+    'short-inner': ['no whole Ethernet frame inside: malformed, or a protocol that has none', capture],
+    'bad-source-mac': BAD_SOURCE,
+    'own-mac': ['from elsewhere with the MAC of the TAP here: a loop, or a station with the same MAC', capture],
+    'link-local': CONTROL,
+    'inner-vlan': TAGS,
+    oversize: ['frames longer than a TAP can carry', capture],
+    'static-conflict': CONFLICT,
+    storm: STORM,
+    'tap-down': TAP_DOWN,
+    'socket-overrun': ['the host is too busy to read them in time; more threads help', just('--workers 2')],
+  },
+  tx: {
+    'bad-source-mac': BAD_SOURCE,
+    'static-conflict': CONFLICT,
+    'inner-vlan': TAGS,
+    'unknown-vlan': ['frames on the trunk of a VLAN that no VNI is', capture],
+    'link-local': CONTROL,
+    storm: STORM,
+    'no-remote': [
+      'floods go nowhere, with no group and no remote but this host; or a static entry names an address of this host',
+      ({ vnis }, vtepctl) => (vnis[0] ? `${vtepctl} remote add IP --vni ${vnis[0].vni}` : null),
+    ],
+    'send-full': [
+      'the kernel takes no more: perhaps the underlay’s queue is full, or remotes that do not answer hold the send buffer',
+      none,
+    ],
+    'send-error': SEND_ERROR,
+    'tap-overrun': [
+      'the host sends faster than vtepd reads, where more threads help; or it sends super-frames with headers that contradict each other',
+      just('--workers 2'),
+    ],
+  },
+};
+
+/** What is lost now; what ended a minute ago is in `vtepctl drops` alone. @param vtepctl how to call it, with its `--socket` */
+export function checkDrops({ seconds, drops }: RecentDrops, vtepctl: string, settings: Settings): Finding[] {
+  const faults = drops.flatMap((drop) => {
+    const { direction, reason, count, vnis } = drop;
+    const told = TELLING[direction][reason];
+    if (told === undefined) return [];
+    const [meaning, remedy] = typeof told === 'function' ? told(settings, drop) : told;
+    const where = vnis.length === 0 ? '' : ` (VNI ${someOf(vnis.map(({ vni }) => vni))})`;
+    const message = `${count} in the last ${seconds} s${where}: ${meaning}`;
+    return warning('drops', `${direction} ${reason}`, message, remedy(drop, vtepctl));
+  });
+  return faultsOr(faults, ok('drops', 'all VNIs', 'none lately that tell of trouble'));
+}

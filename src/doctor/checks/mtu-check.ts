@@ -1,0 +1,119 @@
+import type { Finding } from '../../api/schemas.ts';
+import type { Config } from '../../config/config.ts';
+import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
+import { IPV6_MIN_MTU_BYTES } from '../../wire/ip.ts';
+import { failed, faultsOr, ok, someOf, warning } from './finding.ts';
+
+/** A TAP, and what it is a port of. */
+export interface TapMtuFacts {
+  readonly tap: string;
+  /** How to call `ip link` where the TAP is; undefined: in a namespace without a name. */
+  readonly ipLink: string | undefined;
+  readonly mtuBytes: number;
+  /** The most that its underlays carry, outer headers taken off. */
+  readonly limitBytes: number;
+  /** The underlay that sets the limit. */
+  readonly dev: string;
+  readonly devMtuBytes: number;
+  readonly bridge: string | undefined;
+  /** The other ports of that bridge. */
+  readonly ports: readonly { readonly name: string; readonly mtuBytes: number }[];
+}
+
+/** An underlay interface: TAPs follow its MTU here, but not on other hosts. */
+export interface DevMtuFacts {
+  readonly dev: string;
+  readonly mtuBytes: number;
+  /** When vtepd took it into use. */
+  readonly firstMtuBytes: number;
+}
+
+/** A path to a VTEP that is narrower than the interface, as ICMP or a route has told. */
+export interface PathFacts {
+  readonly vtep: IpAddress;
+  readonly mtuBytes: number;
+  readonly dev: string;
+  readonly devMtuBytes: number;
+  /** TAPs of the VNIs that the VTEP is in, and the most that the path would carry for each. */
+  readonly taps: readonly { readonly name: string; readonly mtuBytes: number; readonly limitBytes: number }[];
+}
+
+export function checkMtu(
+  underlays: readonly DevMtuFacts[],
+  taps: readonly TapMtuFacts[],
+  paths: readonly PathFacts[],
+  df: Config['df'] = 'set',
+): Finding[] {
+  const faults = [
+    ...underlays.flatMap(devFaults),
+    ...taps.flatMap((tap) => tapFaults(tap, underlays.find(({ dev }) => dev === tap.dev)?.firstMtuBytes ?? 0)),
+    ...paths.flatMap((path) => pathFaults(path, df)),
+  ];
+  const names = taps.map(({ tap, mtuBytes }) => `${tap} ${mtuBytes}`);
+  const devs = [...new Set(taps.map(({ dev, devMtuBytes }) => `${dev} ${devMtuBytes}`))];
+  return faultsOr(faults, ok('mtu', someOf(devs), names.length === 0 ? 'no TAPs' : someOf(names)));
+}
+
+function devFaults({ dev, mtuBytes, firstMtuBytes }: DevMtuFacts): Finding[] {
+  if (mtuBytes >= firstMtuBytes) return [];
+  const message = `MTU ${mtuBytes}, and ${firstMtuBytes} when vtepd started: what other VTEPs send up to that is lost; if all were lowered, restart vtepd`;
+  return [failed('mtu', dev, message, `ip link set ${dev} mtu ${firstMtuBytes}`)];
+}
+
+/** @param firstMtuBytes of its underlay */
+function tapFaults(facts: TapMtuFacts, firstMtuBytes: number): Finding[] {
+  const { tap, ipLink, mtuBytes, limitBytes, dev, devMtuBytes, bridge, ports } = facts;
+  const faults: Finding[] = [];
+  const ownBytes = Math.max(limitBytes, IPV6_MIN_MTU_BYTES);
+  if (mtuBytes > ownBytes) {
+    const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: larger frames are lost`;
+    faults.push(failed('mtu', tap, message, ipLink ? `${ipLink} set ${tap} mtu ${ownBytes}` : null));
+  } else if (mtuBytes > limitBytes) {
+    const needed = Math.max(devMtuBytes + mtuBytes - limitBytes, firstMtuBytes);
+    const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: ${belowIpv6(limitBytes)}; give ${dev} ${needed} if its network carries that; without IPv6, mtu=${limitBytes} is right`;
+    faults.push(warning('mtu', tap, message, `ip link set ${dev} mtu ${needed}`));
+  }
+  const wanted = Math.min(mtuBytes, ownBytes);
+  for (const port of ports) {
+    if (port.mtuBytes === wanted) continue;
+    const isWider = port.mtuBytes > wanted;
+    const message = isWider
+      ? `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: what is larger is lost between them; lower it here and in the machine, or give ${dev} ${devMtuBytes + port.mtuBytes - wanted} if its network carries that`
+      : `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: what is larger is lost between them`;
+    // An MTU that takes IPv6 away was asked for of the TAP, not of its neighbours.
+    const remedy = wanted < IPV6_MIN_MTU_BYTES ? null : `ip link set ${port.name} mtu ${wanted}`;
+    faults.push(warning('mtu', port.name, message, remedy));
+  }
+  return faults;
+}
+
+/** With `--df unset` routers cut what the path does not carry, but those of IPv6 never do. */
+function pathFaults({ vtep, mtuBytes, dev, devMtuBytes, taps }: PathFacts, df: Config['df']): Finding[] {
+  const isIpv4 = ipFamily(vtep) === 4;
+  if (mtuBytes >= devMtuBytes || (isIpv4 && df === 'unset')) return [];
+  const path = `the path to ${vtep} carries ${mtuBytes}, ${dev} ${devMtuBytes}`;
+  return taps.flatMap(({ name, mtuBytes: tapBytes, limitBytes }) => {
+    if (tapBytes <= limitBytes) return [];
+    if (limitBytes < IPV6_MIN_MTU_BYTES) {
+      const wanted = mtuBytes + IPV6_MIN_MTU_BYTES - limitBytes;
+      const others = isIpv4 ? ', or let routers fragment' : '';
+      const message = `${path}: ${belowIpv6(limitBytes)}; give the path ${wanted}${others}`;
+      return warning('mtu', name, message, isIpv4 ? '--df unset' : null);
+    }
+    const message = `${path}: above ${limitBytes} IPv4 with DF and IPv6 is answered "too big", ${fateOfOthers(isIpv4, df)}`;
+    return warning('mtu', name, message, `ip link set ${name} mtu ${limitBytes}`);
+  });
+}
+
+/** What may neither be told its sender nor cut on its way. */
+function fateOfOthers(isIpv4: boolean, df: Config['df']): string {
+  if (!isIpv4) return 'the rest is lost, since it is without DF or no IP';
+  return df === 'inherit'
+    ? 'the rest is cut by routers'
+    : 'the rest is lost, since it is without DF or no IP: with --df inherit routers cut it';
+}
+
+/** Below IPv6's least MTU (RFC 8200 §5). */
+function belowIpv6(limitBytes: number): string {
+  return `above ${limitBytes} IPv4 with DF is answered "too big", the rest is lost, IPv6 too, which cannot be told less than ${IPV6_MIN_MTU_BYTES}`;
+}

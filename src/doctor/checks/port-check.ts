@@ -1,0 +1,33 @@
+import type { Finding } from '../../api/schemas.ts';
+import { describeHolders, type PortHolders } from '../../host/port-holders.ts';
+import { deviceAdvice, deviceRemedy, likelyOwner } from '../../host/port-owners.ts';
+import { failed, ok, warning } from './finding.ts';
+
+/** A vxlan device of the kernel with vtepd's UDP port. */
+export interface VxlanDeviceFacts {
+  readonly name: string;
+  readonly up: boolean;
+}
+
+/**
+ * @param port the UDP port of a running daemon: it has it, so that no other can
+ * @param locals where it is heard now
+ * @param devices those that want it too; they cannot come up meanwhile, which harms nobody
+ */
+export function checkOwnPort(port: number, locals: readonly string[], devices: readonly VxlanDeviceFacts[]): Finding[] {
+  if (locals.length === 0) {
+    return [warning('port', `UDP ${port}`, 'not held for unicast while there is no address to send from')];
+  }
+  const waiting = devices.map(({ name }) => name).join(', ');
+  const note = waiting && `; the kernel's vxlan device ${waiting} wants it too, and cannot come up while vtepd runs`;
+  return [ok('port', `UDP ${port}`, `held by vtepd on ${locals.join(', ')}${note}`)];
+}
+
+/** Whether a daemon could have the port. Only a device that nobody is known to keep has a remedy that destroys nothing: it can be set up again. */
+export function checkFreePort(port: number, holders: PortHolders): Finding[] {
+  const { device, sockets } = holders;
+  if (!device && sockets.length === 0) return [ok('port', `UDP ${port}`, 'free')];
+  const advice = device && likelyOwner(device) !== '' ? `: ${deviceAdvice(device)}` : '';
+  const remedy = device ? deviceRemedy(device) : null;
+  return [failed('port', `UDP ${port}`, `${describeHolders(holders, port)}${advice}`, remedy)];
+}

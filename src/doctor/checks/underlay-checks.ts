@@ -1,0 +1,90 @@
+import type { Finding } from '../../api/schemas.ts';
+import type { IpAddress } from '../../lib/addresses.ts';
+import { failed, ok, warning } from './finding.ts';
+
+export interface InterfaceFacts {
+  readonly name: string;
+  readonly isGone: boolean;
+  readonly up: boolean;
+  readonly carrier: boolean;
+  /** The bridge, bond, … that it is a port of and that has what comes in; not a VRF. */
+  readonly portOf: string | undefined;
+  /** Its VRF, if that is down. */
+  readonly downVrf: string | undefined;
+  /** Some VNI is cut off with it; if not, unicast goes by others. */
+  readonly isNeeded: boolean;
+}
+
+/** An address of this host. */
+export interface AddressFacts {
+  readonly address: IpAddress;
+  readonly prefixBits: number;
+  readonly dev: string;
+  readonly isGlobal: boolean;
+  readonly isTentative: boolean;
+  readonly isDeprecated: boolean;
+  /** Another host has it (RFC 4862 §5.4). */
+  readonly isDuplicate: boolean;
+  /** Who keeps one that has a lifetime; undefined: it has none. */
+  readonly keeper?: 'router' | 'other';
+}
+
+export function checkInterface({ name, isGone, up, carrier, portOf, downVrf, isNeeded }: InterfaceFacts): Finding {
+  const fault = (message: string, remedy?: string) =>
+    isNeeded
+      ? failed('interface', name, message, remedy)
+      : warning('interface', name, `${message}; the routes to all VTEPs leave by others`, remedy ?? null);
+  if (isGone) return fault('there is no such interface');
+  if (!up) return fault('it is down', `ip link set ${name} up`);
+  if (!carrier) return fault('it has no carrier: its cable, or what it is a part of, is down');
+  if (portOf !== undefined)
+    return fault(`it is a port of ${portOf}, which gets what comes in: groups are deaf on it`, `--dev ${portOf}`);
+  if (downVrf !== undefined) {
+    const message = `${downVrf}, the VRF that it is in, is down: nothing is routed in it`;
+    return failed('interface', name, message, `ip link set ${downVrf} up`);
+  }
+  return ok('interface', name, 'up');
+}
+
+/** What is told of an address that somebody else keeps: a lease, or a prefix that a router announces. */
+const KEEPERS = {
+  router: 'a router announced its prefix, and has to do so again',
+  other: 'it had a lifetime, and what gave it, mostly a DHCP client, has to renew it',
+} as const;
+
+/**
+ * @param local outer source address, with the prefix that it had, and who kept it
+ * @param addresses those that the host has now
+ */
+export function checkAddress(
+  dev: string,
+  local: { readonly address: IpAddress; readonly prefixBits: number; readonly keeper?: AddressFacts['keeper'] },
+  addresses: readonly AddressFacts[],
+): Finding {
+  const { address, prefixBits, keeper } = local;
+  const found = addresses.find((each) => each.address === address);
+  const written = `${address}/${found?.prefixBits ?? prefixBits} dev ${found?.dev ?? dev}`;
+  if (!found) {
+    const gone = 'it is not on this host, so nothing is sent';
+    return keeper === undefined
+      ? failed('address', address, gone, `ip addr add ${written}`)
+      : failed('address', address, `${gone}: ${KEEPERS[keeper]}`);
+  }
+  if (found.isDuplicate) {
+    const message = 'another host has it too (duplicate address detection failed): change it there';
+    if (found.keeper !== undefined) return failed('address', address, message);
+    // It is detected anew, and stays a duplicate as long as the other host has it.
+    return failed('address', address, `${message}, then`, `ip addr del ${written} && ip addr add ${written}`);
+  }
+  // To end it by force would take away what it is for.
+  if (found.isTentative) {
+    return warning('address', address, 'tentative: not fit for use until duplicate address detection has ended');
+  }
+  if (found.isDeprecated) {
+    const message = `deprecated: its lifetime ends`;
+    if (found.keeper === 'router') return warning('address', address, `${message}; ${KEEPERS.router}`);
+    const forever = `ip addr change ${written} preferred_lft forever valid_lft forever`;
+    return warning('address', address, `${message}; if a DHCP client gave it, let that renew it, else`, forever);
+  }
+  return ok('address', address, `on ${found.dev}`);
+}

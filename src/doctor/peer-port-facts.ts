@@ -1,0 +1,65 @@
+import { createSocket, type Socket } from 'node:dgram';
+import { setTimeout } from 'node:timers/promises';
+import { type IpAddress, parseIp } from '../lib/addresses.ts';
+import { MAX_PEERS_ON_OTHER_PORTS, MAX_PROBED_ADDRESSES, OTHER_PORTS_LISTEN_MS } from '../lib/limits.ts';
+import type { PeerOnAnotherPort } from './checks/peer-port-check.ts';
+
+/** Ports that VXLAN is sent to beside the one assigned to it: the kernel's default before there was one, and VXLAN-GPE's. */
+const KNOWN_PORTS = [4789, 8472, 4790];
+
+/** RFC 7348 §5: the I flag, and the VNI. */
+const HEADER_BYTES = 8;
+const FLAG_I = 0x08;
+
+/** A family of an underlay, and the groups that this host is in there. */
+export interface ListeningPlace {
+  readonly family: 4 | 6;
+  readonly dev: string;
+  readonly local: IpAddress;
+  readonly groups: readonly IpAddress[];
+}
+
+/**
+ * Listens for a moment where a VTEP might send VXLAN by mistake. It takes a socket of its own for each port that is free, which needs no
+ * privilege, and hears what is sent to this host and to some of the groups that it is in. No report goes out for them: the host is in them.
+ */
+export async function hearOtherPorts(port: number, places: readonly ListeningPlace[]): Promise<PeerOnAnotherPort[]> {
+  const heard = new Map<string, PeerOnAnotherPort>();
+  const sockets: Socket[] = [];
+  for (const other of KNOWN_PORTS.filter((known) => known !== port)) {
+    for (const family of new Set(places.map((place) => place.family))) {
+      const socket = createSocket(family === 4 ? { type: 'udp4' } : { type: 'udp6', ipv6Only: true });
+      sockets.push(socket);
+      // Somebody else has the port: what comes is theirs.
+      socket.on('error', () => {});
+      socket.on('message', (datagram, { address }) => {
+        const vtep = parseIp(address.split('%', 1)[0] as string);
+        if (!vtep || datagram.length < HEADER_BYTES || ((datagram[0] as number) & FLAG_I) === 0) return;
+        const vni = datagram.readUIntBE(4, 3);
+        if (heard.size < MAX_PEERS_ON_OTHER_PORTS) heard.set(`${vtep} ${other} ${vni}`, { vtep, port: other, vni });
+      });
+      socket.bind({ port: other, exclusive: true }, () => {
+        for (const place of places) if (place.family === family) joinGroups(socket, place);
+      });
+    }
+  }
+  await setTimeout(OTHER_PORTS_LISTEN_MS);
+  for (const socket of sockets) {
+    try {
+      socket.close();
+    } catch {
+      // It was never bound.
+    }
+  }
+  return [...heard.values()];
+}
+
+function joinGroups(socket: Socket, { family, dev, local, groups }: ListeningPlace): void {
+  for (const group of groups.slice(0, MAX_PROBED_ADDRESSES)) {
+    try {
+      socket.addMembership(group, family === 4 ? local : `::%${dev}`);
+    } catch {
+      // What is sent to this group is not heard then.
+    }
+  }
+}

@@ -1,0 +1,271 @@
+import { setImmediate } from 'node:timers/promises';
+import type { StaticEntry } from '../config/config.ts';
+import { formatVniEntry } from '../config/vni-entry.ts';
+import type { EntryView } from '../fdb/fdb.ts';
+import { LOCAL } from '../fdb/remotes.ts';
+import type { Bar } from '../host/own-addresses.ts';
+import { routeMtu } from '../host/path-mtu.ts';
+import { routeFrom } from '../host/route-scope.ts';
+import type { Underlay } from '../host/underlay.ts';
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import { MAX_PROBED_VTEPS } from '../lib/limits.ts';
+import type { Link } from '../sys/netlink/links.ts';
+import type { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
+import { findRoute, type Route } from '../sys/netlink/routes.ts';
+import { SysError } from '../sys/sys-error.ts';
+import { mtuLimit, trunkMtuLimit } from '../vtep/vni/tap-mtu.ts';
+import { ipLinkIn } from '../vtep/vni/tap-status.ts';
+import { distinctTaps, hasTap, type Vni } from '../vtep/vni/vni.ts';
+import { floodTrouble } from '../vtep/vni/vni-status.ts';
+import { addressOf } from '../vtep/vni/vtep-address.ts';
+import type { Vtep } from '../vtep/vtep.ts';
+import type { GroupFacts } from './checks/group-checks.ts';
+import type { PathFacts, TapMtuFacts } from './checks/mtu-check.ts';
+import type { VniFacts } from './checks/vni-checks.ts';
+import type { BarredFacts, VtepFacts } from './checks/vtep-checks.ts';
+import { readIgmp, readIgmp6, readProcFile } from './proc-files.ts';
+
+/** What the checks need to know of the running daemon. */
+
+/** Routes asked for between two turns of the event loop; each takes some microseconds. */
+const ROUTES_AT_A_TIME = 64;
+
+/** Records of the forwarding table looked at likewise. */
+const SLICE_RECORDS = 10_000;
+
+export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<VniFacts[]> {
+  const { vnis } = vtep;
+  const present = new Map(links.map((link) => [link.index, link]));
+  const names = new Set(links.map(({ name }) => name));
+  // Only who has to write a VNI anew needs all that belongs to it.
+  const statics = vnis.every(hasTap) ? new Map<number, readonly StaticEntry[]>() : await vtep.statics();
+  return vnis.map((each) => {
+    const { config, link, elsewhere, remotesInGroup } = each;
+    const now = link ? (present.get(link.index) ?? link) : elsewhere?.link;
+    const master = link && now && present.get(now.master);
+    const whole = { ...config, statics: statics.get(config.vni) ?? [] };
+    const state = now?.portState;
+    return {
+      vni: config.vni,
+      tap: now?.name ?? config.tap,
+      isTapGone: !hasTap(each),
+      refusal: vtep.tapUpkeep.refusalOf(each),
+      timesPutBack: vtep.tapUpkeep.timesOf(each),
+      elsewhere,
+      isSeen: now !== undefined,
+      isTapUp: now?.up ?? false,
+      bridge: config.bridge,
+      isBridgeMissing: config.bridge !== undefined && !names.has(config.bridge),
+      actualBridge: master?.name,
+      // What else has ports, as Open vSwitch, may well be down.
+      isBridgeUp: master !== undefined && (master.up || master.kind !== 'bridge'),
+      port: state && state !== 'forwarding' ? { state, spanningTree: master?.spanningTree } : undefined,
+      settings: now ? otherSettings(config, now) : [],
+      entry: config.vlan === undefined ? formatVniEntry(whole, vtep.config) : undefined,
+      pathTrouble: each.paths?.trouble,
+      floodTrouble: floodTrouble(each, vtep.hasMacsElsewhere(each)),
+      group: config.group,
+      remotesInGroup: [...remotesInGroup],
+    };
+  });
+}
+
+/** What the configuration says of a TAP and the TAP has otherwise. */
+function otherSettings({ mac, mtuBytes }: Vni['config'], now: Link): VniFacts['settings'] {
+  const settings: VniFacts['settings'][number][] = [];
+  if (mac !== undefined && mac !== now.mac) settings.push({ key: 'address', wanted: mac, now: now.mac });
+  if (mtuBytes !== undefined && mtuBytes !== now.mtuBytes) {
+    settings.push({ key: 'mtu', wanted: `${mtuBytes}`, now: `${now.mtuBytes}` });
+  }
+  return settings;
+}
+
+export function gatherTaps({ vnis }: Vtep, links: readonly Link[]): TapMtuFacts[] {
+  return distinctTaps(vnis).flatMap((vni) => {
+    const { link, elsewhere } = vni;
+    const now = link ? links.find(({ index }) => index === link.index) : elsewhere?.link;
+    if (!now) return [];
+    const [narrowest] = vni.underlays.toSorted((a, b) => a.maxFrameBytes - b.maxFrameBytes) as [Underlay];
+    const bridge = link && bridgeOf(now, links);
+    const ports = bridge ? links.filter(({ master, index }) => master === bridge.index && index !== now.index) : [];
+    return {
+      tap: now.name,
+      ipLink: ipLinkIn(elsewhere) ?? undefined,
+      mtuBytes: now.mtuBytes,
+      limitBytes: limitOf(vni, vnis),
+      dev: narrowest.name,
+      devMtuBytes: narrowest.mtuBytes,
+      bridge: bridge?.name,
+      ports,
+    };
+  });
+}
+
+/** The groups of all VNIs, each once for an interface. */
+export async function gatherGroups(
+  { vnis }: Vtep,
+  netlink: NetlinkSocket,
+  links: readonly Link[],
+): Promise<GroupFacts[]> {
+  const [igmp, igmp6] = await Promise.all([readProcFile('/proc/net/igmp'), readProcFile('/proc/net/igmp6')]);
+  const joined = { 4: igmp && readIgmp(igmp), 6: igmp6 && readIgmp6(igmp6) };
+  const users = new Map<string, Vni[]>();
+  for (const vni of vnis) {
+    if (vni.config.group === undefined) continue;
+    const key = `${vni.underlay.link.name} ${vni.config.group}`;
+    users.set(key, [...(users.get(key) ?? []), vni]);
+  }
+  const facts: GroupFacts[] = [];
+  for (const [key, [vni, ...others]] of users) {
+    if (!vni) continue;
+    const group = vni.config.group as IpAddress;
+    if (facts.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
+    const memberships = joined[ipFamily(group)] || undefined;
+    facts.push({
+      group,
+      dev: vni.underlay.link.name,
+      vnis: [vni, ...others].map(({ config }) => config.vni),
+      isNeeded: [vni, ...others].some(({ needsGroup }) => needsGroup),
+      isJoined: memberships?.has(key),
+      ...routeFacts(askRoute(netlink, group, vni.underlay), links),
+    });
+  }
+  return facts;
+}
+
+export interface RoutedVteps {
+  readonly vteps: readonly VtepFacts[];
+  readonly paths: readonly PathFacts[];
+  /** VTEPs to which the kernel does not say the path. */
+  readonly unseenPaths: readonly IpAddress[];
+  /** VNIs with a group that no VTEP was heard in. */
+  readonly silentVnis: readonly number[];
+  /** Of flood lists, those that no machine was heard behind. */
+  readonly silentRemotes: readonly IpAddress[];
+  /** Those that nothing is sent to now. */
+  readonly barred: readonly BarredFacts[];
+}
+
+/** The VTEPs that the forwarding table and the flood lists name, no more than are asked for, and the ways there. */
+export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: readonly Link[]): Promise<RoutedVteps> {
+  const heard = await heardVteps(vtep);
+  const users = new Map<IpAddress, Vni[]>();
+  const barred = new Map<IpAddress, { bar: Bar; vnis: number[] }>();
+  for (const vni of vtep.vnis) {
+    for (const address of new Set([...(heard.get(vni.index) ?? []), ...vni.config.remotes])) {
+      const bar = vtep.barOf(address);
+      if (bar !== undefined) {
+        // A flood list may have the own address: one list serves all hosts.
+        if (bar === 'own' && !heard.get(vni.index)?.has(address)) continue;
+        const known = barred.get(address) ?? { bar, vnis: [] };
+        barred.set(address, known);
+        known.vnis.push(vni.config.vni);
+        continue;
+      }
+      const known = users.get(address);
+      if (known) known.push(vni);
+      else users.set(address, [vni]);
+    }
+  }
+  const byIndex = new Map(links.map((link) => [link.index, link]));
+  const vteps: VtepFacts[] = [];
+  const paths: PathFacts[] = [];
+  const unseenPaths: IpAddress[] = [];
+  for (const [address, vnis] of [...users].slice(0, MAX_PROBED_VTEPS)) {
+    if (vteps.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
+    const underlay = underlayTo(address, vnis, vtep.underlays);
+    const asked = askRoute(netlink, address, underlay);
+    const { route } = asked;
+    const withGroup = vnis.filter(({ config }) => config.group !== undefined);
+    const isListed = ({ config }: Vni) => config.remotes.includes(address);
+    vteps.push({
+      vtep: address,
+      dev: underlay.link.name,
+      groupVnis: withGroup.filter((vni) => !isListed(vni)).map(({ config }) => config.vni),
+      listVnis: withGroup.filter(isListed).map(({ config }) => config.vni),
+      ...routeFacts(asked, links),
+      isRouted: route?.isRouted ?? false,
+    });
+    if (asked.unseen !== undefined) unseenPaths.push(address);
+    const mtuBytes = route ? routeMtu(route, byIndex) : underlay.mtuBytes;
+    if (mtuBytes < underlay.mtuBytes) paths.push(pathTo(address, mtuBytes, { underlay, vnis, all: vtep.vnis }));
+  }
+  const silentVnis = vtep.vnis.filter(({ config, index }) => config.group !== undefined && !heard.has(index));
+  const everHeard = new Set([...heard.values()].flatMap((addresses) => [...addresses]));
+  const silentRemotes = [...users.keys()].filter((address) => !everHeard.has(address));
+  return {
+    vteps,
+    paths,
+    unseenPaths,
+    silentVnis: silentVnis.map(({ config }) => config.vni),
+    silentRemotes,
+    barred: [...barred].map(([address, facts]) => ({ vtep: address, ...facts })),
+  };
+}
+
+/** VTEPs of the forwarding table, by segment; others have their turn in between. */
+async function heardVteps({ fdb, now }: Vtep): Promise<Map<number, Set<IpAddress>>> {
+  const ids = new Map<number, Set<number>>();
+  const visit = ({ segment, remote }: EntryView) => {
+    if (remote === LOCAL) return;
+    const known = ids.get(segment);
+    if (known) known.add(remote);
+    else ids.set(segment, new Set([remote]));
+  };
+  for (let from = fdb.forEachSlice(0, SLICE_RECORDS, visit, now()); from !== 0; ) {
+    await setImmediate();
+    from = fdb.forEachSlice(from, SLICE_RECORDS, visit, now());
+  }
+  return new Map(
+    [...ids].map(([segment, remotes]) => [segment, new Set([...remotes].map((id) => addressOf(fdb, id) as IpAddress))]),
+  );
+}
+
+function pathTo(
+  vtep: IpAddress,
+  mtuBytes: number,
+  { underlay, vnis, all }: { underlay: Underlay; vnis: readonly Vni[]; all: readonly Vni[] },
+): PathFacts {
+  const lost = underlay.mtuBytes - mtuBytes;
+  const taps = distinctTaps(vnis).flatMap((vni) =>
+    vni.link ? { name: vni.link.name, mtuBytes: vni.link.mtuBytes, limitBytes: limitOf(vni, all) - lost } : [],
+  );
+  return { vtep, mtuBytes, dev: underlay.link.name, devMtuBytes: underlay.mtuBytes, taps };
+}
+
+function limitOf(vni: Vni, all: readonly Vni[]): number {
+  return vni.config.vlan === undefined ? mtuLimit(vni.config, vni.underlays) : trunkMtuLimit(all);
+}
+
+function underlayTo(address: IpAddress, vnis: readonly Vni[], underlays: readonly Underlay[]): Underlay {
+  const [vni] = vnis as [Vni];
+  const { ipv4, ipv6 } = vni.reach;
+  const number = ipFamily(address) === 4 ? ipv4 : ipv6;
+  return underlays.find((underlay) => underlay.number === number) ?? vni.underlay;
+}
+
+function bridgeOf(link: Link | undefined, links: readonly Link[]): Link | undefined {
+  return link && links.find(({ index, kind }) => index === link.master && kind === 'bridge');
+}
+
+interface AskedRoute {
+  readonly route: Route | undefined;
+  readonly unseen: string | undefined;
+}
+
+function askRoute(netlink: NetlinkSocket, destination: IpAddress, underlay: Underlay): AskedRoute {
+  try {
+    return { route: findRoute(netlink, destination, routeFrom(underlay, destination)), unseen: undefined };
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return { route: undefined, unseen: error.reason };
+  }
+}
+
+function routeFacts({ route, unseen }: AskedRoute, links: readonly Link[]) {
+  return { routeDev: nameOf(route?.interfaceIndex, links), routeUnseen: unseen };
+}
+
+function nameOf(index: number | undefined, links: readonly Link[]): string | undefined {
+  return index === undefined ? undefined : links.find((link) => link.index === index)?.name;
+}

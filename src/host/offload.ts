@@ -1,0 +1,21 @@
+import type { Status } from '../api/schemas.ts';
+import type { OffloadMode } from '../config/config.ts';
+import type { Logger } from '../observe/log.ts';
+import { errnoName } from '../sys/sys-error.ts';
+import { receiveMergeRefusal } from '../sys/udp-socket.ts';
+
+/** What `--offload` asks for. */
+export function wantedOffload(mode: OffloadMode): Status['offload'] {
+  const gso = mode === 'auto' || mode === 'gso';
+  const gro = mode === 'auto' || mode === 'gro';
+  return { tapGso: gso, udpGso: gso, udpGro: gro };
+}
+
+/** What `--offload` asks for, less what this kernel cannot do; what TAPs and paths cannot do shows later. */
+export function possibleOffload(mode: OffloadMode, log: Logger): Status['offload'] {
+  const wanted = wantedOffload(mode);
+  const refusal = wanted.udpGro ? receiveMergeRefusal() : 0;
+  if (refusal === 0) return wanted;
+  log.warn({ event: 'offload-off', offload: 'udpGro', errno: errnoName(refusal) });
+  return { ...wanted, udpGro: false };
+}

@@ -1,0 +1,131 @@
+import type { ApiServer } from '../api/daemon-view.ts';
+import type { Drops, Limit, Stats, VniStats } from '../api/schemas.ts';
+import { NO_SEGMENT } from '../forward/counters.ts';
+import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import {
+  MAX_CAPTURES,
+  MAX_FDB_ENTRIES,
+  MAX_HOST_ADDRESSES,
+  MAX_NEIGHBOURS,
+  MAX_PATH_LIMITS,
+  MAX_REMOTES,
+  MAX_SEGMENTS,
+  MAX_UNDERLAYS,
+} from '../lib/limits.ts';
+import type { Link } from '../sys/netlink/links.ts';
+import { distinctTaps, tapOverrun, type Vni } from '../vtep/vni/vni.ts';
+import type { Vtep } from '../vtep/vtep.ts';
+
+/** What `vtepctl` and Prometheus are told of the counters, so that both are told the same. */
+
+type Links = ReadonlyMap<number, Link>;
+
+/** @param chosen in any order  @param links of the host, by their index */
+export function statsOf(
+  vtep: Pick<Vtep, 'counters' | 'fdb' | 'busyTimes'>,
+  chosen: readonly Vni[],
+  links: Links,
+): Stats {
+  return {
+    vnis: chosen.map((vni) => vniStats(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
+    workers: vtep.busyTimes.map(({ ratio }, worker) => ({ worker, busy: Math.round(ratio * 10_000) / 10_000 })),
+  };
+}
+
+/** How full the tables are that all VNIs share. */
+export function limitsOf(
+  {
+    fdb,
+    vnis,
+    neighbours,
+    now,
+    pathLimits,
+    captures,
+    underlays,
+    hostAddresses,
+  }: Pick<Vtep, 'fdb' | 'vnis' | 'neighbours' | 'now' | 'pathLimits' | 'captures' | 'underlays' | 'hostAddresses'>,
+  servers: readonly ApiServer[],
+): Limit[] {
+  return [
+    { limit: 'fdb-entries', used: fdb.count, max: MAX_FDB_ENTRIES },
+    { limit: 'remotes', used: fdb.remotes.idsInUse, max: MAX_REMOTES },
+    { limit: 'vnis', used: vnis.length, max: MAX_SEGMENTS },
+    { limit: 'underlays', used: underlays.length, max: MAX_UNDERLAYS },
+    { limit: 'host-addresses', used: hostAddresses, max: MAX_HOST_ADDRESSES },
+    { limit: 'neighbours', used: neighbours.fresh(now()), max: MAX_NEIGHBOURS },
+    { limit: 'path-limits', used: pathLimits, max: MAX_PATH_LIMITS },
+    { limit: 'captures', used: captures.count, max: MAX_CAPTURES },
+    ...servers.map((server) => {
+      const { used, max } = server.connections();
+      return { limit: `${server.name}-connections`, used, max };
+    }),
+  ];
+}
+
+/** Of one VNI, or of the whole daemon, where what deleted VNIs dropped is in it too. */
+export function dropsOf(
+  { counters, vnis, socketOverruns, changes }: Pick<Vtep, 'counters' | 'vnis' | 'socketOverruns' | 'changes'>,
+  vni: Vni | undefined,
+  links: Links,
+): Drops {
+  const chosen = vni ? [vni] : [...vnis, ...changes.leaving];
+  const rows = chosen.flatMap(({ index }) => counters.map((each) => each.drops(index)));
+  if (!vni) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)), changes.removedDrops);
+  const sum = (counts: readonly Float64Array[], reason: number) =>
+    counts.reduce((total, row) => total + (row[reason] as number), 0);
+  const rx = rows.map((row) => row.rx);
+  const tx = rows.map((row) => row.tx);
+  // What the kernel lost at a socket is nobody's VNI in particular: it was never read. Nor is what it lost at the trunk.
+  const taps = vni ? chosen.filter(({ config }) => config.vlan === undefined) : distinctTaps(chosen);
+  const overrun = vni ? 0 : socketOverruns;
+  return {
+    rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
+    tx: {
+      ...byName(TX_REASONS, (reason) => sum(tx, reason)),
+      'tap-overrun': taps.reduce(
+        (total, each) => total + tapOverrun(each.tap, tapNow(each, links)),
+        vni ? 0 : changes.removedDrops.tapOverrun,
+      ),
+    },
+  };
+}
+
+/** The TAP as it is now; of another namespace as last seen there. */
+function tapNow({ link, elsewhere }: Vni, links: Links): Link | undefined {
+  return link ? (links.get(link.index) ?? link) : elsewhere?.link;
+}
+
+export function vniStats({ counters, fdb }: Pick<Vtep, 'counters' | 'fdb'>, vni: Vni, links: Links): VniStats {
+  const { config, index } = vni;
+  const sum = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, flooded: 0 };
+  let [rxDrops, txDrops] = [0, 0];
+  for (const each of counters) {
+    const passages = each.passages(index);
+    for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += passages[name];
+    const { rx, tx } = each.drops(index);
+    rxDrops += total(rx);
+    txDrops += total(tx);
+  }
+  // What the kernel lost at the trunk is nobody's VNI in particular.
+  if (config.vlan === undefined) txDrops += tapOverrun(vni.tap, tapNow(vni, links));
+  return {
+    vni: config.vni,
+    name: config.name ?? null,
+    macs: fdb.countOf(index),
+    ...sum,
+    moves: fdb.movesOf(index),
+    evictions: fdb.evictionsOf(index),
+    full: fdb.fullOf(index),
+    held: fdb.heldOf(index),
+    rxDrops,
+    txDrops,
+  };
+}
+
+function byName(names: readonly string[], count: (reason: number) => number): Record<string, number> {
+  return Object.fromEntries(names.map((name, reason) => [name, count(reason)]));
+}
+
+function total(counts: Float64Array): number {
+  return counts.reduce((sum, count) => sum + count, 0);
+}

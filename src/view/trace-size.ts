@@ -1,0 +1,55 @@
+import type { TraceStep } from '../forward/trace.ts';
+import { OUTER_BYTES } from '../host/underlay.ts';
+import { type IpAddress, ipFamily } from '../lib/addresses.ts';
+import type { Vtep } from '../vtep/vtep.ts';
+import { IPV6_MIN_MTU_BYTES } from '../wire/ip.ts';
+import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
+
+/** What a trace says of a frame's size: what fits where, and who is told. */
+
+/** The MTU of the path to a VTEP, where it is narrower than the underlay. */
+export type Paths = ReturnType<Vtep['paths']>;
+
+type Sent = Extract<TraceStep, { kind: 'send' }>;
+
+/** The longest frame that gets to a VTEP. @param mayFragment whether the outer DF bit is clear for what is inside */
+export function pathFrameBytes({ config }: Vtep, paths: Paths, address: IpAddress, mayFragment: boolean): number {
+  const family = ipFamily(address);
+  if (family === 4 && (mayFragment || config.df === 'unset')) return Infinity;
+  return (paths(address) ?? Infinity) - OUTER_BYTES[family];
+}
+
+/** Whether the kernel takes a datagram that the ladder sends: it refuses copies of a flood. */
+export function fitsPath(vtep: Vtep, paths: Paths, address: IpAddress, { bytes, mayFragment }: Sent): boolean {
+  return bytes - VXLAN_HEADER_BYTES <= pathFrameBytes(vtep, paths, address, mayFragment);
+}
+
+/** What becomes of the size of a datagram on its way. */
+export function outerText(vtep: Vtep, paths: Paths, address: IpAddress, sent: Sent): string {
+  const family = ipFamily(address);
+  const { df } = vtep.config;
+  const octets = sent.bytes - VXLAN_HEADER_BYTES + OUTER_BYTES[family];
+  const mtuBytes = paths(address);
+  const isClear = df === 'unset' || sent.mayFragment;
+  const flag =
+    family === 6 ? '' : `, DF ${isClear ? 'clear' : 'set'}${df === 'inherit' ? ' (that of the inner packet)' : ''}`;
+  const packet = `outer packet: ${octets} octets${flag}`;
+  if (mtuBytes === null || octets <= mtuBytes) return `${packet}, it fits`;
+  const path = `larger than the path to ${address} (MTU ${mtuBytes})`;
+  if (fitsPath(vtep, paths, address, sent)) return `${packet}, ${path}: routers fragment it`;
+  return `${packet}, ${path}: this copy is dropped (oversize), and nobody is told`;
+}
+
+/** @param place what the limit is of  @param isGroup whether the frame goes to a group */
+export function tooBigTexts(
+  { maxFrameBytes, headerBytes }: Extract<TraceStep, { kind: 'too-big' }>,
+  place: string,
+  isGroup: boolean,
+): string[] {
+  const mtuBytes = maxFrameBytes - headerBytes;
+  const limit = `longest frame that fits ${place}: ${maxFrameBytes} octets`;
+  if (isGroup) return [limit, 'nobody is told, since it goes to a group'];
+  const whom = mtuBytes < IPV6_MIN_MTU_BYTES ? 'IPv4 with DF' : 'IPv4 with DF or IPv6';
+  const others = mtuBytes < IPV6_MIN_MTU_BYTES ? ' (IPv6 cannot be told less than 1280)' : '';
+  return [limit, `if it is ${whom}, its sender is told MTU ${mtuBytes}; else nobody is told${others}`];
+}

@@ -1,0 +1,413 @@
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { unknownVni } from '../../api/unknown-vni.ts';
+import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../../config/config.ts';
+import { checkVniSet, type NamedVni } from '../../config/vni-set.ts';
+import type { Fdb } from '../../fdb/fdb.ts';
+import { LockTimeout } from '../../fdb/lock.ts';
+import { NO_REMOTE } from '../../fdb/remotes.ts';
+import { notifySystemd, statusLine } from '../../host/notify.ts';
+import type { Bar } from '../../host/own-addresses.ts';
+import { deleteTap } from '../../host/tap.ts';
+import type { Underlay } from '../../host/underlay.ts';
+import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
+import { VtepError } from '../../lib/errors.ts';
+import { MAX_FLOOD_REMOTES } from '../../lib/limits.ts';
+import { Serial } from '../../lib/serial.ts';
+import type { Logger } from '../../observe/log.ts';
+import { findLink, type Link } from '../../sys/netlink/links.ts';
+import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
+import { listStatics } from '../entries/fdb-listing.ts';
+import { leaveTrunk } from '../vni/trunk-tap.ts';
+import { tapNumber, tapOverrun, type Vni } from '../vni/vni.ts';
+import { addressOf, sourceOf } from '../vni/vtep-address.ts';
+import type { WorkerPool } from '../workers/worker-pool.ts';
+import { addGroupSocket, addTap, groupWorker, putSegment } from '../workers/worker-state.ts';
+import { RemovedDrops } from './removed-drops.ts';
+import { changeSettings, type SettingsGround } from './settings-change.ts';
+import { type ChangedVni, changeInPlace } from './vni-change.ts';
+import type { VniMover } from './vni-mover.ts';
+import { broadcastAddress, forgetVni, retainRemote } from './vni-setup.ts';
+
+/** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
+const LOCK_ATTEMPTS = 5;
+const LOCK_PAUSE_MS = 100;
+
+/** The running VTEP, as far as changes need it. The lists are its own. */
+export interface ChangedVtep extends SettingsGround {
+  /** Has `join=lazy` look at its VNIs again. */
+  readonly lookAtStations: () => void;
+  readonly log: Logger;
+  readonly netlink: NetlinkSocket;
+  readonly fdb: Fdb;
+  readonly now: () => number;
+  readonly underlays: Underlay[];
+  readonly vnis: Vni[];
+  readonly workers: WorkerPool;
+  readonly barOf: (address: IpAddress) => Bar | undefined;
+  /** The underlays of a VNI, of which it opens those that are not open; they are then the last of the list, also if it throws. */
+  readonly underlaysFor: (config: VniConfig) => Vni['underlays'];
+  /** Closes an underlay that no worker was told of, or that all have let go. */
+  readonly closeUnderlay: (underlay: Underlay) => void;
+  readonly mover: VniMover;
+  /** A VNI is new, or its list is another. */
+  readonly lookAtPaths: (vni: Vni) => void;
+  /** Makes a VNI on the host, whole or not at all, and puts it into the list. */
+  readonly open: (config: VniConfig, underlays: Vni['underlays']) => Vni;
+  /** A VNI's number may be given to another. */
+  readonly freeIndex: (index: number) => void;
+}
+
+/** What changes while the VTEP runs, one change after the other. Each resolves when all workers go by it. */
+export class LiveChanges {
+  /** Drops of the VNIs that are no more. */
+  readonly removedDrops = new RemovedDrops();
+  /** VNIs that workers are being told to forget; what they drop meanwhile still counts. */
+  readonly leaving = new Set<Vni>();
+  readonly #vtep: ChangedVtep;
+  readonly #serial = new Serial();
+  #isClosed = false;
+
+  constructor(vtep: ChangedVtep) {
+    this.#vtep = vtep;
+  }
+
+  /** Refuses further changes; resolves when the one under way has ended. The workers have stopped: none waits for them. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#serial.run(() => {});
+  }
+
+  /**
+   * Adds a VNI. What fails leaves nothing of it.
+   *
+   * @param object what refusals of the entry begin with
+   * @throws VtepError as at the start
+   */
+  addVni(config: VniConfig, object: string): Promise<Vni> {
+    return this.#change(async () => {
+      const { vnis, underlays, log } = this.#vtep;
+      const running = vnis.map(
+        (vni): NamedVni => ({ object: `VNI ${vni.config.vni}`, config: vni.config, isRunning: true }),
+      );
+      checkVniSet([...running, { object, config }], this.#vtep.config());
+      const open = underlays.length;
+      let vni: Vni;
+      try {
+        vni = this.#vtep.open(config, this.#vtep.underlaysFor(config));
+        this.#vtep.lookAtPaths(vni);
+      } catch (error) {
+        for (const underlay of underlays.slice(open)) this.#vtep.closeUnderlay(underlay);
+        throw error;
+      }
+      for (const underlay of underlays.slice(open)) await this.#vtep.mover.tellUnderlay(underlay);
+      await this.#tellVni(vni);
+      log.info({ event: 'vni-added', vni: config.vni, tap: config.tap, dev: vni.underlay.name });
+      notifySystemd(statusLine(this.#vtep));
+      return vni;
+    });
+  }
+
+  /** Deletes a VNI. @returns it as it was, with what was added while running @throws VtepError ERR_VTEP_NOT_FOUND */
+  removeVni(number: number): Promise<VniConfig> {
+    return this.#change(async () => {
+      const { vnis, workers, fdb, now, netlink, log } = this.#vtep;
+      const vni = this.#find(number);
+      // First from the list: a worker that is revived meanwhile must not learn of it.
+      vnis.splice(vnis.indexOf(vni), 1);
+      this.leaving.add(vni);
+      const { index, tap, link, elsewhere } = vni;
+      // The trunk goes with the last of its VNIs.
+      const isTapShared = vnis.some((other) => other.tap === tap);
+      const orders = [workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } })];
+      if (!isTapShared) orders.push(workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) }));
+      await Promise.all(orders);
+      await this.#vtep.mover.leaveGroup(vni);
+      const statics = await this.#staticsOf(vni);
+      await whenUnlocked(() => forgetVni(fdb, vni, now()));
+      if (!isTapShared)
+        this.removedDrops.tapOverrun += tapOverrun(tap, link ? findLink(netlink, link.index) : elsewhere?.link);
+      this.removedDrops.take(workers.counters, index);
+      this.leaving.delete(vni);
+      if (isTapShared) this.#raiseTrunkMtu(vni);
+      else deleteTap(tap);
+      this.#vtep.freeIndex(index);
+      await this.#vtep.mover.closeUnused();
+      log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
+      notifySystemd(statusLine(this.#vtep));
+      return { ...vni.config, statics };
+    });
+  }
+
+  /**
+   * Makes a VNI another where it stands, but for its TAP and VLAN: TAP, table and flood list stay as far as nothing says otherwise. The new
+   * group is joined before the old one is left.
+   *
+   * @returns as it was, which brings it back by the same call
+   * @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT, or as at the start; the VNI is then as it was
+   */
+  changeVni(target: VniConfig): Promise<VniConfig> {
+    return this.#change(async () => {
+      const { underlays, workers, fdb, now, log } = this.#vtep;
+      const vni = this.#find(target.vni);
+      const before = vni.config;
+      const open = underlays.length;
+      let changed: ChangedVni;
+      try {
+        changed = changeInPlace(this.#vtep, vni, { target, underlays: this.#vtep.underlaysFor(target) });
+      } catch (error) {
+        for (const underlay of underlays.slice(open)) this.#vtep.closeUnderlay(underlay);
+        throw error;
+      }
+      const { joined, left } = changed;
+      // All at once, so that what happens meanwhile is told to the workers behind it.
+      const orders = underlays.slice(open).map((underlay) => this.#vtep.mover.tellUnderlay(underlay));
+      orders.push(workers.orderAll(putSegment(vni)));
+      for (const each of joined) {
+        orders.push(workers.orderOne(groupWorker(each.number, workers.size), addGroupSocket(each)));
+      }
+      await Promise.all(orders);
+      if (left.group) await this.#vtep.mover.leaveGroup(left.group);
+      await this.#vtep.mover.closeUnused();
+      for (const remote of left.remotes) await whenUnlocked(() => fdb.releaseRemote(remote, now()));
+      if (target.maxMacs < before.maxMacs) await this.#enforceLimit(vni);
+      this.#vtep.lookAtPaths(vni);
+      this.#vtep.lookAtStations();
+      log.info({ event: 'vni-changed', vni: target.vni });
+      return before;
+    });
+  }
+
+  /**
+   * Keeps every group that is joined now joined, and every underlay open, whoever leaves it, until the returned function is called: what goes
+   * from VNI to VNI is not given up in between.
+   */
+  holdGroups(): Promise<() => Promise<void>> {
+    return this.#change(async () => {
+      const { underlays, mover } = this.#vtep;
+      const release = mover.hold();
+      const held = underlays.flatMap((underlay) =>
+        underlay.membership.joined.map(({ group, number }) => {
+          underlay.membership.join(group);
+          return { underlay, config: { group }, group: number, needsGroup: true };
+        }),
+      );
+      return () =>
+        this.#serial.run(async () => {
+          for (const group of held) await mover.leaveGroup(group);
+          await release();
+        });
+    });
+  }
+
+  /** Puts what all VNIs have in common into force. @throws VtepError if the host refuses; all is then as it was */
+  changeSettings(config: Config): Promise<void> {
+    return this.#change(() => changeSettings(this.#vtep, config));
+  }
+
+  /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */
+  addRemote(number: number, address: IpAddress): Promise<void> {
+    return this.#change(async () => {
+      if (!(await this.#takeRemote(this.#find(number), address))) return;
+      this.#vtep.log.info({ event: 'remote-added', vni: number, remote: address });
+    });
+  }
+
+  /** Takes a remote off a VNI's flood list. @throws VtepError ERR_VTEP_NOT_FOUND */
+  removeRemote(number: number, address: IpAddress): Promise<void> {
+    return this.#change(async () => {
+      const vni = this.#find(number);
+      if (!vni.config.remotes.includes(address)) {
+        throw new VtepError('ERR_VTEP_NOT_FOUND', {
+          object: `remote ${address} of VNI ${number}`,
+          cause: 'it is not in the flood list',
+          remedy: `\`vtepctl vni show ${number}\` lists those that are`,
+        });
+      }
+      await this.#dropRemote(vni, address);
+      this.#vtep.log.info({ event: 'remote-deleted', vni: number, remote: address });
+    });
+  }
+
+  /** The route to a VNI's destination leads elsewhere now. @throws VtepError if the VNI cannot follow it */
+  moveVni(vni: Vni, link: Link): Promise<void> {
+    return this.#change(async () => {
+      if (this.#vtep.vnis.includes(vni)) await this.#vtep.mover.move(vni, link);
+    });
+  }
+
+  /**
+   * Addresses have become the host's own or a broadcast address, or are so no more: one list serves all hosts, and each skips itself. Static
+   * entries stay and are not sent to meanwhile; what was learned behind one is forgotten, since nobody is there any more.
+   */
+  followOwnAddresses(changed: ReadonlySet<IpAddress>): Promise<void> {
+    return this.#serial.run(async () => {
+      if (this.#isClosed) return;
+      const { barOf, vnis, log } = this.#vtep;
+      try {
+        for (const address of changed) await this.#bar(address, barOf(address) !== undefined);
+        for (const vni of vnis) {
+          for (const address of vni.config.remotes.filter((remote) => changed.has(remote))) {
+            if (barOf(address) !== undefined) await this.#stopFlooding(vni, address);
+            else await this.#flood(vni, address);
+          }
+        }
+      } catch (err) {
+        // The table of remotes is full, or its lock is not to be had.
+        log.error({ event: 'own-addresses-not-followed', err });
+      }
+    });
+  }
+
+  /** A worker heard a remote of a VNI's flood list in the VNI's group. */
+  remoteInGroup(segment: number, remote: number): void {
+    const { vnis, fdb, log } = this.#vtep;
+    const vni = vnis.find(({ index }) => index === segment);
+    if (!vni?.floodRemotes.includes(remote)) return;
+    const address = addressOf(fdb, remote);
+    if (address === 'local' || vni.remotesInGroup.has(address)) return;
+    vni.remotesInGroup.add(address);
+    const { vni: number, group } = vni.config;
+    log.warn({ event: 'remote-in-group', vni: number, remote: address, group }, 'each flood reaches it twice');
+  }
+
+  #change<Result>(change: () => Promise<Result>): Promise<Result> {
+    return this.#serial.run(() => {
+      if (!this.#isClosed) return change();
+      throw new VtepError('ERR_VTEP_UNREACHABLE', { object: 'vtepd', cause: 'it is stopping' });
+    });
+  }
+
+  #find(number: number): Vni {
+    const vni = this.#vtep.vnis.find(({ config }) => config.vni === number);
+    if (vni) return vni;
+    throw unknownVni(number);
+  }
+
+  /** Whether it was not there. */
+  async #takeRemote(vni: Vni, address: IpAddress): Promise<boolean> {
+    const { remotes } = vni.config;
+    if (remotes.includes(address)) return false;
+    refuseRemote(vni, address);
+    const bar = this.#vtep.barOf(address);
+    if (bar === 'broadcast') throw broadcastAddress(`remote ${address} of VNI ${vni.config.vni}`);
+    if (bar === undefined) await this.#flood(vni, address);
+    vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
+    this.#vtep.lookAtPaths(vni);
+    return true;
+  }
+
+  async #dropRemote(vni: Vni, address: IpAddress): Promise<void> {
+    const remotes = vni.config.remotes.filter((remote) => remote !== address);
+    vni.config = deepFreeze({ ...vni.config, remotes });
+    this.#vtep.lookAtPaths(vni);
+    vni.remotesInGroup.delete(address);
+    await this.#stopFlooding(vni, address);
+  }
+
+  /** The segment first, so that no frame comes from a TAP or socket of a VNI that is not known. */
+  async #tellVni(vni: Vni): Promise<void> {
+    const { workers } = this.#vtep;
+    const { underlay, group } = vni;
+    const orders = [workers.orderAll(putSegment(vni))];
+    // The trunk that other VNIs have is read already.
+    const isTapShared = this.#vtep.vnis.some((other) => other !== vni && other.tap === vni.tap);
+    for (let worker = 0; !isTapShared && worker < workers.size; worker++) {
+      orders.push(workers.orderOne(worker, addTap(vni, worker)));
+    }
+    const membership = underlay.membership.joined.find(({ number }) => number === group);
+    // Of a group that another VNI has joined, the worker has the socket already, and is told nothing new.
+    if (membership) {
+      orders.push(workers.orderOne(groupWorker(group, workers.size), addGroupSocket(membership)));
+    }
+    await Promise.all(orders);
+  }
+
+  #raiseTrunkMtu(left: Vni): void {
+    const { netlink, vnis, log } = this.#vtep;
+    try {
+      leaveTrunk(netlink, vnis, left);
+    } catch (err) {
+      // Smaller than it need be, or deleted by now: it serves as it did.
+      log.warn({ event: 'mtu-not-followed', tap: left.config.tap, err });
+    }
+  }
+
+  async #staticsOf({ index, config: { vni } }: Vni): Promise<readonly StaticEntry[]> {
+    const { fdb, now } = this.#vtep;
+    // The search goes through all entries of all VNIs.
+    if (fdb.countOf(index) === 0) return [];
+    const numbers = new Map([[index, vni]]);
+    return (await listStatics({ fdb, now, numbers: () => numbers })).get(vni) ?? [];
+  }
+
+  /** Once all workers go by the new limit. */
+  async #enforceLimit({ index, config }: Vni): Promise<void> {
+    const { fdb, now } = this.#vtep;
+    for (let isDone = false; !isDone; await setImmediate()) {
+      await whenUnlocked(() => {
+        isDone = fdb.enforceLimit(index, config.maxMacs, now());
+      });
+    }
+  }
+
+  /** Has floods sent to an address; the list that was asked for is the caller's. @throws VtepError ERR_VTEP_LIMIT */
+  async #flood(vni: Vni, address: IpAddress): Promise<void> {
+    const { workers, fdb } = this.#vtep;
+    if (vni.floodRemotes.some((id) => addressOf(fdb, id) === address)) return;
+    vni.floodRemotes = [...vni.floodRemotes, retainRemote(fdb, address, vni.config)];
+    await workers.orderAll(putSegment(vni));
+  }
+
+  async #bar(address: IpAddress, isBarred: boolean): Promise<void> {
+    const { fdb, now } = this.#vtep;
+    const { a, b, c, d } = sourceOf(address);
+    const remote = fdb.remotes.find(a, b, c, d);
+    if (remote === NO_REMOTE) return;
+    fdb.remotes.bar(remote, isBarred);
+    // The search goes through all entries of all VNIs.
+    if (!isBarred || fdb.remotes.entriesAt(remote) === 0) return;
+    await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && !entry.isStatic, now()));
+  }
+
+  /** Takes an address out of what is sent to; the list that was asked for is the caller's. */
+  async #stopFlooding(vni: Vni, address: IpAddress): Promise<void> {
+    const { workers, fdb, now } = this.#vtep;
+    const remote = vni.floodRemotes.find((id) => addressOf(fdb, id) === address);
+    if (remote === undefined) return;
+    vni.floodRemotes = vni.floodRemotes.filter((id) => id !== remote);
+    await workers.orderAll(putSegment(vni));
+    await whenUnlocked(() => fdb.releaseRemote(remote, now()));
+  }
+}
+
+function refuseRemote({ config, underlay, underlays }: Vni, address: IpAddress): void {
+  const object = `remote ${address} of VNI ${config.vni}`;
+  // A further family may need a smaller MTU than the TAP was made with.
+  if (!underlays.some(({ family }) => family === ipFamily(address))) {
+    const { family } = underlay;
+    throw new VtepError('ERR_VTEP_CONFLICT', {
+      object,
+      cause: `it is IPv${ipFamily(address)}, and the VNI was made for IPv${family} alone`,
+      remedy: `name an IPv${family} VTEP, or make the VNI anew with remote=${address}`,
+    });
+  }
+  if (config.remotes.length < MAX_FLOOD_REMOTES) return;
+  throw new VtepError('ERR_VTEP_LIMIT', {
+    object,
+    cause: `the flood list has ${MAX_FLOOD_REMOTES} remotes already`,
+    remedy: 'use a group',
+  });
+}
+
+/** Does what needs the FDB's lock, again if its holder died with it. */
+async function whenUnlocked(change: () => void): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      change();
+      return;
+    } catch (error) {
+      if (!(error instanceof LockTimeout) || attempt === LOCK_ATTEMPTS) throw error;
+      await setTimeout(LOCK_PAUSE_MS);
+    }
+  }
+}

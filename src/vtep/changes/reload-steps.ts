@@ -1,0 +1,62 @@
+import type { SettingKeys } from '../../config/config-diff.ts';
+import { VtepError } from '../../lib/errors.ts';
+import type { Logger } from '../../observe/log.ts';
+
+/** One change and the way back. */
+export interface Step {
+  /** What it is a part of: keys, or a VNI by its number. */
+  readonly of: SettingKeys | number;
+  readonly take: () => Promise<unknown>;
+  readonly undo: () => Promise<unknown>;
+}
+
+/** Takes all steps; if one fails, goes back to where it began. */
+export async function takeAll(steps: readonly Step[], log: Logger): Promise<void> {
+  const taken: Step[] = [];
+  for (const step of steps) {
+    const error = await take(step, taken);
+    if (error === undefined) continue;
+    await undo(taken, log);
+    throw error;
+  }
+}
+
+/**
+ * Takes what can be taken: of what has a step that the host refuses, nothing.
+ *
+ * @returns what was refused, by what it is of
+ * @throws what no host refuses, having gone back to where it began
+ */
+export async function takePossible(steps: readonly Step[], log: Logger): Promise<Map<Step['of'], VtepError>> {
+  const refused = new Map<Step['of'], VtepError>();
+  let taken: Step[] = [];
+  for (const step of steps) {
+    if (refused.has(step.of)) continue;
+    const error = await take(step, taken);
+    if (error === undefined) continue;
+    const isOfIt = ({ of }: Step) => !(error instanceof VtepError) || of === step.of;
+    await undo(taken.filter(isOfIt), log);
+    if (!(error instanceof VtepError)) throw error;
+    taken = taken.filter((each) => !isOfIt(each));
+    refused.set(step.of, error);
+  }
+  return refused;
+}
+
+/** Why not, if it failed; else it is among those taken. */
+async function take(step: Step, taken: Step[]): Promise<unknown> {
+  try {
+    await step.take();
+    taken.push(step);
+    return undefined;
+  } catch (error) {
+    return error ?? new Error(`${step.of}`);
+  }
+}
+
+async function undo(taken: readonly Step[], log: Logger): Promise<void> {
+  for (const step of taken.toReversed()) {
+    // The host has changed meanwhile: what it refuses now is missing, and the log says so.
+    await step.undo().catch((err: unknown) => log.error({ event: 'reload-not-undone', err }));
+  }
+}

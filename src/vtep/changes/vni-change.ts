@@ -1,0 +1,210 @@
+import { deepFreeze, type StaticEntry, type VniConfig } from '../../config/config.ts';
+import type { Fdb } from '../../fdb/fdb.ts';
+import { NO_REMOTE } from '../../fdb/remotes.ts';
+import type { Bar } from '../../host/own-addresses.ts';
+import { defaultTapMac, findBridge } from '../../host/tap.ts';
+import type { Underlay } from '../../host/underlay.ts';
+import { type IpAddress, macWords } from '../../lib/addresses.ts';
+import { NO_GROUP } from '../../segment/segment.ts';
+import { changeLink, findLink, findMaster, type Link, type LinkChange } from '../../sys/netlink/links.ts';
+import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
+import type { Membership } from '../../underlay/group-membership.ts';
+import { mtuLimit, mtuWithin, tapMtu, trunkMtuLimit } from '../vni/tap-mtu.ts';
+import { reachOf, seenTap, type Vni } from '../vni/vni.ts';
+import { addressOf, sourceOf } from '../vni/vtep-address.ts';
+import type { GroupUse } from './vni-mover.ts';
+import { addStatics, broadcastAddress, groupUnderlay, refuseUnderlayAsBridge, retainRemote } from './vni-setup.ts';
+
+/** What a VNI is changed with and on. */
+export interface ChangeGround {
+  readonly netlink: NetlinkSocket;
+  readonly fdb: Fdb;
+  /** Tenths of a second. */
+  readonly now: () => number;
+  readonly barOf: (address: IpAddress) => Bar | undefined;
+  readonly underlays: readonly Underlay[];
+  readonly vnis: readonly Vni[];
+}
+
+/** What a VNI had and does not have any more; workers may still use it. */
+export interface LeftBehind {
+  /** Ids of remotes. */
+  readonly remotes: readonly number[];
+  readonly group: GroupUse | undefined;
+}
+
+export interface ChangedVni {
+  /** Sockets that their workers have to be told of. */
+  readonly joined: readonly Membership[];
+  readonly left: LeftBehind;
+}
+
+/**
+ * Makes a VNI another where it stands: the new group is joined, and TAP, table and flood list are changed, before anything of the old is
+ * given up. TAP, its addresses and its other settings stay, as with `ip link set … type vxlan`. One synchronous step; no worker is told.
+ *
+ * @param underlays by which it is sent from now on, all of them open
+ * @throws VtepError naming what is refused; the VNI is then as it was
+ */
+export function changeInPlace(
+  ground: ChangeGround,
+  vni: Vni,
+  { target, underlays }: { target: VniConfig; underlays: Vni['underlays'] },
+): ChangedVni {
+  const { netlink, fdb, now } = ground;
+  const before = { ...vni };
+  const underlay = groupUnderlay(underlays, target);
+  refuseUnderlayAsBridge(netlink, target, underlay);
+  const undo: (() => void)[] = [];
+  try {
+    const floodRemotes = holdRemotes(ground, vni, { target, undo });
+    changeStatics(ground, vni, { target, undo });
+    const isSameGroup = target.group === before.config.group && underlay === before.underlay;
+    const needsGroup = target.group !== undefined && (target.join === 'always' || before.needsGroup);
+    let { group, groupRemote } = before;
+    let joined: Membership[] = [];
+    if (!isSameGroup) {
+      [group, groupRemote] = [NO_GROUP, NO_REMOTE];
+      if (target.group !== undefined) {
+        const remote = retainRemote(fdb, target.group, target);
+        undo.push(() => fdb.releaseRemote(remote, now()));
+        const { number, opened } = joinGroup(underlay, target.group, { needsGroup, undo });
+        [group, groupRemote] = [number, remote];
+        if (opened !== undefined) joined = [{ number, group: target.group, fd: opened }];
+      }
+    }
+    changeTap(ground, vni, { target, underlays, undo });
+    if (isSameGroup && target.group !== undefined && needsGroup && !before.needsGroup) {
+      underlay.membership.need(target.group);
+      joined = underlay.retry();
+    }
+    vni.config = deepFreeze(target);
+    vni.underlay = underlay;
+    vni.underlays = underlays;
+    vni.reach = reachOf(ground.underlays, underlays[0]);
+    vni.floodRemotes = floodRemotes;
+    vni.group = group;
+    vni.groupRemote = groupRemote;
+    vni.needsGroup = needsGroup;
+    if (!isSameGroup) vni.remotesInGroup.clear();
+    for (const remote of vni.remotesInGroup) if (!target.remotes.includes(remote)) vni.remotesInGroup.delete(remote);
+    const remotes = before.floodRemotes.filter((id) => !floodRemotes.includes(id));
+    if (isSameGroup || before.config.group === undefined) return { joined, left: { remotes, group: undefined } };
+    return { joined, left: { remotes: [...remotes, before.groupRemote], group: before } };
+  } catch (error) {
+    for (const step of undo.toReversed()) step();
+    throw error;
+  }
+}
+
+interface Changing {
+  readonly target: VniConfig;
+  /** What takes back what was done so far. */
+  readonly undo: (() => void)[];
+}
+
+/** The ids of the flood list that is to be, those that it has among them. */
+function holdRemotes({ fdb, now, barOf }: ChangeGround, vni: Vni, { target, undo }: Changing): number[] {
+  const held = new Map(vni.floodRemotes.map((id) => [addressOf(fdb, id), id]));
+  const isNew = (address: IpAddress) => !vni.config.remotes.includes(address);
+  const wrong = target.remotes.find((address) => isNew(address) && barOf(address) === 'broadcast');
+  if (wrong !== undefined) throw broadcastAddress(`--vni ${target.vni},remote=${wrong}`);
+  return target.remotes
+    .filter((address) => barOf(address) === undefined)
+    .map((address) => {
+      const known = held.get(address);
+      if (known !== undefined) return known;
+      const remote = retainRemote(fdb, address, target);
+      undo.push(() => fdb.releaseRemote(remote, now()));
+      return remote;
+    });
+}
+
+/** Only what differs: what was added or deleted while running stays so. */
+function changeStatics(ground: ChangeGround, vni: Vni, { target, undo }: Changing): void {
+  const { fdb, now } = ground;
+  const { index, config } = vni;
+  const ownMac = (seenTap(vni) ?? vni.tap.link).mac;
+  const isIn = (list: readonly StaticEntry[], { mac, vtep }: StaticEntry) =>
+    list.some((entry) => entry.mac === mac && entry.vtep === vtep);
+  const add = (entry: StaticEntry, of: VniConfig) =>
+    addStatics(ground, { config: { ...of, statics: [entry] }, index, ownMac: of.mac ?? ownMac });
+  for (const entry of config.statics.filter((each) => !isIn(target.statics, each))) {
+    const { high, low } = macWords(entry.mac);
+    // Somebody may have put it elsewhere since.
+    if (fdb.conflicts(index, high, low, sourceOf(entry.vtep)) || !fdb.delete(index, high, low, now())) continue;
+    undo.push(() => add(entry, config));
+  }
+  for (const entry of target.statics.filter((each) => !isIn(config.statics, each))) {
+    const { high, low } = macWords(entry.mac);
+    add(entry, target);
+    undo.push(() => fdb.delete(index, high, low, now()));
+  }
+}
+
+function joinGroup(
+  { membership }: Underlay,
+  group: IpAddress,
+  { needsGroup, undo }: { needsGroup: boolean; undo: (() => void)[] },
+): { number: number; opened: number | undefined } {
+  const joined = membership.join(group, needsGroup);
+  undo.push(() => {
+    const fd = membership.leave(group, needsGroup);
+    // No worker reads it yet.
+    if (fd !== undefined) membership.close(fd);
+  });
+  return joined;
+}
+
+/** What of the TAP the keys say anew; all else of it stays as it is, by whoever it was set. */
+function changeTap(
+  { netlink, vnis }: ChangeGround,
+  vni: Vni,
+  { target, underlays, undo }: Changing & { underlays: Vni['underlays'] },
+): void {
+  const link = vni.link && findLink(netlink, vni.link.index);
+  const mtuBytes = newMtu(vnis, vni, { target, underlays });
+  if (!link) return;
+  const object = `TAP "${target.tap}"`;
+  const change = { mtuBytes, mac: newMac(vni, target), master: newMaster(netlink, vni, { target, link }) };
+  undo.push(() => {
+    const { mtuBytes: mtu, mac, master } = link;
+    changeLink(netlink, link.index, { mtuBytes: mtu, mac: mac as LinkChange['mac'], master }, object);
+  });
+  if (Object.values(change).some((value) => value !== undefined)) changeLink(netlink, link.index, change, object);
+  vni.link = findLink(netlink, link.index);
+  vni.master = vni.link && findMaster(netlink, vni.link);
+}
+
+/** undefined: it stays. A trunk has what the VNI of the smallest can carry. */
+function newMtu(
+  vnis: readonly Vni[],
+  vni: Vni,
+  { target, underlays }: { target: VniConfig; underlays: Vni['underlays'] },
+): number | undefined {
+  const asked = tapMtu(target, underlays);
+  const [was, is] = [mtuLimit(vni.config, vni.underlays), mtuLimit(target, underlays)];
+  if (target.vlan !== undefined) {
+    const others = vnis.filter((other) => other !== vni);
+    return was === is ? undefined : mtuWithin(trunkMtuLimit([...others, { config: target, underlays }]));
+  }
+  return target.mtuBytes === vni.config.mtuBytes && (was === is || target.mtuBytes !== undefined) ? undefined : asked;
+}
+
+/** undefined: it stays, as that of a TAP which vtepd did not make and nobody names a MAC for. */
+function newMac({ config, tap, underlay }: Vni, target: VniConfig): LinkChange['mac'] {
+  if (target.mac === config.mac) return undefined;
+  return target.mac ?? (tap.isOwn ? defaultTapMac(underlay.local, target) : undefined);
+}
+
+/** undefined: it stays, 0: it leaves the bridge that it was put into. One that somebody put into another is left there. */
+function newMaster(
+  netlink: NetlinkSocket,
+  { config }: Vni,
+  { target, link }: { target: VniConfig; link: Link },
+): number | undefined {
+  if (target.bridge === config.bridge) return undefined;
+  if (target.bridge !== undefined) return findBridge(netlink, target).index;
+  const before = config.bridge === undefined ? undefined : findLink(netlink, config.bridge);
+  return before?.index === link.master ? 0 : undefined;
+}

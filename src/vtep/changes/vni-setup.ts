@@ -1,0 +1,190 @@
+import type { VniConfig } from '../../config/config.ts';
+import { type Fdb, LEARNED } from '../../fdb/fdb.ts';
+import { NO_REMOTE } from '../../fdb/remotes.ts';
+import type { Bar } from '../../host/own-addresses.ts';
+import { defaultTapMac, findExisting, setUpTap, type TapPlan } from '../../host/tap.ts';
+import type { Underlay } from '../../host/underlay.ts';
+import { type IpAddress, ipFamily, type MacAddress, macWords } from '../../lib/addresses.ts';
+import { VtepError } from '../../lib/errors.ts';
+import { NO_GROUP } from '../../segment/segment.ts';
+import { findLink, findMaster } from '../../sys/netlink/links.ts';
+import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
+import { tapMtu } from '../vni/tap-mtu.ts';
+import { joinTrunk } from '../vni/trunk-tap.ts';
+import { seenTap, type Vni } from '../vni/vni.ts';
+import { sourceOf } from '../vni/vtep-address.ts';
+
+/** What VNIs are made with and on. */
+export interface VniGround {
+  readonly netlink: NetlinkSocket;
+  readonly fdb: Fdb;
+  /** Tenths of a second. */
+  readonly now: () => number;
+  readonly taps: Pick<TapPlan, 'linkGroup' | 'newAlias' | 'ownAlias' | 'former' | 'options'>;
+  readonly barOf: (address: IpAddress) => Bar | undefined;
+  /** Those that there are; one with `vlan=` has the trunk. */
+  readonly vnis: readonly Vni[];
+}
+
+export interface VniPlace {
+  readonly config: VniConfig;
+  /** A number that no other VNI has; its rows in FDB and counters are empty. */
+  readonly index: number;
+  readonly underlays: Vni['underlays'];
+  readonly reach: Vni['reach'];
+  /** MTU that the trunk gets at most, if the VNI is its first. */
+  readonly trunkMtuBytes: number;
+}
+
+/**
+ * Makes all that a VNI has on the host and in the FDB: flood list, static entries, group, TAP. No worker is told.
+ *
+ * @throws VtepError naming the VNI or its TAP; nothing of it is left then
+ */
+export function setUpVni(ground: VniGround, place: VniPlace): Vni {
+  const { config, index, underlays, reach, trunkMtuBytes } = place;
+  const { netlink, fdb, now, taps } = ground;
+  const { group: address } = config;
+  const underlay = groupUnderlay(underlays, config);
+  refuseUnderlayAsBridge(netlink, config, underlay);
+  const ownMtuBytes = tapMtu(config, underlays);
+  const mtuBytes = config.vlan === undefined ? ownMtuBytes : Math.min(ownMtuBytes, trunkMtuBytes);
+  const floodRemotes: number[] = [];
+  const needsGroup = address !== undefined && config.join === 'always';
+  let group = NO_GROUP;
+  let groupRemote = NO_REMOTE;
+  try {
+    for (const remote of config.remotes) {
+      const bar = ground.barOf(remote);
+      if (bar === 'broadcast') throw broadcastAddress(`--vni ${config.vni},remote=${remote}`);
+      if (bar === undefined) floodRemotes.push(retainRemote(fdb, remote, config));
+    }
+    addStatics(ground, { config, index, ownMac: ownMacOf(ground, { config, local: underlay.local }) });
+    if (address !== undefined) {
+      groupRemote = retainRemote(fdb, address, config);
+      group = underlay.membership.join(address, needsGroup).number;
+    }
+    const trunk = joinTrunk(netlink, ground.vnis, place);
+    const tap = trunk?.tap ?? setUpTap(netlink, { ...taps, vni: config, local: underlay.local, mtuBytes });
+    const flooding = {
+      group,
+      groupRemote,
+      needsGroup,
+      floodRemotes,
+      remotesInGroup: new Set<IpAddress>(),
+      paths: undefined,
+    };
+    const link = trunk ? trunk.link : tap.link;
+    const seen = { link, elsewhere: trunk?.elsewhere, master: link && findMaster(netlink, link) };
+    return { config, index, underlay, underlays, reach, ...flooding, tap, ...seen };
+  } catch (error) {
+    if (group !== NO_GROUP && address !== undefined) {
+      const fd = underlay.membership.leave(address, needsGroup);
+      // No worker reads it yet.
+      if (fd !== undefined) underlay.membership.close(fd);
+    }
+    forgetVni(fdb, { index, groupRemote, floodRemotes }, now());
+    throw error;
+  }
+}
+
+/** Removes all that the FDB has of a VNI that no worker knows: entries, static ones too, and its hold on remotes. */
+export function forgetVni(
+  fdb: Fdb,
+  { index, groupRemote, floodRemotes }: Pick<Vni, 'index' | 'groupRemote' | 'floodRemotes'>,
+  now: number,
+): void {
+  // The search goes through all entries of all VNIs.
+  if (fdb.countOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
+  fdb.resetSegment(index);
+  for (const remote of floodRemotes) fdb.releaseRemote(remote, now);
+  if (groupRemote !== NO_REMOTE) fdb.releaseRemote(groupRemote, now);
+}
+
+/** The id of a group or of a remote of a flood list. Give it back with `fdb.releaseRemote`. @throws VtepError ERR_VTEP_LIMIT */
+export function retainRemote(fdb: Fdb, address: IpAddress, config: VniConfig): number {
+  const remote = fdb.retainRemote(sourceOf(address));
+  if (remote === NO_REMOTE) throw fdbFull(config);
+  return remote;
+}
+
+/** Where a VNI's group is joined, or else what it is sent by first. */
+export function groupUnderlay(underlays: Vni['underlays'], { group }: VniConfig): Underlay {
+  return underlays.find(({ family }) => group && family === ipFamily(group)) ?? underlays[0];
+}
+
+/** @throws VtepError */
+export function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig, underlay: Underlay): void {
+  if (config.bridge === undefined || findLink(netlink, config.bridge)?.index !== underlay.link.index) return;
+  throw new VtepError('ERR_VTEP_INTERFACE', {
+    object: `--vni ${config.vni},bridge=${config.bridge}`,
+    cause: `${config.bridge} is the underlay itself: its packets would go round in circles`,
+    remedy: 'name another bridge',
+  });
+}
+
+/** The MAC that a VNI's TAP is going to have: a TAP that is there keeps its own. */
+function ownMacOf(
+  { netlink, taps, vnis }: VniGround,
+  { config, local }: { config: VniConfig; local: IpAddress },
+): string | undefined {
+  if (config.mac !== undefined || config.statics.length === 0) return config.mac;
+  const trunk = config.vlan === undefined ? undefined : vnis.find((each) => each.config.vlan !== undefined);
+  const present = trunk ? (seenTap(trunk) ?? trunk.tap.link) : findExisting(netlink, { vni: config, local, ...taps });
+  return present?.mac ?? defaultTapMac(local, config);
+}
+
+/**
+ * Adds what `static=` of a VNI says.
+ *
+ * @param ownMac that of its TAP
+ * @throws VtepError CONFLICT, LIMIT; those before the one that is refused are there then
+ */
+export function addStatics(
+  { fdb, now, barOf }: Pick<VniGround, 'fdb' | 'now' | 'barOf'>,
+  { config, index, ownMac }: Pick<VniPlace, 'config' | 'index'> & { ownMac: string | undefined },
+): void {
+  for (const { mac, vtep } of config.statics) {
+    if (mac === ownMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
+    const bar = vtep === 'local' ? undefined : barOf(vtep);
+    if (bar === 'own') throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');
+    if (bar === 'broadcast') throw broadcastAddress(`--vni ${config.vni},static=${mac}@${vtep}`);
+    const { high, low } = macWords(mac);
+    const result = fdb.addStatic(index, high, low, sourceOf(vtep), now());
+    if (result === LEARNED.full) throw fdbFull(config);
+    if (result === LEARNED.conflict) throw staticElsewhere(config, `${mac}@${vtep}`, mac);
+  }
+}
+
+/** Refuses what a prefix of the host has for its broadcast address. */
+export function broadcastAddress(object: string): VtepError {
+  return new VtepError('ERR_VTEP_CONFLICT', {
+    object,
+    cause: 'the address is the broadcast address of a network that this host is in',
+    remedy: 'name the address of one VTEP',
+  });
+}
+
+function ownStatic(config: VniConfig, entry: string, cause: string): VtepError {
+  return new VtepError('ERR_VTEP_CONFLICT', {
+    object: `--vni ${config.vni},static=${entry}`,
+    cause,
+    remedy: 'leave the entry out: what is behind the own TAP is learned',
+  });
+}
+
+function staticElsewhere({ vni }: VniConfig, entry: string, mac: MacAddress): VtepError {
+  return new VtepError('ERR_VTEP_CONFLICT', {
+    object: `--vni ${vni},static=${entry}`,
+    cause: 'the MAC is static at another VTEP already',
+    remedy: `vtepctl fdb del ${mac} --vni ${vni}`,
+  });
+}
+
+function fdbFull(config: VniConfig): VtepError {
+  return new VtepError('ERR_VTEP_LIMIT', {
+    object: `--vni ${config.vni}`,
+    cause: 'the forwarding table or its table of remote VTEPs is full',
+    remedy: 'name fewer remote= and static=',
+  });
+}

@@ -1,0 +1,150 @@
+import { setImmediate } from 'node:timers/promises';
+import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
+import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import { DROP_SNAPSHOT_MS } from '../lib/limits.ts';
+import { findLink } from '../sys/netlink/links.ts';
+import type { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
+import { seenTap, tapOverrun, type Vni } from './vni/vni.ts';
+
+/** Every reason by its number, and behind them what the kernel lost. */
+const RX_NAMES = [...RX_REASONS, 'socket-overrun'];
+const TX_NAMES = [...TX_REASONS, 'tap-overrun'];
+
+/** Drops by number of the reason, those of `rx` and behind them those of `tx`. */
+type Row = Float64Array;
+
+/** By VNI, and what belongs to none. A VNI without drops is not in it: one that is added later begins like that. */
+type Rows = ReadonlyMap<Vni | undefined, Row>;
+
+interface Snapshot {
+  readonly atMs: number;
+  readonly rows: Rows;
+}
+
+/** A VNI that drops, and what of it now says why. */
+export interface DroppingVni extends Pick<Vni['config'], 'vni' | 'tap' | 'vlan' | 'l2Control'> {
+  /** Its TAP where it is now; undefined: it is gone, or cannot be seen. */
+  readonly tapNow: { readonly name: string; readonly up: boolean } | undefined;
+  readonly elsewhere: { readonly namespace: string | undefined } | undefined;
+  /** What keeps an underlay of it from sending. */
+  readonly underlayTrouble: string | undefined;
+}
+
+export interface RecentDrop {
+  readonly direction: 'rx' | 'tx';
+  readonly reason: string;
+  readonly count: number;
+  /** The VNIs of those that belong to one, those with the most first. */
+  readonly vnis: readonly DroppingVni[];
+}
+
+export interface RecentDrops {
+  /** How far they go back. */
+  readonly seconds: number;
+  readonly drops: readonly RecentDrop[];
+}
+
+/** VNIs of which the main thread reads the counters at a time. */
+const SLICE_VNIS = 100;
+
+/**
+ * What is dropped now, in contrast to the counters, which only grow: two snapshots of them, of which the older is one to two intervals old.
+ */
+export class DropHistory {
+  readonly #read: () => Promise<Rows>;
+  readonly #nowMs: () => number;
+  #older: Snapshot;
+  #newer: Snapshot | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(read: () => Promise<Rows>, nowMs: () => number = () => performance.now()) {
+    this.#read = read;
+    this.#nowMs = nowMs;
+    this.#older = { atMs: nowMs(), rows: new Map() };
+  }
+
+  start(): void {
+    // What the kernel does not tell now, as of a TAP that is just going, it tells the next time; the snapshots there are stay.
+    this.#timer = setInterval(() => void this.take().catch(() => {}), DROP_SNAPSHOT_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Takes a snapshot; the oldest is forgotten. */
+  async take(): Promise<void> {
+    const rows = await this.#read();
+    if (this.#newer) this.#older = this.#newer;
+    this.#newer = { atMs: this.#nowMs(), rows };
+  }
+
+  /** What was dropped since the older snapshot. */
+  async recent(): Promise<RecentDrops> {
+    const { atMs, rows: before } = this.#older;
+    const grown = new Map<number, { count: number; vnis: { vni: Vni; count: number }[] }>();
+    for (const [vni, row] of await this.#read()) {
+      for (const [reason, total] of row.entries()) {
+        const count = total - (before.get(vni)?.[reason] ?? 0);
+        if (count <= 0) continue;
+        const drop = grown.get(reason) ?? { count: 0, vnis: [] };
+        drop.count += count;
+        if (vni) drop.vnis.push({ vni, count });
+        grown.set(reason, drop);
+      }
+    }
+    const drops = [...grown].map(([number, { count, vnis }]): RecentDrop => {
+      const isRx = number < RX_NAMES.length;
+      const reason = (isRx ? RX_NAMES[number] : TX_NAMES[number - RX_NAMES.length]) as string;
+      const most = vnis.sort((a, b) => b.count - a.count);
+      return { direction: isRx ? 'rx' : 'tx', reason, count, vnis: most.map(({ vni }) => droppingVni(vni)) };
+    });
+    return { seconds: Math.max(1, Math.round((this.#nowMs() - atMs) / 1000)), drops };
+  }
+}
+
+function droppingVni(of: Vni): DroppingVni {
+  const { vni, tap, vlan, l2Control } = of.config;
+  const troubles = of.underlays.map(({ sourceTrouble, interfaceTrouble }) => sourceTrouble ?? interfaceTrouble);
+  const underlayTrouble = troubles.find((trouble) => trouble !== undefined);
+  return { vni, tap, vlan, l2Control, tapNow: seenTap(of), elsewhere: of.elsewhere, underlayTrouble };
+}
+
+/** The running VTEP, as far as drops are counted. */
+interface CountedVtep {
+  readonly vnis: readonly Vni[];
+  /** One for each worker. */
+  readonly counters: readonly Counters[];
+  readonly socketOverruns: number;
+}
+
+/** The counters of a running VTEP as they are now. */
+export async function readDropRows(
+  { vnis, counters, socketOverruns }: CountedVtep,
+  netlink: NetlinkSocket,
+): Promise<Rows> {
+  const rows = new Map<Vni | undefined, Row>();
+  const add = (vni: Vni | undefined, segment: number, [rxLost, txLost]: readonly [number, number]) => {
+    const row = new Float64Array(RX_NAMES.length + TX_NAMES.length);
+    for (const each of counters) {
+      const { rx, tx } = each.drops(segment);
+      for (const [reason, count] of rx.entries()) row[reason] = (row[reason] as number) + count;
+      for (const [reason, count] of tx.entries()) {
+        row[RX_NAMES.length + reason] = (row[RX_NAMES.length + reason] as number) + count;
+      }
+    }
+    row[RX_NAMES.length - 1] = rxLost;
+    row[row.length - 1] = txLost;
+    if (row.some((count) => count > 0)) rows.set(vni, row);
+  };
+  // What the kernel lost at the trunk is nobody's VNI in particular.
+  const trunk = vnis.find(({ config, link }) => config.vlan !== undefined && link)?.tap;
+  add(undefined, NO_SEGMENT, [socketOverruns, trunk ? tapOverrun(trunk, findLink(netlink, trunk.link.index)) : 0]);
+  for (const [i, vni] of [...vnis].entries()) {
+    if (i % SLICE_VNIS === SLICE_VNIS - 1) await setImmediate();
+    const { tap, link, config } = vni;
+    const hasOwnTap = config.vlan === undefined && link !== undefined;
+    add(vni, vni.index, [0, hasOwnTap ? tapOverrun(tap, findLink(netlink, tap.link.index)) : 0]);
+  }
+  return rows;
+}

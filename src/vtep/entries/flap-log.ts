@@ -1,0 +1,46 @@
+import type { IpAddress, MacAddress } from '../../lib/addresses.ts';
+import { MAC_HOLD_SECONDS, MAX_FLAP_LINES_PER_SECOND } from '../../lib/limits.ts';
+import type { Logger } from '../../observe/log.ts';
+
+export interface Flap {
+  readonly vni: number;
+  readonly mac: MacAddress;
+  /** Where the MAC stays, then where it was heard too. */
+  readonly vteps: readonly (IpAddress | 'local')[];
+}
+
+/** Logs MACs that flap, one line each; of a great many only some, and how many more there were. */
+export class FlapLog {
+  readonly #log: Logger;
+  /** Tenths of a second. */
+  readonly #now: () => number;
+  #second = 0;
+  #lines = 0;
+  #more = 0;
+
+  constructor(log: Logger, now: () => number) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  add(flap: Flap): void {
+    this.flush();
+    if (this.#lines === MAX_FLAP_LINES_PER_SECOND) {
+      this.#more++;
+      return;
+    }
+    this.#lines++;
+    const text = `heard at two VTEPs in turns, stays at the first for ${MAC_HOLD_SECONDS} s: two machines with one address, or a loop`;
+    this.#log.warn({ event: 'mac-flapping', ...flap }, text);
+  }
+
+  /** Says how many lines were left out, once their second is over. */
+  flush(): void {
+    const second = Math.floor(this.#now() / 10);
+    if (second === this.#second) return;
+    if (this.#more > 0) this.#log.warn({ event: 'mac-flapping-more', macs: this.#more }, 'so many more MACs flap');
+    this.#second = second;
+    this.#lines = 0;
+    this.#more = 0;
+  }
+}

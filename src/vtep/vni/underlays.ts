@@ -1,0 +1,102 @@
+import type { VniConfig } from '../../config/config.ts';
+import { familiesOf } from '../../config/underlay-addresses.ts';
+import { Underlay, type UnderlayGround } from '../../host/underlay.ts';
+import { chooseFamilies, chooseInterface } from '../../host/underlay-choice.ts';
+import { VtepError } from '../../lib/errors.ts';
+import { MAX_UNDERLAYS } from '../../lib/limits.ts';
+import type { Logger } from '../../observe/log.ts';
+import type { Link } from '../../sys/netlink/links.ts';
+import type { Vni } from './vni.ts';
+
+type VniUnderlays = Vni['underlays'];
+
+/** The underlays of the VTEP: each is opened when the first VNI needs it. */
+export class Underlays {
+  /** Those that are open; the list is one for all and changes. */
+  readonly list: Underlay[] = [];
+  readonly #ground: UnderlayGround;
+  readonly #log: Logger;
+  /** Datagrams lost at the groups of those that are closed by now. */
+  #droppedBefore = 0;
+
+  constructor(ground: UnderlayGround, log: Logger) {
+    this.#ground = ground;
+    this.#log = log;
+  }
+
+  /** Every VNI of a start with its underlays, all of them open: one that names no destination goes where the others go. @throws VtepError */
+  place(vnis: readonly VniConfig[]): Pick<Vni, 'config' | 'underlays'>[] {
+    const links = vnis.map((vni) => chooseInterface(this.#ground, vni));
+    const fallback = links.find((link) => link !== undefined);
+    return vnis.map((vni, i) => ({ config: vni, underlays: this.on(links[i] ?? fallback ?? noDestination(vni), vni) }));
+  }
+
+  /** Where a VNI that is added while running goes, by the rules of the start. What it opens is then the last of the list. @throws VtepError */
+  forVni(config: VniConfig): VniUnderlays {
+    const { dev } = this.#ground.config;
+    // It may have another name by now.
+    const named = dev === undefined ? undefined : this.list.find((underlay) => underlay.isNamed(dev))?.link;
+    const link = named ?? chooseInterface(this.#ground, config) ?? this.list[0]?.link;
+    return this.on(link ?? noDestination(config), config);
+  }
+
+  /** A VNI's underlays on an interface. What is opened is the last of the list, also if a later one throws. @throws VtepError */
+  on(link: Link, config: VniConfig): VniUnderlays {
+    const families = chooseFamilies(this.#ground, config, link);
+    return families.map((family) => this.#open(link, family, config)) as unknown as VniUnderlays;
+  }
+
+  /** Takes one off the list that no VNI and no worker has any more. */
+  close(underlay: Underlay): void {
+    this.forget(underlay);
+    underlay.close();
+  }
+
+  /** Takes one off the list that somebody else closes, with its sockets; its groups are left by now. */
+  forget(underlay: Underlay): void {
+    this.#droppedBefore += underlay.membership.dropped;
+    this.list.splice(this.list.indexOf(underlay), 1);
+  }
+
+  closeAll(): void {
+    for (const underlay of [...this.list]) this.close(underlay);
+    this.#ground.listeners.closeAll();
+  }
+
+  /** Datagrams that the kernel lost because vtepd did not read them in time. */
+  get dropped(): number {
+    const groups = this.list.reduce((total, { membership }) => total + membership.dropped, this.#droppedBefore);
+    return groups + this.#ground.listeners.dropped;
+  }
+
+  #open(link: Link, family: 4 | 6, config: VniConfig): Underlay {
+    const known = this.list.find((underlay) => underlay.isOn(link) && underlay.family === family);
+    if (known) return known;
+    if (this.list.length >= MAX_UNDERLAYS) throw tooMany(link, config);
+    // A VNI that names no destination does not say that it wants the family.
+    const object = familiesOf(config).includes(family) ? `--vni ${config.vni}` : `--dev ${link.name}`;
+    const underlay = new Underlay(this.#ground, { number: this.#freeNumber(), link, family, object });
+    this.list.push(underlay);
+    const { name: dev, status } = underlay;
+    if (status !== 'ok') this.#log.warn({ event: 'underlay-changed', dev, status });
+    return underlay;
+  }
+
+  #freeNumber(): number {
+    const used = new Set(this.list.map(({ number }) => number));
+    for (let number = 0; ; number++) if (!used.has(number)) return number;
+  }
+}
+
+function tooMany({ name }: Link, { vni }: VniConfig): VtepError {
+  const cause = `it would need a further underlay interface, ${name}, beyond ${MAX_UNDERLAYS}`;
+  return new VtepError('ERR_VTEP_LIMIT', { object: `--vni ${vni}`, cause, remedy: 'run a second daemon for it' });
+}
+
+function noDestination({ vni }: VniConfig): never {
+  throw new VtepError('ERR_VTEP_INTERFACE', {
+    object: `--vni ${vni}`,
+    cause: 'no GROUP or remote to route to',
+    remedy: 'name the underlay interface with --dev',
+  });
+}

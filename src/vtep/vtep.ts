@@ -1,0 +1,523 @@
+import { randomInt } from 'node:crypto';
+import type { Status } from '../api/schemas.ts';
+import type { Config, StaticEntry, VniConfig } from '../config/config.ts';
+import { Fdb } from '../fdb/fdb.ts';
+import { createFdbMemory } from '../fdb/layout.ts';
+import type { Counters } from '../forward/counters.ts';
+import { NeighbourTable } from '../forward/neighbours.ts';
+import type { RemoteCounters } from '../forward/remote-counters.ts';
+import { StormControl } from '../forward/storm-control.ts';
+import { HostAddresses } from '../host/host-addresses.ts';
+import { deleteLeftoverTaps, formerTaps } from '../host/leftover-taps.ts';
+import { possibleOffload } from '../host/offload.ts';
+import { type Bar, OwnAddresses } from '../host/own-addresses.ts';
+import { narrowPaths } from '../host/path-mtu.ts';
+import { StateDir, tapAlias } from '../host/state-dir.ts';
+import { releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from '../host/tap.ts';
+import type { Underlay } from '../host/underlay.ts';
+import type { IpAddress } from '../lib/addresses.ts';
+import { VtepError } from '../lib/errors.ts';
+import { NumberPool } from '../lib/number-pool.ts';
+import type { Logger } from '../observe/log.ts';
+import { deleteLinkGroup, findLinks, type Link, listLinks } from '../sys/netlink/links.ts';
+import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
+import { HeldPort } from '../underlay/held-port.ts';
+import { Listeners } from '../underlay/listeners.ts';
+import type { BusyTime } from '../worker/busy-time.ts';
+import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
+import { Captures } from './captures.ts';
+import { LiveChanges } from './changes/live-changes.ts';
+import { VniMover } from './changes/vni-mover.ts';
+import { setUpVni } from './changes/vni-setup.ts';
+import { DropHistory, readDropRows } from './drop-history.ts';
+import { FdbEvents } from './entries/fdb-events.ts';
+import { listStatics } from './entries/fdb-listing.ts';
+import { FdbSnapshots } from './entries/fdb-snapshots.ts';
+import { FdbSweep } from './entries/fdb-sweep.ts';
+import type { Stopping } from './stopping.ts';
+import { HostWatch } from './upkeep/host-watch.ts';
+import { LazyJoin } from './upkeep/lazy-join.ts';
+import { warnIfNarrow } from './upkeep/mtu-follower.ts';
+import { PathWatch } from './upkeep/path-watch.ts';
+import { QuerierWatch } from './upkeep/querier-watch.ts';
+import { startMtu, type TapUpkeep } from './upkeep/tap-upkeep.ts';
+import { mtuWithin, trunkMtuLimit } from './vni/tap-mtu.ts';
+import { Underlays } from './vni/underlays.ts';
+import { distinctTaps, reachOf, type Vni } from './vni/vni.ts';
+import { type StatusGround, vniStatus } from './vni/vni-status.ts';
+import { VniStatuses } from './vni/vni-statuses.ts';
+import type { Hang } from './workers/worker-patience.ts';
+import { WorkerPool } from './workers/worker-pool.ts';
+import { addressOrder, workerState } from './workers/worker-state.ts';
+import type { WorkerState } from './workers/worker-supervisor.ts';
+
+/** How long the end waits for a change under way, which no worker holds up any more. */
+const CHANGE_PATIENCE_MS = 200;
+
+/** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
+const LOCK_PATIENCE_MS = 100;
+
+/** The main thread's number in the FDB's lock; workers count up from there. */
+const MAIN_OWNER = 1;
+
+type VniUnderlays = Vni['underlays'];
+
+/** The VTEP: everything on the host that the daemon holds, put together. It opens every fd; the workers only borrow them. */
+export class Vtep {
+  readonly fdb: Fdb;
+  readonly now: () => number;
+  readonly changes: LiveChanges;
+  readonly statuses: VniStatuses;
+  /** What changes in the FDB. */
+  readonly events: FdbEvents;
+  readonly queriers: QuerierWatch;
+  /** What is dropped now. */
+  readonly drops = new DropHistory(() => readDropRows(this, this.#netlink));
+  /** Who captures frames. */
+  readonly captures: Captures;
+  /** What the workers share beside the FDB. */
+  readonly storm: StormControl;
+  readonly neighbours: NeighbourTable;
+  /** In force: a reload replaces it. */
+  #config: Config;
+  readonly #log: Logger;
+  readonly #netlink = new NetlinkSocket();
+  readonly #addresses: HostAddresses;
+  readonly #own: OwnAddresses;
+  readonly #underlays: Underlays;
+  readonly #vnis: Vni[] = [];
+  readonly #offload: Status['offload'];
+  readonly #workers: WorkerPool;
+  readonly #host: HostWatch;
+  readonly #paths: PathWatch;
+  readonly #linkGroup: number;
+  readonly #sweep: FdbSweep;
+  /** Rows of FDB and counters. */
+  readonly #indexes = new NumberPool();
+  readonly #lazyJoin: LazyJoin;
+  /** With `--persist`. */
+  readonly #stateDir: StateDir | undefined;
+  readonly #snapshots: FdbSnapshots | undefined;
+  /** All of the start is done: what is to outlive the process does so from now on. */
+  #isUp = false;
+  #socketNumber = 0;
+  /** TAPs that former runs made, that no VNI names and no program uses: until the start is done. */
+  #formerTaps: readonly Link[] = [];
+
+  private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
+    this.#config = config;
+    this.#log = log;
+    this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
+    const epochMs = monotonicMs();
+    const fdbMemory = createFdbMemory(randomInt(2 ** 48 - 1), config.ageingSeconds);
+    this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
+    this.now = createClock(epochMs);
+    this.#sweep = new FdbSweep(this.fdb, this.now, log);
+    this.events = new FdbEvents(this.fdb, this.now, log);
+    this.#linkGroup = unusedLinkGroup(this.#netlink);
+    this.#offload = possibleOffload(config.offload, log);
+    const { workers, port, allowedVteps } = config;
+    const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 48 - 1));
+    const stormMemory = StormControl.createMemory();
+    this.neighbours = new NeighbourTable(neighboursMemory);
+    this.storm = new StormControl(stormMemory);
+    const setup = {
+      fdbMemory,
+      neighboursMemory,
+      epochMs,
+      port,
+      stormMemory,
+      offload: this.#offload,
+    };
+    this.#addresses = new HostAddresses(this.#netlink);
+    const held = new HeldPort({ sharesGroups: config.listen === 'local' });
+    const nextSocket = () => this.#socketNumber++;
+    const { udpGro } = this.#offload;
+    const listeners = new Listeners({ held, port, workers, nextSocket, udpGro });
+    const [netlink, addresses] = [this.#netlink, this.#addresses];
+    const inForce = () => this.#config;
+    const ground = {
+      ...{ netlink, addresses, held, listeners, nextSocket, udpGro },
+      get config() {
+        return inForce();
+      },
+    };
+    this.#underlays = new Underlays(ground, log);
+    const [underlays, vnis] = [this.#underlays.list, this.#vnis];
+    this.#own = new OwnAddresses(config.listen, addresses, underlays);
+    const own = this.#own;
+    this.#workers = new WorkerPool(workers, setup, {
+      firstOwner: MAIN_OWNER + 1,
+      fdb: this.fdb,
+      log,
+      state: (worker) => [
+        ...workerState(worker, workers, {
+          config: inForce(),
+          own: own.told,
+          broadcasts: own.toldBroadcasts,
+          listeners: listeners.all,
+          underlays,
+          vnis,
+        }),
+        ...this.captures.orders(worker),
+      ],
+      tapGone: (tap) => this.#host.taps.tapGone(tap),
+      remoteInGroup: (segment, remote) => this.changes.remoteInGroup(segment, remote),
+      died: onDeath,
+    });
+    const nowMs = createFineClock(epochMs);
+    const isOwnAddress = (address: IpAddress) => own.has(address);
+    const barOf = (address: IpAddress) => own.barOf(address);
+    this.captures = new Captures({ workers: this.#workers, config: inForce, underlays, vnis, isOwnAddress, nowMs });
+    this.statuses = new VniStatuses({ vnis, log, statusOf: (vni) => vniStatus(vni, this.#seen) });
+    const onHost = { netlink, log, addresses, listeners, underlays, vnis, workers: this.#workers };
+    this.#paths = new PathWatch({
+      netlink,
+      addresses,
+      log,
+      vnis,
+      config,
+      move: (...to) => this.changes.moveVni(...to),
+    });
+    this.#host = new HostWatch({
+      ...onHost,
+      own,
+      ownChanged: (changed) => this.changes.followOwnAddresses(changed),
+      touchPaths: () => this.#paths.touch(),
+      ownAlias: this.#ownAlias,
+      makeTap: (...args) => this.#makeTap(...args),
+      onHeard: () => this.statuses.lookSoon(),
+    });
+    this.changes = new LiveChanges({
+      ...onHost,
+      config: inForce,
+      putInForce: (changed) => {
+        this.#config = changed;
+      },
+      exchangeSource: (...args) => this.#host.underlays.sources.exchange(...args),
+      lookAtStations: () => this.#lazyJoin.look(),
+      queriers: { checkCandidate: () => this.queriers.checkCandidate() },
+      fdb: this.fdb,
+      now: this.now,
+      barOf,
+      underlaysFor: (vni) => this.#underlays.forVni(vni),
+      closeUnderlay: (underlay) => this.#underlays.close(underlay),
+      mover: new VniMover({
+        ...onHost,
+        opened: this.#underlays,
+        keepsUnused: config.dev !== undefined,
+        settle: () => this.#host.settle(),
+      }),
+      lookAtPaths: (vni) => this.#paths.lookAt(vni),
+      open: (vni, underlays) => this.#addVni(vni, underlays),
+      freeIndex: (index) => this.#indexes.give(index),
+    });
+    const watched = { addresses, log, underlays, vnis };
+    this.queriers = new QuerierWatch({ ...watched, isCandidate: () => this.#config.querier });
+    this.#snapshots =
+      this.#stateDir &&
+      new FdbSnapshots(
+        {
+          ...{ fdb: this.fdb, now: this.now, log, vnis, allowedVteps, ageingSeconds: config.ageingSeconds },
+          isOwnAddress,
+        },
+        this.#stateDir.path,
+      );
+    this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host });
+  }
+
+  /**
+   * Brings everything up: sockets bound, groups joined, TAPs up, forwarding. Throws VtepError with nothing of its own left behind.
+   *
+   * @param onDeath the data plane died and cannot be revived
+   * @param stopping bounds the end of a start that fails
+   */
+  static async start(
+    config: Config,
+    log: Logger,
+    { onDeath, stopping }: { onDeath: (error: Error) => void; stopping: Stopping },
+  ): Promise<Vtep> {
+    const vtep = new Vtep(config, log, onDeath);
+    try {
+      vtep.queriers.prepare();
+      vtep.#formerTaps = formerTaps(vtep.#netlink, vtep.#ownAlias).filter(
+        ({ name }) => !config.vnis.some(({ tap }) => tap === name),
+      );
+      const placed = vtep.#underlays.place(config.vnis);
+      const trunkMtuBytes = mtuWithin(trunkMtuLimit(placed));
+      for (const { config: vni, underlays } of placed) {
+        const { tap, underlay } = vtep.#addVni(vni, underlays, trunkMtuBytes);
+        log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: tap.link.mtuBytes, dev: underlay.name });
+      }
+      for (const underlay of vtep.underlays) warnIfNarrow({ log, vnis: vtep.vnis }, underlay);
+      await vtep.#snapshots?.restore();
+      vtep.#host.start();
+      if (!(await vtep.#workers.start())) {
+        const remedy = 'the log has its error';
+        throw new VtepError('ERR_VTEP_INTERNAL', {
+          object: 'data plane',
+          cause: 'a thread of it died at the start',
+          remedy,
+        });
+      }
+      vtep.#sweep.start();
+      vtep.queriers.start();
+      await vtep.#paths.start();
+      void vtep.#lazyJoin.run();
+      vtep.events.start();
+      vtep.drops.start();
+      vtep.statuses.start();
+      vtep.#snapshots?.start();
+      vtep.#settle();
+      return vtep;
+    } catch (error) {
+      await vtep.stop(stopping);
+      throw error;
+    }
+  }
+
+  /** Leaves the groups and removes the TAPs that vtepd made, unless they are to outlive it. */
+  async stop(stopping: Stopping): Promise<void> {
+    this.#sweep.stop();
+    this.#lazyJoin.stop();
+    this.events.stop();
+    this.drops.stop();
+    this.statuses.stop();
+    this.queriers.stop();
+    this.#host.stop();
+    this.#paths.stop();
+    stopping.begin();
+    if (!(await this.#workers.stop())) stopping.cut('workers');
+    await stopping.wait('change under way', this.changes.close(), CHANGE_PATIENCE_MS);
+    // First what others see, then what a disk may hold up. The snapshot needs to know what there was.
+    const vnis = [...this.#vnis];
+    this.#underlays.closeAll();
+    if (vnis.some((vni) => this.#isDoomed(vni))) {
+      try {
+        deleteLinkGroup(this.#netlink, this.#linkGroup);
+      } catch (error) {
+        // Closing the fds deletes them too, only slower.
+        this.#log.warn({ event: 'taps-not-deleted', err: error });
+      }
+    }
+    for (const vni of distinctTaps(vnis)) this.#releaseTap(vni);
+    this.#netlink.close();
+    if (this.#snapshots) await stopping.wait('snapshot', this.#snapshots.stop());
+    this.#vnis.length = 0;
+    this.#stateDir?.release();
+  }
+
+  /** What was asked for and is in force; VNIs as the file has them. */
+  get config(): Config {
+    return this.#config;
+  }
+
+  get workerStates(): readonly WorkerState[] {
+    return this.#workers.states;
+  }
+
+  /** The first worker that hangs, if one does. */
+  get hang(): Hang | undefined {
+    return this.#workers.hang;
+  }
+
+  get hungWorker(): number | undefined {
+    return this.hang?.worker;
+  }
+
+  get vnis(): readonly Vni[] {
+    return this.#vnis;
+  }
+
+  get underlays(): readonly Underlay[] {
+    return this.#underlays.list;
+  }
+
+  /** VTEPs that a worker knows to be behind a smaller MTU: of the one that knows most. */
+  get pathLimits(): number {
+    return this.#workers.pathLimits;
+  }
+
+  /** One for each worker. */
+  get counters(): readonly Counters[] {
+    return this.#workers.counters;
+  }
+
+  /** Resolves once every worker has answered. What it is told, it knows. */
+  answered(): Promise<void> {
+    return this.#workers.orderAll(addressOrder('own-addresses', { added: [], removed: [] }));
+  }
+
+  /** Of each worker what it counted of each remote. */
+  get remoteCounters(): readonly RemoteCounters[] {
+    return this.#workers.remoteCounters;
+  }
+
+  get busyTimes(): readonly BusyTime[] {
+    return this.#workers.busyTimes;
+  }
+
+  /** The offloads in force with all TAPs and all workers. */
+  get offload(): Status['offload'] {
+    return { tapGso: this.#offload.tapGso && this.#vnis.every(({ tap }) => tap.gso), ...this.#workers.offload };
+  }
+
+  /** Sockets that receive without merging for a while. */
+  get unmerged(): Status['unmerged'] {
+    return this.#workers.unmerged;
+  }
+
+  /** The TAPs and the bridges that they are ports of, as the kernel has them now. */
+  links(): Link[] {
+    return findLinks(
+      this.#netlink,
+      distinctTaps(this.#vnis).map(({ tap }) => tap.link.index),
+    );
+  }
+
+  /** Asks for the MTU of paths, as they and the interfaces are now. */
+  paths(): (address: IpAddress) => number | null {
+    const links = new Map(this.links().map((link) => [link.index, link]));
+    return narrowPaths(this.#netlink, links, this.underlays);
+  }
+
+  /** The VNI of each segment. One that is just being deleted is as good as gone, with its entries. */
+  numbers(): ReadonlyMap<number, number> {
+    return new Map(this.vnis.map(({ index, config }) => [index, config.vni]));
+  }
+
+  /** All static entries of each VNI that has some, those included that were added while running. */
+  statics(): Promise<ReadonlyMap<number, readonly StaticEntry[]>> {
+    return listStatics({ fdb: this.fdb, now: this.now, numbers: () => this.numbers() });
+  }
+
+  get #seen(): StatusGround {
+    const hasMacsElsewhere = (vni: Vni) => this.hasMacsElsewhere(vni);
+    return { hungWorker: this.hungWorker, unseen: this.#host.unseen, hasMacsElsewhere };
+  }
+
+  /** Whether a VNI has MACs behind VTEPs that are sent to. */
+  hasMacsElsewhere({ index, config }: Vni): boolean {
+    const unsent = config.statics.filter(({ vtep }) => vtep !== 'local' && this.barOf(vtep) !== undefined).length;
+    return this.fdb.countOf(index) - this.fdb.localsOf(index) - unsent > 0;
+  }
+
+  /** How many addresses of the host are known. */
+  get hostAddresses(): number {
+    return this.#addresses.count;
+  }
+
+  isBroadcast(address: IpAddress): boolean {
+    return this.#own.isBroadcast(address);
+  }
+
+  /** Why nothing is sent to an address now; undefined: it is. */
+  barOf(address: IpAddress): Bar | undefined {
+    return this.#own.barOf(address);
+  }
+
+  isOwnAddress(address: IpAddress): boolean {
+    return this.#own.has(address);
+  }
+
+  /** Datagrams that the kernel lost because vtepd did not read them in time. */
+  get socketOverruns(): number {
+    return this.#underlays.dropped;
+  }
+
+  get #ownAlias(): string {
+    return tapAlias(this.config.stateDir);
+  }
+
+  get tapUpkeep(): TapUpkeep {
+    return this.#host.taps.upkeep;
+  }
+
+  /** Brings the TAPs to what the configuration says, as a start would. */
+  assertTaps(): void {
+    for (const vni of distinctTaps(this.#vnis)) this.tapUpkeep.assert(vni);
+  }
+
+  get #tapPlan() {
+    return {
+      linkGroup: this.#linkGroup,
+      newAlias: this.config.persist ? this.#ownAlias : undefined,
+      ownAlias: this.#ownAlias,
+      former: this.#formerTaps,
+      options: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
+    };
+  }
+
+  /** In place of one that was deleted. */
+  #makeTap(vni: Vni, config: VniConfig, before: NonNullable<TapPlan['before']>): Tap {
+    const mtuBytes = startMtu(vni, this.#vnis);
+    const plan = { ...this.#tapPlan, vni: config, local: vni.underlay.local, mtuBytes, before };
+    const tap = setUpTap(this.#netlink, plan);
+    this.#settleTap({ tap });
+    return tap;
+  }
+
+  /** One in another namespace that is to outlive vtepd stays there, where no start finds it. */
+  #releaseTap({ config, tap, elsewhere }: Vni): void {
+    if (elsewhere && tap.isOwn && this.config.persist && this.#isUp) {
+      const { namespace } = elsewhere;
+      const message = 'the next start finds it only if it is moved back';
+      this.#log.warn({ event: 'tap-left', tap: config.tap, namespace: namespace ?? null }, message);
+    }
+    releaseTap(tap);
+  }
+
+  /** What is vtepd's own is from now on what it is to be when vtepd stops, and what former runs left behind is gone. */
+  #settle(): void {
+    for (const vni of distinctTaps(this.#vnis)) this.#settleTap(vni);
+    this.#isUp = true;
+    this.#formerTaps = [];
+    if (!this.config.persist) return;
+    const kept = new Set(this.#vnis.flatMap(({ link }) => link?.index ?? []));
+    const linkGroup = unusedLinkGroup(this.#netlink);
+    deleteLeftoverTaps(this.#netlink, { log: this.#log, ownAlias: this.#ownAlias, kept, linkGroup });
+  }
+
+  #settleTap({ tap }: Pick<Vni, 'tap'>): void {
+    settleTap(this.#netlink, tap, { isPersistent: this.config.persist, linkGroup: this.#linkGroup });
+  }
+
+  /** Whether its TAP goes when vtepd stops: those that it has just made if the start fails. */
+  #isDoomed({ tap, link }: Vni): boolean {
+    if (!link) return false;
+    return this.#isUp ? tap.isOwn && !this.config.persist : tap.link.group === this.#linkGroup;
+  }
+
+  /** @param trunkMtuBytes of the trunk, if the VNI is its first */
+  #addVni(config: VniConfig, underlays: VniUnderlays, trunkMtuBytes = Infinity): Vni {
+    const index = this.#indexes.take();
+    this.fdb.nameSegment(index, config.vni);
+    try {
+      const ground = {
+        netlink: this.#netlink,
+        fdb: this.fdb,
+        now: this.now,
+        taps: this.#tapPlan,
+        barOf: (address: IpAddress) => this.barOf(address),
+        vnis: this.#vnis,
+      };
+      const reach = reachOf(this.#underlays.list, underlays[0]);
+      const vni = setUpVni(ground, { config, index, underlays, reach, trunkMtuBytes });
+      this.#vnis.push(vni);
+      if (this.#isUp) this.#settleTap(vni);
+      return vni;
+    } catch (error) {
+      this.#indexes.give(index);
+      throw error;
+    }
+  }
+}
+
+/** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */
+function unusedLinkGroup(netlink: NetlinkSocket): number {
+  const used = new Set(listLinks(netlink).map(({ group }) => group));
+  for (;;) {
+    const group = randomInt(1, 2 ** 31);
+    if (!used.has(group)) return group;
+  }
+}
