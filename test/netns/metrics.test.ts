@@ -114,7 +114,16 @@ describeSystem('what is counted', () => {
       }
     }
     const { limits, offload } = await vtep.daemon.ctl<Status>('status');
-    const tables = ['fdb-entries', 'remotes', 'vnis', 'underlays', 'neighbours', 'path-limits', 'captures'];
+    const tables = [
+      'fdb-entries',
+      'remotes',
+      'vnis',
+      'underlays',
+      'host-addresses',
+      'neighbours',
+      'path-limits',
+      'captures',
+    ];
     expect(limits.map(({ limit }) => limit)).toEqual([...tables, 'http-connections', 'control-connections']);
     for (const { limit, used, max } of limits) {
       expect(used).toBeLessThanOrEqual(max);
