@@ -67,7 +67,12 @@ export function checkAddress(
   if (!found) {
     const gone = 'it is not on this host, so nothing is sent';
     return keeper === undefined
-      ? failed('address', address, gone, `ip addr add ${written}`)
+      ? failed(
+          'address',
+          address,
+          `${gone}; if it moves between hosts (VRRP), another one may have it now, else`,
+          `ip addr add ${written}`,
+        )
       : failed('address', address, `${gone}: ${KEEPERS[keeper]}`);
   }
   if (found.isDuplicate) {
