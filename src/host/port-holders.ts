@@ -104,7 +104,7 @@ export function adviceOn({ device, programs, sockets, sawAll }: PortHolders, por
   if (device) return `${deviceAdvice(device)}, or ${another}`;
   if (programs.length > 0) {
     const share = programs.every(({ name }) => name === 'vtepd')
-      ? ', or give each an address with --listen local --local'
+      ? ', give each daemon an address of its own (--listen local --local IP)'
       : '';
     return `stop ${programs.length === 1 ? 'it' : 'them'}${share}, or ${another}`;
   }
