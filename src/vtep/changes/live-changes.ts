@@ -1,56 +1,45 @@
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { unknownVni } from '../../api/unknown-vni.ts';
-import { type Config, deepFreeze, type StaticEntry, type VniConfig } from '../../config/config.ts';
+import type { Config, StaticEntry, VniConfig } from '../../config/config.ts';
 import { checkVniSet, type NamedVni } from '../../config/vni-set.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
-import { LockTimeout } from '../../fdb/lock.ts';
-import { NO_REMOTE } from '../../fdb/remotes.ts';
 import { notifySystemd, statusLine } from '../../host/notify.ts';
-import type { Bar } from '../../host/own-addresses.ts';
 import { deleteTap } from '../../host/tap.ts';
 import type { Underlay } from '../../host/underlay.ts';
-import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
+import type { IpAddress } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
-import { MAX_FLOOD_REMOTES } from '../../lib/limits.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Logger } from '../../observe/log.ts';
 import { findLink, type Link } from '../../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { listStatics } from '../entries/fdb-listing.ts';
+import { whenUnlocked } from '../entries/when-unlocked.ts';
 import { leaveTrunk } from '../vni/trunk-tap.ts';
 import { tapNumber, tapOverrun, type Vni } from '../vni/vni.ts';
-import { addressOf, sourceOf } from '../vni/vtep-address.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 import { addGroupSocket, addTap, groupWorker, putSegment } from '../workers/worker-state.ts';
+import { type FloodGround, FloodLists } from './flood-lists.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { changeSettings, type SettingsGround } from './settings-change.ts';
 import { type ChangedVni, changeInPlace } from './vni-change.ts';
 import type { VniMover } from './vni-mover.ts';
-import { broadcastAddress, forgetVni, retainRemote } from './vni-setup.ts';
-
-/** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
-const LOCK_ATTEMPTS = 5;
-const LOCK_PAUSE_MS = 100;
+import { forgetVni } from './vni-setup.ts';
 
 /** The running VTEP, as far as changes need it. The lists are its own. */
-export interface ChangedVtep extends SettingsGround {
+export interface ChangedVtep extends SettingsGround, FloodGround {
   /** Has `join=lazy` look at its VNIs again. */
   readonly lookAtStations: () => void;
   readonly log: Logger;
   readonly netlink: NetlinkSocket;
   readonly fdb: Fdb;
-  readonly now: () => number;
   readonly underlays: Underlay[];
   readonly vnis: Vni[];
   readonly workers: WorkerPool;
-  readonly barOf: (address: IpAddress) => Bar | undefined;
   /** The underlays of a VNI, of which it opens those that are not open; they are then the last of the list, also if it throws. */
   readonly underlaysFor: (config: VniConfig) => Vni['underlays'];
   /** Closes an underlay that no worker was told of, or that all have let go. */
   readonly closeUnderlay: (underlay: Underlay) => void;
   readonly mover: VniMover;
-  /** A VNI is new, or its list is another. */
-  readonly lookAtPaths: (vni: Vni) => void;
   /** Makes a VNI on the host, whole or not at all, and puts it into the list. */
   readonly open: (config: VniConfig, underlays: Vni['underlays']) => Vni;
   /** A VNI's number may be given to another. */
@@ -65,10 +54,12 @@ export class LiveChanges {
   readonly leaving = new Set<Vni>();
   readonly #vtep: ChangedVtep;
   readonly #serial = new Serial();
+  readonly #floodLists: FloodLists;
   #isClosed = false;
 
   constructor(vtep: ChangedVtep) {
     this.#vtep = vtep;
+    this.#floodLists = new FloodLists(vtep);
   }
 
   /** Refuses further changes; resolves when the one under way has ended. The workers have stopped: none waits for them. */
@@ -207,7 +198,7 @@ export class LiveChanges {
   /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */
   addRemote(number: number, address: IpAddress): Promise<void> {
     return this.#change(async () => {
-      if (!(await this.#takeRemote(this.#find(number), address))) return;
+      if (!(await this.#floodLists.add(this.#find(number), address))) return;
       this.#vtep.log.info({ event: 'remote-added', vni: number, remote: address });
     });
   }
@@ -223,7 +214,7 @@ export class LiveChanges {
           remedy: `\`vtepctl vni show ${number}\` lists those that are`,
         });
       }
-      await this.#dropRemote(vni, address);
+      await this.#floodLists.remove(vni, address);
       this.#vtep.log.info({ event: 'remote-deleted', vni: number, remote: address });
     });
   }
@@ -235,39 +226,16 @@ export class LiveChanges {
     });
   }
 
-  /**
-   * Addresses have become the host's own or a broadcast address, or are so no more: one list serves all hosts, and each skips itself. Static
-   * entries stay and are not sent to meanwhile; what was learned behind one is forgotten, since nobody is there any more.
-   */
+  /** Addresses have become the host's own or a broadcast address, or are so no more. */
   followOwnAddresses(changed: ReadonlySet<IpAddress>): Promise<void> {
     return this.#serial.run(async () => {
-      if (this.#isClosed) return;
-      const { barOf, vnis, log } = this.#vtep;
-      try {
-        for (const address of changed) await this.#bar(address, barOf(address) !== undefined);
-        for (const vni of vnis) {
-          for (const address of vni.config.remotes.filter((remote) => changed.has(remote))) {
-            if (barOf(address) !== undefined) await this.#stopFlooding(vni, address);
-            else await this.#flood(vni, address);
-          }
-        }
-      } catch (err) {
-        // The table of remotes is full, or its lock is not to be had.
-        log.error({ event: 'own-addresses-not-followed', err });
-      }
+      if (!this.#isClosed) await this.#floodLists.followOwnAddresses(changed);
     });
   }
 
   /** A worker heard a remote of a VNI's flood list in the VNI's group. */
   remoteInGroup(segment: number, remote: number): void {
-    const { vnis, fdb, log } = this.#vtep;
-    const vni = vnis.find(({ index }) => index === segment);
-    if (!vni?.floodRemotes.includes(remote)) return;
-    const address = addressOf(fdb, remote);
-    if (address === 'local' || vni.remotesInGroup.has(address)) return;
-    vni.remotesInGroup.add(address);
-    const { vni: number, group } = vni.config;
-    log.warn({ event: 'remote-in-group', vni: number, remote: address, group }, 'each flood reaches it twice');
+    this.#floodLists.heardInGroup(segment, remote);
   }
 
   #change<Result>(change: () => Promise<Result>): Promise<Result> {
@@ -281,27 +249,6 @@ export class LiveChanges {
     const vni = this.#vtep.vnis.find(({ config }) => config.vni === number);
     if (vni) return vni;
     throw unknownVni(number);
-  }
-
-  /** Whether it was not there. */
-  async #takeRemote(vni: Vni, address: IpAddress): Promise<boolean> {
-    const { remotes } = vni.config;
-    if (remotes.includes(address)) return false;
-    refuseRemote(vni, address);
-    const bar = this.#vtep.barOf(address);
-    if (bar === 'broadcast') throw broadcastAddress(`remote ${address} of VNI ${vni.config.vni}`);
-    if (bar === undefined) await this.#flood(vni, address);
-    vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
-    this.#vtep.lookAtPaths(vni);
-    return true;
-  }
-
-  async #dropRemote(vni: Vni, address: IpAddress): Promise<void> {
-    const remotes = vni.config.remotes.filter((remote) => remote !== address);
-    vni.config = deepFreeze({ ...vni.config, remotes });
-    this.#vtep.lookAtPaths(vni);
-    vni.remotesInGroup.delete(address);
-    await this.#stopFlooding(vni, address);
   }
 
   /** The segment first, so that no frame comes from a TAP or socket of a VNI that is not known. */
@@ -347,67 +294,6 @@ export class LiveChanges {
       await whenUnlocked(() => {
         isDone = fdb.enforceLimit(index, config.maxMacs, now());
       });
-    }
-  }
-
-  /** Has floods sent to an address; the list that was asked for is the caller's. @throws VtepError ERR_VTEP_LIMIT */
-  async #flood(vni: Vni, address: IpAddress): Promise<void> {
-    const { workers, fdb } = this.#vtep;
-    if (vni.floodRemotes.some((id) => addressOf(fdb, id) === address)) return;
-    vni.floodRemotes = [...vni.floodRemotes, retainRemote(fdb, address, vni.config)];
-    await workers.orderAll(putSegment(vni));
-  }
-
-  async #bar(address: IpAddress, isBarred: boolean): Promise<void> {
-    const { fdb, now } = this.#vtep;
-    const { a, b, c, d } = sourceOf(address);
-    const remote = fdb.remotes.find(a, b, c, d);
-    if (remote === NO_REMOTE) return;
-    fdb.remotes.bar(remote, isBarred);
-    // The search goes through all entries of all VNIs.
-    if (!isBarred || fdb.remotes.entriesAt(remote) === 0) return;
-    await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && !entry.isStatic, now()));
-  }
-
-  /** Takes an address out of what is sent to; the list that was asked for is the caller's. */
-  async #stopFlooding(vni: Vni, address: IpAddress): Promise<void> {
-    const { workers, fdb, now } = this.#vtep;
-    const remote = vni.floodRemotes.find((id) => addressOf(fdb, id) === address);
-    if (remote === undefined) return;
-    vni.floodRemotes = vni.floodRemotes.filter((id) => id !== remote);
-    await workers.orderAll(putSegment(vni));
-    await whenUnlocked(() => fdb.releaseRemote(remote, now()));
-  }
-}
-
-function refuseRemote({ config, underlay, underlays }: Vni, address: IpAddress): void {
-  const object = `remote ${address} of VNI ${config.vni}`;
-  // A further family may need a smaller MTU than the TAP was made with.
-  if (!underlays.some(({ family }) => family === ipFamily(address))) {
-    const { family } = underlay;
-    throw new VtepError('ERR_VTEP_CONFLICT', {
-      object,
-      cause: `it is IPv${ipFamily(address)}, and the VNI was made for IPv${family} alone`,
-      remedy: `name an IPv${family} VTEP, or make the VNI anew with remote=${address}`,
-    });
-  }
-  if (config.remotes.length < MAX_FLOOD_REMOTES) return;
-  throw new VtepError('ERR_VTEP_LIMIT', {
-    object,
-    cause: `the flood list has ${MAX_FLOOD_REMOTES} remotes already`,
-    remedy: 'use a group',
-  });
-}
-
-/** Does what needs the FDB's lock, again if its holder died with it. */
-async function whenUnlocked(change: () => void): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      change();
-      return;
-    } catch (error) {
-      if (!(error instanceof LockTimeout) || attempt === LOCK_ATTEMPTS) throw error;
-      await setTimeout(LOCK_PAUSE_MS);
     }
   }
 }
