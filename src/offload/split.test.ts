@@ -275,7 +275,7 @@ describe('headers that contradict each other', () => {
         fc.constantFrom(1, 4, 5, 0x81),
         u16,
         fc.oneof(u16, fc.nat({ max: 300 })),
-        fc.oneof(fc.nat({ max: 120 }), fc.constantFrom(34, 38, 54, 58)),
+        fc.oneof(fc.nat({ max: 120 }), { weight: 4, arbitrary: fc.constantFrom(34, 38, 54, 58) }),
         u16,
       )
       .map(([type, ...words]) => [1, type, ...words.flatMap((value) => [value & 0xff, value >> 8])]);
@@ -287,7 +287,7 @@ describe('headers that contradict each other', () => {
     const damage = fc.array(fc.tuple(fc.nat({ max: 100 }), fc.nat({ max: 255 })), { maxLength: 3, size: 'max' });
     let read = 0;
     fc.assert(
-      fc.property(octets, fc.oneof(any, likely), damage, (all, vnet, damages) => {
+      fc.property(octets, fc.oneof(any, { weight: 4, arbitrary: likely }), damage, (all, vnet, damages) => {
         const damaged = [...all];
         for (const [at, octet] of damages) if (at < damaged.length) damaged[at] = octet;
         if (!isRead(damaged, vnet)) return;
@@ -298,6 +298,6 @@ describe('headers that contradict each other', () => {
       }),
       { numRuns: 3_000 },
     );
-    expect(read).toBeGreaterThan(10);
+    expect(read).toBeGreaterThan(20);
   });
 });
