@@ -12,8 +12,8 @@ const REREAD_LIMIT_MS = 5_000;
  * goes through the thread pool, one reading at a time.
  */
 export class ConfigSource {
-  /** What has not come back yet, by path. */
-  readonly #readings = new Map<string, Promise<string>>();
+  /** What was begun has not come back yet. */
+  #isReading = false;
 
   /** @throws VtepError ERR_VTEP_USAGE */
   read(path: string): Promise<string> {
@@ -22,7 +22,7 @@ export class ConfigSource {
 
   /** While vtepd runs. @throws VtepError ERR_VTEP_USAGE also where it does not come in time */
   async reread(path: string, limitMs = REREAD_LIMIT_MS): Promise<string> {
-    if (this.#readings.has(path)) refuse(flagObject('config', path), 'an earlier reading has not come back', REMEDY);
+    if (this.#isReading) refuse(flagObject('config', path), 'an earlier reading has not come back', REMEDY);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), limitMs);
@@ -33,10 +33,12 @@ export class ConfigSource {
   }
 
   #start(path: string): Promise<string> {
-    const reading = readText(path).finally(() => this.#readings.delete(path));
+    this.#isReading = true;
+    const reading = readText(path).finally(() => {
+      this.#isReading = false;
+    });
     // Nobody may be waiting any more when it fails.
     reading.catch(() => {});
-    this.#readings.set(path, reading);
     return reading;
   }
 }
