@@ -12,8 +12,12 @@ const REREAD_LIMIT_MS = 5_000;
  * goes through the thread pool, one reading at a time.
  */
 export class ConfigSource {
-  /** What was begun has not come back yet. */
   #isReading = false;
+
+  /** What was begun has not come back yet: an ordinary exit of the process waits for it. */
+  get isReading(): boolean {
+    return this.#isReading;
+  }
 
   /** @throws VtepError ERR_VTEP_USAGE */
   read(path: string): Promise<string> {

@@ -22,12 +22,13 @@ export async function main(argv: readonly string[]): Promise<number> {
   /** @param isCut a thread may hang, which an ordinary exit waits for */
   const end = async (exitCode: number, isCut: boolean) => {
     const isOut = await stderr.drain(DRAIN_MS);
-    if (isCut || !isOut) exitNow(exitCode);
+    if (isCut || !isOut || source.isReading) exitNow(exitCode);
     return exitCode;
   };
+  const source = new ConfigSource();
   let invocation: VtepdInvocation;
   try {
-    invocation = await parseVtepdArguments(argv, new ConfigSource());
+    invocation = await parseVtepdArguments(argv, source);
   } catch (error) {
     if (!(error instanceof VtepError)) throw error;
     complain(error.message);
