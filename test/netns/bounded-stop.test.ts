@@ -3,8 +3,10 @@
  *
  *     vxlan100 ── host 1  198.18.0.1
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeSystem, useLab } from '../support/lab.ts';
@@ -61,6 +63,22 @@ describeSystem('a daemon', () => {
     expect((await daemon.runCtl('vni', 'show', '200')).stdout).toContain('ok');
     expect(await daemon.getText('/metrics')).toContain('vtep_worker_up{worker="0"} 1');
     await daemon.ctl('vni', 'add', '300,remote=198.18.0.7');
+  });
+
+  test('ends within 2 s with code 0 while its configuration file does not come back', async () => {
+    const host = lab.host(1);
+    const path = join(mkdtempSync(join(tmpdir(), 'vtepd-pipe-')), 'pipe.yaml');
+    writeFileSync(path, 'dev: eth0\nvnis: [{vni: 100, group: 239.1.1.1}]\n');
+    const daemon = await startVtepd(host, ['--config', path]);
+    rmSync(path);
+    execFileSync('mkfifo', [path]);
+    expect(await daemon.runCtl('reload')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('cannot be read within 5 s'),
+    });
+    const { code, ms } = await daemon.stop();
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(2_000);
   });
 
   test('ends within 2 s with code 0 though a worker hangs and a client does not read, and leaves nothing', async () => {
