@@ -8,18 +8,16 @@ import { NeighbourTable } from '../forward/neighbours.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import { HostAddresses } from '../host/host-addresses.ts';
-import { deleteLeftoverTaps, formerTaps } from '../host/leftover-taps.ts';
 import { possibleOffload } from '../host/offload.ts';
 import { type Bar, OwnAddresses } from '../host/own-addresses.ts';
 import { narrowPaths } from '../host/path-mtu.ts';
 import { StateDir, tapAlias } from '../host/state-dir.ts';
-import { releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from '../host/tap.ts';
 import type { Underlay } from '../host/underlay.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { NumberPool } from '../lib/number-pool.ts';
 import type { Logger } from '../observe/log.ts';
-import { deleteLinkGroup, findLinks, type Link, listLinks } from '../sys/netlink/links.ts';
+import type { Link } from '../sys/netlink/links.ts';
 import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
 import { HeldPort } from '../underlay/held-port.ts';
 import { Listeners } from '../underlay/listeners.ts';
@@ -40,10 +38,11 @@ import { LazyJoin } from './upkeep/lazy-join.ts';
 import { warnIfNarrow } from './upkeep/mtu-follower.ts';
 import { PathWatch } from './upkeep/path-watch.ts';
 import { QuerierWatch } from './upkeep/querier-watch.ts';
-import { startMtu, type TapUpkeep } from './upkeep/tap-upkeep.ts';
+import type { TapUpkeep } from './upkeep/tap-upkeep.ts';
 import { mtuWithin, trunkMtuLimit } from './vni/tap-mtu.ts';
+import { Taps } from './vni/taps.ts';
 import { Underlays } from './vni/underlays.ts';
-import { distinctTaps, reachOf, type Vni } from './vni/vni.ts';
+import { reachOf, type Vni } from './vni/vni.ts';
 import { type StatusGround, vniStatus } from './vni/vni-status.ts';
 import { VniStatuses } from './vni/vni-statuses.ts';
 import type { Hang } from './workers/worker-patience.ts';
@@ -80,7 +79,6 @@ export class Vtep {
   readonly neighbours: NeighbourTable;
   /** In force: a reload replaces it. */
   #config: Config;
-  readonly #log: Logger;
   readonly #netlink = new NetlinkSocket();
   readonly #addresses: HostAddresses;
   readonly #own: OwnAddresses;
@@ -90,7 +88,7 @@ export class Vtep {
   readonly #workers: WorkerPool;
   readonly #host: HostWatch;
   readonly #paths: PathWatch;
-  readonly #linkGroup: number;
+  readonly #taps: Taps;
   readonly #sweep: FdbSweep;
   /** Rows of FDB and counters. */
   readonly #indexes = new NumberPool();
@@ -98,15 +96,10 @@ export class Vtep {
   /** With `--persist`. */
   readonly #stateDir: StateDir | undefined;
   readonly #snapshots: FdbSnapshots | undefined;
-  /** All of the start is done: what is to outlive the process does so from now on. */
-  #isUp = false;
   #socketNumber = 0;
-  /** TAPs that former runs made, that no VNI names and no program uses: until the start is done. */
-  #formerTaps: readonly Link[] = [];
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
     this.#config = config;
-    this.#log = log;
     this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
     const epochMs = monotonicMs();
     const fdbMemory = createFdbMemory(randomInt(2 ** 48 - 1), config.ageingSeconds);
@@ -114,9 +107,16 @@ export class Vtep {
     this.now = createClock(epochMs);
     this.#sweep = new FdbSweep(this.fdb, this.now, log);
     this.events = new FdbEvents(this.fdb, this.now, log);
-    this.#linkGroup = unusedLinkGroup(this.#netlink);
-    this.#offload = possibleOffload(config.offload, log);
     const { workers, port, allowedVteps } = config;
+    this.#offload = possibleOffload(config.offload, log);
+    this.#taps = new Taps({
+      netlink: this.#netlink,
+      log,
+      vnis: this.#vnis,
+      isPersistent: config.persist,
+      ownAlias: tapAlias(config.stateDir),
+      tap: { queues: workers, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
+    });
     const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 48 - 1));
     const stormMemory = StormControl.createMemory();
     this.neighbours = new NeighbourTable(neighboursMemory);
@@ -184,8 +184,7 @@ export class Vtep {
       own,
       ownChanged: (changed) => this.changes.followOwnAddresses(changed),
       touchPaths: () => this.#paths.touch(),
-      ownAlias: this.#ownAlias,
-      makeTap: (...args) => this.#makeTap(...args),
+      taps: this.#taps,
       onHeard: () => this.statuses.lookSoon(),
     });
     this.changes = new LiveChanges({
@@ -240,9 +239,7 @@ export class Vtep {
     const vtep = new Vtep(config, log, onDeath);
     try {
       vtep.queriers.prepare();
-      vtep.#formerTaps = formerTaps(vtep.#netlink, vtep.#ownAlias).filter(
-        ({ name }) => !config.vnis.some(({ tap }) => tap === name),
-      );
+      vtep.#taps.findFormer(config.vnis);
       const placed = vtep.#underlays.place(config.vnis);
       const trunkMtuBytes = mtuWithin(trunkMtuLimit(placed));
       for (const { config: vni, underlays } of placed) {
@@ -268,7 +265,7 @@ export class Vtep {
       vtep.drops.start();
       vtep.statuses.start();
       vtep.#snapshots?.start();
-      vtep.#settle();
+      vtep.#taps.settle();
       return vtep;
     } catch (error) {
       await vtep.stop(stopping);
@@ -290,17 +287,8 @@ export class Vtep {
     if (!(await this.#workers.stop())) stopping.cut('workers');
     await stopping.wait('change under way', this.changes.close(), CHANGE_PATIENCE_MS);
     // First what others see, then what a disk may hold up. The snapshot needs to know what there was.
-    const vnis = [...this.#vnis];
     this.#underlays.closeAll();
-    if (vnis.some((vni) => this.#isDoomed(vni))) {
-      try {
-        deleteLinkGroup(this.#netlink, this.#linkGroup);
-      } catch (error) {
-        // Closing the fds deletes them too, only slower.
-        this.#log.warn({ event: 'taps-not-deleted', err: error });
-      }
-    }
-    for (const vni of distinctTaps(vnis)) this.#releaseTap(vni);
+    this.#taps.release();
     this.#netlink.close();
     if (this.#snapshots) await stopping.wait('snapshot', this.#snapshots.stop());
     this.#vnis.length = 0;
@@ -359,7 +347,7 @@ export class Vtep {
 
   /** The offloads in force with all TAPs and all workers. */
   get offload(): Status['offload'] {
-    return { tapGso: this.#offload.tapGso && this.#vnis.every(({ tap }) => tap.gso), ...this.#workers.offload };
+    return { tapGso: this.#taps.gso, ...this.#workers.offload };
   }
 
   /** Sockets that receive without merging for a while. */
@@ -369,10 +357,7 @@ export class Vtep {
 
   /** The TAPs and the bridges that they are ports of, as the kernel has them now. */
   links(): Link[] {
-    return findLinks(
-      this.#netlink,
-      distinctTaps(this.#vnis).map(({ tap }) => tap.link.index),
-    );
+    return this.#taps.links();
   }
 
   /** Asks for the MTU of paths, as they and the interfaces are now. */
@@ -425,67 +410,13 @@ export class Vtep {
     return this.#underlays.dropped;
   }
 
-  get #ownAlias(): string {
-    return tapAlias(this.config.stateDir);
-  }
-
   get tapUpkeep(): TapUpkeep {
     return this.#host.taps.upkeep;
   }
 
   /** Brings the TAPs to what the configuration says, as a start would. */
   assertTaps(): void {
-    for (const vni of distinctTaps(this.#vnis)) this.tapUpkeep.assert(vni);
-  }
-
-  get #tapPlan() {
-    return {
-      linkGroup: this.#linkGroup,
-      newAlias: this.config.persist ? this.#ownAlias : undefined,
-      ownAlias: this.#ownAlias,
-      former: this.#formerTaps,
-      options: { queues: this.#workers.size, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
-    };
-  }
-
-  /** In place of one that was deleted. */
-  #makeTap(vni: Vni, config: VniConfig, before: NonNullable<TapPlan['before']>): Tap {
-    const mtuBytes = startMtu(vni, this.#vnis);
-    const plan = { ...this.#tapPlan, vni: config, local: vni.underlay.local, mtuBytes, before };
-    const tap = setUpTap(this.#netlink, plan);
-    this.#settleTap({ tap });
-    return tap;
-  }
-
-  /** One in another namespace that is to outlive vtepd stays there, where no start finds it. */
-  #releaseTap({ config, tap, elsewhere }: Vni): void {
-    if (elsewhere && tap.isOwn && this.config.persist && this.#isUp) {
-      const { namespace } = elsewhere;
-      const message = 'the next start finds it only if it is moved back';
-      this.#log.warn({ event: 'tap-left', tap: config.tap, namespace: namespace ?? null }, message);
-    }
-    releaseTap(tap);
-  }
-
-  /** What is vtepd's own is from now on what it is to be when vtepd stops, and what former runs left behind is gone. */
-  #settle(): void {
-    for (const vni of distinctTaps(this.#vnis)) this.#settleTap(vni);
-    this.#isUp = true;
-    this.#formerTaps = [];
-    if (!this.config.persist) return;
-    const kept = new Set(this.#vnis.flatMap(({ link }) => link?.index ?? []));
-    const linkGroup = unusedLinkGroup(this.#netlink);
-    deleteLeftoverTaps(this.#netlink, { log: this.#log, ownAlias: this.#ownAlias, kept, linkGroup });
-  }
-
-  #settleTap({ tap }: Pick<Vni, 'tap'>): void {
-    settleTap(this.#netlink, tap, { isPersistent: this.config.persist, linkGroup: this.#linkGroup });
-  }
-
-  /** Whether its TAP goes when vtepd stops: those that it has just made if the start fails. */
-  #isDoomed({ tap, link }: Vni): boolean {
-    if (!link) return false;
-    return this.#isUp ? tap.isOwn && !this.config.persist : tap.link.group === this.#linkGroup;
+    this.tapUpkeep.assertAll();
   }
 
   /** @param trunkMtuBytes of the trunk, if the VNI is its first */
@@ -497,27 +428,17 @@ export class Vtep {
         netlink: this.#netlink,
         fdb: this.fdb,
         now: this.now,
-        taps: this.#tapPlan,
+        taps: this.#taps,
         barOf: (address: IpAddress) => this.barOf(address),
         vnis: this.#vnis,
       };
       const reach = reachOf(this.#underlays.list, underlays[0]);
       const vni = setUpVni(ground, { config, index, underlays, reach, trunkMtuBytes });
       this.#vnis.push(vni);
-      if (this.#isUp) this.#settleTap(vni);
       return vni;
     } catch (error) {
       this.#indexes.give(index);
       throw error;
     }
-  }
-}
-
-/** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */
-function unusedLinkGroup(netlink: NetlinkSocket): number {
-  const used = new Set(listLinks(netlink).map(({ group }) => group));
-  for (;;) {
-    const group = randomInt(1, 2 ** 31);
-    if (!used.has(group)) return group;
   }
 }

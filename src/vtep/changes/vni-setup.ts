@@ -2,7 +2,7 @@ import type { VniConfig } from '../../config/config.ts';
 import { type Fdb, LEARNED } from '../../fdb/fdb.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
 import type { Bar } from '../../host/own-addresses.ts';
-import { defaultTapMac, findExisting, setUpTap, type TapPlan } from '../../host/tap.ts';
+import { defaultTapMac } from '../../host/tap.ts';
 import type { Underlay } from '../../host/underlay.ts';
 import { type IpAddress, ipFamily, type MacAddress, macWords } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
@@ -10,6 +10,7 @@ import { NO_GROUP } from '../../segment/segment.ts';
 import { findLink, findMaster } from '../../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { tapMtu } from '../vni/tap-mtu.ts';
+import type { Taps } from '../vni/taps.ts';
 import { joinTrunk } from '../vni/trunk-tap.ts';
 import { seenTap, type Vni } from '../vni/vni.ts';
 import { sourceOf } from '../vni/vtep-address.ts';
@@ -20,7 +21,7 @@ export interface VniGround {
   readonly fdb: Fdb;
   /** Tenths of a second. */
   readonly now: () => number;
-  readonly taps: Pick<TapPlan, 'linkGroup' | 'newAlias' | 'ownAlias' | 'former' | 'options'>;
+  readonly taps: Pick<Taps, 'make' | 'existing'>;
   readonly barOf: (address: IpAddress) => Bar | undefined;
   /** Those that there are; one with `vlan=` has the trunk. */
   readonly vnis: readonly Vni[];
@@ -65,7 +66,7 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
       group = underlay.membership.join(address, needsGroup).number;
     }
     const trunk = joinTrunk(netlink, ground.vnis, place);
-    const tap = trunk?.tap ?? setUpTap(netlink, { ...taps, vni: config, local: underlay.local, mtuBytes });
+    const tap = trunk?.tap ?? taps.make(config, { local: underlay.local, mtuBytes });
     const flooding = {
       group,
       groupRemote,
@@ -125,12 +126,12 @@ export function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig
 
 /** The MAC that a VNI's TAP is going to have: a TAP that is there keeps its own. */
 function ownMacOf(
-  { netlink, taps, vnis }: VniGround,
+  { taps, vnis }: VniGround,
   { config, local }: { config: VniConfig; local: IpAddress },
 ): string | undefined {
   if (config.mac !== undefined || config.statics.length === 0) return config.mac;
   const trunk = config.vlan === undefined ? undefined : vnis.find((each) => each.config.vlan !== undefined);
-  const present = trunk ? (seenTap(trunk) ?? trunk.tap.link) : findExisting(netlink, { vni: config, local, ...taps });
+  const present = trunk ? (seenTap(trunk) ?? trunk.tap.link) : taps.existing(config, local);
   return present?.mac ?? defaultTapMac(local, config);
 }
 

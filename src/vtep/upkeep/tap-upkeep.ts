@@ -4,7 +4,7 @@ import { TAP_UPKEEP } from '../../lib/limits.ts';
 import { close } from '../../sys/libc.ts';
 import { changeLink, findLink, findMaster, isAsWanted, type Link, type LinkChange } from '../../sys/netlink/links.ts';
 import { mtuLimit, mtuWithin, trunkMtuLimit } from '../vni/tap-mtu.ts';
-import { hasTap, sharersOf, tapNumber, type Vni } from '../vni/vni.ts';
+import { distinctTaps, hasTap, sharersOf, tapNumber, type Vni } from '../vni/vni.ts';
 import { addTap, putSegment } from '../workers/worker-state.ts';
 import type { HeldTaps } from './held-on-host.ts';
 
@@ -75,6 +75,11 @@ export class TapUpkeep {
     const task = this.#tasks.get(vni.config.tap);
     if (task?.before) this.#remake(vni, task.before);
     else if (vni.link) this.#putBack(vni, vni.link, { asAtStart: true });
+  }
+
+  /** The same of all TAPs. */
+  assertAll(): void {
+    for (const vni of distinctTaps(this.#held.vnis)) this.assert(vni);
   }
 
   #add(tap: string, task: Task): void {
@@ -149,9 +154,10 @@ export class TapUpkeep {
       // A bridge that is missing is waited for.
       const config =
         bridge !== undefined && !findLink(netlink, bridge) ? { ...vni.config, bridge: undefined } : vni.config;
-      const tap = this.#held.makeTap(vni, config, {
-        mac: before.mac ? parseMac(before.mac) : undefined,
-        overrun: before.overrun,
+      const tap = this.#held.taps.make(config, {
+        local: vni.underlay.local,
+        mtuBytes: startMtu(vni, this.#held.vnis),
+        before: { mac: before.mac ? parseMac(before.mac) : undefined, overrun: before.overrun },
       });
       const old = vni.tap;
       const place = { tap, link: tap.link, elsewhere: undefined, master: findMaster(netlink, tap.link) };

@@ -198,11 +198,11 @@ export class TapWatch {
 
   /** A TAP that outlives vtepd has to be found again. */
   #onRenamed(vni: Vni, { index, name, alias }: Link): void {
-    const { log, netlink, ownAlias } = this.#held;
+    const { log, netlink, taps } = this.#held;
     log.info({ event: 'tap-renamed', ...named(vni), name });
-    if (!vni.tap.isOwn || readAlias(alias, ownAlias) === undefined) return;
+    if (!vni.tap.isOwn || readAlias(alias, taps.ownAlias) === undefined) return;
     try {
-      const wanted = name === vni.config.tap ? ownAlias : renamedAlias(ownAlias, vni.config.tap);
+      const wanted = name === vni.config.tap ? taps.ownAlias : renamedAlias(taps.ownAlias, vni.config.tap);
       changeLink(netlink, index, { alias: wanted }, `TAP "${name}"`);
     } catch (err) {
       if (!(err instanceof VtepError)) throw err;

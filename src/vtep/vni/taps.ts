@@ -1,0 +1,143 @@
+import { randomInt } from 'node:crypto';
+import type { VniConfig } from '../../config/config.ts';
+import { deleteLeftoverTaps, formerTaps } from '../../host/leftover-taps.ts';
+import { findExisting, releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from '../../host/tap.ts';
+import type { Logger } from '../../observe/log.ts';
+import { deleteLinkGroup, findLinks, type Link, listLinks } from '../../sys/netlink/links.ts';
+import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
+import type { TapOptions } from '../../sys/tun.ts';
+import { distinctTaps, type Vni } from './vni.ts';
+
+export interface TapsOptions {
+  readonly netlink: NetlinkSocket;
+  readonly log: Logger;
+  /** All that there are; the list changes. */
+  readonly vnis: readonly Vni[];
+  /** Whether the TAPs that vtepd makes outlive it. */
+  readonly isPersistent: boolean;
+  /** Alias of the TAPs that vtepd makes to outlive it. */
+  readonly ownAlias: string;
+  readonly tap: TapOptions;
+}
+
+/**
+ * The TAPs of all VNIs: made, adopted, and let go at the end. Those that vtepd made and that go with it are in a link group of their own, so
+ * that one request deletes them all.
+ */
+export class Taps {
+  readonly ownAlias: string;
+  readonly #options: TapsOptions;
+  readonly #linkGroup: number;
+  /** TAPs that former runs made, that no VNI names and no program uses: until the start is done. */
+  #former: readonly Link[] = [];
+  /** The start is done: TAPs that are to outlive the process do so from now on. */
+  #isSettled = false;
+
+  constructor(options: TapsOptions) {
+    this.#options = options;
+    this.ownAlias = options.ownAlias;
+    this.#linkGroup = unusedLinkGroup(options.netlink);
+  }
+
+  /** Finds what former runs left: a TAP that somebody renamed is adopted by its alias. @param vnis of the configuration */
+  findFormer(vnis: readonly VniConfig[]): void {
+    const { netlink } = this.#options;
+    this.#former = formerTaps(netlink, this.ownAlias).filter(({ name }) => !vnis.some(({ tap }) => tap === name));
+  }
+
+  /** The TAP that is there for a VNI already. @param local the address that the VNI is sent from */
+  existing(vni: VniConfig, local: TapPlan['local']): Link | undefined {
+    return findExisting(this.#options.netlink, { vni, local, former: this.#former, ownAlias: this.ownAlias });
+  }
+
+  /** Makes the TAP of a VNI or adopts one that is there. @throws VtepError naming the TAP; one that vtepd made is gone then */
+  make(vni: VniConfig, place: Pick<TapPlan, 'local' | 'mtuBytes' | 'before'>): Tap {
+    const { netlink, isPersistent, tap: options } = this.#options;
+    const tap = setUpTap(netlink, {
+      ...place,
+      vni,
+      linkGroup: this.#linkGroup,
+      newAlias: isPersistent ? this.ownAlias : undefined,
+      ownAlias: this.ownAlias,
+      former: this.#former,
+      options,
+    });
+    try {
+      if (this.#isSettled) this.#settle(tap);
+      return tap;
+    } catch (error) {
+      releaseTap(tap);
+      throw error;
+    }
+  }
+
+  /** The start is done: vtepd's own TAPs become what they are to be when vtepd stops, and what former runs left is deleted. */
+  settle(): void {
+    const { netlink, log, vnis, isPersistent } = this.#options;
+    for (const { tap } of distinctTaps(vnis)) this.#settle(tap);
+    this.#isSettled = true;
+    this.#former = [];
+    if (!isPersistent) return;
+    const kept = new Set(vnis.flatMap(({ link }) => link?.index ?? []));
+    deleteLeftoverTaps(netlink, { log, ownAlias: this.ownAlias, kept, linkGroup: unusedLinkGroup(netlink) });
+  }
+
+  /** Lets all TAPs go, and deletes those that do not outlive vtepd. No worker uses them any more. */
+  release(): void {
+    const { netlink, log, vnis } = this.#options;
+    if (vnis.some((vni) => this.#isDoomed(vni))) {
+      try {
+        deleteLinkGroup(netlink, this.#linkGroup);
+      } catch (error) {
+        // Closing the fds deletes them too, only slower.
+        log.warn({ event: 'taps-not-deleted', err: error });
+      }
+    }
+    for (const vni of distinctTaps(vnis)) {
+      this.#tellLeft(vni);
+      releaseTap(vni.tap);
+    }
+  }
+
+  /** Whether all TAPs take super-frames. */
+  get gso(): boolean {
+    const { tap, vnis } = this.#options;
+    return tap.gso && vnis.every((vni) => vni.tap.gso);
+  }
+
+  /** The TAPs and the bridges that they are ports of, as the kernel has them now. */
+  links(): Link[] {
+    const { netlink, vnis } = this.#options;
+    const indexes = distinctTaps(vnis).map(({ tap }) => tap.link.index);
+    return findLinks(netlink, indexes);
+  }
+
+  #settle(tap: Tap): void {
+    const { netlink, isPersistent } = this.#options;
+    settleTap(netlink, tap, { isPersistent, linkGroup: this.#linkGroup });
+  }
+
+  /** One in another namespace that is to outlive vtepd stays there, where no start finds it. */
+  #tellLeft({ config, tap, elsewhere }: Vni): void {
+    const { log, isPersistent } = this.#options;
+    if (!elsewhere || !tap.isOwn || !isPersistent || !this.#isSettled) return;
+    const { namespace } = elsewhere;
+    const message = 'the next start finds it only if it is moved back';
+    log.warn({ event: 'tap-left', tap: config.tap, namespace: namespace ?? null }, message);
+  }
+
+  /** Whether its TAP goes when vtepd stops: those that it has just made if the start fails. */
+  #isDoomed({ tap, link }: Vni): boolean {
+    if (!link) return false;
+    return this.#isSettled ? tap.isOwn && !this.#options.isPersistent : tap.link.group === this.#linkGroup;
+  }
+}
+
+/** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */
+function unusedLinkGroup(netlink: NetlinkSocket): number {
+  const used = new Set(listLinks(netlink).map(({ group }) => group));
+  for (;;) {
+    const group = randomInt(1, 2 ** 31);
+    if (!used.has(group)) return group;
+  }
+}
