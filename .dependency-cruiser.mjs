@@ -18,6 +18,7 @@ const FOLDERS = [
   'worker',
   'config/keys',
   'config',
+  'control',
   'observe',
   'api',
   'api/client',

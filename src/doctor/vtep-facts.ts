@@ -40,7 +40,7 @@ export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<Vn
   // Only who has to write a VNI anew needs all that belongs to it.
   const statics = vnis.every(hasTap) ? new Map<number, readonly StaticEntry[]>() : await vtep.statics();
   return vnis.map((each) => {
-    const { config, link, elsewhere, remotesInGroup } = each;
+    const { config, link, elsewhere, flood } = each;
     const now = link ? (present.get(link.index) ?? link) : elsewhere?.link;
     const master = link && now && present.get(now.master);
     const whole = { ...config, statics: statics.get(config.vni) ?? [] };
@@ -65,7 +65,7 @@ export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<Vn
       pathTrouble: each.paths?.trouble,
       floodTrouble: floodTrouble(each, vtep.hasMacsElsewhere(each)),
       group: config.group,
-      remotesInGroup: [...remotesInGroup],
+      remotesInGroup: [...flood.inGroup],
     };
   });
 }

@@ -84,6 +84,9 @@ export const MAX_VTEP_SERIES = 1_024;
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;
 
+/** Unicast remotes that a control plane names for one VNI's flood list. A further one is refused, and gets no floods. */
+export const MAX_FLOOD_MEMBERS = 4_096;
+
 /**
  * Busy polling: a worker looks for this long before it sleeps, and only where the last packets were no further apart. Two a millisecond-paced
  * exchange fits; what comes less often than 500 times a second is not polled for.

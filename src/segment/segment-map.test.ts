@@ -92,3 +92,32 @@ describe('a trunk', () => {
     expect([10, 20].map((id) => map.trunkOf(99)?.byVlan(id)?.index)).toEqual([1, 0]);
   });
 });
+
+describe('a change of a flood list', () => {
+  it('adds and removes members of one segment, and keeps all else of it', () => {
+    const map = mapOf(segment(0, { floodRemotes: [1, 2] }), segment(1, { floodRemotes: [1, 2] }));
+    map.apply({ kind: 'flood-list', index: 0, added: [3, 4], removed: [1] });
+    expect(map.byVni(100)).toEqual(segment(0, { floodRemotes: [2, 3, 4] }));
+    expect(map.byTap(10)).toBe(map.byVni(100));
+    expect(map.byVni(101)).toEqual(segment(1, { floodRemotes: [1, 2] }));
+  });
+
+  it('may be told twice', () => {
+    const map = mapOf(segment(0, { floodRemotes: [1] }));
+    const change = { kind: 'flood-list', index: 0, added: [2], removed: [1] } as const;
+    for (let i = 0; i < 2; i++) map.apply(change);
+    expect(map.byVni(100)?.floodRemotes).toEqual([2]);
+  });
+
+  it('of a segment that is gone changes nothing', () => {
+    const map = mapOf(segment(1));
+    map.apply({ kind: 'flood-list', index: 0, added: [2], removed: [] });
+    expect([map.byVni(100), map.byVni(101)]).toEqual([undefined, segment(1)]);
+  });
+
+  it('keeps a segment of a trunk on its VLAN', () => {
+    const map = mapOf(segment(0, { vlan: 7, tap: 50 }));
+    map.apply({ kind: 'flood-list', index: 0, added: [2], removed: [] });
+    expect(map.trunkOf(50)?.byVlan(7)?.floodRemotes).toEqual([2]);
+  });
+});

@@ -26,6 +26,7 @@ export class SegmentMap {
     const old = this.#byIndex.get(update.kind === 'put' ? update.segment.index : update.index);
     if (old) this.#remove(old);
     if (update.kind === 'put') this.#add(update.segment);
+    else if (update.kind === 'flood-list' && old) this.#add({ ...old, floodRemotes: changedList(old, update) });
   }
 
   #add(segment: Segment): void {
@@ -46,4 +47,15 @@ export class SegmentMap {
     if (segment.vlan === NO_VLAN) this.#byTap.delete(segment.tap);
     else this.#trunks.get(segment.tap)?.remove(segment);
   }
+}
+
+/** A member that is in the list stays where it is: a worker that took over from a dead one may know of a change already. */
+function changedList(
+  { floodRemotes }: Segment,
+  { added, removed }: Extract<SegmentUpdate, { kind: 'flood-list' }>,
+): readonly number[] {
+  const list = new Set(floodRemotes);
+  for (const remote of removed) list.delete(remote);
+  for (const remote of added) list.add(remote);
+  return [...list];
 }

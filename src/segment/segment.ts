@@ -60,4 +60,12 @@ export interface Segment {
 /** The control plane's word to the data path; every control plane speaks these. */
 export type SegmentUpdate =
   /** Adds a segment, or replaces the one of that index. */
-  { readonly kind: 'put'; readonly segment: Segment } | { readonly kind: 'remove'; readonly index: number };
+  | { readonly kind: 'put'; readonly segment: Segment }
+  | { readonly kind: 'remove'; readonly index: number }
+  /** Changes the unicast flood list of a segment: remote ids. A list of thousands is sent once, and then what changes of it. */
+  | {
+      readonly kind: 'flood-list';
+      readonly index: number;
+      readonly added: readonly number[];
+      readonly removed: readonly number[];
+    };

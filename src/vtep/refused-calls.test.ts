@@ -23,6 +23,7 @@ import { PathWatch } from './upkeep/path-watch.ts';
 import { QuerierWatch } from './upkeep/querier-watch.ts';
 import { SourceWatch } from './upkeep/source-watch.ts';
 import { TapWatch } from './upkeep/tap-watch.ts';
+import { FloodList } from './vni/flood-list.ts';
 import type { Vni } from './vni/vni.ts';
 import { VniStatuses } from './vni/vni-statuses.ts';
 
@@ -74,7 +75,7 @@ const LOCALHOST = ip('127.0.0.1');
 
 function vniOf(written: string, differs: object): Vni {
   const [config] = parseConfig({ vni: [written], local: [], check: false, scalars: {} }).vnis;
-  return { config, index: 0, ...differs } as unknown as Vni;
+  return { config, index: 0, flood: new FloodList(), ...differs } as unknown as Vni;
 }
 
 /** A part of the daemon. `after` is called once it is armed; `works` tells that a later turn did what the part is for. */

@@ -75,6 +75,16 @@ it('tells again once the remote left the list and came back, or the segment did;
   expect(told.map(([segment]) => segment)).toEqual([3, 2, 4, 3, 3]);
 });
 
+it('tells again once a change of the list took the remote out, and of no other', () => {
+  const { watch, ids, told, put } = newWatch();
+  watch.heard(put(3, ids), ONE);
+  watch.heard(put(3, ids), TWO);
+  watch.apply({ kind: 'flood-list', index: 3, added: [], removed: [ids[0] as number] });
+  watch.heard({ ...put(3, ids) }, ONE);
+  watch.heard(put(3, ids), TWO);
+  expect(told.map(([, remote]) => remote)).toEqual([ids[0], ids[1], ids[0]]);
+});
+
 it('tells again of another group', () => {
   const { watch, ids, told, put } = newWatch();
   watch.heard(put(3, ids), ONE);

@@ -34,6 +34,10 @@ export class GroupWatch {
 
   /** A remote that has left the list, or whose segment is no more or has another group, is told again if it comes back. */
   apply(update: SegmentUpdate): void {
+    if (update.kind === 'flood-list') {
+      for (const remote of update.removed) this.#told.delete(key(update.index, remote));
+      return;
+    }
     const { index, group, floodRemotes } =
       update.kind === 'put' ? update.segment : { index: update.index, group: NO_GROUP, floodRemotes: [] };
     // Of another group nothing was told yet.

@@ -1,16 +1,17 @@
 import { deepFreeze } from '../../config/config.ts';
+import type { RefusalCause, Refused } from '../../control/control-plane.ts';
+import type { ControlOrigin } from '../../control/origin.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
 import type { Bar } from '../../host/own-addresses.ts';
 import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
-import { MAX_FLOOD_REMOTES } from '../../lib/limits.ts';
+import { MAX_FLOOD_MEMBERS, MAX_FLOOD_REMOTES } from '../../lib/limits.ts';
 import type { Logger } from '../../observe/log.ts';
 import { whenUnlocked } from '../entries/when-unlocked.ts';
 import type { Vni } from '../vni/vni.ts';
 import { addressOf, sourceOf } from '../vni/vtep-address.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
-import { putSegment } from '../workers/worker-state.ts';
 import { broadcastAddress, retainRemote } from './vni-setup.ts';
 
 export interface FloodGround {
@@ -27,8 +28,8 @@ export interface FloodGround {
 }
 
 /**
- * Who gets the floods of each VNI by unicast (head-end replication). What is asked for is in the VNI's configuration; what is sent to leaves out the
- * addresses that are this host's own.
+ * Changes who gets the floods of each VNI by unicast (head-end replication). What is asked for is in the VNI's configuration, or said by a control
+ * plane; what is sent to leaves out the own and broadcast addresses of this host.
  */
 export class FloodLists {
   readonly #vtep: FloodGround;
@@ -38,30 +39,59 @@ export class FloodLists {
   }
 
   /**
-   * Adds an address to what is asked for, and has floods sent to it unless it is the host's own.
+   * Adds a static member, and has floods sent to it unless it is the host's own address.
    *
    * @returns whether it was not there
    * @throws VtepError CONFLICT, LIMIT
    */
   async add(vni: Vni, address: IpAddress): Promise<boolean> {
-    const { remotes } = vni.config;
-    if (remotes.includes(address)) return false;
+    const { config } = vni;
+    if (config.remotes.includes(address)) return false;
     refuseRemote(vni, address);
-    const bar = this.#vtep.barOf(address);
-    if (bar === 'broadcast') throw broadcastAddress(`remote ${address} of VNI ${vni.config.vni}`);
-    if (bar === undefined) await this.#flood(vni, address);
-    vni.config = deepFreeze({ ...vni.config, remotes: [...remotes, address] });
+    if (this.#vtep.barOf(address) === 'broadcast') throw broadcastAddress(`remote ${address} of VNI ${config.vni}`);
+    vni.config = deepFreeze({ ...config, remotes: [...config.remotes, address] });
+    try {
+      await this.#follow(vni);
+    } catch (error) {
+      vni.config = config;
+      throw error;
+    }
     this.#vtep.lookAtPaths(vni);
     return true;
   }
 
-  /** Takes an address out of what is asked for, and out of what is sent to. */
+  /** Removes a static member. It is still sent to if a control plane names it too. */
   async remove(vni: Vni, address: IpAddress): Promise<void> {
     const remotes = vni.config.remotes.filter((remote) => remote !== address);
     vni.config = deepFreeze({ ...vni.config, remotes });
     this.#vtep.lookAtPaths(vni);
-    vni.remotesInGroup.delete(address);
-    await this.#stopFlooding(vni, address);
+    await this.#follow(vni);
+  }
+
+  /** Replaces the members that a control plane names. @returns those that are not taken */
+  async put(vni: Vni, origin: ControlOrigin, members: ReadonlySet<IpAddress>): Promise<Refused['floods']> {
+    const { config, flood, underlays } = vni;
+    const before = flood.saidBy(origin);
+    const refused: Refused['floods'][number][] = [];
+    const taken = new Set<IpAddress>();
+    for (const vtep of members) {
+      const cause = refusalOf(vtep, {
+        underlays,
+        bar: this.#vtep.barOf(vtep),
+        isFull: taken.size >= MAX_FLOOD_MEMBERS,
+      });
+      if (cause === undefined) taken.add(vtep);
+      else refused.push({ vtep, cause });
+    }
+    flood.put(origin, taken);
+    try {
+      await this.#follow(vni);
+    } catch (error) {
+      flood.put(origin, before);
+      throw error;
+    }
+    if (flood.members(config.remotes).length !== config.remotes.length) this.#vtep.lookAtPaths(vni);
+    return refused;
   }
 
   /**
@@ -73,10 +103,7 @@ export class FloodLists {
     try {
       for (const address of changed) await this.#bar(address, barOf(address) !== undefined);
       for (const vni of vnis) {
-        for (const address of vni.config.remotes.filter((remote) => changed.has(remote))) {
-          if (barOf(address) !== undefined) await this.#stopFlooding(vni, address);
-          else await this.#flood(vni, address);
-        }
+        if (vni.flood.members(vni.config.remotes).some(({ vtep }) => changed.has(vtep))) await this.#follow(vni);
       }
     } catch (err) {
       // The table of remotes is full, or its lock is not to be had.
@@ -84,24 +111,46 @@ export class FloodLists {
     }
   }
 
-  /** A worker heard a remote of a VNI's flood list in the VNI's group. */
+  /** A worker heard a member of a VNI's flood list in the VNI's group. */
   heardInGroup(segment: number, remote: number): void {
     const { vnis, fdb, log } = this.#vtep;
     const vni = vnis.find(({ index }) => index === segment);
-    if (!vni?.floodRemotes.includes(remote)) return;
+    if (!vni) return;
+    const { flood, config } = vni;
     const address = addressOf(fdb, remote);
-    if (address === 'local' || vni.remotesInGroup.has(address)) return;
-    vni.remotesInGroup.add(address);
-    const { vni: number, group } = vni.config;
-    log.warn({ event: 'remote-in-group', vni: number, remote: address, group }, 'each flood reaches it twice');
+    if (address === 'local' || flood.sent.get(address) !== remote || flood.inGroup.has(address)) return;
+    flood.inGroup.add(address);
+    log.warn(
+      { event: 'remote-in-group', vni: config.vni, remote: address, group: config.group },
+      'each flood reaches it twice',
+    );
   }
 
-  /** Has floods sent to an address; the list that was asked for is the caller's. @throws VtepError ERR_VTEP_LIMIT */
-  async #flood(vni: Vni, address: IpAddress): Promise<void> {
-    const { workers, fdb } = this.#vtep;
-    if (vni.floodRemotes.some((id) => addressOf(fdb, id) === address)) return;
-    vni.floodRemotes = [...vni.floodRemotes, retainRemote(fdb, address, vni.config)];
-    await workers.orderAll(putSegment(vni));
+  /** Has floods sent to those who are asked for, and to nobody else. @throws VtepError ERR_VTEP_LIMIT; nothing is changed then */
+  async #follow(vni: Vni): Promise<void> {
+    const { workers, fdb, now, barOf } = this.#vtep;
+    const { flood, config, index } = vni;
+    const before = flood.sent;
+    const wanted = flood.members(config.remotes).filter(({ vtep }) => barOf(vtep) === undefined);
+    const sent = new Map<IpAddress, number>();
+    const added: number[] = [];
+    try {
+      for (const { vtep } of wanted) {
+        const known = before.get(vtep);
+        const id = known ?? retainRemote(fdb, vtep, config);
+        if (known === undefined) added.push(id);
+        sent.set(vtep, id);
+      }
+    } catch (error) {
+      for (const id of added) fdb.releaseRemote(id, now());
+      throw error;
+    }
+    const removed = [...before].filter(([vtep]) => !sent.has(vtep)).map(([, id]) => id);
+    flood.sent = sent;
+    for (const vtep of flood.inGroup) if (!sent.has(vtep)) flood.inGroup.delete(vtep);
+    if (added.length === 0 && removed.length === 0) return;
+    await workers.orderAll({ kind: 'segment', update: { kind: 'flood-list', index, added, removed } });
+    for (const id of removed) await whenUnlocked(() => fdb.releaseRemote(id, now()));
   }
 
   async #bar(address: IpAddress, isBarred: boolean): Promise<void> {
@@ -114,16 +163,16 @@ export class FloodLists {
     if (!isBarred || fdb.remotes.entriesAt(remote) === 0) return;
     await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && !entry.isStatic, now()));
   }
+}
 
-  /** Takes an address out of what is sent to; the list that was asked for is the caller's. */
-  async #stopFlooding(vni: Vni, address: IpAddress): Promise<void> {
-    const { workers, fdb, now } = this.#vtep;
-    const remote = vni.floodRemotes.find((id) => addressOf(fdb, id) === address);
-    if (remote === undefined) return;
-    vni.floodRemotes = vni.floodRemotes.filter((id) => id !== remote);
-    await workers.orderAll(putSegment(vni));
-    await whenUnlocked(() => fdb.releaseRemote(remote, now()));
-  }
+/** Why a control plane's member is not taken. An own address may become another host's: it is kept. */
+function refusalOf(
+  vtep: IpAddress,
+  { underlays, bar, isFull }: { underlays: Vni['underlays']; bar: Bar | undefined; isFull: boolean },
+): RefusalCause | undefined {
+  if (bar === 'broadcast') return bar;
+  if (!underlays.some(({ family }) => family === ipFamily(vtep))) return 'family';
+  return isFull ? 'full' : undefined;
 }
 
 function refuseRemote({ config, underlay, underlays }: Vni, address: IpAddress): void {

@@ -1,4 +1,6 @@
-import { deepFreeze, type StaticEntry, type VniConfig } from '../../config/config.ts';
+import { deepFreeze, type VniConfig } from '../../config/config.ts';
+import { saidByConfiguration } from '../../control/configured.ts';
+import type { Said, StaticPlacement } from '../../control/control-plane.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
 import type { Bar } from '../../host/own-addresses.ts';
@@ -11,7 +13,7 @@ import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import type { Membership } from '../../underlay/group-membership.ts';
 import { mtuLimit, mtuWithin, tapMtu, trunkMtuLimit } from '../vni/tap-mtu.ts';
 import { reachOf, seenTap, type Vni } from '../vni/vni.ts';
-import { addressOf, sourceOf } from '../vni/vtep-address.ts';
+import { sourceOf } from '../vni/vtep-address.ts';
 import type { GroupUse } from './vni-mover.ts';
 import { addStatics, broadcastAddress, groupUnderlay, refuseUnderlayAsBridge, retainRemote } from './vni-setup.ts';
 
@@ -52,43 +54,44 @@ export function changeInPlace(
   { target, underlays }: { target: VniConfig; underlays: Vni['underlays'] },
 ): ChangedVni {
   const { netlink, fdb, now } = ground;
-  const before = { ...vni };
+  const before = { ...vni, sent: vni.flood.sent };
+  const said = saidByConfiguration(target);
   const underlay = groupUnderlay(underlays, target);
   refuseUnderlayAsBridge(netlink, target, underlay);
   const undo: (() => void)[] = [];
   try {
-    const floodRemotes = holdRemotes(ground, vni, { target, undo });
-    changeStatics(ground, vni, { target, undo });
-    const isSameGroup = target.group === before.config.group && underlay === before.underlay;
-    const needsGroup = target.group !== undefined && (target.join === 'always' || before.needsGroup);
+    const sent = holdRemotes(ground, vni, { target, said, undo });
+    changeStatics(ground, vni, { target, said, undo });
+    const isSameGroup = said.group === saidByConfiguration(before.config).group && underlay === before.underlay;
+    const needsGroup = said.group !== undefined && (target.join === 'always' || before.needsGroup);
     let { group, groupRemote } = before;
     let joined: Membership[] = [];
     if (!isSameGroup) {
       [group, groupRemote] = [NO_GROUP, NO_REMOTE];
-      if (target.group !== undefined) {
-        const remote = retainRemote(fdb, target.group, target);
+      if (said.group !== undefined) {
+        const remote = retainRemote(fdb, said.group, target);
         undo.push(() => fdb.releaseRemote(remote, now()));
-        const { number, opened } = joinGroup(underlay, target.group, { needsGroup, undo });
+        const { number, opened } = joinGroup(underlay, said.group, { needsGroup, undo });
         [group, groupRemote] = [number, remote];
-        if (opened !== undefined) joined = [{ number, group: target.group, fd: opened }];
+        if (opened !== undefined) joined = [{ number, group: said.group, fd: opened }];
       }
     }
     changeTap(ground, vni, { target, underlays, undo });
-    if (isSameGroup && target.group !== undefined && needsGroup && !before.needsGroup) {
-      underlay.membership.need(target.group);
+    if (isSameGroup && said.group !== undefined && needsGroup && !before.needsGroup) {
+      underlay.membership.need(said.group);
       joined = underlay.retry();
     }
     vni.config = deepFreeze(target);
     vni.underlay = underlay;
     vni.underlays = underlays;
     vni.reach = reachOf(ground.underlays, underlays[0]);
-    vni.floodRemotes = floodRemotes;
+    vni.flood.sent = sent;
     vni.group = group;
     vni.groupRemote = groupRemote;
     vni.needsGroup = needsGroup;
-    if (!isSameGroup) vni.remotesInGroup.clear();
-    for (const remote of vni.remotesInGroup) if (!target.remotes.includes(remote)) vni.remotesInGroup.delete(remote);
-    const remotes = before.floodRemotes.filter((id) => !floodRemotes.includes(id));
+    if (!isSameGroup) vni.flood.inGroup.clear();
+    for (const remote of vni.flood.inGroup) if (!sent.has(remote)) vni.flood.inGroup.delete(remote);
+    const remotes = [...before.sent].filter(([vtep]) => !sent.has(vtep)).map(([, id]) => id);
     if (isSameGroup || before.config.group === undefined) return { joined, left: { remotes, group: undefined } };
     return { joined, left: { remotes: [...remotes, before.groupRemote], group: before } };
   } catch (error) {
@@ -99,43 +102,49 @@ export function changeInPlace(
 
 interface Changing {
   readonly target: VniConfig;
+  /** What the target says of floods and MACs. */
+  readonly said: Said;
   /** What takes back what was done so far. */
   readonly undo: (() => void)[];
 }
 
-/** The ids of the flood list that is to be, those that it has among them. */
-function holdRemotes({ fdb, now, barOf }: ChangeGround, vni: Vni, { target, undo }: Changing): number[] {
-  const held = new Map(vni.floodRemotes.map((id) => [addressOf(fdb, id), id]));
-  const isNew = (address: IpAddress) => !vni.config.remotes.includes(address);
-  const wrong = target.remotes.find((address) => isNew(address) && barOf(address) === 'broadcast');
+/** What is to be sent to, by address: the ids that the VNI has are kept. */
+function holdRemotes(
+  { fdb, now, barOf }: ChangeGround,
+  { config, flood }: Vni,
+  { target, said, undo }: Changing,
+): ReadonlyMap<IpAddress, number> {
+  const isNew = (address: IpAddress) => !config.remotes.includes(address);
+  const wrong = said.floods.find((address) => isNew(address) && barOf(address) === 'broadcast');
   if (wrong !== undefined) throw broadcastAddress(`--vni ${target.vni},remote=${wrong}`);
-  return target.remotes
-    .filter((address) => barOf(address) === undefined)
-    .map((address) => {
-      const known = held.get(address);
-      if (known !== undefined) return known;
-      const remote = retainRemote(fdb, address, target);
-      undo.push(() => fdb.releaseRemote(remote, now()));
-      return remote;
-    });
+  const sent = new Map<IpAddress, number>();
+  for (const { vtep } of flood.members(said.floods)) {
+    if (barOf(vtep) !== undefined) continue;
+    const known = flood.sent.get(vtep);
+    const remote = known ?? retainRemote(fdb, vtep, target);
+    if (known === undefined) undo.push(() => fdb.releaseRemote(remote, now()));
+    sent.set(vtep, remote);
+  }
+  return sent;
 }
 
 /** Only what differs: what was added or deleted while running stays so. */
-function changeStatics(ground: ChangeGround, vni: Vni, { target, undo }: Changing): void {
+function changeStatics(ground: ChangeGround, vni: Vni, { target, said, undo }: Changing): void {
   const { fdb, now } = ground;
   const { index, config } = vni;
   const ownMac = (seenTap(vni) ?? vni.tap.link).mac;
-  const isIn = (list: readonly StaticEntry[], { mac, vtep }: StaticEntry) =>
+  const before = saidByConfiguration(config).macs;
+  const isIn = (list: readonly StaticPlacement[], { mac, vtep }: StaticPlacement) =>
     list.some((entry) => entry.mac === mac && entry.vtep === vtep);
-  const add = (entry: StaticEntry, of: VniConfig) =>
-    addStatics(ground, { config: { ...of, statics: [entry] }, index, ownMac: of.mac ?? ownMac });
-  for (const entry of config.statics.filter((each) => !isIn(target.statics, each))) {
+  const add = (entry: StaticPlacement, of: VniConfig) =>
+    addStatics(ground, [entry], { config: of, index, ownMac: of.mac ?? ownMac });
+  for (const entry of before.filter((each) => !isIn(said.macs, each))) {
     const { high, low } = macWords(entry.mac);
     // Somebody may have put it elsewhere since.
     if (fdb.conflicts(index, high, low, sourceOf(entry.vtep)) || !fdb.delete(index, high, low, now())) continue;
     undo.push(() => add(entry, config));
   }
-  for (const entry of target.statics.filter((each) => !isIn(config.statics, each))) {
+  for (const entry of said.macs.filter((each) => !isIn(before, each))) {
     const { high, low } = macWords(entry.mac);
     add(entry, target);
     undo.push(() => fdb.delete(index, high, low, now()));
@@ -160,7 +169,7 @@ function joinGroup(
 function changeTap(
   { netlink, vnis }: ChangeGround,
   vni: Vni,
-  { target, underlays, undo }: Changing & { underlays: Vni['underlays'] },
+  { target, underlays, undo }: Pick<Changing, 'target' | 'undo'> & { underlays: Vni['underlays'] },
 ): void {
   const link = vni.link && findLink(netlink, vni.link.index);
   const mtuBytes = newMtu(vnis, vni, { target, underlays });

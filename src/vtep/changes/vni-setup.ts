@@ -1,4 +1,6 @@
 import type { VniConfig } from '../../config/config.ts';
+import { saidByConfiguration } from '../../control/configured.ts';
+import type { StaticPlacement } from '../../control/control-plane.ts';
 import { type Fdb, LEARNED } from '../../fdb/fdb.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
 import type { Bar } from '../../host/own-addresses.ts';
@@ -9,6 +11,7 @@ import { VtepError } from '../../lib/errors.ts';
 import { NO_GROUP } from '../../segment/segment.ts';
 import { findLink, findMaster } from '../../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
+import { FloodList } from '../vni/flood-list.ts';
 import { tapMtu } from '../vni/tap-mtu.ts';
 import type { Taps } from '../vni/taps.ts';
 import { joinTrunk } from '../vni/trunk-tap.ts';
@@ -45,22 +48,22 @@ export interface VniPlace {
 export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   const { config, index, underlays, reach, trunkMtuBytes } = place;
   const { netlink, fdb, now, taps } = ground;
-  const { group: address } = config;
+  const { group: address, floods, macs } = saidByConfiguration(config);
   const underlay = groupUnderlay(underlays, config);
   refuseUnderlayAsBridge(netlink, config, underlay);
   const ownMtuBytes = tapMtu(config, underlays);
   const mtuBytes = config.vlan === undefined ? ownMtuBytes : Math.min(ownMtuBytes, trunkMtuBytes);
-  const floodRemotes: number[] = [];
+  const flood = new FloodList();
   const needsGroup = address !== undefined && config.join === 'always';
   let group = NO_GROUP;
   let groupRemote = NO_REMOTE;
   try {
-    for (const remote of config.remotes) {
+    for (const remote of floods) {
       const bar = ground.barOf(remote);
       if (bar === 'broadcast') throw broadcastAddress(`--vni ${config.vni},remote=${remote}`);
-      if (bar === undefined) floodRemotes.push(retainRemote(fdb, remote, config));
+      if (bar === undefined) flood.sent = new Map([...flood.sent, [remote, retainRemote(fdb, remote, config)]]);
     }
-    addStatics(ground, { config, index, ownMac: ownMacOf(ground, { config, local: underlay.local }) });
+    addStatics(ground, macs, { config, index, ownMac: ownMacOf(ground, { config, local: underlay.local }) });
     if (address !== undefined) {
       groupRemote = retainRemote(fdb, address, config);
       group = underlay.membership.join(address, needsGroup).number;
@@ -71,8 +74,7 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
       group,
       groupRemote,
       needsGroup,
-      floodRemotes,
-      remotesInGroup: new Set<IpAddress>(),
+      flood,
       paths: undefined,
     };
     const link = trunk ? trunk.link : tap.link;
@@ -84,7 +86,7 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
       // No worker reads it yet.
       if (fd !== undefined) underlay.membership.close(fd);
     }
-    forgetVni(fdb, { index, groupRemote, floodRemotes }, now());
+    forgetVni(fdb, { index, groupRemote, flood }, now());
     throw error;
   }
 }
@@ -92,13 +94,13 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
 /** Removes all that the FDB has of a VNI that no worker knows: entries, static ones too, and its hold on remotes. */
 export function forgetVni(
   fdb: Fdb,
-  { index, groupRemote, floodRemotes }: Pick<Vni, 'index' | 'groupRemote' | 'floodRemotes'>,
+  { index, groupRemote, flood }: Pick<Vni, 'index' | 'groupRemote' | 'flood'>,
   now: number,
 ): void {
   // The search goes through all entries of all VNIs.
   if (fdb.countOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
   fdb.resetSegment(index);
-  for (const remote of floodRemotes) fdb.releaseRemote(remote, now);
+  for (const remote of flood.ids) fdb.releaseRemote(remote, now);
   if (groupRemote !== NO_REMOTE) fdb.releaseRemote(groupRemote, now);
 }
 
@@ -136,16 +138,17 @@ function ownMacOf(
 }
 
 /**
- * Adds what `static=` of a VNI says.
+ * Adds static entries to a VNI.
  *
  * @param ownMac that of its TAP
  * @throws VtepError CONFLICT, LIMIT; those before the one that is refused are there then
  */
 export function addStatics(
   { fdb, now, barOf }: Pick<VniGround, 'fdb' | 'now' | 'barOf'>,
+  statics: readonly StaticPlacement[],
   { config, index, ownMac }: Pick<VniPlace, 'config' | 'index'> & { ownMac: string | undefined },
 ): void {
-  for (const { mac, vtep } of config.statics) {
+  for (const { mac, vtep } of statics) {
     if (mac === ownMac) throw ownStatic(config, `${mac}@${vtep}`, 'the MAC is the TAP’s own');
     const bar = vtep === 'local' ? undefined : barOf(vtep);
     if (bar === 'own') throw ownStatic(config, `${mac}@${vtep}`, 'the address is this host’s own');

@@ -9,6 +9,7 @@ import { attribute, readAttributes, uint32 } from '../../sys/netlink/netlink-mes
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { isLocalAddress } from '../../sys/netlink/routes.ts';
 import { ERRNO, SysError } from '../../sys/sys-error.ts';
+import { FloodList } from '../vni/flood-list.ts';
 import type { Vni } from '../vni/vni.ts';
 import { vniStatus } from '../vni/vni-status.ts';
 import { HostWatch, type WatchedHost } from './host-watch.ts';
@@ -48,7 +49,9 @@ function onNetlink(netlink: NetlinkSocket): ChoiceGround {
 function vniOf({ config }: ChoiceGround, vrf: { index: number } | undefined, paths: Vni['paths']): Vni {
   const underlay = { family: 4, link: { index: 2 }, vrf };
   const link = { name: 'vxlan100', up: true };
-  return { config: config.vnis[0], underlay, underlays: [underlay], floodRemotes: [1], link, paths } as unknown as Vni;
+  const flood = new FloodList();
+  flood.sent = new Map([[REMOTE, 1]]);
+  return { config: config.vnis[0], underlay, underlays: [underlay], flood, link, paths } as unknown as Vni;
 }
 
 function statusOn(netlink: NetlinkSocket, vrf?: { index: number }): string {

@@ -17,12 +17,12 @@ export interface StatusGround {
  * Why the flood list that was asked for reaches nobody; undefined: it does, or nothing was asked for. A VNI that knows MACs behind other VTEPs
  * works with them.
  */
-export function floodTrouble({ config, floodRemotes }: Vni, hasMacsElsewhere: boolean): string | undefined {
-  const { group, remotes, flood } = config;
-  if (group !== undefined || remotes.length === 0 || floodRemotes.length > 0) return undefined;
-  if (flood === 'none' || hasMacsElsewhere) return undefined;
-  return remotes.length === 1
-    ? `no remote: ${remotes[0]} is an own or broadcast address of this host`
+export function floodTrouble({ config, flood }: Vni, hasMacsElsewhere: boolean): string | undefined {
+  const members = flood.members(config.remotes);
+  if (config.group !== undefined || members.length === 0 || flood.sent.size > 0) return undefined;
+  if (config.flood === 'none' || hasMacsElsewhere) return undefined;
+  return members.length === 1
+    ? `no remote: ${members[0]?.vtep} is an own or broadcast address of this host`
     : 'no remote: all are own or broadcast addresses of this host';
 }
 

@@ -12,11 +12,19 @@ import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN } from '../../segment
 import type { Link } from '../../sys/netlink/links.ts';
 import { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { NO_CONTROL } from '../../wire/link-local.ts';
+import { FloodList } from './flood-list.ts';
 import { mtuLimit, tapMtu, trunkMtuLimit } from './tap-mtu.ts';
 import { tapNumber, tapOverrun, toSegment, type Vni } from './vni.ts';
 import { vniStatus } from './vni-status.ts';
 
 const LOCAL = parseIp('127.6.0.1') as IpAddress;
+
+/** A flood list of members with these remote ids. */
+function floodingTo(...ids: readonly number[]): FloodList {
+  const list = new FloodList();
+  list.sent = new Map(ids.map((id) => [parseIp(`198.18.0.${id}`) as IpAddress, id]));
+  return list;
+}
 
 /** Loopback, by its index, in the guise of an Ethernet interface. */
 const UNDERLAY_LINK: Link = {
@@ -85,8 +93,7 @@ async function newVni(written: string, differs: Partial<Vni> = {}): Promise<Vni>
     group: NO_GROUP,
     needsGroup: false,
     groupRemote: NO_REMOTE,
-    floodRemotes: [],
-    remotesInGroup: new Set(),
+    flood: new FloodList(),
     paths: undefined,
     tap,
     link: TAP_LINK,
@@ -206,7 +213,7 @@ describe('what the data path is told', () => {
   });
 
   it('is all of the VNI', async () => {
-    const vni = await newVni('4660=239.1.2.3,max-macs=77', { group: 9, groupRemote: 3, floodRemotes: [4, 5] });
+    const vni = await newVni('4660=239.1.2.3,max-macs=77', { group: 9, groupRemote: 3, flood: floodingTo(4, 5) });
     expect(toSegment(vni)).toEqual({
       index: 6,
       vni: 4_660,
@@ -285,8 +292,11 @@ describe('the status of a VNI', () => {
   });
 
   it('tells of a flood list that reaches nobody, unless MACs are known elsewhere', async () => {
-    const status = async (entry: string, elsewhere = false, floodRemotes: number[] = []) =>
-      vniStatus({ ...(await newVni(entry)), floodRemotes, paths: NO_TROUBLE }, { hasMacsElsewhere: () => elsewhere });
+    const status = async (entry: string, elsewhere = false, ids: number[] = []) =>
+      vniStatus(
+        { ...(await newVni(entry)), flood: floodingTo(...ids), paths: NO_TROUBLE },
+        { hasMacsElsewhere: () => elsewhere },
+      );
     const list = '100,remote=198.18.0.1';
     expect(await status(list)).toBe('no remote: 198.18.0.1 is an own or broadcast address of this host');
     expect(await status(`${list},remote=198.18.0.9`)).toBe(

@@ -3,11 +3,12 @@ import type { L2Control } from '../../config/keys/l2-control-key.ts';
 import type { Tap } from '../../host/tap.ts';
 import type { Elsewhere } from '../../host/tap-place.ts';
 import type { Underlay } from '../../host/underlay.ts';
-import { type IpAddress, macWords, parseMac } from '../../lib/addresses.ts';
+import { macWords, parseMac } from '../../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_UNDERLAY, NO_VLAN, type Segment } from '../../segment/segment.ts';
 import type { Link } from '../../sys/netlink/links.ts';
 import { ALL_CONTROL, CONTROL_PROTOCOLS, NO_CONTROL } from '../../wire/link-local.ts';
+import type { FloodList } from './flood-list.ts';
 
 /** One VNI of the running daemon: what was asked for, and what has become of it. */
 export interface Vni {
@@ -30,10 +31,8 @@ export interface Vni {
   needsGroup: boolean;
   /** The group's id among the remotes; any with NO_GROUP. */
   groupRemote: number;
-  /** Ids of its flood list, own addresses left out. */
-  floodRemotes: readonly number[];
-  /** Remotes of the flood list that were heard in the group too, and so get each flood twice. */
-  readonly remotesInGroup: Set<IpAddress>;
+  /** Who gets its floods by unicast. */
+  readonly flood: FloodList;
   /** How its destinations are reached; undefined: nobody has looked. */
   paths: Paths | undefined;
   /** Its own, or the trunk, which all VNIs with `vlan=` share. Another one once that was deleted and made anew. */
@@ -86,7 +85,7 @@ export function sharersOf(vnis: readonly Vni[], vni: Vni): readonly Vni[] {
 
 /** What the data path needs to know. */
 export function toSegment(vni: Vni): Segment {
-  const { config, index, underlays, reach, group, groupRemote, floodRemotes, link, elsewhere, tap } = vni;
+  const { config, index, underlays, reach, group, groupRemote, flood, link, elsewhere, tap } = vni;
   const seen = seenTap(vni) ?? tap.link;
   const mac = parseMac(seen.mac);
   const { high, low } = mac ? macWords(mac) : { high: 0, low: 0 };
@@ -97,7 +96,7 @@ export function toSegment(vni: Vni): Segment {
     ipv6Underlay: reach.ipv6,
     group,
     groupRemote,
-    floodRemotes,
+    floodRemotes: flood.ids,
     tap: tapNumber(vni),
     vlan: config.vlan ?? NO_VLAN,
     // Of another namespace the kernel tells late whether it is up: a write finds out.

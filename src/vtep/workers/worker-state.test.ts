@@ -10,6 +10,7 @@ import { findLink, type Link } from '../../sys/netlink/links.ts';
 import { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import type { Listeners } from '../../underlay/listeners.ts';
 import type { Order } from '../../worker/messages.ts';
+import { FloodList } from '../vni/flood-list.ts';
 import type { Vni } from '../vni/vni.ts';
 import { workerState } from './worker-state.ts';
 
@@ -58,7 +59,7 @@ async function newState(workers: number, vni = ['100', '200']): Promise<(worker:
     });
 }
 
-const lists = () => ({ floodRemotes: [], remotesInGroup: new Set<IpAddress>(), paths: undefined });
+const lists = () => ({ flood: new FloodList(), paths: undefined });
 
 function ofKind<Kind extends Order['kind']>(orders: readonly Order[], kind: Kind): Extract<Order, { kind: Kind }>[] {
   return orders.filter((order): order is Extract<Order, { kind: Kind }> => order.kind === kind);

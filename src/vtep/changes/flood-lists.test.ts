@@ -1,0 +1,163 @@
+/** Who is sent the floods of a VNI, by whom it was asked for; the FDB is real, workers are the orders that they are given. */
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../../config/parse.ts';
+import { Fdb } from '../../fdb/fdb.ts';
+import { createFdbMemory } from '../../fdb/layout.ts';
+import type { Bar } from '../../host/own-addresses.ts';
+import { type IpAddress, parseIp } from '../../lib/addresses.ts';
+import { MAX_FLOOD_MEMBERS } from '../../lib/limits.ts';
+import { NO_UNDERLAY } from '../../segment/segment.ts';
+import { SegmentMap } from '../../segment/segment-map.ts';
+import type { Order } from '../../worker/messages.ts';
+import { FloodList } from '../vni/flood-list.ts';
+import type { Vni } from '../vni/vni.ts';
+import { addressOf } from '../vni/vtep-address.ts';
+import type { WorkerPool } from '../workers/worker-pool.ts';
+import { FloodLists } from './flood-lists.ts';
+
+const ip = (text: string) => parseIp(text) as IpAddress;
+const [ONE, TWO, THREE] = [ip('198.18.0.1'), ip('198.18.0.2'), ip('198.18.0.3')];
+const ADDRESSES = Array.from({ length: 6 }, (_, i) => ip(`198.18.0.${i + 1}`));
+
+function newLists(bars = new Map<IpAddress, Bar>()) {
+  const fdb = new Fdb(createFdbMemory(1, 300), 1);
+  const [config] = parseConfig({ vni: ['100,remote=198.18.0.1'], local: [], check: false, scalars: {} }).vnis;
+  const flood = new FloodList();
+  const vni = { config, index: 0, flood, underlay: { family: 4 }, underlays: [{ family: 4 }] } as unknown as Vni;
+  // What a worker makes of the orders.
+  const map = new SegmentMap();
+  const segment = { index: 0, vni: 100, tap: 0, vlan: -1, floodRemotes: [], ipv6Underlay: NO_UNDERLAY };
+  map.apply({ kind: 'put', segment: segment as unknown as Parameters<SegmentMap['apply']>[0] & never });
+  let orders = 0;
+  const workers = {
+    orderAll: async (order: Order) => {
+      orders++;
+      if (order.kind === 'segment') map.apply(order.update);
+    },
+  } as unknown as WorkerPool;
+  const lists = new FloodLists({
+    ...{ fdb, now: () => 0, log: pino({ level: 'silent' }), vnis: [vni], workers },
+    barOf: (address) => bars.get(address),
+    lookAtPaths: () => {},
+  });
+  const sentTo = () => (map.byVni(100)?.floodRemotes ?? []).map((id) => addressOf(fdb, id));
+  const follow = () => lists.followOwnAddresses(new Set(ADDRESSES));
+  return { lists, vni, flood, fdb, bars, sentTo, follow, orders: () => orders };
+}
+
+const put = ({ lists, vni }: ReturnType<typeof newLists>, ...members: IpAddress[]) =>
+  lists.put(vni, 'evpn', new Set(members));
+
+it('sends to what a control plane names beside the static members, and tells each worker once for a batch', async () => {
+  const rig = newLists();
+  await rig.follow();
+  const before = rig.orders();
+  expect(await put(rig, TWO, THREE)).toEqual([]);
+  expect(rig.orders() - before).toBe(1);
+  expect(rig.sentTo()).toEqual([ONE, TWO, THREE]);
+  expect(rig.flood.members(rig.vni.config.remotes)).toEqual([
+    { vtep: ONE, origin: 'static' },
+    { vtep: TWO, origin: 'evpn' },
+    { vtep: THREE, origin: 'evpn' },
+  ]);
+});
+
+it('leaves the configuration alone: what a control plane names is in no file', async () => {
+  const rig = newLists();
+  await put(rig, TWO);
+  expect(rig.vni.config.remotes).toEqual([ONE]);
+});
+
+it('sends once to a member that both name, until neither does', async () => {
+  const rig = newLists();
+  await put(rig, ONE);
+  expect(rig.sentTo()).toEqual([ONE]);
+  expect(rig.flood.members([ONE])).toEqual([{ vtep: ONE, origin: 'static' }]);
+  await rig.lists.remove(rig.vni, ONE);
+  expect(rig.sentTo()).toEqual([ONE]);
+  expect(rig.flood.members([])).toEqual([{ vtep: ONE, origin: 'evpn' }]);
+  await put(rig);
+  expect(rig.sentTo()).toEqual([]);
+});
+
+it('says the same twice without an order', async () => {
+  const rig = newLists();
+  await put(rig, TWO);
+  const before = rig.orders();
+  await put(rig, TWO);
+  expect(rig.orders()).toBe(before);
+});
+
+it('keeps an own address and sends to it as soon as it is another host’s', async () => {
+  const rig = newLists(new Map([[TWO, 'own']]));
+  expect(await put(rig, TWO)).toEqual([]);
+  expect(rig.sentTo()).not.toContain(TWO);
+  rig.bars.delete(TWO);
+  await rig.follow();
+  expect(rig.sentTo()).toContain(TWO);
+});
+
+describe('refuses', () => {
+  it('a broadcast address and a family that the VNI does not send over, and takes the others', async () => {
+    const rig = newLists(new Map([[TWO, 'broadcast']]));
+    expect(await put(rig, TWO, ip('2001:db8::1'), THREE)).toEqual([
+      { vtep: TWO, cause: 'broadcast' },
+      { vtep: ip('2001:db8::1'), cause: 'family' },
+    ]);
+    expect(rig.sentTo()).toEqual([ONE, THREE]);
+  });
+
+  it('members above the limit', async () => {
+    const rig = newLists();
+    const many = Array.from({ length: MAX_FLOOD_MEMBERS + 2 }, (_, i) => ip(`198.19.${i >>> 8}.${i & 255}`));
+    const refused = await put(rig, ...many);
+    expect(refused.map(({ vtep }) => vtep)).toEqual(many.slice(MAX_FLOOD_MEMBERS));
+    expect(rig.sentTo()).toHaveLength(MAX_FLOOD_MEMBERS + 1);
+  });
+});
+
+it('holds each remote that it sends to, and lets go of the others', async () => {
+  const step = fc.record({
+    kind: fc.constantFrom('add', 'remove', 'put', 'bar', 'unbar'),
+    address: fc.constantFrom(...ADDRESSES),
+    members: fc.uniqueArray(fc.constantFrom(...ADDRESSES)),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      const rig = newLists();
+      await rig.follow();
+      const [statics, said, own] = [new Set([ONE]), new Set<IpAddress>(), new Set<IpAddress>()];
+      for (const { kind, address, members } of steps) {
+        if (kind === 'add') {
+          await rig.lists.add(rig.vni, address);
+          statics.add(address);
+        } else if (kind === 'remove') {
+          await rig.lists.remove(rig.vni, address);
+          statics.delete(address);
+        } else if (kind === 'put') {
+          await put(rig, ...members);
+          said.clear();
+          for (const member of members) said.add(member);
+        } else {
+          if (kind === 'bar') rig.bars.set(address, 'own');
+          else rig.bars.delete(address);
+          if (kind === 'bar') own.add(address);
+          else own.delete(address);
+          await rig.follow();
+        }
+        const expected = [...new Set([...statics, ...said])].filter((each) => !own.has(each));
+        expect(rig.sentTo().sort()).toEqual(expected.sort());
+        expect([...rig.vni.config.remotes].sort()).toEqual([...statics].sort());
+      }
+      for (const [address, id] of rig.flood.sent) expect(addressOf(rig.fdb, id)).toBe(address);
+      await put(rig);
+      for (const address of statics) await rig.lists.remove(rig.vni, address);
+      // Nobody holds a remote any more: the sweep forgets all of them.
+      rig.fdb.sweep(0, 1_000_000, 1_000_000);
+      expect(rig.fdb.remotes.count).toBe(0);
+    }),
+    { numRuns: 100 },
+  );
+});
