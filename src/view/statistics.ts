@@ -64,11 +64,17 @@ export function limitsOf(
 
 /** Of one VNI, or of the whole daemon, where what deleted VNIs dropped is in it too. */
 export function dropsOf(
-  { counters, vnis, socketOverruns, changes }: Pick<Vtep, 'counters' | 'vnis' | 'socketOverruns' | 'changes'>,
+  {
+    counters,
+    vnis,
+    leaving,
+    socketOverruns,
+    changes,
+  }: Pick<Vtep, 'counters' | 'vnis' | 'leaving' | 'socketOverruns' | 'changes'>,
   vni: Vni | undefined,
   links: Links,
 ): Drops {
-  const chosen = vni ? [vni] : [...vnis, ...changes.leaving];
+  const chosen = vni ? [vni] : [...vnis, ...leaving];
   const rows = chosen.flatMap(({ index }) => counters.map((each) => each.drops(index)));
   if (!vni) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)), changes.removedDrops);
   const sum = (counts: readonly Float64Array[], reason: number) =>

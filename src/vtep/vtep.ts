@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Status } from '../api/schemas.ts';
-import type { Config, StaticEntry, VniConfig } from '../config/config.ts';
+import type { Config, StaticEntry } from '../config/config.ts';
+import { Settings } from '../config/settings.ts';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import type { Counters } from '../forward/counters.ts';
@@ -15,18 +16,14 @@ import { StateDir, tapAlias } from '../host/state-dir.ts';
 import type { Underlay } from '../host/underlay.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
-import { NumberPool } from '../lib/number-pool.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Link } from '../sys/netlink/links.ts';
 import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
-import { HeldPort } from '../underlay/held-port.ts';
-import { Listeners } from '../underlay/listeners.ts';
 import type { BusyTime } from '../worker/busy-time.ts';
 import { createClock, createFineClock, monotonicMs } from '../worker/clock.ts';
 import { Captures } from './captures.ts';
 import { LiveChanges } from './changes/live-changes.ts';
-import { VniMover } from './changes/vni-mover.ts';
-import { setUpVni } from './changes/vni-setup.ts';
+import { VniOpener } from './changes/vni-opener.ts';
 import { DropHistory, readDropRows } from './drop-history.ts';
 import { FdbEvents } from './entries/fdb-events.ts';
 import { listStatics } from './entries/fdb-listing.ts';
@@ -35,16 +32,15 @@ import { FdbSweep } from './entries/fdb-sweep.ts';
 import type { Stopping } from './stopping.ts';
 import { HostWatch } from './upkeep/host-watch.ts';
 import { LazyJoin } from './upkeep/lazy-join.ts';
-import { warnIfNarrow } from './upkeep/mtu-follower.ts';
 import { PathWatch } from './upkeep/path-watch.ts';
 import { QuerierWatch } from './upkeep/querier-watch.ts';
 import type { TapUpkeep } from './upkeep/tap-upkeep.ts';
-import { mtuWithin, trunkMtuLimit } from './vni/tap-mtu.ts';
 import { Taps } from './vni/taps.ts';
 import { Underlays } from './vni/underlays.ts';
-import { reachOf, type Vni } from './vni/vni.ts';
+import type { Vni } from './vni/vni.ts';
 import { type StatusGround, vniStatus } from './vni/vni-status.ts';
 import { VniStatuses } from './vni/vni-statuses.ts';
+import { Vnis } from './vni/vnis.ts';
 import type { Hang } from './workers/worker-patience.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 import { addressOrder, workerState } from './workers/worker-state.ts';
@@ -58,8 +54,6 @@ const LOCK_PATIENCE_MS = 100;
 
 /** The main thread's number in the FDB's lock; workers count up from there. */
 const MAIN_OWNER = 1;
-
-type VniUnderlays = Vni['underlays'];
 
 /** The VTEP: everything on the host that the daemon holds, put together. It opens every fd; the workers only borrow them. */
 export class Vtep {
@@ -77,29 +71,26 @@ export class Vtep {
   /** What the workers share beside the FDB. */
   readonly storm: StormControl;
   readonly neighbours: NeighbourTable;
-  /** In force: a reload replaces it. */
-  #config: Config;
+  readonly settings: Settings;
   readonly #netlink = new NetlinkSocket();
   readonly #addresses: HostAddresses;
   readonly #own: OwnAddresses;
   readonly #underlays: Underlays;
-  readonly #vnis: Vni[] = [];
+  readonly #vnis = new Vnis();
+  readonly #opener: VniOpener;
   readonly #offload: Status['offload'];
   readonly #workers: WorkerPool;
   readonly #host: HostWatch;
   readonly #paths: PathWatch;
   readonly #taps: Taps;
   readonly #sweep: FdbSweep;
-  /** Rows of FDB and counters. */
-  readonly #indexes = new NumberPool();
   readonly #lazyJoin: LazyJoin;
   /** With `--persist`. */
   readonly #stateDir: StateDir | undefined;
   readonly #snapshots: FdbSnapshots | undefined;
-  #socketNumber = 0;
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
-    this.#config = config;
+    this.settings = new Settings(config);
     this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
     const epochMs = monotonicMs();
     const fdbMemory = createFdbMemory(randomInt(2 ** 48 - 1), config.ageingSeconds);
@@ -112,7 +103,7 @@ export class Vtep {
     this.#taps = new Taps({
       netlink: this.#netlink,
       log,
-      vnis: this.#vnis,
+      vnis: this.#vnis.list,
       isPersistent: config.persist,
       ownAlias: tapAlias(config.stateDir),
       tap: { queues: workers, gso: this.#offload.tapGso, gro: this.#offload.udpGro },
@@ -130,20 +121,12 @@ export class Vtep {
       offload: this.#offload,
     };
     this.#addresses = new HostAddresses(this.#netlink);
-    const held = new HeldPort({ sharesGroups: config.listen === 'local' });
-    const nextSocket = () => this.#socketNumber++;
-    const { udpGro } = this.#offload;
-    const listeners = new Listeners({ held, port, workers, nextSocket, udpGro });
     const [netlink, addresses] = [this.#netlink, this.#addresses];
-    const inForce = () => this.#config;
-    const ground = {
-      ...{ netlink, addresses, held, listeners, nextSocket, udpGro },
-      get config() {
-        return inForce();
-      },
-    };
-    this.#underlays = new Underlays(ground, log);
-    const [underlays, vnis] = [this.#underlays.list, this.#vnis];
+    const { settings } = this;
+    const inForce = () => settings.config;
+    this.#underlays = new Underlays({ netlink, log, settings, addresses, udpGro: this.#offload.udpGro });
+    const { listeners, list: underlays } = this.#underlays;
+    const vnis = this.#vnis.list;
     this.#own = new OwnAddresses(config.listen, addresses, underlays);
     const own = this.#own;
     this.#workers = new WorkerPool(workers, setup, {
@@ -187,32 +170,30 @@ export class Vtep {
       taps: this.#taps,
       onHeard: () => this.statuses.lookSoon(),
     });
-    this.changes = new LiveChanges({
-      ...onHost,
-      config: inForce,
-      putInForce: (changed) => {
-        this.#config = changed;
-      },
-      exchangeSource: (...args) => this.#host.underlays.sources.exchange(...args),
-      lookAtStations: () => this.#lazyJoin.look(),
-      queriers: { checkCandidate: () => this.queriers.checkCandidate() },
+    const watched = { addresses, log, underlays, vnis };
+    this.queriers = new QuerierWatch({ ...watched, isCandidate: () => settings.config.querier });
+    this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host });
+    const opening = {
+      netlink,
+      log,
       fdb: this.fdb,
       now: this.now,
       barOf,
-      underlaysFor: (vni) => this.#underlays.forVni(vni),
-      closeUnderlay: (underlay) => this.#underlays.close(underlay),
-      mover: new VniMover({
-        ...onHost,
-        opened: this.#underlays,
-        keepsUnused: config.dev !== undefined,
-        settle: () => this.#host.settle(),
-      }),
+      registry: this.#vnis,
+      opened: this.#underlays,
+    };
+    this.#opener = new VniOpener({ ...opening, taps: this.#taps });
+    this.changes = new LiveChanges({
+      ...onHost,
+      ...opening,
+      settings,
+      sources: this.#host.underlays.sources,
+      lazyJoin: this.#lazyJoin,
+      queriers: this.queriers,
+      settle: () => this.#host.settle(),
       lookAtPaths: (vni) => this.#paths.lookAt(vni),
-      open: (vni, underlays) => this.#addVni(vni, underlays),
-      freeIndex: (index) => this.#indexes.give(index),
+      opener: this.#opener,
     });
-    const watched = { addresses, log, underlays, vnis };
-    this.queriers = new QuerierWatch({ ...watched, isCandidate: () => this.#config.querier });
     this.#snapshots =
       this.#stateDir &&
       new FdbSnapshots(
@@ -222,7 +203,6 @@ export class Vtep {
         },
         this.#stateDir.path,
       );
-    this.#lazyJoin = new LazyJoin({ fdb: this.fdb, log, vnis, host: this.#host });
   }
 
   /**
@@ -240,13 +220,7 @@ export class Vtep {
     try {
       vtep.queriers.prepare();
       vtep.#taps.findFormer(config.vnis);
-      const placed = vtep.#underlays.place(config.vnis);
-      const trunkMtuBytes = mtuWithin(trunkMtuLimit(placed));
-      for (const { config: vni, underlays } of placed) {
-        const { tap, underlay } = vtep.#addVni(vni, underlays, trunkMtuBytes);
-        log.debug({ event: 'vni-added', vni: vni.vni, tap: vni.tap, mtu: tap.link.mtuBytes, dev: underlay.name });
-      }
-      for (const underlay of vtep.underlays) warnIfNarrow({ log, vnis: vtep.vnis }, underlay);
+      vtep.#opener.openAll(config.vnis);
       await vtep.#snapshots?.restore();
       vtep.#host.start();
       if (!(await vtep.#workers.start())) {
@@ -291,13 +265,13 @@ export class Vtep {
     this.#taps.release();
     this.#netlink.close();
     if (this.#snapshots) await stopping.wait('snapshot', this.#snapshots.stop());
-    this.#vnis.length = 0;
+    this.#vnis.clear();
     this.#stateDir?.release();
   }
 
   /** What was asked for and is in force; VNIs as the file has them. */
   get config(): Config {
-    return this.#config;
+    return this.settings.config;
   }
 
   get workerStates(): readonly WorkerState[] {
@@ -314,7 +288,7 @@ export class Vtep {
   }
 
   get vnis(): readonly Vni[] {
-    return this.#vnis;
+    return this.#vnis.list;
   }
 
   get underlays(): readonly Underlay[] {
@@ -324,6 +298,11 @@ export class Vtep {
   /** VTEPs that a worker knows to be behind a smaller MTU: of the one that knows most. */
   get pathLimits(): number {
     return this.#workers.pathLimits;
+  }
+
+  /** VNIs that workers are being told to forget. */
+  get leaving(): ReadonlySet<Vni> {
+    return this.#vnis.leaving;
   }
 
   /** One for each worker. */
@@ -368,7 +347,7 @@ export class Vtep {
 
   /** The VNI of each segment. One that is just being deleted is as good as gone, with its entries. */
   numbers(): ReadonlyMap<number, number> {
-    return new Map(this.vnis.map(({ index, config }) => [index, config.vni]));
+    return this.#vnis.numbers();
   }
 
   /** All static entries of each VNI that has some, those included that were added while running. */
@@ -410,35 +389,7 @@ export class Vtep {
     return this.#underlays.dropped;
   }
 
-  get tapUpkeep(): TapUpkeep {
+  get upkeep(): TapUpkeep {
     return this.#host.taps.upkeep;
-  }
-
-  /** Brings the TAPs to what the configuration says, as a start would. */
-  assertTaps(): void {
-    this.tapUpkeep.assertAll();
-  }
-
-  /** @param trunkMtuBytes of the trunk, if the VNI is its first */
-  #addVni(config: VniConfig, underlays: VniUnderlays, trunkMtuBytes = Infinity): Vni {
-    const index = this.#indexes.take();
-    this.fdb.nameSegment(index, config.vni);
-    try {
-      const ground = {
-        netlink: this.#netlink,
-        fdb: this.fdb,
-        now: this.now,
-        taps: this.#taps,
-        barOf: (address: IpAddress) => this.barOf(address),
-        vnis: this.#vnis,
-      };
-      const reach = reachOf(this.#underlays.list, underlays[0]);
-      const vni = setUpVni(ground, { config, index, underlays, reach, trunkMtuBytes });
-      this.#vnis.push(vni);
-      return vni;
-    } catch (error) {
-      this.#indexes.give(index);
-      throw error;
-    }
   }
 }

@@ -1,65 +1,52 @@
 import { setImmediate } from 'node:timers/promises';
-import { unknownVni } from '../../api/unknown-vni.ts';
 import type { Config, StaticEntry, VniConfig } from '../../config/config.ts';
 import { checkVniSet, type NamedVni } from '../../config/vni-set.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import { notifySystemd, statusLine } from '../../host/notify.ts';
 import { deleteTap } from '../../host/tap.ts';
-import type { Underlay } from '../../host/underlay.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { Serial } from '../../lib/serial.ts';
-import type { Logger } from '../../observe/log.ts';
 import { findLink, type Link } from '../../sys/netlink/links.ts';
-import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { listStatics } from '../entries/fdb-listing.ts';
 import { whenUnlocked } from '../entries/when-unlocked.ts';
+import type { HeldOnHost } from '../upkeep/held-on-host.ts';
+import type { LazyJoin } from '../upkeep/lazy-join.ts';
 import { leaveTrunk } from '../vni/trunk-tap.ts';
 import { tapNumber, tapOverrun, type Vni } from '../vni/vni.ts';
-import type { WorkerPool } from '../workers/worker-pool.ts';
+import type { Vnis } from '../vni/vnis.ts';
 import { addGroupSocket, addTap, groupWorker, putSegment } from '../workers/worker-state.ts';
 import { type FloodGround, FloodLists } from './flood-lists.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { changeSettings, type SettingsGround } from './settings-change.ts';
 import { type ChangedVni, changeInPlace } from './vni-change.ts';
-import type { VniMover } from './vni-mover.ts';
+import { type MoverGround, VniMover } from './vni-mover.ts';
+import type { VniOpener } from './vni-opener.ts';
 import { forgetVni } from './vni-setup.ts';
 
-/** The running VTEP, as far as changes need it. The lists are its own. */
-export interface ChangedVtep extends SettingsGround, FloodGround {
-  /** Has `join=lazy` look at its VNIs again. */
-  readonly lookAtStations: () => void;
-  readonly log: Logger;
-  readonly netlink: NetlinkSocket;
+/** The running VTEP, as far as changes need it. */
+export interface ChangedVtep extends HeldOnHost, SettingsGround, FloodGround, Pick<MoverGround, 'opened' | 'settle'> {
   readonly fdb: Fdb;
-  readonly underlays: Underlay[];
-  readonly vnis: Vni[];
-  readonly workers: WorkerPool;
-  /** The underlays of a VNI, of which it opens those that are not open; they are then the last of the list, also if it throws. */
-  readonly underlaysFor: (config: VniConfig) => Vni['underlays'];
-  /** Closes an underlay that no worker was told of, or that all have let go. */
-  readonly closeUnderlay: (underlay: Underlay) => void;
-  readonly mover: VniMover;
-  /** Makes a VNI on the host, whole or not at all, and puts it into the list. */
-  readonly open: (config: VniConfig, underlays: Vni['underlays']) => Vni;
-  /** A VNI's number may be given to another. */
-  readonly freeIndex: (index: number) => void;
+  readonly workers: HeldOnHost['workers'];
+  readonly registry: Vnis;
+  readonly opener: Pick<VniOpener, 'open'>;
+  readonly lazyJoin: Pick<LazyJoin, 'look'>;
 }
 
 /** What changes while the VTEP runs, one change after the other. Each resolves when all workers go by it. */
 export class LiveChanges {
   /** Drops of the VNIs that are no more. */
   readonly removedDrops = new RemovedDrops();
-  /** VNIs that workers are being told to forget; what they drop meanwhile still counts. */
-  readonly leaving = new Set<Vni>();
   readonly #vtep: ChangedVtep;
   readonly #serial = new Serial();
   readonly #floodLists: FloodLists;
+  readonly #mover: VniMover;
   #isClosed = false;
 
   constructor(vtep: ChangedVtep) {
     this.#vtep = vtep;
     this.#floodLists = new FloodLists(vtep);
+    this.#mover = new VniMover({ ...vtep, keepsUnused: vtep.settings.config.dev !== undefined });
   }
 
   /** Refuses further changes; resolves when the one under way has ended. The workers have stopped: none waits for them. */
@@ -76,21 +63,21 @@ export class LiveChanges {
    */
   addVni(config: VniConfig, object: string): Promise<Vni> {
     return this.#change(async () => {
-      const { vnis, underlays, log } = this.#vtep;
+      const { vnis, underlays, opened, log } = this.#vtep;
       const running = vnis.map(
         (vni): NamedVni => ({ object: `VNI ${vni.config.vni}`, config: vni.config, isRunning: true }),
       );
-      checkVniSet([...running, { object, config }], this.#vtep.config());
+      checkVniSet([...running, { object, config }], this.#vtep.settings.config);
       const open = underlays.length;
       let vni: Vni;
       try {
-        vni = this.#vtep.open(config, this.#vtep.underlaysFor(config));
+        vni = this.#vtep.opener.open(config, opened.forVni(config));
         this.#vtep.lookAtPaths(vni);
       } catch (error) {
-        for (const underlay of underlays.slice(open)) this.#vtep.closeUnderlay(underlay);
+        for (const underlay of underlays.slice(open)) opened.close(underlay);
         throw error;
       }
-      for (const underlay of underlays.slice(open)) await this.#vtep.mover.tellUnderlay(underlay);
+      for (const underlay of underlays.slice(open)) await this.#mover.tellUnderlay(underlay);
       await this.#tellVni(vni);
       log.info({ event: 'vni-added', vni: config.vni, tap: config.tap, dev: vni.underlay.name });
       notifySystemd(statusLine(this.#vtep));
@@ -101,28 +88,26 @@ export class LiveChanges {
   /** Deletes a VNI. @returns it as it was, with what was added while running @throws VtepError ERR_VTEP_NOT_FOUND */
   removeVni(number: number): Promise<VniConfig> {
     return this.#change(async () => {
-      const { vnis, workers, fdb, now, netlink, log } = this.#vtep;
-      const vni = this.#find(number);
+      const { vnis, registry, workers, fdb, now, netlink, log } = this.#vtep;
+      const vni = registry.need(number);
       // First from the list: a worker that is revived meanwhile must not learn of it.
-      vnis.splice(vnis.indexOf(vni), 1);
-      this.leaving.add(vni);
+      registry.remove(vni);
       const { index, tap, link, elsewhere } = vni;
       // The trunk goes with the last of its VNIs.
       const isTapShared = vnis.some((other) => other.tap === tap);
       const orders = [workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } })];
       if (!isTapShared) orders.push(workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) }));
       await Promise.all(orders);
-      await this.#vtep.mover.leaveGroup(vni);
+      await this.#mover.leaveGroup(vni);
       const statics = await this.#staticsOf(vni);
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
       if (!isTapShared)
         this.removedDrops.tapOverrun += tapOverrun(tap, link ? findLink(netlink, link.index) : elsewhere?.link);
       this.removedDrops.take(workers.counters, index);
-      this.leaving.delete(vni);
+      registry.release(vni);
       if (isTapShared) this.#raiseTrunkMtu(vni);
       else deleteTap(tap);
-      this.#vtep.freeIndex(index);
-      await this.#vtep.mover.closeUnused();
+      await this.#mover.closeUnused();
       log.info({ event: 'vni-deleted', vni: number, tap: vni.config.tap });
       notifySystemd(statusLine(this.#vtep));
       return { ...vni.config, statics };
@@ -138,31 +123,31 @@ export class LiveChanges {
    */
   changeVni(target: VniConfig): Promise<VniConfig> {
     return this.#change(async () => {
-      const { underlays, workers, fdb, now, log } = this.#vtep;
-      const vni = this.#find(target.vni);
+      const { underlays, registry, opened, workers, fdb, now, log } = this.#vtep;
+      const vni = registry.need(target.vni);
       const before = vni.config;
       const open = underlays.length;
       let changed: ChangedVni;
       try {
-        changed = changeInPlace(this.#vtep, vni, { target, underlays: this.#vtep.underlaysFor(target) });
+        changed = changeInPlace(this.#vtep, vni, { target, underlays: opened.forVni(target) });
       } catch (error) {
-        for (const underlay of underlays.slice(open)) this.#vtep.closeUnderlay(underlay);
+        for (const underlay of underlays.slice(open)) opened.close(underlay);
         throw error;
       }
       const { joined, left } = changed;
       // All at once, so that what happens meanwhile is told to the workers behind it.
-      const orders = underlays.slice(open).map((underlay) => this.#vtep.mover.tellUnderlay(underlay));
+      const orders = underlays.slice(open).map((underlay) => this.#mover.tellUnderlay(underlay));
       orders.push(workers.orderAll(putSegment(vni)));
       for (const each of joined) {
         orders.push(workers.orderOne(groupWorker(each.number, workers.size), addGroupSocket(each)));
       }
       await Promise.all(orders);
-      if (left.group) await this.#vtep.mover.leaveGroup(left.group);
-      await this.#vtep.mover.closeUnused();
+      if (left.group) await this.#mover.leaveGroup(left.group);
+      await this.#mover.closeUnused();
       for (const remote of left.remotes) await whenUnlocked(() => fdb.releaseRemote(remote, now()));
       if (target.maxMacs < before.maxMacs) await this.#enforceLimit(vni);
       this.#vtep.lookAtPaths(vni);
-      this.#vtep.lookAtStations();
+      this.#vtep.lazyJoin.look();
       log.info({ event: 'vni-changed', vni: target.vni });
       return before;
     });
@@ -174,8 +159,8 @@ export class LiveChanges {
    */
   holdGroups(): Promise<() => Promise<void>> {
     return this.#change(async () => {
-      const { underlays, mover } = this.#vtep;
-      const release = mover.hold();
+      const { underlays } = this.#vtep;
+      const release = this.#mover.hold();
       const held = underlays.flatMap((underlay) =>
         underlay.membership.joined.map(({ group, number }) => {
           underlay.membership.join(group);
@@ -184,7 +169,7 @@ export class LiveChanges {
       );
       return () =>
         this.#serial.run(async () => {
-          for (const group of held) await mover.leaveGroup(group);
+          for (const group of held) await this.#mover.leaveGroup(group);
           await release();
         });
     });
@@ -198,7 +183,7 @@ export class LiveChanges {
   /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */
   addRemote(number: number, address: IpAddress): Promise<void> {
     return this.#change(async () => {
-      if (!(await this.#floodLists.add(this.#find(number), address))) return;
+      if (!(await this.#floodLists.add(this.#vtep.registry.need(number), address))) return;
       this.#vtep.log.info({ event: 'remote-added', vni: number, remote: address });
     });
   }
@@ -206,7 +191,7 @@ export class LiveChanges {
   /** Takes a remote off a VNI's flood list. @throws VtepError ERR_VTEP_NOT_FOUND */
   removeRemote(number: number, address: IpAddress): Promise<void> {
     return this.#change(async () => {
-      const vni = this.#find(number);
+      const vni = this.#vtep.registry.need(number);
       if (!vni.config.remotes.includes(address)) {
         throw new VtepError('ERR_VTEP_NOT_FOUND', {
           object: `remote ${address} of VNI ${number}`,
@@ -222,7 +207,7 @@ export class LiveChanges {
   /** The route to a VNI's destination leads elsewhere now. @throws VtepError if the VNI cannot follow it */
   moveVni(vni: Vni, link: Link): Promise<void> {
     return this.#change(async () => {
-      if (this.#vtep.vnis.includes(vni)) await this.#vtep.mover.move(vni, link);
+      if (this.#vtep.vnis.includes(vni)) await this.#mover.move(vni, link);
     });
   }
 
@@ -243,12 +228,6 @@ export class LiveChanges {
       if (!this.#isClosed) return change();
       throw new VtepError('ERR_VTEP_UNREACHABLE', { object: 'vtepd', cause: 'it is stopping' });
     });
-  }
-
-  #find(number: number): Vni {
-    const vni = this.#vtep.vnis.find(({ config }) => config.vni === number);
-    if (vni) return vni;
-    throw unknownVni(number);
   }
 
   /** The segment first, so that no frame comes from a TAP or socket of a VNI that is not known. */

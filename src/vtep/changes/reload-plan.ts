@@ -1,8 +1,10 @@
 import { type Config, deepFreeze, type VniConfig } from '../../config/config.ts';
 import { type ConfigDiff, diffConfig, isSame, type SettingKeys } from '../../config/config-diff.ts';
+import type { Settings } from '../../config/settings.ts';
 import { mergeVni } from '../../config/vni-merge.ts';
 import { checkVniSet, type NamedVni } from '../../config/vni-set.ts';
 import { VtepError } from '../../lib/errors.ts';
+import type { TapUpkeep } from '../upkeep/tap-upkeep.ts';
 import type { Vni } from '../vni/vni.ts';
 import type { LiveChanges } from './live-changes.ts';
 import type { Step } from './reload-steps.ts';
@@ -10,10 +12,9 @@ import type { Step } from './reload-steps.ts';
 /** The running VTEP, as far as a reload needs it. */
 export interface ReloadedVtep {
   readonly vnis: readonly Pick<Vni, 'config'>[];
-  readonly config: Config;
+  readonly settings: Pick<Settings, 'config'>;
   readonly changes: Pick<LiveChanges, 'addVni' | 'removeVni' | 'changeVni' | 'changeSettings' | 'holdGroups'>;
-  /** Puts back what others changed of the TAPs. */
-  readonly assertTaps: () => void;
+  readonly upkeep: Pick<TapUpkeep, 'assertAll'>;
 }
 
 /** The file as it was last read and as it is now. */
@@ -175,7 +176,10 @@ function clashes({ vnis }: ReloadedVtep, config: Config, vni: VniConfig): boolea
 function setting(vtep: ReloadedVtep, keys: SettingKeys, { before, after, changeHttp }: ReloadedFile): Step {
   const put = async (from: Config) => {
     if (keys.includes('http')) await changeHttp(from.http);
-    await vtep.changes.changeSettings({ ...vtep.config, ...Object.fromEntries(keys.map((key) => [key, from[key]])) });
+    await vtep.changes.changeSettings({
+      ...vtep.settings.config,
+      ...Object.fromEntries(keys.map((key) => [key, from[key]])),
+    });
   };
   return { of: keys, take: () => put(after), undo: () => put(before) };
 }

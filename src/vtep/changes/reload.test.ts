@@ -28,6 +28,14 @@ class ListedVtep {
     return this;
   }
 
+  get settings() {
+    return this;
+  }
+
+  get upkeep() {
+    return this;
+  }
+
   /** Settings go into force one step at a time; a querier is refused. */
   async changeSettings(config: Config): Promise<void> {
     const changed = Object.entries(config).filter(([key, value]) => this.config[key as keyof Config] !== value);
@@ -71,7 +79,7 @@ class ListedVtep {
     };
   }
 
-  assertTaps(): void {
+  assertAll(): void {
     this.asserted++;
   }
 

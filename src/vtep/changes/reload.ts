@@ -67,7 +67,7 @@ export class Reload {
       const { steps, left, config, isLevelChanged } = planReload(this.#vtep, file);
       if (left.length > 0 && !partial) throw refusalOf(left);
       const all = [...left, ...(await this.#take(steps, partial))];
-      this.#vtep.assertTaps();
+      this.#vtep.upkeep.assertAll();
       if (isLevelChanged) this.#log.level = config.logLevel;
       this.#config = withoutLeft(this.#config, config, all);
       for (const { error } of all) this.#log.warn({ event: 'reload-left-out', reason: error.message });

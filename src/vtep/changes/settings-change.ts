@@ -1,25 +1,24 @@
 import type { Config } from '../../config/config.ts';
 import { type ConfigKey, isSame, KEYS } from '../../config/config-diff.ts';
+import type { Settings } from '../../config/settings.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import type { Underlay } from '../../host/underlay.ts';
 import type { SourceChange } from '../../host/underlay-source.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { QuerierWatch } from '../upkeep/querier-watch.ts';
+import type { SourceWatch } from '../upkeep/source-watch.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 import { putSettings } from '../workers/worker-state.ts';
 
 /** What goes by the settings that all VNIs have in common. */
 export interface SettingsGround {
-  /** In force now. */
-  readonly config: () => Config;
-  readonly putInForce: (config: Config) => void;
+  readonly settings: Settings;
   readonly queriers: Pick<QuerierWatch, 'checkCandidate'>;
   readonly log: Logger;
   readonly fdb: Pick<Fdb, 'setAgeing'>;
   readonly underlays: readonly Underlay[];
   readonly workers: Pick<WorkerPool, 'orderAll'>;
-  /** Resolves when all workers send by what an underlay has become, and what it had is closed. */
-  readonly exchangeSource: (underlay: Underlay, change: SourceChange) => Promise<void>;
+  readonly sources: Pick<SourceWatch, 'exchange'>;
 }
 
 /**
@@ -30,14 +29,14 @@ export interface SettingsGround {
  */
 export async function changeSettings(ground: SettingsGround, config: Config): Promise<void> {
   const { underlays, fdb, workers, log } = ground;
-  const before = ground.config();
+  const before = ground.settings.config;
   if (config.querier && !before.querier) ground.queriers.checkCandidate();
   const successors = openSuccessors(underlays, config);
   for (const underlay of underlays) underlay.setSending(config);
-  ground.putInForce(config);
+  ground.settings.putInForce(config);
   fdb.setAgeing(config.ageingSeconds);
   // The pools first: where the settings want sockets of two kinds, there are such.
-  const orders = successors.map(({ underlay, succeed }) => ground.exchangeSource(underlay, succeed()));
+  const orders = successors.map(({ underlay, succeed }) => ground.sources.exchange(underlay, succeed()));
   await Promise.all([...orders, workers.orderAll(putSettings(config))]);
   const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], config[key]));
   log.debug({ event: 'settings-changed', changed: changed.map((key) => KEYS[key].name) });

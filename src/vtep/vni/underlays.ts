@@ -1,27 +1,57 @@
 import type { VniConfig } from '../../config/config.ts';
+import type { Settings } from '../../config/settings.ts';
 import { familiesOf } from '../../config/underlay-addresses.ts';
+import type { HostAddresses } from '../../host/host-addresses.ts';
 import { Underlay, type UnderlayGround } from '../../host/underlay.ts';
 import { chooseFamilies, chooseInterface } from '../../host/underlay-choice.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { MAX_UNDERLAYS } from '../../lib/limits.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Link } from '../../sys/netlink/links.ts';
+import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
+import { HeldPort } from '../../underlay/held-port.ts';
+import { Listeners } from '../../underlay/listeners.ts';
 import type { Vni } from './vni.ts';
 
 type VniUnderlays = Vni['underlays'];
 
-/** The underlays of the VTEP: each is opened when the first VNI needs it. */
+export interface UnderlaysOptions {
+  readonly netlink: NetlinkSocket;
+  readonly log: Logger;
+  readonly settings: Settings;
+  readonly addresses: HostAddresses;
+  /** Whether received datagrams may come merged. */
+  readonly udpGro: boolean;
+}
+
+/** The underlays of the VTEP: each is opened when the first VNI needs it. It alone writes the list. */
 export class Underlays {
-  /** Those that are open; the list is one for all and changes. */
-  readonly list: Underlay[] = [];
+  /** Where unicast is heard. */
+  readonly listeners: Listeners;
+  readonly #list: Underlay[] = [];
   readonly #ground: UnderlayGround;
   readonly #log: Logger;
   /** Datagrams lost at the groups of those that are closed by now. */
   #droppedBefore = 0;
 
-  constructor(ground: UnderlayGround, log: Logger) {
-    this.#ground = ground;
+  constructor({ log, settings, ...options }: UnderlaysOptions) {
+    const { port, listen, workers } = settings.config;
+    const held = new HeldPort({ sharesGroups: listen === 'local' });
+    let sockets = 0;
+    const nextSocket = () => sockets++;
+    this.listeners = new Listeners({ held, port, workers, nextSocket, udpGro: options.udpGro });
+    this.#ground = {
+      ...{ ...options, held, nextSocket, listeners: this.listeners },
+      get config() {
+        return settings.config;
+      },
+    };
     this.#log = log;
+  }
+
+  /** Those that are open. The list is one for all and changes. */
+  get list(): readonly Underlay[] {
+    return this.#list;
   }
 
   /** Every VNI of a start with its underlays, all of them open: one that names no destination goes where the others go. @throws VtepError */
@@ -35,8 +65,8 @@ export class Underlays {
   forVni(config: VniConfig): VniUnderlays {
     const { dev } = this.#ground.config;
     // It may have another name by now.
-    const named = dev === undefined ? undefined : this.list.find((underlay) => underlay.isNamed(dev))?.link;
-    const link = named ?? chooseInterface(this.#ground, config) ?? this.list[0]?.link;
+    const named = dev === undefined ? undefined : this.#list.find((underlay) => underlay.isNamed(dev))?.link;
+    const link = named ?? chooseInterface(this.#ground, config) ?? this.#list[0]?.link;
     return this.on(link ?? noDestination(config), config);
   }
 
@@ -55,35 +85,35 @@ export class Underlays {
   /** Takes one off the list that somebody else closes, with its sockets; its groups are left by now. */
   forget(underlay: Underlay): void {
     this.#droppedBefore += underlay.membership.dropped;
-    this.list.splice(this.list.indexOf(underlay), 1);
+    this.#list.splice(this.#list.indexOf(underlay), 1);
   }
 
   closeAll(): void {
-    for (const underlay of [...this.list]) this.close(underlay);
-    this.#ground.listeners.closeAll();
+    for (const underlay of [...this.#list]) this.close(underlay);
+    this.listeners.closeAll();
   }
 
   /** Datagrams that the kernel lost because vtepd did not read them in time. */
   get dropped(): number {
-    const groups = this.list.reduce((total, { membership }) => total + membership.dropped, this.#droppedBefore);
-    return groups + this.#ground.listeners.dropped;
+    const groups = this.#list.reduce((total, { membership }) => total + membership.dropped, this.#droppedBefore);
+    return groups + this.listeners.dropped;
   }
 
   #open(link: Link, family: 4 | 6, config: VniConfig): Underlay {
-    const known = this.list.find((underlay) => underlay.isOn(link) && underlay.family === family);
+    const known = this.#list.find((underlay) => underlay.isOn(link) && underlay.family === family);
     if (known) return known;
-    if (this.list.length >= MAX_UNDERLAYS) throw tooMany(link, config);
+    if (this.#list.length >= MAX_UNDERLAYS) throw tooMany(link, config);
     // A VNI that names no destination does not say that it wants the family.
     const object = familiesOf(config).includes(family) ? `--vni ${config.vni}` : `--dev ${link.name}`;
     const underlay = new Underlay(this.#ground, { number: this.#freeNumber(), link, family, object });
-    this.list.push(underlay);
+    this.#list.push(underlay);
     const { name: dev, status } = underlay;
     if (status !== 'ok') this.#log.warn({ event: 'underlay-changed', dev, status });
     return underlay;
   }
 
   #freeNumber(): number {
-    const used = new Set(this.list.map(({ number }) => number));
+    const used = new Set(this.#list.map(({ number }) => number));
     for (let number = 0; ; number++) if (!used.has(number)) return number;
   }
 }

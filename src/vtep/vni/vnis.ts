@@ -1,0 +1,67 @@
+import { unknownVni } from '../../api/unknown-vni.ts';
+import { NumberPool } from '../../lib/number-pool.ts';
+import type { Vni } from './vni.ts';
+
+/** The VNIs of the running VTEP, and the index that each has in all tables. It alone writes the list. */
+export class Vnis {
+  readonly #list: Vni[] = [];
+  readonly #leaving = new Set<Vni>();
+  readonly #indexes = new NumberPool();
+
+  /** All that there are, in the order of their addition. The list is one for all and changes. */
+  get list(): readonly Vni[] {
+    return this.#list;
+  }
+
+  /** Those that are off the list and keep their index: what workers drop of them meanwhile still counts. */
+  get leaving(): ReadonlySet<Vni> {
+    return this.#leaving;
+  }
+
+  /** Adds the VNI that `make` makes with a free index. @throws what `make` throws; nothing is added then */
+  add(make: (index: number) => Vni): Vni {
+    const index = this.#indexes.take();
+    try {
+      const vni = make(index);
+      this.#list.push(vni);
+      return vni;
+    } catch (error) {
+      this.#indexes.give(index);
+      throw error;
+    }
+  }
+
+  /** Takes a VNI off the list. No other gets its index until it is released. */
+  remove(vni: Vni): void {
+    const at = this.#list.indexOf(vni);
+    if (at < 0) throw new Error(`VNI ${vni.config.vni} is not in the list`);
+    this.#list.splice(at, 1);
+    this.#leaving.add(vni);
+  }
+
+  /** No worker and no table knows a removed VNI any more: another may have its index. */
+  release(vni: Vni): void {
+    if (this.#leaving.delete(vni)) this.#indexes.give(vni.index);
+  }
+
+  /** The end of all. */
+  clear(): void {
+    this.#list.length = 0;
+  }
+
+  find(number: number): Vni | undefined {
+    return this.#list.find(({ config }) => config.vni === number);
+  }
+
+  /** @throws VtepError ERR_VTEP_NOT_FOUND */
+  need(number: number): Vni {
+    const vni = this.find(number);
+    if (vni) return vni;
+    throw unknownVni(number);
+  }
+
+  /** The VNI of each index. One that is leaving has none, nor have its entries. */
+  numbers(): ReadonlyMap<number, number> {
+    return new Map(this.#list.map(({ index, config }) => [index, config.vni]));
+  }
+}
