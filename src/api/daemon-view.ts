@@ -26,7 +26,7 @@ export interface FdbFilter {
   readonly vni?: number;
   readonly mac?: MacAddress;
   readonly vtep?: IpAddress | 'local';
-  readonly type?: 'static' | 'dynamic';
+  readonly type?: FdbEntry['type'];
 }
 
 /** The key of an FDB entry. */

@@ -90,12 +90,15 @@ export class MemoryDaemon implements DaemonView {
     if (!entry) {
       throw new VtepError('ERR_VTEP_NOT_FOUND', { object: `${key.mac} in VNI ${key.vni}`, cause: 'no such entry' });
     }
+    if (entry.type === 'evpn') refuse(`${key.mac} in VNI ${key.vni}`, 'a control plane placed this entry');
     this.state.entries.splice(this.state.entries.indexOf(entry), 1);
     this.tell(change('delete', entry));
   }
 
   flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): number {
-    const gone = this.state.entries.filter((entry) => matches(entry, filter) && (all || entry.type !== 'static'));
+    const gone = this.state.entries.filter(
+      (entry) => matches(entry, filter) && (entry.type === 'dynamic' || (all && entry.type === 'static')),
+    );
     for (const entry of gone) this.state.entries.splice(this.state.entries.indexOf(entry), 1);
     this.tell(...gone.map((entry) => change('delete', entry)));
     return gone.length;
@@ -196,7 +199,14 @@ export class MemoryDaemon implements DaemonView {
         connectionsCut: [],
         residentBytes: 2 ** 27,
       },
-      vnis: stats.vnis.map((each, i) => ({ ...each, tap: vnis[i]?.tap ?? null, isOk: true, statics: 0, maxMacs: 100 })),
+      vnis: stats.vnis.map((each, i) => ({
+        ...each,
+        tap: vnis[i]?.tap ?? null,
+        isOk: true,
+        statics: 0,
+        controls: 0,
+        maxMacs: 100,
+      })),
       vteps: {
         keys: [...vteps.keys()],
         read: (keys) =>

@@ -298,11 +298,13 @@ export const FdbQuerySchema = closed({
   mac: Type.Optional(MacText),
   vtep: Type.Optional(VtepText),
   type: Type.Optional(
-    Type.Union([Type.Literal('static'), Type.Literal('dynamic')], { description: "'static' or 'dynamic'" }),
+    Type.Union([Type.Literal('static'), Type.Literal('dynamic'), Type.Literal('evpn')], {
+      description: "'static', 'dynamic' or 'evpn'",
+    }),
   ),
 });
 
-/** `DELETE /v1/fdb?…`; static entries stay unless `all` is true. */
+/** `DELETE /v1/fdb?…`; static entries stay unless `all` is true, and those of a control plane in any case. */
 export const FlushQuerySchema = closed({
   vni: Type.Optional(Vni),
   mac: Type.Optional(MacText),

@@ -106,7 +106,7 @@ describe('exit 2: daemon not reachable', () => {
 
 describe('exit 64: wrong usage', () => {
   const add = 'usage: vtepctl fdb add MAC --vni N --vtep IP|local';
-  const show = 'usage: vtepctl fdb show [--vni N] [--mac M] [--vtep IP|local] [--static] [--dynamic]';
+  const show = 'usage: vtepctl fdb show [--vni N] [--mac M] [--vtep IP|local] [--static] [--dynamic] [--evpn]';
   it.each([
     ['fdb', 'fdb: no command: one of show, add, del, flush, monitor'],
     ['fdb shwo', 'fdb shwo: unknown command: did you mean fdb show?'],
@@ -149,7 +149,8 @@ describe('exit 64: wrong usage', () => {
     ['fdb show --vni 0x64', '--vni 0x64: not a VNI: give a number from 0 to 16777215'],
     ['fdb show --mac 1:2', '--mac 1:2: not a MAC address: write it as 02:00:00:00:00:01'],
     ['fdb show --vtep fe80::1%eth0', "--vtep fe80::1%eth0: not an IP address without zone: give one, or 'local'"],
-    ['fdb show --static --dynamic', '--static: excludes --dynamic: give one of them, or none for both types'],
+    ['fdb show --static --dynamic', '--static: excludes --dynamic: give one of them, or none for all types'],
+    ['fdb show --evpn --dynamic', '--dynamic: excludes --evpn: give one of them, or none for all types'],
     ['vni show abc', 'N abc: not a VNI: give a number from 0 to 16777215'],
     ['vtep show local', 'IP local: not an IP address without zone: write it as 192.0.2.1'],
     ['drops --vni abc', '--vni abc: not a VNI: give a number from 0 to 16777215'],

@@ -17,11 +17,15 @@ export const EVENT_KIND = {
   repaired: 6,
 } as const;
 
-/** Bits beside the kind: the entry is static; `from` says something; the entry is behind the own TAP; it was there. No address says that. */
+/**
+ * Bits beside the kind: the entry is static; `from` says something; the entry is behind the own TAP; it was there (no address says that);
+ * a control plane placed the entry.
+ */
 export const STATIC_EVENT = 1 << 8;
 export const HAS_FROM = 1 << 9;
 export const AT_LOCAL = 1 << 10;
 export const FROM_LOCAL = 1 << 11;
+export const CONTROL_EVENT = 1 << 12;
 
 const SLOT_MASK = MAX_FDB_EVENTS - 1;
 
@@ -43,7 +47,7 @@ export class EventRing {
     this.#remotes = remotes;
   }
 
-  /** Lock held. @param at where the entry is: LOCAL or a remote id @param from likewise, or NO_REMOTE @param kind one of EVENT_KIND, perhaps with STATIC_EVENT */
+  /** Lock held. @param at where the entry is: LOCAL or a remote id @param from likewise, or NO_REMOTE @param kind one of EVENT_KIND, perhaps with STATIC_EVENT or CONTROL_EVENT */
   append(kind: number, segment: number, high: number, low: number, at: number, from: number, now: number): void {
     const events = this.#events;
     const number = this.next;

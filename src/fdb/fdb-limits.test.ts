@@ -12,8 +12,8 @@ describe('limits', () => {
     expect(fdb.addStatic(SEGMENT, HIGH, 100, vtep(1), NOW)).toBe(LEARNED.added);
     expect(fdb.countOf(SEGMENT)).toBe(9);
     learn(17, vtep(1), { maxMacs: 8 });
-    expect(entries().filter(({ isStatic }) => !isStatic)).toHaveLength(8);
-    expect(entries().filter(({ isStatic }) => isStatic)).toHaveLength(1);
+    expect(entries().filter(({ kind }) => kind === 'learned')).toHaveLength(8);
+    expect(entries().filter(({ kind }) => kind === 'static')).toHaveLength(1);
   });
 
   it('T29: five VTEPs with 2 MACs each; a sixth sends 16, ends with 3, and no other is below 1', () => {

@@ -4,8 +4,8 @@
  */
 import { expect } from 'vitest';
 import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS } from '../lib/limits.ts';
-import { EVENT_KIND, HAS_FROM, STATIC_EVENT } from './event-ring.ts';
-import { type EntryView, Fdb, LEARNED, UNKNOWN } from './fdb.ts';
+import { CONTROL_EVENT, EVENT_KIND, HAS_FROM, STATIC_EVENT } from './event-ring.ts';
+import { type EntryKind, type EntryView, Fdb, LEARNED, PLACED, UNKNOWN } from './fdb.ts';
 import { createFdbMemory, EVENT, HEADER, mapFdb, SEGMENT } from './layout.ts';
 import {
   byKey,
@@ -20,35 +20,29 @@ import {
   VNI,
   VTEPS,
 } from './model-entries-rig.ts';
+import { ModelFlaps } from './model-flaps-rig.ts';
 import { LOCAL, NO_REMOTE } from './remotes.ts';
 
 const IDLE = 100;
-/** RFC 7432 §15.1, in tenths of a second. */
-const [MOVES, WINDOW, HOLD] = [5, 1_800, 300];
 
 export type Operation =
   | { readonly kind: 'learn'; segment: number; mac: number; vtep: number; maxMacs: number }
   | { readonly kind: 'add-static'; segment: number; mac: number; vtep: number }
   | { readonly kind: 'delete'; segment: number; mac: number }
-  | { readonly kind: 'flush'; segment: number; vtep: number; statics: boolean }
+  | { readonly kind: 'place'; segment: number; placements: readonly { mac: number; vtep: number; isSticky: boolean }[] }
+  | { readonly kind: 'withdraw'; segment: number; macs: readonly number[] }
+  | { readonly kind: 'flush'; segment: number; vtep: number; kinds: readonly EntryKind[] }
   | { readonly kind: 'wait'; tenths: number }
   | { readonly kind: 'sweep'; budget: number }
   | { readonly kind: 'pin'; vtep: number }
   | { readonly kind: 'unpin' };
-
-/** What a MAC did lately. */
-interface Flap {
-  /** When it moved, since the window was opened. */
-  times: number[];
-  heldUntil: number;
-}
 
 /** Runs operations on both, side by side. */
 export class Comparison {
   readonly #ageing: number;
   readonly #fdb: Fdb;
   readonly #cells: Int32Array;
-  readonly #flaps = new Map<string, Flap>();
+  readonly #flaps = new ModelFlaps();
   /** What has happened since events were last read, and the number of the first of them. */
   readonly #happened: string[] = [];
   readonly #events = new Int32Array(1_000 * EVENT.words);
@@ -91,9 +85,20 @@ export class Comparison {
         break;
       case 'delete': {
         const entry = this.#entries.get(keyOf(step));
-        const wasAlive = entry !== undefined && !this.#isExpired(entry);
-        expect(fdb.delete(step.segment, HIGH, step.mac, now)).toBe(wasAlive);
-        if (entry) this.#forget(entry);
+        const isDeleted = entry !== undefined && entry.kind !== 'control' && !this.#isExpired(entry);
+        expect(fdb.delete(step.segment, HIGH, step.mac, now)).toBe(isDeleted);
+        if (entry && entry.kind !== 'control') this.#forget(entry);
+        break;
+      }
+      case 'place':
+        this.#place(step);
+        break;
+      case 'withdraw': {
+        const macs = step.macs.map((low) => ({ high: HIGH, low }));
+        const placed = step.macs.flatMap((mac) => this.#entries.get(keyOf({ segment: step.segment, mac })) ?? []);
+        const doomed = new Set(placed.filter(({ kind }) => kind === 'control'));
+        expect(fdb.withdrawAll(step.segment, macs, now)).toBe(doomed.size);
+        for (const entry of doomed) this.#forget(entry);
         break;
       }
       case 'flush':
@@ -125,9 +130,11 @@ export class Comparison {
     const key = keyOf({ segment, mac });
     const known = this.#entries.get(key);
     const result = this.#fdb.learn(segment, HIGH, mac, sourceOf(vtep), maxMacs, this.#now);
-    const fresh = { segment, mac, vtep, isStatic: false, heard: this.#now, moves: 0 };
-    if (known?.isStatic) {
+    const fresh: Entry = { segment, mac, vtep, kind: 'learned', isSticky: false, heard: this.#now, moves: 0 };
+    if (known?.kind === 'static') {
       expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.conflict);
+    } else if (known?.kind === 'control' && (known.vtep === vtep || vtep !== 0 || known.isSticky)) {
+      expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.outranked);
     } else if (known && this.#isExpired(known)) {
       expect(result).toBe(LEARNED.added);
       this.#forget(known);
@@ -135,11 +142,19 @@ export class Comparison {
     } else if (known?.vtep === vtep) {
       expect(result).toBe(LEARNED.refreshed);
       known.heard = this.#now;
-    } else if (known && !this.#mayMove(known, vtep)) {
+    } else if (known && !this.#flaps.mayMove(key, this.#now)) {
       expect(result).toBe(LEARNED.held);
+      if (this.#flaps.hold(key, this.#now)) this.#happens('held', known, vtep);
       this.#asked.add(vtep);
     } else if (known) {
+      if (known.kind === 'control' && this.#learnedIn(segment).length >= maxMacs) {
+        const losers = this.#losers(segment, vtep);
+        expect(result).toBe(losers.length > 0 ? LEARNED.moved : LEARNED.full);
+        if (result === LEARNED.full) return;
+        this.#followEviction(segment, losers);
+      }
       expect(result).toBe(LEARNED.moved);
+      this.#flaps.move(key, this.#now);
       this.#entries.set(key, { ...fresh, moves: known.moves + 1 });
       this.#happens('moved', fresh, known.vtep);
       this.#moves[segment] = (this.#moves[segment] as number) + 1;
@@ -150,23 +165,41 @@ export class Comparison {
       const losers = this.#losers(segment, vtep);
       expect(result).toBe(losers.length > 0 ? LEARNED.added : LEARNED.full);
       if (result === LEARNED.full) this.#asked.add(vtep);
-      else this.#followEviction(segment, losers, fresh);
+      else {
+        this.#followEviction(segment, losers);
+        this.#add(fresh);
+      }
     }
   }
 
-  /** Whether a MAC that was heard elsewhere goes there, by RFC 7432 §15.1. */
-  #mayMove(entry: Entry, vtep: number): boolean {
-    const flap = this.#flaps.get(keyOf(entry)) ?? { times: [], heldUntil: 0 };
-    this.#flaps.set(keyOf(entry), flap);
-    if (this.#now < flap.heldUntil) return false;
-    if (this.#now - (flap.times[0] ?? this.#now) >= WINDOW) flap.times = [];
-    if (flap.times.length < MOVES) {
-      flap.times.push(this.#now);
-      return true;
+  #place({ segment, placements }: Operation & { kind: 'place' }): void {
+    const asked = placements.map(({ mac, vtep, isSticky }) => ({ high: HIGH, low: mac, at: sourceOf(vtep), isSticky }));
+    const results = this.#fdb.placeAll(segment, asked, this.#now);
+    const expected = placements.map((placement) => {
+      const placed = this.#placed({ segment, ...placement });
+      // A VTEP may be named and left again by the placements of one call.
+      this.#countReferences();
+      return placed;
+    });
+    expect(results).toEqual(expected);
+  }
+
+  /** One of PLACED. */
+  #placed(placement: Pick<Entry, 'segment' | 'mac' | 'vtep' | 'isSticky'>): number {
+    const key = keyOf(placement);
+    const known = this.#entries.get(key);
+    if (known?.kind === 'static') return PLACED.outranked;
+    const isKnown = known !== undefined && !this.#isExpired(known);
+    if (known && !isKnown) this.#forget(known);
+    const entry: Entry = { ...placement, kind: 'control', heard: 0, moves: isKnown ? known.moves : 0 };
+    this.#entries.set(key, entry);
+    if (isKnown && known.vtep !== entry.vtep) {
+      this.#happens('moved', entry, known.vtep);
+      return PLACED.moved;
     }
-    this.#flaps.set(keyOf(entry), { times: [], heldUntil: this.#now + HOLD });
-    this.#happens('held', entry, vtep);
-    return false;
+    if (isKnown && known.kind === 'control') return PLACED.same;
+    this.#happens('added', entry, known && isKnown ? known.vtep : undefined);
+    return PLACED.added;
   }
 
   #add(entry: Entry, from?: number): void {
@@ -177,15 +210,11 @@ export class Comparison {
   #forget(entry: Entry): void {
     this.#happens(this.#isExpired(entry) ? 'aged' : 'deleted', entry);
     this.#entries.delete(keyOf(entry));
-    this.#flaps.delete(keyOf(entry));
+    this.#flaps.forget(keyOf(entry));
   }
 
-  #happens(
-    event: keyof typeof EVENT_KIND,
-    { segment, mac, vtep, isStatic }: Entry,
-    from: number | 'nowhere' = 'nowhere',
-  ) {
-    this.#happened.push(describeEvent({ event, vni: VNI + segment, mac, at: vtep, from, isStatic, time: this.#now }));
+  #happens(event: keyof typeof EVENT_KIND, { segment, mac, vtep, kind }: Entry, from: number | 'nowhere' = 'nowhere') {
+    this.#happened.push(describeEvent({ event, vni: VNI + segment, mac, at: vtep, from, kind, time: this.#now }));
   }
 
   /** The VTEPs of which one loses an entry to a new one of `learner`: contract §1, --max-macs. */
@@ -198,15 +227,14 @@ export class Comparison {
     return tied.length > 1 ? tied.filter((vtep) => vtep !== learner) : tied;
   }
 
-  #followEviction(segment: number, losers: readonly number[], fresh: Entry): void {
+  #followEviction(segment: number, losers: readonly number[]): void {
     const present = new Set(this.#dump().map(keyOf));
     const lost = [...this.#entries.values()].filter((entry) => !present.has(keyOf(entry)));
     expect(lost).toHaveLength(1);
     const [victim] = lost as [Entry];
-    expect(victim).toMatchObject({ segment, isStatic: false });
+    expect(victim).toMatchObject({ segment, kind: 'learned' });
     expect(losers).toContain(victim.vtep);
     this.#forget(victim);
-    this.#add(fresh);
     this.#evictions[segment] = (this.#evictions[segment] as number) + 1;
   }
 
@@ -214,7 +242,7 @@ export class Comparison {
     const key = keyOf({ segment, mac });
     const known = this.#entries.get(key);
     const result = this.#fdb.addStatic(segment, HIGH, mac, sourceOf(vtep), this.#now);
-    if (known?.isStatic) {
+    if (known?.kind === 'static') {
       expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.conflict);
       this.#asked.add(vtep);
       return;
@@ -222,16 +250,17 @@ export class Comparison {
     expect(result).toBe(LEARNED.added);
     const isReplaced = known !== undefined && !this.#isExpired(known);
     if (known && !isReplaced) this.#forget(known);
-    this.#flaps.delete(key);
-    this.#add({ segment, mac, vtep, isStatic: true, heard: this.#now, moves: 0 }, isReplaced ? known.vtep : undefined);
+    this.#flaps.forget(key);
+    const entry: Entry = { segment, mac, vtep, kind: 'static', isSticky: false, heard: 0, moves: 0 };
+    this.#add(entry, isReplaced ? known.vtep : undefined);
   }
 
-  #flush({ segment, vtep, statics }: Operation & { kind: 'flush' }): void {
+  #flush({ segment, vtep, kinds }: Operation & { kind: 'flush' }): void {
     // One above the highest means any.
-    const isMeant = (entry: { segment: number; vtep: number; isStatic: boolean }) =>
+    const isMeant = (entry: Pick<Entry, 'segment' | 'vtep' | 'kind'>) =>
       (segment === SEGMENTS || entry.segment === segment) &&
       (vtep === VTEPS || entry.vtep === vtep) &&
-      (statics || !entry.isStatic);
+      kinds.includes(entry.kind);
     const doomed = [...this.#entries.values()].filter(isMeant);
     const alive = doomed.filter((entry) => !this.#isExpired(entry));
     const matches = (view: EntryView) => isMeant({ ...view, vtep: this.#vtepOf(view.remote) });
@@ -284,14 +313,16 @@ export class Comparison {
       moves: perSegment([]).map((_, i) => fdb.movesOf(i)),
       learned: counts(SEGMENT.learned),
       statics: counts(SEGMENT.statics),
+      controls: perSegment([]).map((_, i) => fdb.controlsOf(i)),
       locals: perSegment([]).map((_, i) => fdb.localsOf(i)),
       evictions: counts(SEGMENT.evictions),
     }).toEqual({
       all: model.length,
       total: perSegment(model),
       moves: this.#moves,
-      learned: perSegment(model.filter(({ isStatic }) => !isStatic)),
-      statics: perSegment(model.filter(({ isStatic }) => isStatic)),
+      learned: perSegment(model.filter(({ kind }) => kind === 'learned')),
+      statics: perSegment(model.filter(({ kind }) => kind === 'static')),
+      controls: perSegment(model.filter(({ kind }) => kind === 'control')),
       locals: perSegment(model.filter(({ vtep }) => vtep === 0)),
       evictions: this.#evictions,
     });
@@ -322,7 +353,7 @@ export class Comparison {
         mac: kind >>> 16,
         at: vtepAt(EVENT.at),
         from: (kind & HAS_FROM) === 0 ? 'nowhere' : vtepAt(EVENT.from),
-        isStatic: (kind & STATIC_EVENT) !== 0,
+        kind: (kind & STATIC_EVENT) !== 0 ? 'static' : (kind & CONTROL_EVENT) !== 0 ? 'control' : 'learned',
         time: word(EVENT.time),
       });
     });
@@ -340,7 +371,7 @@ export class Comparison {
   #expectedAnswers(): (number | boolean)[][] {
     return eachMac((where) => {
       const entry = this.#entries.get(keyOf(where));
-      const conflicts = SOURCES.map((_, vtep) => entry?.isStatic === true && entry.vtep !== vtep);
+      const conflicts = SOURCES.map((_, vtep) => entry?.kind === 'static' && entry.vtep !== vtep);
       return [entry && !this.#isExpired(entry) ? entry.vtep : UNKNOWN, ...conflicts];
     });
   }
@@ -355,9 +386,10 @@ export class Comparison {
     return entries;
   }
 
-  #entryOf({ segment, high, low, remote, isStatic, heard, moves }: EntryView): Entry {
+  #entryOf({ segment, high, low, remote, kind, isSticky, heard, moves }: EntryView): Entry {
     expect(high).toBe(HIGH);
-    return { segment, mac: low, vtep: this.#vtepOf(remote), isStatic, heard, moves };
+    const age = kind === 'learned' ? heard : 0;
+    return { segment, mac: low, vtep: this.#vtepOf(remote), kind, isSticky, heard: age, moves };
   }
 
   #vtepOf(id: number): number {
@@ -371,10 +403,10 @@ export class Comparison {
   }
 
   #learnedIn(segment: number): Entry[] {
-    return [...this.#entries.values()].filter((entry) => entry.segment === segment && !entry.isStatic);
+    return [...this.#entries.values()].filter((entry) => entry.segment === segment && entry.kind === 'learned');
   }
 
-  #isExpired({ isStatic, heard }: Entry): boolean {
-    return !isStatic && this.#now - heard >= this.#ageing;
+  #isExpired({ kind, heard }: Entry): boolean {
+    return kind === 'learned' && this.#now - heard >= this.#ageing;
   }
 }

@@ -1,10 +1,13 @@
 import fc from 'fast-check';
 import { it } from 'vitest';
+import type { EntryKind } from './fdb.ts';
 import { Comparison, type Operation } from './fdb-model-rig.ts';
 import { MACS, SEGMENTS, VTEPS } from './model-entries-rig.ts';
 
-const place = { segment: fc.nat(SEGMENTS - 1), mac: fc.nat(MACS - 1) };
+const mac = fc.nat(MACS - 1);
+const place = { segment: fc.nat(SEGMENTS - 1), mac };
 const anyVtep = fc.nat(VTEPS - 1);
+const remoteVtep = fc.integer({ min: 1, max: VTEPS - 1 });
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 12, arbitrary: fc.record({ kind: fc.constant('learn'), ...place, vtep: anyVtep, maxMacs: fc.nat(7) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('add-static'), ...place, vtep: anyVtep }) },
@@ -15,14 +18,30 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       kind: fc.constant('flush'),
       segment: fc.nat(SEGMENTS),
       vtep: fc.nat(VTEPS),
-      statics: fc.boolean(),
+      kinds: fc.subarray<EntryKind>(['learned', 'static', 'control'], { minLength: 1 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('place'),
+      segment: fc.nat(SEGMENTS - 1),
+      placements: fc.array(fc.record({ mac, vtep: remoteVtep, isSticky: fc.boolean() }), { maxLength: 5 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('withdraw'),
+      segment: fc.nat(SEGMENTS - 1),
+      macs: fc.array(mac, { maxLength: 5 }),
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait'), tenths: fc.nat(60) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('sweep'), budget: fc.integer({ min: 1, max: 50 }) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('pin'), vtep: fc.integer({ min: 1, max: VTEPS - 1 }) }),
+    arbitrary: fc.record({ kind: fc.constant('pin'), vtep: remoteVtep }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('unpin') }) },
 );
@@ -44,9 +63,20 @@ const migration: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('wait'), tenths: fc.constantFrom(1, 7, 150, 299, 300, 1_799) }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('delete'), segment: fc.constant(0), mac: fc.nat(1) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('place'),
+      segment: fc.constant(0),
+      placements: fc.array(fc.record({ mac: fc.nat(1), vtep: fc.constantFrom(1, 2), isSticky: fc.constant(false) }), {
+        minLength: 1,
+        maxLength: 2,
+      }),
+    }),
+  },
 );
 
-it('answers as a Map does, and tells of each change once, after every one of any operations: learn, move, static, delete, flush, wait, sweep, flood lists', () => {
+it('answers as a Map does, and tells of each change once, after every one of any operations: learn, move, static, place, withdraw, delete, flush, wait, sweep, flood lists', () => {
   const steps = fc.array(operation, { minLength: 1, maxLength: 150, size: 'max' });
   fc.assert(
     fc.property(steps, (sequence) => {

@@ -60,7 +60,10 @@ describe('learning', () => {
     expect(lookup(1)).toBe(idOf(vtep(2)));
     expect(learn(1, LOCAL_SOURCE, { now: NOW + 9 })).toBe(LEARNED.moved);
     expect(entries()).toEqual([
-      { segment: SEGMENT, high: HIGH, low: 1, remote: LOCAL, isStatic: false, heard: NOW + 9, moves: 2 },
+      {
+        ...{ segment: SEGMENT, high: HIGH, low: 1, remote: LOCAL },
+        ...{ kind: 'learned', isSticky: false, heard: NOW + 9, moves: 2 },
+      },
     ]);
     expect([fdb.count, fdb.movesOf(SEGMENT), fdb.movesOf(SEGMENT + 1)]).toEqual([1, 2, 0]);
   });
@@ -150,7 +153,7 @@ describe('static entries', () => {
     learn(1, vtep(1));
     expect(fdb.addStatic(SEGMENT, HIGH, 1, vtep(2), NOW)).toBe(LEARNED.added);
     expect(lookup(1)).toBe(idOf(vtep(2)));
-    expect(entries()).toMatchObject([{ isStatic: true, moves: 0 }]);
+    expect(entries()).toMatchObject([{ kind: 'static', moves: 0 }]);
     expect(fdb.count).toBe(1);
     expect(learn(2, vtep(1), { maxMacs: 1 })).toBe(LEARNED.added);
     expect(fdb.count).toBe(2);
@@ -207,7 +210,8 @@ describe('removal', () => {
     learn(1, vtep(1), { segment: 1 });
     learn(3, vtep(1), { segment: 0, now: NOW - AGEING });
     fdb.addStatic(0, HIGH, 4, vtep(1), NOW);
-    const matches = (entry: EntryView) => entry.segment === 0 && entry.remote === idOf(vtep(1)) && !entry.isStatic;
+    const matches = ({ segment, remote, kind }: EntryView) =>
+      segment === 0 && remote === idOf(vtep(1)) && kind === 'learned';
     expect(fdb.flush(matches, NOW)).toBe(1);
     expect(entries().map(({ segment, low }) => [segment, low])).toEqual([
       [0, 2],

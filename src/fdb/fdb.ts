@@ -1,15 +1,20 @@
 import type { MacWords } from '../lib/addresses.ts';
-import { EntryChanges, LEARNED } from './entry-changes.ts';
+import { EntryChanges } from './entry-changes.ts';
 import { EventRing } from './event-ring.ts';
+import { Evictions } from './evictions.ts';
+import { Fairness } from './fairness.ts';
 import { Flapping } from './flapping.ts';
 import { HEADER, mapFdb } from './layout.ts';
+import { answerAt, LEARNED, Learning, YIELDS } from './learning.ts';
 import { SharedLock } from './lock.ts';
-import { LOCAL, NO_REMOTE, RemoteTable, type SourceAddress } from './remotes.ts';
+import { type Placement, Placing } from './placing.ts';
+import { LOCAL, LOCAL_SOURCE, NO_REMOTE, RemoteTable, type SourceAddress } from './remotes.ts';
 import { SegmentCounts } from './segment-counts.ts';
-import { DYNAMIC, EntryTable, NO_ENTRY, STATIC, TORN } from './table.ts';
+import { CONTROL, DYNAMIC, EntryTable, NO_ENTRY, STATIC, STICKY, TORN } from './table.ts';
 
 // What its callers need beside it.
-export { LEARNED } from './entry-changes.ts';
+export { LEARNED } from './learning.ts';
+export { PLACED, type Placement } from './placing.ts';
 export { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
 
 /** What `lookup` answers for a MAC that is not known: flood. */
@@ -18,21 +23,33 @@ export const UNKNOWN = -1;
 /** Entries that `enforceLimit` removes under one lock: some hundred microseconds. */
 const ENFORCED_AT_ONCE = 256;
 
-/** One entry as the control plane sees it. `remote` LOCAL or a remote id; `heard` in tenths of a second. */
+/** Placements or withdrawals of one call, which hold the lock together: some hundred microseconds. */
+export const PLACED_AT_ONCE = 256;
+
+/** Who says where a MAC is: frames that were heard, somebody who asked for it, or a control plane. */
+export type EntryKind = 'learned' | 'static' | 'control';
+
+/** One entry as the main thread sees it. `remote` LOCAL or a remote id; `heard` in tenths of a second, and nothing unless it is learned. */
 export interface EntryView {
   readonly segment: number;
   readonly high: number;
   readonly low: number;
   readonly remote: number;
-  readonly isStatic: boolean;
+  readonly kind: EntryKind;
+  /** Of a `control` entry: it does not yield to what is heard behind the own TAP. */
+  readonly isSticky: boolean;
   readonly heard: number;
+  /** Moves that were heard. */
   readonly moves: number;
 }
 
 /**
  * The forwarding database of all segments, shared by all threads; each makes one of these over the same memory. Times are tenths of a
  * second of one monotonic clock. `lookup`, `conflicts` and the refresh in `learn` take no lock; all else does, for less than a
- * microsecond at a time.
+ * microsecond at a time unless it says otherwise.
+ *
+ * Static entries come before those of a control plane, and those before learned ones. Learned ones age, are evicted and count in max-macs.
+ * Static ones stay until they are deleted, and those of a control plane until it withdraws them.
  */
 export class Fdb {
   readonly remotes: RemoteTable;
@@ -41,6 +58,9 @@ export class Fdb {
   readonly #counts: SegmentCounts;
   readonly #events: EventRing;
   readonly #changes: EntryChanges;
+  readonly #evictions: Evictions;
+  readonly #learning: Learning;
+  readonly #placing: Placing;
   readonly #lock: SharedLock;
   readonly #header: Int32Array;
 
@@ -60,7 +80,11 @@ export class Fdb {
     this.#flapping = flapping;
     this.#counts = counts;
     this.#events = events;
-    this.#changes = new EntryChanges(regions, { table, remotes, flapping, counts, events });
+    const parts = { table, remotes, flapping, counts, events, fairness: new Fairness(regions) };
+    this.#changes = new EntryChanges(parts);
+    this.#evictions = new Evictions(regions, parts, this.#changes);
+    this.#learning = new Learning(parts, this.#changes, this.#evictions);
+    this.#placing = new Placing(parts, this.#changes, this.#evictions);
     this.#header = regions.header;
     this.#lock = new SharedLock(regions.header, HEADER.lock, owner, patienceMs);
   }
@@ -100,8 +124,12 @@ export class Fdb {
       const value = this.#table.consistentValue(entry, segment, high, low);
       if (value !== TORN) {
         const isSame = this.remotes.isAt(value & 0xffff, source);
-        if ((value & STATIC) !== 0) return isSame ? LEARNED.refreshed : LEARNED.conflict;
-        if (!this.#table.isExpired(entry, now)) {
+        const isLearned = (value & DYNAMIC) !== 0;
+        if (!isLearned) {
+          const answer = answerAt(value, isSame, source);
+          if (answer !== YIELDS) return answer;
+        }
+        if (!isLearned || !this.#table.isExpired(entry, now)) {
           if (isSame) {
             this.#table.touch(entry, now);
             return LEARNED.refreshed;
@@ -115,7 +143,7 @@ export class Fdb {
     }
     this.#lock.acquire();
     try {
-      const learned = this.#changes.learn({ segment, high, low }, source, maxMacs, now);
+      const learned = this.#learning.learn({ segment, high, low }, source, maxMacs, now);
       if (learned === LEARNED.full) this.#counts.addFull(segment);
       if (learned === LEARNED.held) this.#counts.addHeld(segment);
       return learned;
@@ -134,15 +162,45 @@ export class Fdb {
     const value = this.#table.consistentValue(entry, segment, high, low);
     if (value === TORN) return LEARNED.added;
     const isSame = this.remotes.isAt(value & 0xffff, source);
-    if ((value & STATIC) !== 0) return isSame ? LEARNED.refreshed : LEARNED.conflict;
-    if (this.#table.isExpired(entry, now)) return LEARNED.added;
+    if ((value & DYNAMIC) === 0) {
+      const answer = answerAt(value, isSame, source);
+      if (answer !== YIELDS) return answer;
+    } else if (this.#table.isExpired(entry, now)) {
+      return LEARNED.added;
+    }
     if (isSame) return LEARNED.refreshed;
     return this.#flapping.wouldHold(entry, this.#table.movesOf(entry), now) ? LEARNED.held : LEARNED.moved;
   }
 
-  /** Makes or keeps a static entry; it replaces a learned one. `conflict` if a static one names another place, `full` if there is no room. */
+  /** Makes or keeps a static entry; it replaces one of another kind. `conflict` if a static one names another place, `full` if there is no room. */
   addStatic(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
-    return this.#locked(() => this.#changes.addStatic(segment, high, low, source, now));
+    return this.#locked(() => this.#placing.addStatic({ segment, high, low }, source, now));
+  }
+
+  /**
+   * Makes, keeps or moves entries of a control plane, all under one lock. They replace learned ones.
+   *
+   * @param placements at most PLACED_AT_ONCE
+   * @returns one of PLACED for each
+   * @throws RangeError for more placements, or one at LOCAL_SOURCE: nothing has changed then
+   */
+  placeAll(segment: number, placements: readonly Placement[], now: number): number[] {
+    refuseTooMany(placements.length);
+    if (placements.some(({ at }) => at === LOCAL_SOURCE))
+      throw new RangeError('a control plane places nothing locally');
+    return this.#locked(() => placements.map((placement) => this.#placing.place(segment, placement, now)));
+  }
+
+  /**
+   * Removes entries of a control plane, all under one lock. Entries of another kind stay.
+   *
+   * @param macs at most PLACED_AT_ONCE
+   * @returns how many were removed
+   * @throws RangeError for more MACs: nothing has changed then
+   */
+  withdrawAll(segment: number, macs: readonly MacWords[], now: number): number {
+    refuseTooMany(macs.length);
+    return this.#locked(() => macs.filter((mac) => this.#placing.withdraw(segment, mac, now)).length);
   }
 
   /** Learned entries expire this long after they were last heard from now on; 0 never. */
@@ -150,15 +208,18 @@ export class Fdb {
     this.#table.setAgeing(seconds * 10);
   }
 
-  /** Removes the entry of a MAC, static ones too; false if there is none or it had expired. */
+  /** Removes the learned or static entry of a MAC; false if there is none, it had expired, or a control plane placed it. */
   delete(segment: number, high: number, low: number, now: number): boolean {
     return this.#locked(() => {
       const entry = this.#table.find(segment, high, low);
-      return entry !== NO_ENTRY && this.#changes.drop(entry, now);
+      return entry !== NO_ENTRY && this.#table.kindOf(entry) !== CONTROL && this.#changes.drop(entry, now);
     });
   }
 
-  /** Removes all entries that `matches` says; the lock is let go between them. How many were removed, expired ones not counted. */
+  /**
+   * Removes all entries that `matches` says, whoever made them; the lock is let go between them. How many were removed, expired ones not
+   * counted.
+   */
   flush(matches: (entry: EntryView) => boolean, now: number): number {
     return this.flushSlice(0, this.#table.end, matches, now).removed;
   }
@@ -175,7 +236,7 @@ export class Fdb {
     for (let entry = from; entry < end; entry++) {
       const view = this.#view(entry);
       if (!view || !matches(view)) continue;
-      if (this.delete(view.segment, view.high, view.low, now)) removed++;
+      if (this.#dropIfStill(view, now)) removed++;
     }
     return { removed, next: end < this.#table.end ? end : 0 };
   }
@@ -185,7 +246,7 @@ export class Fdb {
     const end = Math.min(this.#table.end, from + budget);
     for (let entry = from; entry < end; entry++) {
       const view = this.#view(entry);
-      if (view && (view.isStatic || !this.#table.isExpired(entry, now))) visit(view);
+      if (view && (view.kind !== 'learned' || !this.#table.isExpired(entry, now))) visit(view);
     }
     return end < this.#table.end ? end : 0;
   }
@@ -195,8 +256,7 @@ export class Fdb {
     return this.#locked(() => {
       const entry = this.#table.find(segment, high, low);
       if (entry === NO_ENTRY) return undefined;
-      const view = this.#view(entry);
-      return view?.isStatic || !this.#table.isExpired(entry, now) ? view : undefined;
+      return this.#table.isAlive(entry, now) ? this.#view(entry) : undefined;
     });
   }
 
@@ -238,7 +298,7 @@ export class Fdb {
     this.#locked(() => this.remotes.unpin(remote, now));
   }
 
-  /** Entries of a segment, static ones included; expired ones are counted until the sweep takes them. */
+  /** Entries of a segment, of all kinds; expired ones are counted until the sweep takes them. */
   countOf(segment: number): number {
     return this.#counts.totalOf(segment);
   }
@@ -259,7 +319,7 @@ export class Fdb {
     });
   }
 
-  /** A number that changes whenever a MAC of any segment becomes local or is so no more. */
+  /** A number that changes whenever a MAC of any segment becomes local or is so no more, or a static entry goes. */
   get localChanges(): number {
     return this.#counts.localChanges;
   }
@@ -299,12 +359,17 @@ export class Fdb {
    * let go after a few hundred. Whether that is enough; else call it again.
    */
   enforceLimit(segment: number, maxMacs: number, now: number): boolean {
-    return this.#locked(() => this.#changes.enforceLimit(segment, maxMacs, now, ENFORCED_AT_ONCE));
+    return this.#locked(() => this.#evictions.enforceLimit(segment, maxMacs, now, ENFORCED_AT_ONCE));
   }
 
   /** Static entries of a segment. */
   staticsOf(segment: number): number {
     return this.#counts.staticsOf(segment);
+  }
+
+  /** Entries of a segment that a control plane placed. */
+  controlsOf(segment: number): number {
+    return this.#counts.controlsOf(segment);
   }
 
   /** Starts a segment's counters at zero. Its number must have no entries. */
@@ -368,7 +433,16 @@ export class Fdb {
     const [heard, moves] = [table.heard(entry), table.movesOf(entry)];
     const value = table.consistentValue(entry, segment, high, low);
     if (value === TORN) return undefined;
-    return { segment, high, low, remote: value & 0xffff, isStatic: (value & STATIC) !== 0, heard, moves };
+    const kind = (value & DYNAMIC) !== 0 ? 'learned' : (value & STATIC) !== 0 ? 'static' : 'control';
+    return { segment, high, low, remote: value & 0xffff, kind, isSticky: (value & STICKY) !== 0, heard, moves };
+  }
+
+  /** Removes an entry that was seen, unless it has become one of another kind. Whether it was alive. */
+  #dropIfStill({ segment, high, low, kind }: EntryView, now: number): boolean {
+    return this.#locked(() => {
+      const entry = this.#table.find(segment, high, low);
+      return entry !== NO_ENTRY && this.#view(entry)?.kind === kind && this.#changes.drop(entry, now);
+    });
   }
 
   #locked<Result>(write: () => Result): Result {
@@ -382,4 +456,8 @@ export class Fdb {
       this.#lock.release();
     }
   }
+}
+
+function refuseTooMany(count: number): void {
+  if (count > PLACED_AT_ONCE) throw new RangeError(`${count} MACs in one call: at most ${PLACED_AT_ONCE}`);
 }

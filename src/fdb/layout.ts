@@ -26,7 +26,7 @@ export const HEADER = {
   remotesUsed: 11,
   /** One past the highest segment that ever had an entry. */
   segmentsUsed: 12,
-  /** Counts up whenever a MAC becomes local or is so no more, in whatever segment. */
+  /** Counts up whenever a MAC becomes local or is so no more, or a static entry goes, in whatever segment. */
   localChanges: 13,
   /** Events ever told, modulo 2^32. */
   events: 14,
@@ -80,7 +80,9 @@ export const SEGMENT = {
   /** MACs that were heard and not learned: no room, or held where they were. */
   full: 9,
   held: 10,
-  words: 11,
+  /** Entries that a control plane placed. */
+  controls: 11,
+  words: 12,
 } as const;
 
 /**

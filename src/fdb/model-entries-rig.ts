@@ -1,5 +1,5 @@
 /** Entries and events as the model of the forwarding database has them: few of each, by small numbers. */
-import { LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
+import { type EntryKind, LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
 
 export const SEGMENTS = 3;
 export const MACS = 12;
@@ -16,7 +16,9 @@ export interface Entry {
   segment: number;
   mac: number;
   vtep: number;
-  isStatic: boolean;
+  kind: EntryKind;
+  isSticky: boolean;
+  /** Of a learned one; 0 of others, which do not age. */
   heard: number;
   moves: number;
 }
@@ -27,12 +29,12 @@ interface Described {
   readonly mac: number;
   readonly at: number;
   readonly from: number | 'nowhere';
-  readonly isStatic: boolean;
+  readonly kind: EntryKind;
   readonly time: number;
 }
 
-export function describeEvent({ event, vni, mac, at, from, isStatic, time }: Described): string {
-  return `${time} ${event} ${vni} ${mac} at ${at} from ${from}${isStatic ? ' static' : ''}`;
+export function describeEvent({ event, vni, mac, at, from, kind, time }: Described): string {
+  return `${time} ${event} ${vni} ${mac} at ${at} from ${from} ${kind}`;
 }
 
 export function eachMac<Result>(ask: (where: { segment: number; mac: number }) => Result): Result[] {

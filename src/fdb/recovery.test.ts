@@ -91,12 +91,11 @@ function expectConsistent(table: Table): void {
   const entries = entriesOf(table);
   expect(cells.header[HEADER.lock]).toBe(0);
   expect(new Set(entries.map(({ low }) => low)).size).toBe(entries.length);
-  const statics = entries.filter(({ isStatic }) => isStatic).length;
   expect([fdb.count, fdb.countOf(0)]).toEqual([entries.length, entries.length]);
-  expect([cells.segments[SEGMENT.learned], cells.segments[SEGMENT.statics]]).toEqual([
-    entries.length - statics,
-    statics,
-  ]);
+  const counted = [SEGMENT.learned, SEGMENT.statics, SEGMENT.controls].map((word) => cells.segments[word]);
+  expect(counted).toEqual(
+    (['learned', 'static', 'control'] as const).map((each) => entries.filter(({ kind }) => kind === each).length),
+  );
   expect(fdb.localsOf(0)).toBe(entries.filter(({ remote }) => remote === LOCAL).length);
   for (const { low, remote } of entries) expect(fdb.lookup(0, HIGH, low, NOW)).toBe(remote);
   for (let i = 0; i < 100 * ENTRY.words; i += ENTRY.words) {
@@ -121,7 +120,7 @@ function expectUsable(table: Table): void {
   for (let low = 100; low < 160; low++) {
     expect(fdb.learn(0, HIGH, low, sources[low % 4] as SourceAddress, 12, NOW)).toBe(LEARNED.added);
   }
-  expect(entriesOf(table).filter(({ isStatic }) => !isStatic)).toHaveLength(12);
+  expect(entriesOf(table).filter(({ kind }) => kind === 'learned')).toHaveLength(12);
   expectConsistent(table);
   fdb.flush(() => true, NOW);
   fdb.sweep(0, 1_000_000, NOW + 200);

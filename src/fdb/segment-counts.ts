@@ -1,6 +1,6 @@
 import { type FdbMemory, HEADER, SEGMENT } from './layout.ts';
 import { LOCAL } from './remotes.ts';
-import { STATIC } from './table.ts';
+import { CONTROL, STATIC } from './table.ts';
 
 /**
  * What is counted of each segment, and the VNI that its events say. Entries that have expired are counted until the sweep takes them. Reading
@@ -15,7 +15,7 @@ export class SegmentCounts {
     this.#header = memory.header;
   }
 
-  /** Entries, static ones included. */
+  /** Entries of all kinds. */
   totalOf(segment: number): number {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.total);
   }
@@ -38,6 +38,11 @@ export class SegmentCounts {
   /** Static entries. */
   staticsOf(segment: number): number {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.statics);
+  }
+
+  /** Entries that a control plane placed. */
+  controlsOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.controls);
   }
 
   learnedIn(segment: number): number {
@@ -64,7 +69,10 @@ export class SegmentCounts {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.held);
   }
 
-  /** A number that changes whenever a MAC of any segment becomes local or is so no more. */
+  /**
+   * A number that changes whenever a MAC of any segment becomes local or is so no more, or a static entry goes: a control plane may then say
+   * where the MAC is.
+   */
   get localChanges(): number {
     return Atomics.load(this.#header, HEADER.localChanges);
   }
@@ -74,11 +82,18 @@ export class SegmentCounts {
     await Atomics.waitAsync(this.#header, HEADER.localChanges, seen, patienceMs).value;
   }
 
-  /** Counts an entry of a kind, DYNAMIC or STATIC, at a remote; with step -1 no more. */
+  /** Counts an entry of a kind, DYNAMIC, STATIC or CONTROL, at a remote; with step -1 no more. */
   add(segment: number, kind: number, remote: number, step: 1 | -1): void {
     this.addLocal(segment, remote, step);
     this.#add(segment, SEGMENT.total, step);
-    this.#add(segment, kind === STATIC ? SEGMENT.statics : SEGMENT.learned, step);
+    this.#add(segment, wordOf(kind), step);
+    if (kind === STATIC && step < 0 && remote !== LOCAL) this.#tellLocalChange();
+  }
+
+  /** Counts an entry as one of another kind. */
+  changeKind(segment: number, from: number, to: number): void {
+    this.#add(segment, wordOf(from), -1);
+    this.#add(segment, wordOf(to), 1);
   }
 
   /** Counts an entry if it is a local one. */
@@ -123,6 +138,7 @@ export class SegmentCounts {
       this.#segments[at + SEGMENT.total] = 0;
       this.#segments[at + SEGMENT.statics] = 0;
       this.#segments[at + SEGMENT.locals] = 0;
+      this.#segments[at + SEGMENT.controls] = 0;
     }
     this.#tellLocalChange();
   }
@@ -136,4 +152,10 @@ export class SegmentCounts {
     Atomics.add(this.#header, HEADER.localChanges, 1);
     Atomics.notify(this.#header, HEADER.localChanges);
   }
+}
+
+/** The word that counts entries of a kind. */
+function wordOf(kind: number): number {
+  if (kind === STATIC) return SEGMENT.statics;
+  return kind === CONTROL ? SEGMENT.controls : SEGMENT.learned;
 }

@@ -8,9 +8,22 @@ export const NO_ENTRY = -1;
 /** What `consistentValue` answers while a writer is at the entry. */
 export const TORN = -1;
 
-/** Bits of ENTRY.segment above the segment number: the entry's kind. A free record has neither. */
+/**
+ * Bits of ENTRY.segment above the segment number: the entry's kind. A free record has none. A stronger kind replaces a weaker one, and not
+ * the other way round: static, then control, then dynamic. The one exception is in `answerAt`.
+ */
+
+/** Learned from a frame. It ages, it is evicted, and it counts in max-macs. */
 export const DYNAMIC = 1 << 24;
+/** Somebody asked for it. It stays until it is deleted. */
 export const STATIC = 1 << 25;
+/** A control plane placed it. It stays until it is withdrawn. Never LOCAL. */
+export const CONTROL = 1 << 26;
+const KINDS = DYNAMIC | STATIC | CONTROL;
+
+/** A bit beside CONTROL: the MAC does not move to the own TAP either (RFC 7432 §15.2). */
+export const STICKY = 1 << 27;
+
 const SEGMENT_MASK = 0xff_ffff;
 
 /**
@@ -67,7 +80,7 @@ export class EntryTable {
   }
 
   /**
-   * Kind and remote of an entry as they stood together at one moment, for the MAC that `find` was given: `DYNAMIC` or `STATIC`, or-ed with
+   * Kind and remote of an entry as they stood together at one moment, for the MAC that `find` was given: the bits of `bitsOf`, or-ed with
    * the remote id; TORN if a writer was there or the record is another MAC's by now.
    */
   consistentValue(entry: number, segment: number, high: number, low: number): number {
@@ -106,12 +119,22 @@ export class EntryTable {
     return ageing !== 0 && now - this.heard(entry) >= ageing;
   }
 
+  /** Whether an entry is in force: a learned one that has not expired, or any other. */
+  isAlive(entry: number, now: number): boolean {
+    return this.kindOf(entry) !== DYNAMIC || !this.isExpired(entry, now);
+  }
+
   segmentOf(entry: number): number {
     return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & SEGMENT_MASK;
   }
 
-  /** DYNAMIC, STATIC, or 0 for a record that is free. */
+  /** DYNAMIC, STATIC, CONTROL, or 0 for a record that is free. */
   kindOf(entry: number): number {
+    return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & KINDS;
+  }
+
+  /** The kind, or-ed with STICKY if it is that. */
+  bitsOf(entry: number): number {
     return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & ~SEGMENT_MASK;
   }
 
@@ -141,15 +164,15 @@ export class EntryTable {
     return Atomics.load(this.#header, HEADER.entries);
   }
 
-  /** Makes an entry for a MAC that has none; NO_ENTRY when the table is full. Lock held. */
-  insert(value: { segment: number; high: number; low: number; remote: number; kind: number; now: number }): number {
+  /** Makes an entry for a MAC that has none; NO_ENTRY when the table is full. Lock held. @param value `bits` as `bitsOf` answers them */
+  insert(value: { segment: number; high: number; low: number; remote: number; bits: number; now: number }): number {
     const entry = this.#pool.take();
     if (entry < 0) return NO_ENTRY;
-    const { segment, high, low, remote, kind, now } = value;
+    const { segment, high, low, remote, bits, now } = value;
     const at = entry * ENTRY.words;
     this.#beginWrite(at);
     // Atomic like the versions around them: plain stores could be seen before the odd version on other processors than x86.
-    Atomics.store(this.#entries, at + ENTRY.segment, kind | segment);
+    Atomics.store(this.#entries, at + ENTRY.segment, bits | segment);
     Atomics.store(this.#entries, at + ENTRY.macHigh, high);
     Atomics.store(this.#entries, at + ENTRY.macLow, (low << 16) | remote);
     this.#entries[at + ENTRY.heard] = now;
@@ -164,11 +187,11 @@ export class EntryTable {
     return entry;
   }
 
-  /** Changes what an entry says. Lock held. */
-  update(entry: number, value: { remote: number; kind: number; moves: number; now: number }): void {
+  /** Changes what an entry says. Lock held. @param value `bits` as `bitsOf` answers them */
+  update(entry: number, value: { remote: number; bits: number; moves: number; now: number }): void {
     const at = entry * ENTRY.words;
     this.#beginWrite(at);
-    Atomics.store(this.#entries, at + ENTRY.segment, value.kind | this.segmentOf(entry));
+    Atomics.store(this.#entries, at + ENTRY.segment, value.bits | this.segmentOf(entry));
     Atomics.store(this.#entries, at + ENTRY.macLow, (this.macLowOf(entry) << 16) | value.remote);
     this.#entries[at + ENTRY.heard] = value.now;
     this.#entries[at + ENTRY.moves] = value.moves;

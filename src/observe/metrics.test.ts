@@ -4,7 +4,7 @@ import { MAX_VTEP_SERIES } from '../lib/limits.ts';
 import { Metrics, type MetricsReading, type VniReading, type VtepReading } from './metrics.ts';
 
 const vni = (number: number): VniReading => ({
-  ...{ vni: number, name: null, tap: `vxlan${number}`, isOk: true, macs: 3, statics: 1, maxMacs: 100 },
+  ...{ vni: number, name: null, tap: `vxlan${number}`, isOk: true, macs: 5, statics: 1, controls: 2, maxMacs: 100 },
   ...{ rxPackets: 1, rxBytes: 2, txPackets: 3, txBytes: 4, flooded: 5, moves: 6, evictions: 7, full: 8, held: 9 },
 });
 
@@ -69,6 +69,7 @@ describe('a page of metrics', () => {
         'vtep_flooded_packets_total{vni="100"} 5',
         'vtep_fdb_entries{vni="100",type="dynamic"} 2',
         'vtep_fdb_entries{vni="100",type="static"} 1',
+        'vtep_fdb_entries{vni="100",type="evpn"} 2',
         'vtep_fdb_moves_total{vni="100"} 6',
         'vtep_fdb_evictions_total{vni="100"} 7',
         'vtep_fdb_not_learned_total{vni="100",reason="full"} 8',

@@ -11,6 +11,8 @@ export interface VniReading {
   readonly isOk: boolean;
   readonly macs: number;
   readonly statics: number;
+  /** Entries that a control plane placed. */
+  readonly controls: number;
   readonly maxMacs: number;
   readonly rxPackets: number;
   readonly rxBytes: number;
@@ -140,9 +142,10 @@ const FAMILIES = [
   define({
     ...{ name: 'vtep_fdb_entries', help: 'MAC addresses that are known, local ones too', type: 'gauge' },
     items: vnis,
-    samples: ({ vni, macs, statics }) => [
-      { labels: { vni, type: 'dynamic' }, value: Math.max(0, macs - statics) },
+    samples: ({ vni, macs, statics, controls }) => [
+      { labels: { vni, type: 'dynamic' }, value: Math.max(0, macs - statics - controls) },
       { labels: { vni, type: 'static' }, value: statics },
+      { labels: { vni, type: 'evpn' }, value: controls },
     ],
   }),
   define({

@@ -55,6 +55,7 @@ function readVni(vtep: Vtep, vni: Vni, links: ReadonlyMap<number, Link>): VniRea
     maxMacs,
     isOk: vtep.statuses.of(vni) === 'ok',
     statics: vtep.fdb.staticsOf(vni.index),
+    controls: vtep.fdb.controlsOf(vni.index),
   };
 }
 

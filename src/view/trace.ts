@@ -10,6 +10,7 @@ import { SourceFilter } from '../forward/source-filter.ts';
 import { type TraceGround, type TraceStep, traceDatagram, traceFrame } from '../forward/trace.ts';
 import { type IpAddress, ipFamily, isGroupMac, isMulticastIp, type MacAddress, macWords } from '../lib/addresses.ts';
 import { NO_GROUP, UNTAGGED } from '../segment/segment.ts';
+import { ENTRY_TYPE } from '../vtep/entries/entry-type.ts';
 import { maxFrameBytes, toSegment, type Vni } from '../vtep/vni/vni.ts';
 import { addressOf, formatSource, sourceOf } from '../vtep/vni/vtep-address.ts';
 import type { Vtep } from '../vtep/vtep.ts';
@@ -255,7 +256,8 @@ function whereIs({ fdb, now }: Vtep, vni: Vni, mac: MacAddress): string {
   const { high, low } = macWords(mac);
   const entry = fdb.entryOf(vni.index, high, low, time);
   if (!entry) return 'unknown';
-  const age = entry.isStatic ? 'static' : `dynamic, ${Math.max(0, Math.floor((time - entry.heard) / 10))}s`;
+  const type = ENTRY_TYPE[entry.kind];
+  const age = entry.kind === 'learned' ? `${type}, ${Math.max(0, Math.floor((time - entry.heard) / 10))}s` : type;
   return `known ${entry.remote === LOCAL ? placeText(vni, 'local') : placeText(vni, addressOf(fdb, entry.remote))} (${age})`;
 }
 
@@ -277,5 +279,6 @@ function sourceText(outcome: number, known: string, place: string): string {
   if (outcome === LEARNED.added) return `would be learned ${place}`;
   if (outcome === LEARNED.moved) return `${known}, would move to be ${place}`;
   if (outcome === LEARNED.held) return `${known}, moves too often and is held there`;
+  if (outcome === LEARNED.outranked) return `${known}, stays there since a control plane says so`;
   return known;
 }

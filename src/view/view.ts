@@ -36,6 +36,7 @@ import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Link } from '../sys/netlink/links.ts';
 import type { Reload } from '../vtep/changes/reload.ts';
 import { broadcastAddress } from '../vtep/changes/vni-setup.ts';
+import { ENTRY_TYPE } from '../vtep/entries/entry-type.ts';
 import { listFdb } from '../vtep/entries/fdb-listing.ts';
 import { seenTap, type Vni } from '../vtep/vni/vni.ts';
 import { addressOf, sourceOf } from '../vtep/vni/vtep-address.ts';
@@ -118,9 +119,15 @@ export class VtepView implements DaemonView {
 
   deleteEntry({ vni, mac }: EntryKey): void {
     const { index } = this.#vni(vni);
+    const { fdb, now } = this.#vtep;
     const { high, low } = macWords(mac);
-    if (this.#vtep.fdb.delete(index, high, low, this.#vtep.now())) return;
-    throw new VtepError('ERR_VTEP_NOT_FOUND', { object: `${mac} in VNI ${vni}`, cause: 'there is no such entry' });
+    if (fdb.delete(index, high, low, now())) return;
+    const object = `${mac} in VNI ${vni}`;
+    if (fdb.entryOf(index, high, low, now())?.kind === 'control') {
+      const remedy = 'withdraw it there, or add a static entry, which comes before it';
+      throw new VtepError('ERR_VTEP_CONFLICT', { object, cause: 'a control plane placed this entry', remedy });
+    }
+    throw new VtepError('ERR_VTEP_NOT_FOUND', { object, cause: 'there is no such entry' });
   }
 
   async flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): Promise<number> {
@@ -133,7 +140,7 @@ export class VtepView implements DaemonView {
       const slice = fdb.flushSlice(
         from,
         FLUSH_SLICE_RECORDS,
-        (entry) => (all || !entry.isStatic) && matches(entry),
+        (entry) => (entry.kind === 'learned' || (all && entry.kind === 'static')) && matches(entry),
         now(),
       );
       removed += slice.removed;
@@ -275,7 +282,7 @@ export class VtepView implements DaemonView {
     return (entry) =>
       (index === undefined || entry.segment === index) &&
       (words === undefined || (entry.high === words.high && entry.low === words.low)) &&
-      (type === undefined || entry.isStatic === (type === 'static')) &&
+      (type === undefined || ENTRY_TYPE[entry.kind] === type) &&
       (vtep === undefined || addressOf(this.#vtep.fdb, entry.remote) === vtep);
   }
 

@@ -150,7 +150,7 @@ function expectConsistent(shared: Shared): void {
   for (const segment of segments) {
     const mine = entries.filter((entry) => entry.segment === segment);
     expect(fdb.countOf(segment)).toBe(mine.length);
-    const learned = mine.filter(({ isStatic }) => !isStatic).length;
+    const learned = mine.filter(({ kind }) => kind === 'learned').length;
     expect(cells.segments[segment * SEGMENT.words + SEGMENT.learned]).toBe(learned);
     expect(learned).toBeLessThanOrEqual(segment < PLAN.segments ? PLAN.maxMacs : PLAN.ownMacs);
   }
@@ -159,9 +159,9 @@ function expectConsistent(shared: Shared): void {
   let alive = 0;
   const lost: string[] = [];
   const misplaced: string[] = [];
-  for (const { segment, low, remote, isStatic, heard } of entries) {
+  for (const { segment, low, remote, kind, heard } of entries) {
     const found = fdb.lookup(segment, PLAN.high, low, at);
-    const isAlive = isStatic || at - heard < PLAN.ageingTenths;
+    const isAlive = kind !== 'learned' || at - heard < PLAN.ageingTenths;
     if (isAlive) alive++;
     if (found !== (isAlive ? remote : UNKNOWN)) lost.push(`${segment} ${low}`);
     if (!isValid(fdb, remote, segment, low)) misplaced.push(`${segment} ${low}`);

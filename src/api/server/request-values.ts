@@ -12,13 +12,13 @@ import {
 } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import type { CaptureQuery, FdbFilter, StaticFdbEntry, TracedFrame } from '../daemon-view.ts';
-import type { CaptureQueryText, StaticEntry, TraceQuery } from '../schemas.ts';
+import type { CaptureQueryText, FdbEntry, StaticEntry, TraceQuery } from '../schemas.ts';
 
 interface FilterText {
   readonly vni?: number;
   readonly mac?: string;
   readonly vtep?: string;
-  readonly type?: 'static' | 'dynamic';
+  readonly type?: FdbEntry['type'];
 }
 
 /** @throws VtepError ERR_VTEP_USAGE */

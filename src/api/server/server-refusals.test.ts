@@ -36,7 +36,7 @@ describe('refusals', () => {
       ...(['GET', '/v1/fdb?vtep=fe80::1%25eth0', undefined, 400, usage] as const),
       "vtep fe80::1%eth0: not an IP address without zone: give one, or 'local'",
     ],
-    ['GET', '/v1/fdb?type=evpn', undefined, 400, usage, `query type="evpn": not 'static' or 'dynamic'`],
+    ['GET', '/v1/fdb?type=control', undefined, 400, usage, `query type="control": not 'static', 'dynamic' or 'evpn'`],
     ['GET', '/v1/status?x=1', undefined, 400, usage, 'query "x": unknown: known are none'],
     [
       ...(['GET', '/v1/vnis?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),

@@ -32,6 +32,7 @@ const fdbShow: Command<FdbFilter, FdbEntry[]> = {
     vtep: VTEP,
     static: { describe: 'only static entries' },
     dynamic: { describe: 'only learned entries' },
+    evpn: { describe: 'only entries that EVPN placed' },
   },
   parse: (args) => ({ ...readFilter(args), ...readType(args) }),
   call: (client, filter) => client.fdbEntries(filter),
@@ -119,9 +120,8 @@ function readFilter({ values: { vni, mac, vtep } }: Arguments): Omit<FdbFilter, 
 }
 
 function readType({ switches }: Arguments): Pick<FdbFilter, 'type'> {
-  const types = (['static', 'dynamic'] as const).filter((type) => switches.has(type));
-  if (types.length > 1) throw usageError('--static', 'excludes --dynamic', 'give one of them, or none for both types');
-  const [type] = types;
+  const [type, other] = (['static', 'dynamic', 'evpn'] as const).filter((each) => switches.has(each));
+  if (other) throw usageError(`--${type}`, `excludes --${other}`, 'give one of them, or none for all types');
   return type ? { type } : {};
 }
 

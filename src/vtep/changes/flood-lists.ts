@@ -96,7 +96,8 @@ export class FloodLists {
 
   /**
    * Addresses have become the host's own or a broadcast address, or are so no more: one list serves all hosts, and each skips itself. Static
-   * entries stay and are not sent to meanwhile; what was learned behind one is forgotten, since nobody is there any more.
+   * entries and those of a control plane stay and are not sent to meanwhile; what was learned behind one is forgotten, since nobody is there
+   * any more.
    */
   async followOwnAddresses(changed: ReadonlySet<IpAddress>): Promise<void> {
     const { barOf, vnis, log } = this.#vtep;
@@ -161,7 +162,7 @@ export class FloodLists {
     fdb.remotes.bar(remote, isBarred);
     // The search goes through all entries of all VNIs.
     if (!isBarred || fdb.remotes.entriesAt(remote) === 0) return;
-    await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && !entry.isStatic, now()));
+    await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && entry.kind === 'learned', now()));
   }
 }
 

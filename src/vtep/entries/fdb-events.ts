@@ -1,12 +1,13 @@
 import type { FdbListener } from '../../api/daemon-view.ts';
 import { lostEvents } from '../../api/lost-events.ts';
 import type { FdbEvent } from '../../api/schemas.ts';
-import { AT_LOCAL, EVENT_KIND, FROM_LOCAL, HAS_FROM, STATIC_EVENT } from '../../fdb/event-ring.ts';
+import { AT_LOCAL, CONTROL_EVENT, EVENT_KIND, FROM_LOCAL, HAS_FROM, STATIC_EVENT } from '../../fdb/event-ring.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import { EVENT } from '../../fdb/layout.ts';
 import { LockTimeout } from '../../fdb/lock.ts';
 import { formatIp, formatMac, type IpAddress } from '../../lib/addresses.ts';
 import type { Logger } from '../../observe/log.ts';
+import { ENTRY_TYPE } from './entry-type.ts';
 import { FlapLog } from './flap-log.ts';
 
 /** How late a change is told at most, while there are few. */
@@ -138,7 +139,7 @@ export class FdbEvents {
       mac: formatMac(words[at + EVENT.macHigh] as number, kind >>> 16),
       vtep: this.#vtep(at),
       from: (kind & HAS_FROM) !== 0 ? this.#from(at) : null,
-      type: (kind & STATIC_EVENT) !== 0 ? 'static' : 'dynamic',
+      type: ENTRY_TYPE[(kind & STATIC_EVENT) !== 0 ? 'static' : (kind & CONTROL_EVENT) !== 0 ? 'control' : 'learned'],
     };
   }
 

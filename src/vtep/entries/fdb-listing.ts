@@ -4,6 +4,7 @@ import type { StaticEntry } from '../../config/config.ts';
 import type { EntryView, Fdb } from '../../fdb/fdb.ts';
 import { formatMac } from '../../lib/addresses.ts';
 import { addressOf } from '../vni/vtep-address.ts';
+import { ENTRY_TYPE } from './entry-type.ts';
 
 /** Work of one slice: looking at so many records, or putting so many entries into words, holds the event loop for a few milliseconds. */
 const SLICE_RECORDS = 10_000;
@@ -47,7 +48,7 @@ export async function* listFdb(listing: Listing): AsyncGenerator<readonly FdbEnt
 /** The static entries of each VNI that has some, sorted by MAC. */
 export async function listStatics(listing: Omit<Listing, 'matches'>): Promise<Map<number, StaticEntry[]>> {
   const statics = new Map<number, StaticEntry[]>();
-  for await (const entries of listFdb({ ...listing, matches: ({ isStatic }) => isStatic })) {
+  for await (const entries of listFdb({ ...listing, matches: ({ kind }) => kind === 'static' })) {
     for (const { vni, mac, vtep } of entries) {
       const known = statics.get(vni);
       if (known) known.push({ mac, vtep });
@@ -78,8 +79,8 @@ function describe(fdb: Fdb, entry: EntryView, vni: number, now: number): FdbEntr
     vni,
     mac: formatMac(entry.high, entry.low),
     vtep: addressOf(fdb, entry.remote),
-    type: entry.isStatic ? 'static' : 'dynamic',
-    age: entry.isStatic ? null : Math.max(0, Math.floor((now - entry.heard) / 10)),
+    type: ENTRY_TYPE[entry.kind],
+    age: entry.kind === 'learned' ? Math.max(0, Math.floor((now - entry.heard) / 10)) : null,
     moves: entry.moves,
     ...(fdb.isBarred(entry.remote) && { unsent: true as const }),
   };

@@ -82,9 +82,9 @@ async function writeEntries(file: FileHandle, source: SnapshotSource, goOn: () =
     if (!goOn()) return false;
     const [vnis, time, wallSeconds] = [numbers(), now(), Date.now() / 1000];
     let length = 0;
-    const visit = ({ segment, high, low, remote, isStatic, heard }: EntryView) => {
+    const visit = ({ segment, high, low, remote, kind, heard }: EntryView) => {
       const vni = vnis.get(segment);
-      if (isStatic || vni === undefined) return;
+      if (kind !== 'learned' || vni === undefined) return;
       const heardSeconds = Math.max(0, Math.floor(wallSeconds - (time - heard) / 10));
       writeSnapshotEntry(view, length, { vni, high, low, vtep: wordsOf(fdb, remote), heardSeconds });
       length += SNAPSHOT_ENTRY_BYTES;

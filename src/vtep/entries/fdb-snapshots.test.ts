@@ -145,7 +145,7 @@ describe('what is left out', () => {
     const after = newVtep();
     after.fdb.addStatic(3, HIGH, 1, vtep(3), NOW);
     await after.restore();
-    expect(after.entries()).toMatchObject([{ isStatic: true }]);
+    expect(after.entries()).toMatchObject([{ kind: 'static' }]);
   });
 });
 
