@@ -16,6 +16,10 @@ const PLANTS = [
     'folder-order-vtep-vni',
     { 'src/vtep/vni/planted.ts': "import '../changes/planted.ts';", 'src/vtep/changes/planted.ts': '' },
   ],
+  [
+    'folder-order-forward-answers',
+    { 'src/forward/answers/planted.ts': "import '../planted.ts';", 'src/forward/planted.ts': '' },
+  ],
   ['folder-unknown', { 'src/vtep/planted/planted.ts': "import 'node:fs';" }],
   ['folder-unknown', { 'src/planted/planted.ts': "import 'node:fs';" }],
   [
@@ -35,6 +39,7 @@ const PLANTS = [
   ['pure', { 'src/segment/planted-node.ts': "import 'node:fs';" }],
   ['pure', { 'src/forward/planted-package.ts': "import 'fastify';" }],
   ['pure', { 'src/offload/planted-dynamic.ts': "await import('node:fs');" }],
+  ['pure', { 'src/wire/queries/planted-node.ts': "import 'node:fs';" }],
   ['pure-test', { 'src/fdb/planted.test.ts': "import 'fastify';" }],
   ['outside-src', { 'src/cli/planted-outside.ts': "import '../../bench/planted.ts';", 'bench/planted.ts': '' }],
   ['koffi-only-in-sys', { 'src/overlay/planted-koffi.ts': "import 'koffi';" }],

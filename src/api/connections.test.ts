@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MAX_API_CONNECTIONS } from '../lib/limits.ts';
 import { MemoryDaemon, sampleState } from './memory-daemon.ts';
-import { closeApi, connectionsOf, createApi, type TypedApi } from './server/api.ts';
-import { addReadRoutes } from './server/routes.ts';
+import { closeApi, connectionsOf, createApi, type TypedApi } from './server/requests/api.ts';
+import { addReadRoutes } from './server/routes/routes.ts';
 
 /** In place of API_STALL_MS. */
 const STALL_MS = 300;

@@ -3,9 +3,9 @@ import { chownSync, existsSync, readFileSync, statSync, symlinkSync, writeFileSy
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FLOODED, REFUSED, SHORT, SUPER, UNSENT } from '../api/capture-rig.ts';
+import { captureEvent, fileHead, filePacket, lostFrames } from '../api/capture-text.ts';
 import type { MemoryDaemon } from '../api/memory-daemon.ts';
-import { FLOODED, REFUSED, SHORT, SUPER, UNSENT } from '../api/server/capture-rig.ts';
-import { captureEvent, fileHead, filePacket, lostFrames } from '../api/server/capture-text.ts';
 import type { ControlServer } from '../api/server/server.ts';
 import { openServer } from '../api/server/server-rig.ts';
 import { BlockCutter, wholeBlocks } from './capture/capture-blocks.ts';

@@ -1,6 +1,6 @@
 import type { Finding } from '../api/schemas.ts';
-import { findHolders } from '../host/port-holders.ts';
-import { OUTER_BYTES } from '../host/underlay.ts';
+import { findHolders } from '../host/port/port-holders.ts';
+import { OUTER_BYTES } from '../host/underlay/underlay.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { type Link, listLinks } from '../sys/netlink/links.ts';
 import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';

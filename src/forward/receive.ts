@@ -25,11 +25,11 @@ import {
   VXLAN_HEADER_BYTES,
   vxlanVni,
 } from '../wire/vxlan.ts';
-import type { AnswerSink } from './answer-sink.ts';
+import type { AnswerSink } from './answers/answer-sink.ts';
+import type { Suppression } from './answers/suppression.ts';
 import { FORWARDED, RX_DROP } from './drop-reason.ts';
 import type { SourceCheck } from './source-check.ts';
 import { STORM_RX, type StormControl } from './storm-control.ts';
-import type { Suppression } from './suppression.ts';
 
 /** From the start of a datagram to the inner frame's type, and beyond it. */
 const MACS_BYTES = ETHERNET_HEADER_BYTES - 2;

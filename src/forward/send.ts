@@ -19,12 +19,12 @@ import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
 import { hasVlan, popTrunkTag, type StrippedTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
+import type { PathLimits } from './answers/path-limits.ts';
+import type { Suppression } from './answers/suppression.ts';
+import type { TooBigAnswers } from './answers/too-big.ts';
 import type { Counters } from './counters.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
-import type { PathLimits } from './path-limits.ts';
 import { STORM_TX, type StormControl } from './storm-control.ts';
-import type { Suppression } from './suppression.ts';
-import type { TooBigAnswers } from './too-big.ts';
 
 /** No datagram holds a longer frame: loopback's MTU is larger than that. */
 const MAX_FRAME_BYTES = MAX_UDP_PAYLOAD_BYTES - VXLAN_HEADER_BYTES;

@@ -5,13 +5,13 @@ import type { SegmentMap } from '../segment/segment-map.ts';
 import { type FrameHeaders, newFrameHeaders } from '../wire/ip.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import { MAX_VLAN_TAGS, StrippedTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
-import type { NeighbourTable } from './neighbours.ts';
-import type { PathLimits } from './path-limits.ts';
+import type { NeighbourTable } from './answers/neighbours.ts';
+import type { PathLimits } from './answers/path-limits.ts';
+import { ANSWER_BYTES, Suppression } from './answers/suppression.ts';
 import { receive } from './receive.ts';
 import { send } from './send.ts';
 import type { SourceCheck } from './source-check.ts';
 import type { StormControl } from './storm-control.ts';
-import { ANSWER_BYTES, Suppression } from './suppression.ts';
 
 /**
  * What would happen to a frame: the ladders themselves, `send` and `receive`, on a copy of it and between parts that answer as those of a

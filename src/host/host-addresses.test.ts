@@ -5,8 +5,8 @@ import type { HostAddress } from '../sys/netlink/addresses.ts';
 import type { Link } from '../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
 import { HostAddresses } from './host-addresses.ts';
-import { OwnAddresses } from './own-addresses.ts';
-import type { Underlay } from './underlay.ts';
+import { OwnAddresses } from './underlay/own-addresses.ts';
+import type { Underlay } from './underlay/underlay.ts';
 
 const ETH0 = 2;
 const ETH1 = 3;

@@ -1,4 +1,4 @@
-import { sendUnixDatagram } from '../sys/unix-datagram.ts';
+import { sendUnixDatagram } from '../sys/socket/unix-datagram.ts';
 
 /**
  * Tells systemd about the service's state (sd_notify(3)); silent where nobody asked to be told.

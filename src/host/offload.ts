@@ -1,8 +1,8 @@
 import type { Status } from '../api/schemas.ts';
 import type { OffloadMode } from '../config/config.ts';
 import type { Logger } from '../observe/log.ts';
+import { receiveMergeRefusal } from '../sys/socket/udp-socket.ts';
 import { errnoName } from '../sys/sys-error.ts';
-import { receiveMergeRefusal } from '../sys/udp-socket.ts';
 
 /** What `--offload` asks for. */
 export function wantedOffload(mode: OffloadMode): Status['offload'] {

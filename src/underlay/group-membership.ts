@@ -1,6 +1,6 @@
 import type { IpAddress } from '../lib/addresses.ts';
 import { close } from '../sys/libc.ts';
-import { droppedByKernel, joinGroup, openGroupSocket } from '../sys/udp-socket.ts';
+import { droppedByKernel, joinGroup, openGroupSocket } from '../sys/socket/udp-socket.ts';
 
 export interface Device {
   readonly name: string;

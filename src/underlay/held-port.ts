@@ -1,5 +1,5 @@
 import { close } from '../sys/libc.ts';
-import { letIn } from '../sys/udp-socket.ts';
+import { letIn } from '../sys/socket/udp-socket.ts';
 
 /**
  * The sockets of this daemon that hold its UDP port. The first of a family is bound as if nobody might share the port, so that a second daemon

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { IpAddress } from '../lib/addresses.ts';
-import { droppedByKernel, hasQueued, hearNobody, mergeReceived, openUnicastSockets } from '../sys/udp-socket.ts';
+import { droppedByKernel, hasQueued, hearNobody, mergeReceived, openUnicastSockets } from '../sys/socket/udp-socket.ts';
 import type { Device } from './group-membership.ts';
 import type { HeldPort } from './held-port.ts';
 

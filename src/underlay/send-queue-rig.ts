@@ -9,9 +9,9 @@ import { type IpAddress, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { close, setsockopt } from '../sys/libc.ts';
-import { SendArray } from '../sys/mmsg.ts';
 import { Slab } from '../sys/slab.ts';
-import { openSendSocket } from '../sys/udp-socket.ts';
+import { SendArray } from '../sys/socket/mmsg.ts';
+import { openSendSocket } from '../sys/socket/udp-socket.ts';
 import { NO_CONTROL } from '../wire/link-local.ts';
 import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
 

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
 import { MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import { close, getsockname, recv } from '../sys/libc.ts';
-import { openUnicastSocket } from '../sys/udp-socket.ts';
+import { openUnicastSocket } from '../sys/socket/udp-socket.ts';
 import { closeAll, newQueue, Receiver, segment } from './send-queue-rig.ts';
 
 const EINVAL = 22;

@@ -7,9 +7,9 @@ import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipFamily, ipWords } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { close, getsockname, recvmmsg } from '../sys/libc.ts';
-import { ReceiveArray, SendArray } from '../sys/mmsg.ts';
 import { Slab } from '../sys/slab.ts';
-import { mergeReceived, openSendSocket, openUnicastSocket } from '../sys/udp-socket.ts';
+import { ReceiveArray, SendArray } from '../sys/socket/mmsg.ts';
+import { mergeReceived, openSendSocket, openUnicastSocket } from '../sys/socket/udp-socket.ts';
 import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
 import { segment } from './send-queue-rig.ts';
 

@@ -5,9 +5,9 @@ import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { MAX_SEND_TRIES, MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import type { Segment } from '../segment/segment.ts';
-import { drainErrorQueue, type PathMtuListener } from '../sys/error-queue.ts';
 import { errno, sendmmsg } from '../sys/libc.ts';
-import { type SendArray, SOCKET_TOS } from '../sys/mmsg.ts';
+import { drainErrorQueue, type PathMtuListener } from '../sys/socket/error-queue.ts';
+import { type SendArray, SOCKET_TOS } from '../sys/socket/mmsg.ts';
 import { ERRNO } from '../sys/sys-error.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 

@@ -1,8 +1,8 @@
 import type { IpAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { close } from '../sys/libc.ts';
+import { openSendSocket, type SendOptions } from '../sys/socket/udp-socket.ts';
 import { ERRNO, SysError } from '../sys/sys-error.ts';
-import { openSendSocket, type SendOptions } from '../sys/udp-socket.ts';
 
 export interface SourcePortPool {
   readonly local: IpAddress;

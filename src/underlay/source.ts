@@ -1,7 +1,7 @@
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { close } from '../sys/libc.ts';
-import { portOf, prepareSender, type SendOptions } from '../sys/udp-socket.ts';
+import { portOf, prepareSender, type SendOptions } from '../sys/socket/udp-socket.ts';
 import type { Device } from './group-membership.ts';
 import type { Listener, Listeners } from './listeners.ts';
 import { openSourcePorts } from './source-ports.ts';

@@ -11,7 +11,7 @@ import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
-import { openSendSocket, openUnicastSocket } from '../sys/udp-socket.ts';
+import { openSendSocket, openUnicastSocket } from '../sys/socket/udp-socket.ts';
 import { NO_CONTROL } from '../wire/link-local.ts';
 import { ApartSockets } from './apart-sockets.ts';
 import { KernelUdpPort } from './kernel-udp-port.ts';

@@ -1,5 +1,5 @@
 import type { TraceStep } from '../forward/trace.ts';
-import { OUTER_BYTES } from '../host/underlay.ts';
+import { OUTER_BYTES } from '../host/underlay/underlay.ts';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import type { Vtep } from '../vtep/vtep.ts';
 import { IPV6_MIN_MTU_BYTES } from '../wire/ip.ts';

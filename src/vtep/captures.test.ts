@@ -1,8 +1,8 @@
 /** Captures between workers in memory, whose rings the tests write into. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Capture } from '../api/daemon-view.ts';
-import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture-ring.ts';
-import { NO_VNI, RECORD, RECORD_KIND } from '../forward/capture-writer.ts';
+import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture/capture-ring.ts';
+import { NO_VNI, RECORD, RECORD_KIND } from '../forward/capture/capture-writer.ts';
 import { FORWARDED, RX_DROP, TX_DROP } from '../forward/drop-reason.ts';
 import { type IpAddress, ipWords, parseIp, parseMac } from '../lib/addresses.ts';
 import { CAPTURE_SLICE_BYTES, CAPTURE_SLICE_FRAMES, MAX_CAPTURES } from '../lib/limits.ts';

@@ -1,9 +1,9 @@
 import type { Capture, CapturedFrame, CaptureQuery } from '../api/daemon-view.ts';
 import type { Config } from '../config/config.ts';
-import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture-ring.ts';
-import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/capture-writer.ts';
+import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture/capture-ring.ts';
+import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/capture/capture-writer.ts';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import type { Underlay } from '../host/underlay.ts';
+import type { Underlay } from '../host/underlay/underlay.ts';
 import {
   formatIp,
   type IpAddress,

@@ -11,7 +11,7 @@ import { Fdb, LOCAL_SOURCE } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { LockTimeout } from '../fdb/lock.ts';
 import { HostAddresses } from '../host/host-addresses.ts';
-import type { Underlay } from '../host/underlay.ts';
+import type { Underlay } from '../host/underlay/underlay.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { findLink, type Link } from '../sys/netlink/links.ts';
 import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';

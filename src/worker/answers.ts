@@ -1,10 +1,10 @@
 import type { Fdb } from '../fdb/fdb.ts';
-import type { AnswerSink } from '../forward/answer-sink.ts';
-import { NeighbourTable } from '../forward/neighbours.ts';
-import { ANSWER_BYTES, Suppression } from '../forward/suppression.ts';
-import { TooBigAnswers } from '../forward/too-big.ts';
+import type { AnswerSink } from '../forward/answers/answer-sink.ts';
+import { NeighbourTable } from '../forward/answers/neighbours.ts';
+import { ANSWER_BYTES, Suppression } from '../forward/answers/suppression.ts';
+import { TooBigAnswers } from '../forward/answers/too-big.ts';
 import type { Slab } from '../sys/slab.ts';
-import { MAX_TOO_BIG_BYTES } from '../wire/icmp.ts';
+import { MAX_TOO_BIG_BYTES } from '../wire/answers/icmp.ts';
 import { MAX_VLAN_TAGS, type StrippedTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 
 /** What a worker answers by itself, each kind with room in the slab for one answer and the tags in front of it. */

@@ -1,10 +1,10 @@
 /** To be captured changes nothing, whatever comes; and each frame is captured once, with the reason it is counted by. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture-ring.ts';
-import { RECORD, RECORD_KIND } from '../forward/capture-writer.ts';
+import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture/capture-ring.ts';
+import { RECORD, RECORD_KIND } from '../forward/capture/capture-writer.ts';
+import { FrameCapture } from '../forward/capture/frame-capture.ts';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import { FrameCapture } from '../forward/frame-capture.ts';
 import { INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
 import {
   BROADCAST,

@@ -1,9 +1,9 @@
 /** What is captured of the frames that both ladders get, and what is said of them. */
 import { describe, expect, it } from 'vitest';
-import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture-ring.ts';
-import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/capture-writer.ts';
+import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture/capture-ring.ts';
+import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/capture/capture-writer.ts';
+import { FrameCapture } from '../forward/capture/frame-capture.ts';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
-import { FrameCapture } from '../forward/frame-capture.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../offload/naive-frames.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, type Segment, UNTAGGED } from '../segment/segment.ts';
 import { MEMORY_SOURCE_PORT } from '../underlay/memory-udp-port.ts';

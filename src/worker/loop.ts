@@ -1,6 +1,6 @@
+import type { FrameCapture } from '../forward/capture/frame-capture.ts';
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
-import type { FrameCapture } from '../forward/frame-capture.ts';
 import { type ReceivePath, receive, repeats } from '../forward/receive.ts';
 import type { RemoteCounters } from '../forward/remote-counters.ts';
 import { type SendPath, send, strayReason } from '../forward/send.ts';

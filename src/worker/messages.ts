@@ -1,4 +1,4 @@
-import type { CaptureFilter } from '../forward/capture-writer.ts';
+import type { CaptureFilter } from '../forward/capture/capture-writer.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';
 import { APART_WORDS } from '../underlay/apart-sockets.ts';

@@ -20,7 +20,7 @@ import {
   THERE_IP,
   THERE_IP6,
   UNSPECIFIED,
-} from '../wire/naive-neighbours.ts';
+} from '../wire/answers/naive-neighbours.ts';
 import {
   datagram,
   destinationsOf,

@@ -1,8 +1,8 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { ADDRESS_MARK } from '../forward/address-marks.ts';
+import { FrameCapture } from '../forward/capture/frame-capture.ts';
 import { Counters } from '../forward/counters.ts';
-import { FrameCapture } from '../forward/frame-capture.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { SourceCheck } from '../forward/source-check.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
@@ -17,7 +17,7 @@ import { clearEventFd, Epoll } from '../sys/epoll.ts';
 import { schedYield } from '../sys/libc.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
-import { mergeReceived } from '../sys/udp-socket.ts';
+import { mergeReceived } from '../sys/socket/udp-socket.ts';
 import { APART_WORDS, ApartSockets } from '../underlay/apart-sockets.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { socketTos } from '../wire/ecn.ts';

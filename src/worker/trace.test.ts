@@ -2,15 +2,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type EntryView, LEARNED, UNKNOWN } from '../fdb/fdb.ts';
+import { NeighbourTable } from '../forward/answers/neighbours.ts';
 import { FORWARDED, RX_DROP, RX_REASONS, TX_DROP, TX_REASONS } from '../forward/drop-reason.ts';
-import { NeighbourTable } from '../forward/neighbours.ts';
 import { type Trace, traceDatagram, traceFrame } from '../forward/trace.ts';
 import { parseWrittenPrefix } from '../lib/ip-prefix.ts';
 import { MAX_FDB_ENTRIES } from '../lib/limits.ts';
 import { naiveFrame, scrambled, UDP } from '../offload/naive-frames.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, type Segment } from '../segment/segment.ts';
+import { HERE_IP, naiveArp, THERE_IP } from '../wire/answers/naive-neighbours.ts';
 import { ECN } from '../wire/ecn.ts';
-import { HERE_IP, naiveArp, THERE_IP } from '../wire/naive-neighbours.ts';
 import {
   BROADCAST,
   DESTINATION,

@@ -7,7 +7,7 @@ import { NO_SEGMENT } from '../forward/counters.ts';
 import { naiveFrame, naiveSegments, type Packet, scrambled, TCP, UDP, vnetHeader } from '../offload/naive-frames.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
 import { INNER_VLAN, type Segment, UNTAGGED } from '../segment/segment.ts';
-import { naiveArp, THERE, THERE_IP } from '../wire/naive-neighbours.ts';
+import { naiveArp, THERE, THERE_IP } from '../wire/answers/naive-neighbours.ts';
 import { datagram, frame, newRig, PEER, SEGMENT, STATION, TAP_MAC } from './ladder-rig.ts';
 
 const TRUNK = 16_384;

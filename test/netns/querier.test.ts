@@ -6,7 +6,7 @@
  *                           host 3  198.18.0.3 ───┘
  */
 import { afterEach, describe, expect, test } from 'vitest';
-import { type IgmpParts, type MldParts, naiveIgmp, naiveMld, V1_IGMP } from '../../src/wire/naive-queries.ts';
+import { type IgmpParts, type MldParts, naiveIgmp, naiveMld, V1_IGMP } from '../../src/wire/queries/naive-queries.ts';
 import { ethernet, ipBytes, readIpv4Frame } from '../support/frames.ts';
 import { ip6Bytes } from '../support/ipv6.ts';
 import { describeSystem, type Host, useLab } from '../support/lab.ts';

@@ -3,8 +3,8 @@
  * died, and what became of an order that somebody waits for.
  */
 import { createFdbMemory } from '../../dist/fdb/layout.js';
+import { NeighbourTable } from '../../dist/forward/answers/neighbours.js';
 import { Counters } from '../../dist/forward/counters.js';
-import { NeighbourTable } from '../../dist/forward/neighbours.js';
 import { RemoteCounters } from '../../dist/forward/remote-counters.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { BusyTime } from '../../dist/worker/busy-time.js';

@@ -5,12 +5,12 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
-import { CaptureRing } from '../../dist/forward/capture-ring.js';
+import { NeighbourTable } from '../../dist/forward/answers/neighbours.js';
+import { PathLimits } from '../../dist/forward/answers/path-limits.js';
+import { CaptureRing } from '../../dist/forward/capture/capture-ring.js';
+import { FrameCapture } from '../../dist/forward/capture/frame-capture.js';
 import { Counters } from '../../dist/forward/counters.js';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../../dist/forward/drop-reason.js';
-import { FrameCapture } from '../../dist/forward/frame-capture.js';
-import { NeighbourTable } from '../../dist/forward/neighbours.js';
-import { PathLimits } from '../../dist/forward/path-limits.js';
 import { RemoteCounters } from '../../dist/forward/remote-counters.js';
 import { SourceCheck } from '../../dist/forward/source-check.js';
 import { SourceFilter } from '../../dist/forward/source-filter.js';

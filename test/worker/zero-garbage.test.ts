@@ -7,7 +7,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { CaptureFilter } from '../../src/forward/capture-writer.ts';
+import type { CaptureFilter } from '../../src/forward/capture/capture-writer.ts';
 import { type IpPrefix, parseWrittenPrefix } from '../../src/lib/ip-prefix.ts';
 import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';

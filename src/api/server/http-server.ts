@@ -6,9 +6,9 @@ import { formatHttpAddress } from '../../config/http-address.ts';
 import { parseIp } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import type { ApiServer, DaemonView } from '../daemon-view.ts';
-import { closeApi, connectionsOf, createApi } from './api.ts';
 import { listenHttp } from './http-listening.ts';
-import { addReadRoutes } from './routes.ts';
+import { closeApi, connectionsOf, createApi } from './requests/api.ts';
+import { addReadRoutes } from './routes/routes.ts';
 
 /**
  * Listens and answers.

@@ -2,12 +2,12 @@
 
 import type { FastifyBaseLogger } from 'fastify';
 import type { ApiServer, DaemonView } from '../daemon-view.ts';
-import { closeApi, connectionsOf, createApi } from './api.ts';
-import { addCaptureRoute } from './capture-streams.ts';
-import { addConfigRoutes } from './config-routes.ts';
-import { addHostRoutes, addReadRoutes } from './routes.ts';
+import { closeApi, connectionsOf, createApi } from './requests/api.ts';
+import { addConfigRoutes } from './routes/config-routes.ts';
+import { addHostRoutes, addReadRoutes } from './routes/routes.ts';
+import { addTraceRoutes } from './routes/trace-routes.ts';
 import { releaseSocketFile, takeSocketFile } from './socket-file.ts';
-import { addTraceRoutes } from './trace-routes.ts';
+import { addCaptureRoute } from './streams/capture-streams.ts';
 
 export interface ControlServerOptions {
   /** Gets unforeseen errors; absent: silence. */

@@ -1,4 +1,4 @@
-import { readBlock } from '../../wire/pcapng.ts';
+import { readBlock } from '../../wire/capture/pcapng.ts';
 
 /** Cuts a pcapng stream, whose pieces end anywhere, behind whole blocks, and counts what is in it. */
 export class BlockCutter {

@@ -1,9 +1,9 @@
 /** What `vtepctl capture` writes: lines, or a pcapng file. */
 
+import { verdictText } from '../../api/capture-text.ts';
 import type { ControlClient } from '../../api/client/client.ts';
 import type { CaptureQuery } from '../../api/daemon-view.ts';
 import type { CaptureEvent } from '../../api/schemas.ts';
-import { verdictText } from '../../api/server/capture-text.ts';
 import { VtepError } from '../../lib/errors.ts';
 import type { StreamOutput } from '../terminal/vtepctl-command.ts';
 import { BlockCutter } from './capture-blocks.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PortHolders } from '../../host/port-holders.ts';
+import type { PortHolders } from '../../host/port/port-holders.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import type { Link } from '../../sys/netlink/links.ts';
 import { checkCapabilities, checkTun } from './device-checks.ts';

@@ -1,6 +1,6 @@
 import type { Finding } from '../../api/schemas.ts';
-import { describeHolders, type PortHolders } from '../../host/port-holders.ts';
-import { deviceAdvice, deviceRemedy, likelyOwner } from '../../host/port-owners.ts';
+import { describeHolders, type PortHolders } from '../../host/port/port-holders.ts';
+import { deviceAdvice, deviceRemedy, likelyOwner } from '../../host/port/port-owners.ts';
 import { failed, ok, warning } from './finding.ts';
 
 /** A vxlan device of the kernel with vtepd's UDP port. */

@@ -1,5 +1,5 @@
 import type { Finding } from '../../api/schemas.ts';
-import type { Bar } from '../../host/own-addresses.ts';
+import type { Bar } from '../../host/underlay/own-addresses.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { failed, faultsOr, ok, someOf, unknown, warning } from './finding.ts';
 

@@ -1,12 +1,12 @@
 import { type IpAddress, ipBytes, isLinkLocalIpv6 } from '../../lib/addresses.ts';
 import type { Logger } from '../../observe/log.ts';
-import { QuerySocket } from '../../sys/query-socket.ts';
+import { QuerySocket } from '../../sys/socket/query-socket.ts';
 import { SysError } from '../../sys/sys-error.ts';
-import { ALL_SYSTEMS, IGMP_QUERY_BYTES, readIgmpQuery, writeIgmpQuery } from '../../wire/igmp.ts';
-import { ALL_NODES, MLD_QUERY_BYTES, readMldQuery, writeMldQuery } from '../../wire/mld.ts';
+import { ALL_SYSTEMS, IGMP_QUERY_BYTES, readIgmpQuery, writeIgmpQuery } from '../../wire/queries/igmp.ts';
+import { ALL_NODES, MLD_QUERY_BYTES, readMldQuery, writeMldQuery } from '../../wire/queries/mld.ts';
 import { monotonicMs } from '../../worker/clock.ts';
 import type { HostAddresses } from '../host-addresses.ts';
-import type { Underlay } from '../underlay.ts';
+import type { Underlay } from '../underlay/underlay.ts';
 import { QuerierElection, type QuerierView } from './querier-election.ts';
 
 /** IGMP or MLD. */

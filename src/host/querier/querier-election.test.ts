@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../../lib/addresses.ts';
-import { type MulticastQuery, QUERY_DEFAULTS } from '../../wire/multicast-query.ts';
+import { type MulticastQuery, QUERY_DEFAULTS } from '../../wire/queries/multicast-query.ts';
 import { QuerierElection } from './querier-election.ts';
 
 const ip = (text: string) => text as IpAddress;

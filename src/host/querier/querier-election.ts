@@ -1,6 +1,6 @@
 import { type IpAddress, ipBytes, isUnspecifiedIp } from '../../lib/addresses.ts';
 import { MAX_QUERIER_PRESENT_MS } from '../../lib/limits.ts';
-import { type MulticastQuery, QUERY_DEFAULTS } from '../../wire/multicast-query.ts';
+import { type MulticastQuery, QUERY_DEFAULTS } from '../../wire/queries/multicast-query.ts';
 
 const QUERY_INTERVAL_MS = QUERY_DEFAULTS.intervalSeconds * 1_000;
 /** Whoever starts sends so many queries at a faster pace (RFC 3376 §8.6, §8.7; RFC 3810 §9.6, §9.7). */

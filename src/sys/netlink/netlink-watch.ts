@@ -1,6 +1,6 @@
 import { VtepError } from '../../lib/errors.ts';
 import { close, errno, recv, whenReadable } from '../libc.ts';
-import { growReceiveBuffer } from '../socket-option.ts';
+import { growReceiveBuffer } from '../socket/socket-option.ts';
 import { ERRNO, SysError } from '../sys-error.ts';
 import { type NetlinkMessage, splitMessages } from './netlink-message.ts';
 import { NETLINK_RECEIVE_BYTES, openNetlink, uninterrupted } from './netlink-socket.ts';

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../config/parse.ts';
 import { Fdb } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
-import type { Bar } from '../../host/own-addresses.ts';
+import type { Bar } from '../../host/underlay/own-addresses.ts';
 import { type IpAddress, parseIp } from '../../lib/addresses.ts';
 import { MAX_FLOOD_MEMBERS } from '../../lib/limits.ts';
 import { NO_UNDERLAY } from '../../segment/segment.ts';

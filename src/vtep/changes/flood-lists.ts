@@ -3,7 +3,7 @@ import type { RefusalCause, Refused } from '../../control/control-plane.ts';
 import type { ControlOrigin } from '../../control/origin.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
-import type { Bar } from '../../host/own-addresses.ts';
+import type { Bar } from '../../host/underlay/own-addresses.ts';
 import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { MAX_FLOOD_MEMBERS, MAX_FLOOD_REMOTES } from '../../lib/limits.ts';

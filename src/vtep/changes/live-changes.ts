@@ -3,7 +3,7 @@ import type { Config, StaticEntry, VniConfig } from '../../config/config.ts';
 import { checkVniSet, type NamedVni } from '../../config/vni-set.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import { notifySystemd, statusLine } from '../../host/notify.ts';
-import { deleteTap } from '../../host/tap.ts';
+import { deleteTap } from '../../host/tap/tap.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { Serial } from '../../lib/serial.ts';

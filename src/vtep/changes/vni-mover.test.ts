@@ -1,6 +1,6 @@
 /** Which underlays are closed, and when. */
 import { expect, it } from 'vitest';
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import { NO_UNDERLAY } from '../../segment/segment.ts';
 import type { Vni } from '../vni/vni.ts';
 import { type MoverGround, VniMover } from './vni-mover.ts';

@@ -1,4 +1,4 @@
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import type { Link } from '../../sys/netlink/links.ts';
 import { closePool, releaseListeners } from '../../underlay/source.ts';
 import type { HeldOnHost } from '../upkeep/held-on-host.ts';

@@ -1,5 +1,5 @@
 import type { HostAddresses } from '../../host/host-addresses.ts';
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import type { Listeners } from '../../underlay/listeners.ts';

@@ -2,8 +2,8 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../config/parse.ts';
-import { chooseSource } from '../../host/source-choice.ts';
-import type { ChoiceGround } from '../../host/underlay-choice.ts';
+import { chooseSource } from '../../host/underlay/source-choice.ts';
+import type { ChoiceGround } from '../../host/underlay/underlay-choice.ts';
 import { type IpAddress, parseIp } from '../../lib/addresses.ts';
 import { attribute, readAttributes, uint32 } from '../../sys/netlink/netlink-message.ts';
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';

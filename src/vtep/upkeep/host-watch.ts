@@ -1,4 +1,4 @@
-import type { AddressChanges, OwnAddresses } from '../../host/own-addresses.ts';
+import type { AddressChanges, OwnAddresses } from '../../host/underlay/own-addresses.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { MAX_HOST_ADDRESSES } from '../../lib/limits.ts';
 import { addressEvents } from '../../sys/netlink/addresses.ts';

@@ -1,4 +1,4 @@
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import { changeLink } from '../../sys/netlink/links.ts';
 import { IPV6_MIN_MTU_BYTES } from '../../wire/ip.ts';
 import { mtuLimit, mtuWithin, trunkMtuLimit } from '../vni/tap-mtu.ts';

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { routeFrom } from '../../host/route-scope.ts';
-import { type ChoiceGround, destinationOf, routeTo } from '../../host/underlay-choice.ts';
+import { routeFrom } from '../../host/underlay/route-scope.ts';
+import { type ChoiceGround, destinationOf, routeTo } from '../../host/underlay/underlay-choice.ts';
 import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { ROUTE_LOOK_PAUSE_MS } from '../../lib/limits.ts';

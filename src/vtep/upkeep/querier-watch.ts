@@ -1,8 +1,8 @@
 import type { Querier } from '../../api/schemas.ts';
 import { LinkQuerier, type LinkQuerierOptions } from '../../host/querier/link-querier.ts';
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import { VtepError } from '../../lib/errors.ts';
-import { rawSocketRefusal } from '../../sys/query-socket.ts';
+import { rawSocketRefusal } from '../../sys/socket/query-socket.ts';
 import { ERRNO, SysError } from '../../sys/sys-error.ts';
 import { monotonicMs } from '../../worker/clock.ts';
 import type { Vni } from '../vni/vni.ts';

@@ -1,7 +1,7 @@
 /** A worker that hangs keeps the sockets of few sources, however often the address changes meanwhile. */
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import type { Listeners } from '../../underlay/listeners.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 import { SourceWatch } from './source-watch.ts';

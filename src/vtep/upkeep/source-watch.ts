@@ -1,5 +1,5 @@
-import type { Underlay } from '../../host/underlay.ts';
-import type { SourceChange } from '../../host/underlay-source.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
+import type { SourceChange } from '../../host/underlay/underlay-source.ts';
 import { closePool, releaseListeners } from '../../underlay/source.ts';
 import { addListener, addPool } from '../workers/worker-state.ts';
 import type { HeldOnHost } from './held-on-host.ts';

@@ -1,5 +1,5 @@
 import { readAlias, renamedAlias } from '../../host/state-dir.ts';
-import { type Elsewhere, placeOfTap } from '../../host/tap-place.ts';
+import { type Elsewhere, placeOfTap } from '../../host/tap/tap-place.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { MAX_TAPS_PER_LOOK } from '../../lib/limits.ts';
 import { changeLink, findLink, type Link, type LinkEvent, type PortEvent } from '../../sys/netlink/links.ts';

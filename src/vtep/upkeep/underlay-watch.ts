@@ -1,4 +1,4 @@
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { findLink, type LinkEvent } from '../../sys/netlink/links.ts';
 import type { Membership } from '../../underlay/group-membership.ts';

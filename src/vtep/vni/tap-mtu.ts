@@ -1,5 +1,5 @@
 import type { VniConfig } from '../../config/config.ts';
-import type { Underlay } from '../../host/underlay.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { ETHERNET_HEADER_BYTES } from '../../wire/ethernet.ts';
 import { IPV6_MIN_MTU_BYTES } from '../../wire/ip.ts';

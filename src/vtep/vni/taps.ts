@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { VniConfig } from '../../config/config.ts';
-import { deleteLeftoverTaps, formerTaps } from '../../host/leftover-taps.ts';
-import { findExisting, releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from '../../host/tap.ts';
+import { deleteLeftoverTaps, formerTaps } from '../../host/tap/leftover-taps.ts';
+import { findExisting, releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from '../../host/tap/tap.ts';
 import type { Logger } from '../../observe/log.ts';
 import { deleteLinkGroup, findLinks, type Link, listLinks } from '../../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';

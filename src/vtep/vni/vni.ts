@@ -1,8 +1,8 @@
 import type { VniConfig } from '../../config/config.ts';
 import type { L2Control } from '../../config/keys/l2-control-key.ts';
-import type { Tap } from '../../host/tap.ts';
-import type { Elsewhere } from '../../host/tap-place.ts';
-import type { Underlay } from '../../host/underlay.ts';
+import type { Tap } from '../../host/tap/tap.ts';
+import type { Elsewhere } from '../../host/tap/tap-place.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import { macWords, parseMac } from '../../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_UNDERLAY, NO_VLAN, type Segment } from '../../segment/segment.ts';

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../config/parse.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
-import type { Underlay } from '../../host/underlay.ts';
-import { openUnderlay } from '../../host/underlay-rig.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
+import { openUnderlay } from '../../host/underlay/underlay-rig.ts';
 import { type IpAddress, parseIp } from '../../lib/addresses.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../../segment/segment.ts';
 import { findLink, type Link } from '../../sys/netlink/links.ts';

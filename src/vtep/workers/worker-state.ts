@@ -1,6 +1,6 @@
 import type { Config } from '../../config/config.ts';
-import type { AddressChanges } from '../../host/own-addresses.ts';
-import type { Underlay } from '../../host/underlay.ts';
+import type { AddressChanges } from '../../host/underlay/own-addresses.ts';
+import type { Underlay } from '../../host/underlay/underlay.ts';
 import { type IpAddress, ipWords } from '../../lib/addresses.ts';
 import { NO_GROUP } from '../../segment/segment.ts';
 import type { Membership } from '../../underlay/group-membership.ts';

@@ -1,0 +1,88 @@
+/** Captured frames in words: as events of `/v1/capture`, and as what stands beside a packet in a pcapng file. */
+
+import type { MacAddress } from '../lib/addresses.ts';
+import { frameMacs, summarizeFrame } from '../wire/capture/frame-summary.ts';
+import { interfaceBlock, LINKTYPE, packetBlock, sectionBlock, statisticsBlock } from '../wire/capture/pcapng.ts';
+import { outerHeaders } from '../wire/outer-headers.ts';
+import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
+import type { CapturedFrame } from './daemon-view.ts';
+import type { CaptureEvent } from './schemas.ts';
+
+/** Numbers of the interfaces in a file. */
+const UNDERLAY = 0;
+const OVERLAY = 1;
+
+export function captureEvent(frame: CapturedFrame): CaptureEvent {
+  const { octets, outer, direction, verdict, reason, vni, vtep, copies, segments } = frame;
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.length);
+  const at = outer ? Math.min(VXLAN_HEADER_BYTES, octets.length) : 0;
+  const { src = null, dst = null } = frameMacs(view, at, octets.length - at) ?? {};
+  return {
+    time: timeText(frame.timeUs),
+    ...{ event: 'frame', direction, verdict, reason, vni, vtep, copies, segments },
+    ...{ src: src as MacAddress | null, dst: dst as MacAddress | null },
+    length: frame.length - at,
+    summary: summarizeFrame(view, at, octets.length - at),
+  };
+}
+
+export function lostFrames(timeUs: number, count: number): CaptureEvent {
+  const nothing = { direction: null, verdict: null, reason: null, vni: null, vtep: null, src: null, dst: null };
+  return { time: timeText(timeUs), event: 'lost', ...nothing, copies: 0, segments: 0, length: 0, summary: '', count };
+}
+
+/** What a file begins with. @param application that makes it, e.g. `vtepd 1.2.3` */
+export function fileHead(application: string): Uint8Array[] {
+  return [
+    sectionBlock(application),
+    interfaceBlock(LINKTYPE.raw, 'underlay', 'VXLAN datagrams; IP and UDP headers made of what vtepd knows of them'),
+    interfaceBlock(LINKTYPE.ethernet, 'overlay', 'frames that are in no datagram'),
+  ];
+}
+
+export function filePacket(frame: CapturedFrame): Uint8Array {
+  const { timeUs, direction, outer, octets, length } = frame;
+  const headers = outer ? [outerHeaders(outer, octets, length)] : [];
+  return packetBlock({
+    ...{ interface: outer ? UNDERLAY : OVERLAY, timeUs, direction, comment: commentOf(frame) },
+    octets: [...headers, octets],
+    length: headers.reduce((total, header) => total + header.length, length),
+  });
+}
+
+/** @param lost frames so far */
+export function fileLost(timeUs: number, lost: number): Uint8Array {
+  return statisticsBlock(UNDERLAY, timeUs, lost);
+}
+
+/** `tx forwarded to 198.18.0.2`, `tx flooded to 239.1.1.1 and 2 remotes`, `rx dropped: own-mac`; a super-frame is said to be one. */
+export function commentOf(frame: CapturedFrame): string {
+  const { direction, segments, outer, vni } = frame;
+  return [
+    `${direction} ${verdictText(frame)}`,
+    // Nowhere else in the file, where the frame has no VXLAN header.
+    ...(outer || vni === null ? [] : [`VNI ${vni}`]),
+    ...(segments > 1 ? [`super-frame of ${segments} segments`] : []),
+  ].join(', ');
+}
+
+/** `forwarded to 198.18.0.2`, `flooded to 239.1.1.1 and 2 remotes`, `dropped: own-mac`. */
+export function verdictText({
+  direction,
+  verdict,
+  reason,
+  vtep,
+  copies,
+}: Pick<CaptureEvent, 'direction' | 'verdict' | 'reason' | 'vtep' | 'copies'>): string {
+  if (verdict === 'dropped') return `dropped: ${reason}`;
+  if (verdict === 'flooded') {
+    const remotes = copies === 0 ? [] : [`${copies} ${copies === 1 ? 'remote' : 'remotes'}`];
+    return `flooded to ${[...(vtep === null ? [] : [vtep]), ...remotes].join(' and ')}`;
+  }
+  return direction === 'tx' ? `forwarded to ${vtep}` : 'forwarded';
+}
+
+function timeText(timeUs: number): string {
+  const micros = Math.floor(timeUs % 1_000);
+  return new Date(Math.floor(timeUs / 1_000)).toISOString().replace('Z', `${String(micros).padStart(3, '0')}Z`);
+}

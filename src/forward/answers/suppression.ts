@@ -1,0 +1,229 @@
+import { type Fdb, UNKNOWN } from '../../fdb/fdb.ts';
+import { LOCAL } from '../../fdb/remotes.ts';
+import { INNER_VLAN, type Segment } from '../../segment/segment.ts';
+import {
+  ARP_FRAME_BYTES,
+  ARP_OPERATION,
+  arpClaim,
+  arpOperation,
+  arpSender,
+  arpTarget,
+  isAnyArp,
+  isArp,
+  isStationIpv4,
+  writeArpReply,
+} from '../../wire/answers/arp.ts';
+import {
+  ADVERTISEMENT_FRAME_BYTES,
+  hasOwnMac,
+  isFromRouter,
+  isIpv6Multicast,
+  isIpv6Unspecified,
+  isOverride,
+  ND_OPTION,
+  ND_TYPE,
+  ndClaimAt,
+  ndSenderAt,
+  ndTargetAt,
+  ndType,
+  writeAdvertisement,
+} from '../../wire/answers/nd.ts';
+import { ETHERNET_HEADER_BYTES, ETHERTYPE, macHigh, macLow, SOURCE_MAC_AT } from '../../wire/ethernet.ts';
+import type { StrippedTags } from '../../wire/vlan.ts';
+import type { AnswerSink } from './answer-sink.ts';
+import { type NeighbourTable, STATION } from './neighbours.ts';
+
+/** Room in the slab for one answer. */
+export const ANSWER_BYTES = Math.max(ARP_FRAME_BYTES, ADVERTISEMENT_FRAME_BYTES);
+
+/** The third word of an IPv4-mapped address. */
+const IPV4_MAPPED = 0xffff;
+
+/**
+ * ARP and ND suppression of the segments that have it (`suppress=on`): who asks for a neighbour behind a remote VTEP gets his answer here, and
+ * the question is not flooded. As the kernel's bridge does with neigh_suppress (net/bridge/br_arp_nd_proxy.c), except that what is answered
+ * has been heard, not configured.
+ */
+export class Suppression {
+  readonly #view: DataView;
+  readonly #fdb: Fdb;
+  readonly #neighbours: NeighbourTable;
+  readonly #at: number;
+  readonly #taps: AnswerSink;
+  readonly #tags: StrippedTags;
+
+  /**
+   * @param at ANSWER_BYTES of the slab, its own, with room for MAX_VLAN_TAGS in front
+   * @param tags of the frame that is answered, where its segment strips them
+   */
+  constructor(view: DataView, fdb: Fdb, neighbours: NeighbourTable, at: number, taps: AnswerSink, tags: StrippedTags) {
+    this.#view = view;
+    this.#fdb = fdb;
+    this.#neighbours = neighbours;
+    this.#at = at;
+    this.#taps = taps;
+    this.#tags = tags;
+  }
+
+  /**
+   * Learns what a frame that was not dropped says of its sender: the addresses in ARP, in solicitations, and in advertisements that may
+   * replace others. Each only together with the frame's own source MAC.
+   *
+   * @param at of an untagged frame, or of one to be left alone
+   * @param now tenths of a second
+   */
+  hear(segment: Segment, at: number, length: number, now: number): void {
+    const view = this.#view;
+    const type = view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
+    if (type === ETHERTYPE.arp) {
+      if (!isArp(view, at, length)) return;
+      const sender = arpSender(view, at);
+      if (isStationIpv4(sender)) this.#learn(segment, at, 0, 0, IPV4_MAPPED, sender, STATION.host, now);
+      return;
+    }
+    if (type !== ETHERTYPE.ipv6) return;
+    const message = ndType(view, at, length);
+    if (message === ND_TYPE.solicitation && hasOwnMac(view, at, ND_OPTION.sourceMac)) {
+      const sender = ndSenderAt(at);
+      if (!isIpv6Unspecified(view, sender) && !isIpv6Multicast(view, sender)) {
+        this.#learnIpv6(segment, at, sender, STATION.unknown, now);
+      }
+    }
+    if (message === ND_TYPE.advertisement && isOverride(view, at) && hasOwnMac(view, at, ND_OPTION.targetMac)) {
+      this.#learnIpv6(segment, at, ndTargetAt(at), isFromRouter(view, at) ? STATION.router : STATION.host, now);
+    }
+  }
+
+  /**
+   * Ends what is said of an address behind a remote VTEP once a station behind the own TAP says, asks, answers or probes that it is its own, also
+   * by the virtual MAC of a router or as a proxy, and whatever becomes of that frame.
+   *
+   * @returns whether all others are to hear it too: something else was known of the address, or of the station's MAC
+   */
+  overrules(segment: Segment, at: number, length: number, now: number): boolean {
+    return this.#contradicts(segment, at, length, now, true);
+  }
+
+  /** What `overrules` would return; nothing changes. */
+  wouldOverrule(segment: Segment, at: number, length: number, now: number): boolean {
+    return this.#contradicts(segment, at, length, now, false);
+  }
+
+  #contradicts(segment: Segment, at: number, length: number, now: number, forgets: boolean): boolean {
+    const view = this.#view;
+    const { index } = segment;
+    const type = view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
+    let a = 0;
+    let b = 0;
+    let c = IPV4_MAPPED;
+    let d = 0;
+    if (type === ETHERTYPE.arp && isAnyArp(view, at, length)) {
+      d = arpClaim(view, at);
+    } else if (type === ETHERTYPE.ipv6 && ndType(view, at, length) !== ND_TYPE.none) {
+      const claimAt = ndClaimAt(view, at);
+      a = view.getInt32(claimAt);
+      b = view.getInt32(claimAt + 4);
+      c = view.getInt32(claimAt + 8);
+      d = view.getInt32(claimAt + 12);
+    } else {
+      return false;
+    }
+    const isElsewhere = this.#isRemote(segment, a, b, c, d, now);
+    if (isElsewhere && forgets) this.#neighbours.forget(index, a, b, c, d);
+    const source = at + SOURCE_MAC_AT;
+    return isElsewhere || this.#isBehindVtep(index, macHigh(view, source), macLow(view, source), now);
+  }
+
+  /**
+   * Answers the question that a frame to a group may be, into the TAP it came from. Not to who has no address yet or announces his own, nor
+   * for anybody who was not heard lately or whom the FDB does not know behind a remote VTEP: such questions are flooded.
+   *
+   * @param now tenths of a second
+   * @returns whether it was answered
+   */
+  answers(segment: Segment, at: number, length: number, now: number): boolean {
+    if (segment.innerVlan === INNER_VLAN.strip && !this.#tags.areKnown) return false;
+    const type = this.#view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
+    if (type === ETHERTYPE.arp) return this.#answersArp(segment, at, length, now);
+    return type === ETHERTYPE.ipv6 && this.#answersSolicitation(segment, at, length, now);
+  }
+
+  #answersArp(segment: Segment, at: number, length: number, now: number): boolean {
+    const view = this.#view;
+    if (!isArp(view, at, length) || arpOperation(view, at) !== ARP_OPERATION.request) return false;
+    const sender = arpSender(view, at);
+    const target = arpTarget(view, at);
+    if (!isStationIpv4(sender) || sender === target) return false;
+    if (!this.#isRemote(segment, 0, 0, IPV4_MAPPED, target, now)) return false;
+    const { macHigh: high, macLow: low } = this.#neighbours;
+    writeArpReply(view, this.#at, at, high, low);
+    this.#answer(segment, ARP_FRAME_BYTES);
+    return true;
+  }
+
+  #answersSolicitation(segment: Segment, at: number, length: number, now: number): boolean {
+    const view = this.#view;
+    if (ndType(view, at, length) !== ND_TYPE.solicitation || !hasOwnMac(view, at, ND_OPTION.sourceMac)) return false;
+    const sender = ndSenderAt(at);
+    const target = ndTargetAt(at);
+    if (isIpv6Unspecified(view, sender) || isIpv6Multicast(view, sender) || isSameAddress(view, sender, target))
+      return false;
+    const a = view.getInt32(target);
+    const b = view.getInt32(target + 4);
+    const c = view.getInt32(target + 8);
+    const d = view.getInt32(target + 12);
+    if (!this.#isRemote(segment, a, b, c, d, now)) return false;
+    const { macHigh: high, macLow: low, kind } = this.#neighbours;
+    if (kind === STATION.unknown) return false;
+    writeAdvertisement(view, this.#at, at, high, low, kind === STATION.router);
+    this.#answer(segment, ADVERTISEMENT_FRAME_BYTES);
+    return true;
+  }
+
+  /** With the tags that the question had, or its asker would not see it. */
+  #answer(segment: Segment, length: number): void {
+    const tagBytes = segment.innerVlan === INNER_VLAN.strip ? this.#tags.putOn(this.#view, this.#at) : 0;
+    this.#taps.answer(segment, this.#at - tagBytes, tagBytes + length);
+  }
+
+  /** Whether the neighbour is known, and behind a remote VTEP; the table then holds what was found. */
+  #isRemote(segment: Segment, a: number, b: number, c: number, d: number, now: number): boolean {
+    const { index } = segment;
+    const neighbours = this.#neighbours;
+    return (
+      neighbours.find(index, a, b, c, d, now) && this.#isBehindVtep(index, neighbours.macHigh, neighbours.macLow, now)
+    );
+  }
+
+  #isBehindVtep(segment: number, high: number, low: number, now: number): boolean {
+    const remote = this.#fdb.lookup(segment, high, low, now);
+    return remote !== UNKNOWN && remote !== LOCAL;
+  }
+
+  /** Of the IPv6 address at `addressAt`. */
+  #learnIpv6(segment: Segment, at: number, addressAt: number, kind: number, now: number): void {
+    const view = this.#view;
+    this.#learn(
+      segment,
+      at,
+      view.getInt32(addressAt),
+      view.getInt32(addressAt + 4),
+      view.getInt32(addressAt + 8),
+      view.getInt32(addressAt + 12),
+      kind,
+      now,
+    );
+  }
+
+  #learn(segment: Segment, at: number, a: number, b: number, c: number, d: number, kind: number, now: number): void {
+    const high = macHigh(this.#view, at + SOURCE_MAC_AT);
+    const low = macLow(this.#view, at + SOURCE_MAC_AT);
+    this.#neighbours.learn(segment.index, a, b, c, d, high, low, kind, now);
+  }
+}
+
+function isSameAddress(view: DataView, a: number, b: number): boolean {
+  for (let offset = 0; offset < 16; offset += 4)
+    if (view.getInt32(a + offset) !== view.getInt32(b + offset)) return false;
+  return true;
+}

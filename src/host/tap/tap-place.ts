@@ -1,0 +1,58 @@
+import { close } from '../../sys/libc.ts';
+import { findLink, type Link } from '../../sys/netlink/links.ts';
+import { isOwnNamespace, namespaceId, namespaceName } from '../../sys/netlink/net-namespace.ts';
+import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
+import { SysError } from '../../sys/sys-error.ts';
+import { openTapNamespace, tapName } from '../../sys/tun.ts';
+
+/** Where a TAP is that is not in vtepd's own network namespace, as one that was handed to a container. */
+export interface Elsewhere {
+  /** As `ip netns` calls it, or undefined. */
+  readonly namespace: string | undefined;
+  /** As last seen there; undefined: vtepd may not look. Its index and master mean something there alone. */
+  readonly link: Link | undefined;
+}
+
+/** What has become of a TAP. */
+export type TapPlace =
+  | { readonly kind: 'here'; readonly link: Link }
+  | { readonly kind: 'elsewhere'; readonly elsewhere: Elsewhere }
+  | { readonly kind: 'gone' };
+
+/**
+ * Asks a TAP's fd where the TAP is: that it left the namespace or changed its name does not end what the fd reads and writes.
+ *
+ * @param fd of one of its queues
+ */
+export function placeOfTap(netlink: NetlinkSocket, fd: number): TapPlace {
+  const name = tapName(fd);
+  if (name === undefined) return { kind: 'gone' };
+  const namespace = openTapNamespace(fd);
+  if (namespace === undefined) {
+    const link = findLink(netlink, name);
+    return link?.isTap
+      ? { kind: 'here', link }
+      : { kind: 'elsewhere', elsewhere: { namespace: undefined, link: undefined } };
+  }
+  try {
+    if (!isOwnNamespace(namespace)) {
+      const link = findLinkIn(netlink, namespace, name);
+      return { kind: 'elsewhere', elsewhere: { namespace: namespaceName(namespace), link } };
+    }
+    const link = findLink(netlink, name);
+    // It was renamed or moved since the name was asked for; that is an event of its own.
+    return link ? { kind: 'here', link } : { kind: 'elsewhere', elsewhere: { namespace: undefined, link: undefined } };
+  } finally {
+    close(namespace);
+  }
+}
+
+function findLinkIn(netlink: NetlinkSocket, namespace: number, name: string): Link | undefined {
+  try {
+    return findLink(netlink, name, namespaceId(netlink, namespace));
+  } catch (error) {
+    // Without CAP_NET_ADMIN there it cannot be looked at; what it is used for works all the same.
+    if (error instanceof SysError) return undefined;
+    throw error;
+  }
+}
