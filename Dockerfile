@@ -1,10 +1,10 @@
-# A VTEP needs the host's network, the right to make TAPs in it, and the TUN device; nothing else:
+# A VTEP needs the network of the host, the right to make TAPs in it, and the TUN device:
 #
 #   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --device /dev/net/tun \
 #     --read-only --tmpfs /run/vtepd --security-opt no-new-privileges vtepd --dev eth0 --vni 100=239.1.1.1
 #
 # Add --cap-add NET_RAW for --querier, and for the querier in vtepctl status. Adopted TAPs and a configuration file
-# (-v /etc/vtepd:/etc/vtepd:ro, then --config) work as outside. For vtepctl: docker exec CONTAINER vtepctl fdb show
+# (-v /etc/vtepd:/etc/vtepd:ro, then --config) work as on a host. For vtepctl: docker exec CONTAINER vtepctl fdb show
 
 FROM node:20-bookworm-slim AS build
 WORKDIR /build
@@ -26,6 +26,6 @@ COPY --from=build /build/dist dist
 COPY bin bin
 COPY LICENSE ./
 RUN ln -s /opt/vtepd/bin/vtepd /opt/vtepd/bin/vtepctl /usr/local/bin/
-# Root inside, because Docker gives added capabilities to root alone; without the others that is little.
+# Root in the container, because Docker gives added capabilities to root only. Root has no other capability here.
 # `node` as the first process, so that signals reach vtepd itself.
 ENTRYPOINT ["node", "/opt/vtepd/bin/vtepd"]

@@ -150,8 +150,8 @@ function helpText(): string {
     '  vtepd --dev eth0 --vni 100=239.1.1.1 --vni 200=239.1.1.2,bridge=br-tenant2',
     '  vtepd --vni 300,remote=192.0.2.1,remote=192.0.2.2,name=lab --log-level debug',
     '',
-    'Exit codes: 0 asked to stop, 1 the host refuses, 2 died while running, 64 what',
-    'is written is wrong.',
+    'Exit codes: 0 asked to stop, 1 the host refuses, 2 died while running, 64 a',
+    'flag, a key or the file is wrong.',
     '',
   ].join('\n');
 }

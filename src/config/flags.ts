@@ -1,6 +1,6 @@
 /**
- * The flags of `vtepd` and the keys of `--vni`, once: the parser takes names and defaults from here, `--help` the rest.
- * What does not work yet is not listed, and therefore refused as unknown.
+ * The flags of `vtepd` and the keys of `--vni`. The parser takes names and defaults from here, `--help` the rest.
+ * What is not implemented is not listed, and is therefore refused as unknown.
  */
 import {
   DEFAULT_MAX_MACS,
@@ -16,7 +16,7 @@ interface Flag {
   readonly name: string;
   /** `scalar` takes one value, `list` one value each time it is given, `switch` none. */
   readonly kind: 'scalar' | 'list' | 'switch';
-  /** What stands for the value in the help; empty for a switch. */
+  /** The placeholder of the value in the help; empty for a switch. */
   readonly value: string;
   /** The value that is parsed when the flag is not given; undefined where there is none or it depends on the host. */
   readonly standard?: string;
@@ -31,7 +31,7 @@ interface EntryKey {
   readonly meaning: string;
 }
 
-/** Where vtepd listens and vtepctl looks unless told otherwise. */
+/** The default of `--socket`, for vtepd and vtepctl. */
 export const DEFAULT_SOCKET_PATH = '/run/vtepd/vtepd.sock';
 
 /** Switches that a file may set too, as `on` or `off`. */
@@ -44,21 +44,21 @@ export const FLAGS = [
     kind: 'list',
     value: 'VNI[=GROUP][,key=value]…',
     meaning:
-      'One VXLAN segment, 0 to 16777215, with the multicast group that its floods go to. Give it once for each segment; at least one is needed, or a --config.',
+      'One VXLAN segment: a VNI of 0 to 16777215, and the multicast group for its floods. Repeatable. At least one is needed, or --config.',
   },
   {
     name: 'dev',
     kind: 'scalar',
     value: 'IFACE',
     meaning:
-      'Underlay interface: multicast is sent and joined there. Default: per VNI the interface of the route to its group, else to its first remote.',
+      'Underlay interface: multicast is sent and joined on it. Default: for each VNI, the interface of the route to its group, or to its first remote.',
   },
   {
     name: 'local',
     kind: 'list',
     value: 'IP',
     meaning:
-      'Outer source address, at most one of each family. Default: the first global address of the underlay interface.',
+      'Outer source address, at most one for each family. Repeatable. Default: the first global address of the underlay interface.',
   },
   {
     name: 'listen',
@@ -66,16 +66,16 @@ export const FLAGS = [
     value: 'any|local',
     standard: 'any',
     meaning:
-      'any: hear VXLAN that is sent to any address of this host. local: only what is sent to the address that is sent from, so that several daemons can share the host.',
+      'any: receive VXLAN on every address of this host. local: receive it only on the outer source address, so that several daemons can share the host.',
   },
-  { name: 'port', kind: 'scalar', value: 'N', standard: '4789', meaning: 'UDP port, sent to and listened on.' },
+  { name: 'port', kind: 'scalar', value: 'N', standard: '4789', meaning: 'UDP port, for both sending and listening.' },
   { name: 'ttl', kind: 'scalar', value: 'N', standard: '64', meaning: 'Outer TTL or hop limit of unicast, 1 to 255.' },
   {
     name: 'mcast-ttl',
     kind: 'scalar',
     value: 'N',
     standard: '1',
-    meaning: 'Outer TTL or hop limit of multicast, 1 to 255; more than 1 where routers lie between.',
+    meaning: 'Outer TTL or hop limit of multicast, 1 to 255. Across routers it must be more than 1.',
   },
   {
     name: 'tos',
@@ -83,7 +83,7 @@ export const FLAGS = [
     value: 'N|inherit',
     standard: '0',
     meaning:
-      "Outer TOS byte, 0 to 255 or 0x0 to 0xff, or the inner packet's, 0 if that is not IP. Its two ECN bits are always the inner packet's (RFC 6040).",
+      'Outer TOS byte, 0 to 255 or 0x0 to 0xff. inherit: the TOS of the inner packet, or 0 if it is not IP. The two ECN bits are always those of the inner packet (RFC 6040).',
   },
   {
     name: 'df',
@@ -91,28 +91,28 @@ export const FLAGS = [
     value: 'set|unset|inherit',
     standard: 'set',
     meaning:
-      "Outer DF bit, or the inner packet's: set if that is IPv6, clear if it is no IP. Takes twice the source ports then. vtepd itself never fragments, and IPv6 has no such bit: over it no router does.",
+      'Outer DF bit. inherit: the DF bit of the inner packet, set for IPv6, clear for other frames; this needs twice the source ports. vtepd itself never fragments. IPv6 has no DF bit, and IPv6 routers never fragment.',
   },
   {
     name: 'ageing',
     kind: 'scalar',
     value: 'SECONDS',
     standard: '300',
-    meaning: `Learned MACs expire this long after they were last heard, at most ${MAX_AGEING_SECONDS}; 0: never.`,
+    meaning: `Learned MACs expire this long after they were last heard, at most ${MAX_AGEING_SECONDS}. 0: never.`,
   },
   {
     name: 'max-macs',
     kind: 'scalar',
     value: 'N',
     standard: `${DEFAULT_MAX_MACS}`,
-    meaning: `Learned MACs per VNI, local and remote, 1 to ${MAX_FDB_ENTRIES}.`,
+    meaning: `Limit of learned MACs for each VNI, local and remote, 1 to ${MAX_FDB_ENTRIES}.`,
   },
   {
     name: 'source-ports',
     kind: 'scalar',
     value: 'N',
     standard: '16',
-    meaning: `Size of the outer source-port pool, 1 to ${MAX_SOURCE_PORTS}: flows spread over it. No larger than a --source-port-range that is given, unless it is given too.`,
+    meaning: `Number of outer source ports, 1 to ${MAX_SOURCE_PORTS}. Flows are spread over them. If only --source-port-range is given, the number is no larger than the range.`,
   },
   {
     name: 'source-port-range',
@@ -120,34 +120,35 @@ export const FLAGS = [
     value: 'A-B',
     standard: '49152-65535',
     meaning:
-      'Where the pool is bound. A range with --port in it, as 4789-4789, sends from the port that is listened on.',
+      'Range of the outer source ports. 4789-4789 sends from the port that is listened on, for a host behind NAT.',
   },
   {
     name: 'allow-vtep',
     kind: 'list',
     value: 'CIDR',
-    meaning: 'Accept VXLAN only from these outer sources, IPv4 or IPv6. Repeatable. Default: from any.',
+    meaning: 'Accept VXLAN only from these outer source addresses, IPv4 or IPv6. Repeatable. Default: any.',
   },
   {
     name: 'reserved-bits',
     kind: 'scalar',
     value: 'ignore|drop',
     standard: 'ignore',
-    meaning: 'Received VXLAN headers with reserved bits set: RFC 7348 says ignore, the Linux kernel drops.',
+    meaning:
+      'What to do with received VXLAN headers that have reserved bits set. RFC 7348 ignores the bits, the Linux kernel drops the packet.',
   },
   {
     name: 'trunk',
     kind: 'scalar',
     value: 'NAME',
     meaning:
-      'TAP that carries all VNIs having vlan=, 802.1Q tagged; to be put into a VLAN-aware bridge. Made when it is not there.',
+      'TAP that carries all VNIs with vlan=, as 802.1Q tags, for a VLAN-aware bridge. Made if it does not exist.',
   },
   {
     name: 'workers',
     kind: 'scalar',
     value: 'N',
     standard: '1',
-    meaning: `Data-plane threads, 1 to ${MAX_WORKERS}: flows spread over them. Above 1, TAPs are multi-queue.`,
+    meaning: `Data-plane threads, 1 to ${MAX_WORKERS}. Flows are spread over them. Above 1, TAPs are multi-queue.`,
   },
   {
     name: 'offload',
@@ -155,7 +156,7 @@ export const FLAGS = [
     value: 'auto|off|gso|gro',
     standard: 'auto',
     meaning:
-      'What the kernel cuts and merges. gso: only what goes out (TAP TSO and USO, UDP_SEGMENT); gro: only what comes in (UDP_GRO, merged TAP writes); off: nothing.',
+      'Segmentation and merging by the kernel. gso: output only (TAP TSO and USO, UDP_SEGMENT). gro: input only (UDP_GRO, merged TAP writes). auto: both. off: none.',
   },
   {
     name: 'busy-poll',
@@ -163,49 +164,50 @@ export const FLAGS = [
     value: 'auto|off',
     standard: 'auto',
     meaning:
-      'auto: between frames that come often but not densely, keep looking instead of sleeping, for shorter round trips; takes processor time that nobody else wants. off: sleep.',
+      'auto: between frames that come often, poll for the next one instead of sleeping. Round trips are shorter. It uses processor time only while no other process needs it. off: sleep.',
   },
   {
     name: 'querier',
     kind: 'switch',
     value: '',
     meaning:
-      'Be the IGMP and MLD querier on the underlay when none is heard, so that switches that snoop go on passing the groups; of several, the one with the lowest address is. Needs CAP_NET_RAW.',
+      'Be the IGMP and MLD querier on the underlay if no other is heard, so that switches with snooping continue to forward the groups. Of several queriers the one with the lowest address sends the queries. Needs CAP_NET_RAW.',
   },
   {
     name: 'persist',
     kind: 'switch',
     value: '',
     meaning:
-      'TAPs outlive the process, so that bridge membership and addresses survive a restart or a crash, and learned MACs are kept in --state-dir.',
+      'Keep the TAPs when vtepd stops, so that bridge membership and addresses survive a restart or a crash. Keep learned MACs in --state-dir.',
   },
   {
     name: 'state-dir',
     kind: 'scalar',
     value: 'DIR',
     standard: '/var/lib/vtepd',
-    meaning: 'Where --persist keeps learned MACs; one for each vtepd of a host. Its TAPs carry it in their alias.',
+    meaning:
+      'Directory for the learned MACs of --persist. Each vtepd on a host needs its own. The alias of its TAPs contains the name of the directory.',
   },
   {
     name: 'config',
     kind: 'scalar',
     value: 'FILE',
     meaning:
-      'YAML file: every flag is a key of the same name without dashes, vnis: the list of segments. A flag replaces the key, --vni N the entry N.',
+      'YAML file. Every flag is a key of the same name without dashes; vnis: is the list of segments. A flag replaces the key, --vni N replaces the entry N.',
   },
   {
     name: 'socket',
     kind: 'scalar',
     value: 'PATH',
     standard: DEFAULT_SOCKET_PATH,
-    meaning: 'Control socket that vtepctl talks to.',
+    meaning: 'Control socket for vtepctl.',
   },
   {
     name: 'http',
     kind: 'scalar',
     value: 'ADDR:PORT',
     meaning:
-      'Let the API be read over TCP too, as at 127.0.0.1:9477 or [::1]:9477. It asks nobody who he is: give a loopback address, or one of a management network. Default: off.',
+      'Offer the read requests of the API over TCP too, for example on 127.0.0.1:9477 or [::1]:9477. It has no authentication: bind it to a loopback or management address. Default: off.',
   },
   {
     name: 'log-level',
@@ -224,7 +226,7 @@ export const FLAGS = [
     name: 'check',
     kind: 'switch',
     value: '',
-    meaning: 'Validate flags and file without looking at the host; exit 0, or 64 with the fault.',
+    meaning: 'Validate flags and file without looking at the host. Exit 0, or 64 with the fault.',
   },
   { name: 'version', kind: 'switch', value: '', meaning: 'Print the version.' },
   { name: 'help', kind: 'switch', value: '', meaning: 'Print this.' },
@@ -245,28 +247,34 @@ export const ENTRY_KEYS = [
     name: 'mtu',
     value: 'N',
     repeatable: false,
-    meaning: "MTU of the TAP in bytes (default: the underlay's less 50, or 70 over IPv6).",
+    meaning: 'MTU of the TAP in bytes (default: the MTU of the underlay less 50, or less 70 over IPv6).',
   },
   {
     name: 'mac',
     value: 'MAC',
     repeatable: false,
-    meaning: 'MAC of the TAP (default: stable, from local address and VNI).',
+    meaning: 'MAC of the TAP (default: computed from local address and VNI, so that it stays the same).',
   },
   {
     name: 'remote',
     value: 'IP',
     repeatable: true,
-    meaning: 'VTEP that floods go to by unicast, alone or beside GROUP. Repeatable; the own address is skipped.',
+    meaning:
+      'VTEP that floods are sent to by unicast (head-end replication), without or in addition to GROUP. Repeatable. Own addresses are skipped.',
   },
   {
     name: 'static',
     value: 'MAC@IP',
     repeatable: true,
-    meaning: 'Static forwarding entry; MAC@local is behind the TAP. Repeatable.',
+    meaning: 'Static entry of the forwarding database. MAC@local: the MAC is behind the TAP. Repeatable.',
   },
   { name: 'learning', value: 'on|off', repeatable: false, meaning: 'Learn source MACs (default on).' },
-  { name: 'max-macs', value: 'N', repeatable: false, meaning: "As the flag, for this VNI (default: the flag's)." },
+  {
+    name: 'max-macs',
+    value: 'N',
+    repeatable: false,
+    meaning: 'Like the flag, for this VNI (default: that of the flag).',
+  },
   {
     name: 'inner-vlan',
     value: 'drop|strip|pass',
@@ -278,38 +286,40 @@ export const ENTRY_KEYS = [
     value: 'drop|pass|NAME[+NAME]…',
     repeatable: true,
     meaning:
-      'Layer-2 control frames (01:80:c2:00:00:00 to :0f): dropped (default), passed but for pause frames, or passed by name: stp (:00), lacp (:02), eapol (:03), lldp (:0e).',
+      'Layer-2 control frames (01:80:c2:00:00:00 to :0f). drop: none (default). pass: all except pause frames. NAME: those of stp (:00), lacp (:02), eapol (:03), lldp (:0e).',
   },
   {
     name: 'join',
     value: 'always|lazy',
     repeatable: false,
     meaning:
-      "When the group is joined (default always). lazy: while a local MAC is known other than the TAP's and its bridge's own.",
+      'When the group is joined (default always). lazy: only while a local MAC is known, apart from the MACs of the TAP and its bridge.',
   },
   {
     name: 'flood',
     value: 'all|no-unknown|none',
     repeatable: false,
-    meaning: 'What is flooded: broadcast, multicast and unknown unicast (default all), only the first two, nothing.',
+    meaning:
+      'What is flooded. all: broadcast, multicast and unknown unicast (default). no-unknown: broadcast and multicast. none: nothing.',
   },
   {
     name: 'storm',
     value: 'PPS',
     repeatable: false,
-    meaning: 'Flooded frames per second at most, each direction by itself, burst one second (default any).',
+    meaning:
+      'Limit of flooded frames per second, separate for each direction, with a burst of one second (default: no limit).',
   },
   {
     name: 'suppress',
     value: 'on|off',
     repeatable: false,
-    meaning: 'Answer ARP and ND questions for known remote neighbours instead of flooding them (default off).',
+    meaning: 'Answer ARP and ND requests for known remote neighbours instead of flooding them (default off).',
   },
   {
     name: 'vlan',
     value: 'N',
     repeatable: false,
-    meaning: `VLAN of the --trunk that this VNI is, 1 to ${MAX_VLAN}, or 0 for untagged frames, instead of a TAP of its own. Excludes tap, bridge, mac and mtu.`,
+    meaning: `VLAN of the --trunk for this VNI, 1 to ${MAX_VLAN}, or 0 for untagged frames, instead of its own TAP. Excludes tap, bridge, mac and mtu.`,
   },
 ] as const satisfies readonly EntryKey[];
 

@@ -17,14 +17,14 @@ const MAX_FRAMES = 99_999_999;
 
 const capture: StreamingCommand<CaptureRequest> = {
   words: 'capture',
-  summary: 'Show frames as they pass, each with what became of it, until interrupted',
+  summary: 'Show frames as they pass, each with its verdict, until interrupted',
   flags: {
     vni: { describe: 'only this VNI', value: 'N' },
-    mac: { describe: 'only frames that have this source or destination', value: 'M' },
-    vtep: { describe: 'only what comes from this VTEP or is sent to it; a group too', value: 'IP' },
+    mac: { describe: 'only frames with this source or destination MAC', value: 'M' },
+    vtep: { describe: 'only frames from or to this VTEP; a group can be given too', value: 'IP' },
     drops: { describe: 'only dropped frames' },
-    c: { describe: 'end after so many frames', value: 'N' },
-    w: { describe: 'write them to this file as pcapng, for Wireshark; - is standard output', value: 'FILE|-' },
+    c: { describe: 'end after this number of frames', value: 'N' },
+    w: { describe: 'write the frames to this file as pcapng, for Wireshark; - is standard output', value: 'FILE|-' },
   },
   parse: readRequest,
   stream: async (client, request, output) => {

@@ -6,7 +6,7 @@ import { type Command, requiredOperand, usageError } from '../terminal/vtepctl-c
 
 const configShow: Command<void, ConfigFile> = {
   words: 'config show',
-  summary: 'Show the running configuration as a file for --config, with what was added live',
+  summary: 'Show the running configuration, including live changes, as a file for --config',
   flags: {},
   parse: () => undefined,
   call: (client) => client.config(),
@@ -20,8 +20,8 @@ const configShow: Command<void, ConfigFile> = {
 
 const reload: Command<{ partial: boolean }, { reloaded: true; refused: readonly string[] }> = {
   words: 'reload',
-  summary: 'Read the configuration file again and apply what is new in it, all of it or nothing',
-  flags: { partial: { describe: 'apply what can be applied; list the rest, and exit 1 if there is one' } },
+  summary: 'Read the configuration file again and apply all changes, or none of them',
+  flags: { partial: { describe: 'apply what can be applied and list the rest; exit 1 if something was left out' } },
   parse: ({ switches }) => ({ partial: switches.has('partial') }),
   call: async (client, how) => ({ reloaded: true, ...(await client.reload(how)) }),
   render: ({ refused }) => refused.map((line) => `${line}\n`).join(''),
@@ -30,7 +30,7 @@ const reload: Command<{ partial: boolean }, { reloaded: true; refused: readonly 
 
 const logLevel: Command<LogLevel, { level: LogLevel }> = {
   words: 'log-level',
-  summary: 'Log this and what is more severe from now on',
+  summary: 'Set the lowest level that is logged',
   operand: { label: 'LEVEL', describe: LOG_LEVELS.join(', ') },
   flags: {},
   parse: (args) => {

@@ -13,7 +13,7 @@ const DEFAULT_PORT = 4789;
 
 const doctor: Command<void, Finding[]> = {
   words: 'doctor',
-  summary: 'Check the daemon and its host; below each fault, the command that mends it',
+  summary: 'Check the daemon and its host; below each fault is the command that corrects it',
   flags: {},
   parse: () => undefined,
   call: async (client) => {

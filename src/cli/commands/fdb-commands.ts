@@ -19,13 +19,13 @@ import {
 
 const VNI: Flag = { describe: 'only this VNI', value: 'N' };
 const MAC: Flag = { describe: 'only this MAC address', value: 'M' };
-const VTEP: Flag = { describe: 'only what is behind this VTEP', value: 'IP|local' };
+const VTEP: Flag = { describe: 'only entries behind this VTEP', value: 'IP|local' };
 const OWN_VNI: Flag = { describe: 'the VNI of the entry', value: 'N', required: true };
 const OWN_MAC = { label: 'MAC', describe: 'the MAC address of the entry' };
 
 const fdbShow: Command<FdbFilter, FdbEntry[]> = {
   words: 'fdb show',
-  summary: 'Show the forwarding table',
+  summary: 'Show the forwarding database',
   flags: {
     vni: VNI,
     mac: MAC,
@@ -43,7 +43,7 @@ const fdbAdd: Command<StaticFdbEntry, StaticFdbEntry> = {
   words: 'fdb add',
   summary: 'Add a static entry',
   operand: OWN_MAC,
-  flags: { vni: OWN_VNI, vtep: { describe: 'the VTEP that has it', value: 'IP|local', required: true } },
+  flags: { vni: OWN_VNI, vtep: { describe: 'the VTEP that the MAC is behind', value: 'IP|local', required: true } },
   parse: (args) => ({ ...readKey(args), vtep: readVtep('--vtep', required(args, 'vtep')) }),
   call: async (client, entry) => {
     await client.addStatic(entry);
@@ -68,7 +68,7 @@ const fdbDel: Command<EntryKey, EntryKey> = {
 const fdbFlush: Command<Omit<FdbFilter, 'type'> & { all: boolean }, Flushed> = {
   words: 'fdb flush',
   summary: 'Delete all learned entries that match all filters',
-  flags: { vni: VNI, vtep: VTEP, mac: MAC, all: { describe: 'static entries too' } },
+  flags: { vni: VNI, vtep: VTEP, mac: MAC, all: { describe: 'delete static entries too' } },
   parse: (args) => ({ ...readFilter(args), all: args.switches.has('all') }),
   call: (client, filter) => client.flush(filter),
   render: ({ removed }) => `${removed} ${removed === 1 ? 'entry' : 'entries'} removed\n`,
@@ -76,7 +76,7 @@ const fdbFlush: Command<Omit<FdbFilter, 'type'> & { all: boolean }, Flushed> = {
 
 const fdbMonitor: FollowingCommand<void, DaemonEvent> = {
   words: 'fdb monitor',
-  summary: 'Print each change of the forwarding table and of a VNI’s status as it happens, until interrupted',
+  summary: 'Print each change of the forwarding database and of the status of a VNI, until interrupted',
   flags: {},
   parse: () => {},
   follow: (client, _request, signal) => client.events(signal),

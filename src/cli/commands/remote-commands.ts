@@ -25,7 +25,7 @@ function remoteCommand(
     words,
     summary,
     operand: { label: 'IP', describe: 'address of the VTEP' },
-    flags: { vni: { describe: 'the VNI whose flood list it is', value: 'N', required: true } },
+    flags: { vni: { describe: 'the VNI of the flood list', value: 'N', required: true } },
     parse: readRemote,
     call: async (client, remote) => {
       await ask(client, remote);

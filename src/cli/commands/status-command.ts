@@ -6,7 +6,7 @@ import type { Command } from '../terminal/vtepctl-command.ts';
 
 const status: Command<void, Status> = {
   words: 'status',
-  summary: 'Show version, uptime, offloads in force and what is in use',
+  summary: 'Show version, uptime, workers, offloads in force, limits and queriers',
   flags: {},
   parse: () => undefined,
   call: (client) => client.status(),

@@ -12,11 +12,11 @@ const trace: Command<TracedFrame, Trace> = {
   summary: 'Show what would happen to a frame, step by step; nothing is sent, learned or counted',
   flags: {
     vni: { describe: 'the VNI of the frame', value: 'N', required: true },
-    src: { describe: 'its source', value: 'MAC', required: true },
-    dst: { describe: 'its destination', value: 'MAC', required: true },
-    vtep: { describe: 'it comes from this VTEP; absent: out of the TAP', value: 'IP' },
-    vlan: { describe: 'it has an inner 802.1Q tag', value: 'VID' },
-    size: { describe: 'its octets without FCS [60]', value: 'N' },
+    src: { describe: 'source MAC of the frame', value: 'MAC', required: true },
+    dst: { describe: 'destination MAC of the frame', value: 'MAC', required: true },
+    vtep: { describe: 'the frame comes from this VTEP; absent: out of the TAP', value: 'IP' },
+    vlan: { describe: 'inner 802.1Q tag of the frame', value: 'VID' },
+    size: { describe: 'octets of the frame without FCS [60]', value: 'N' },
   },
   parse: (args) => {
     const { vtep, vlan, size } = args.values;

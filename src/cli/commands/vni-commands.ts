@@ -23,7 +23,7 @@ const vniAdd: Command<string, VniStatus> = {
   operand: {
     label: 'ENTRY',
     form: 'VNI[=GROUP][,key=value]…',
-    describe: 'VNI[=GROUP][,key=value]…, as for --vni of vtepd, whose --help has the keys',
+    describe: 'VNI[=GROUP][,key=value]…, as for --vni of vtepd; vtepd --help lists the keys',
   },
   flags: {},
   parse: (args) => {

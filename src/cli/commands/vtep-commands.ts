@@ -7,7 +7,7 @@ import { type Command, readIp } from '../terminal/vtepctl-command.ts';
 
 const vtepShow: Command<IpAddress | undefined, Vtep[]> = {
   words: 'vtep show',
-  summary: 'Show the remote VTEPs that are known, or one of them, and what was counted of each',
+  summary: 'Show the known remote VTEPs, or one of them, with their counters',
   operand: { label: 'IP', describe: 'only this VTEP', optional: true },
   flags: {},
   parse: ({ operand }) => (operand === undefined ? undefined : readIp('IP', operand)),

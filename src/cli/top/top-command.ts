@@ -22,10 +22,10 @@ const MAX_ITERATIONS = 10_000_000;
 
 const top: FollowingCommand<TopRequest, Top> = {
   words: 'top',
-  summary: 'Watch rates by VNI and by VTEP, and what is dropped; keys are q to quit and s to sort',
+  summary: 'Watch rates and drops by VNI and by VTEP; q quits, s sorts',
   flags: {
     interval: { describe: 'time between two readings, 0.1 to 3600 [1]', value: 'SECONDS', short: 'd' },
-    iterations: { describe: 'end after so many', value: 'N', short: 'n' },
+    iterations: { describe: 'end after this number of readings', value: 'N', short: 'n' },
   },
   parse: ({ values: { interval, iterations } }) => ({
     intervalMs: interval === undefined ? 1000 : readInterval('--interval', interval),
