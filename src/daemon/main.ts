@@ -62,14 +62,16 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
     const servers = new ApiServers(log);
     const vtep = await Vtep.start(config, log, { onDeath: ending.fail, stopping });
     try {
+      const { settings, changes, upkeep } = vtep;
+      const vnis = vtep.vnis.list;
       const changeHttp = servers.changeHttp.bind(servers);
-      const reload = new Reload(vtep, { config, reread, log, changeHttp });
+      const reload = new Reload({ vnis, settings, changes, upkeep }, { config, reread, log, changeHttp });
       const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost, servers });
-      const watchdog = new Watchdog(() => vtep.answered());
+      const watchdog = new Watchdog(() => vtep.workers.answered());
       try {
         await servers.start(config, view);
-        log.info({ event: 'ready', version, vnis: vtep.vnis.length, port: config.port }, 'forwarding');
-        notifySystemd('READY=1', statusLine(vtep));
+        log.info({ event: 'ready', version, vnis: vnis.length, port: config.port }, 'forwarding');
+        notifySystemd('READY=1', statusLine({ vnis, underlays: vtep.underlays.list }));
         watchdog.start();
         hangUps.heard(() => reload.signalled());
         const exitCode = await ending.reached;

@@ -1,10 +1,11 @@
 import type { Finding } from '../api/schemas.ts';
+import type { Config } from '../config/config.ts';
 import { DEFAULT_SOCKET_PATH } from '../config/flags.ts';
+import type { Underlay } from '../host/underlay/underlay.ts';
 import { ipFamily } from '../lib/addresses.ts';
 import { findLink, listLinks } from '../sys/netlink/links.ts';
 import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
 import { dependsOnInterface } from '../vtep/vni/vni.ts';
-import type { Vtep } from '../vtep/vtep.ts';
 import { checkCapabilities, checkTun } from './checks/device-checks.ts';
 import { checkDrops } from './checks/drops-check.ts';
 import { unknown } from './checks/finding.ts';
@@ -32,20 +33,22 @@ import {
   vxlanDevices,
 } from './host-facts.ts';
 import { hearOtherPorts } from './peer-port-facts.ts';
-import { gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
+import { type ExaminedParts, gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
 
 /** What the running daemon finds of itself and its host, in the order of a frame's way out. */
-export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
+export async function examineVtep(parts: ExaminedParts, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
   const netlink = new NetlinkSocket();
   try {
     const links = listLinks(netlink);
-    const { config, underlays } = vtep;
+    const { settings, own, workers } = parts;
+    const { config } = settings;
+    const underlays = parts.underlays.list;
     const { port, sourcePortRange, mcastTtl, socketPath } = config;
     const addresses = gatherAddresses(netlink, links);
-    const vnis = await gatherVnis(vtep, links);
-    const taps = gatherTaps(vtep, links);
-    const groups = await gatherGroups(vtep, netlink, links);
-    const { vteps, paths, unseenPaths, silentVnis, silentRemotes, barred } = await gatherVteps(vtep, netlink, links);
+    const vnis = await gatherVnis(parts, links);
+    const taps = gatherTaps(parts.vnis.list, links);
+    const groups = await gatherGroups(parts.vnis.list, netlink, links);
+    const { vteps, paths, unseenPaths, silentVnis, silentRemotes, barred } = await gatherVteps(parts, netlink, links);
     const traffic = underlays.map(({ link, family, local }) => ({
       ...{ dev: link.name, family, local, port, sourcePorts: sourcePortRange },
       ownAddresses: addresses.filter(({ address }) => ipFamily(address) === family),
@@ -79,7 +82,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
         const now = links.find(({ index }) => index === link.index) ?? findLink(netlink, link.index);
         const master = links.find(({ index }) => index === now?.master);
         const isInVrf = now?.masterKind === 'vrf';
-        const users = vtep.vnis.filter((vni) => vni.underlays.some((each) => each.link.index === link.index));
+        const users = parts.vnis.list.filter((vni) => vni.underlays.some((each) => each.link.index === link.index));
         const facts = {
           ...{ name: link.name, isGone: !now, up: now?.up ?? false, carrier: now?.carrier ?? false },
           ...{
@@ -100,8 +103,8 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
     return [
       checkTun(tun),
       checkCapabilities(gatherCapabilities('vtepd')),
-      ...checkWorkers(vtep.workerStates),
-      ...checkMerging(vtep.unmerged),
+      ...checkWorkers(workers.states),
+      ...checkMerging(workers.unmerged),
       ...[...interfaces.values()].map(checkInterface),
       ...underlays.map(({ link, local, prefixBits, keeper }) =>
         checkAddress(link.name, { address: local, prefixBits, ...(keeper && { keeper }) }, addresses),
@@ -116,12 +119,12 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
             `the kernel does not say the path there${unseenPaths.length > 1 ? ` and to ${unseenPaths.length - 1} more` : ''}`,
           ),
         ),
-      ...checkOwnPort(port, heardOn(vtep), vxlanDevices(links, port, locals)),
+      ...checkOwnPort(port, heardOn(config, underlays), vxlanDevices(links, port, locals)),
       ...checkPeerPorts(
         port,
         otherPorts,
         vnis.map(({ vni }) => vni),
-        (address) => vtep.isOwnAddress(address),
+        (address) => own.has(address),
       ),
       ...checkFirewall(firewall, traffic),
       ...checkGroups(groups, maxMemberships, {
@@ -143,8 +146,8 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
       ...checkVnis(vnis, vtepctl),
       ...checkRemotesInGroup(vnis, vtepctl),
       ...checkBarred(barred, vtepctl),
-      ...checkLoops(gatherBridges(vtep.vnis, links)),
-      ...checkDrops(await vtep.drops.recent(), vtepctl, config),
+      ...checkLoops(gatherBridges(parts.vnis.list, links)),
+      ...checkDrops(await parts.drops.recent(), vtepctl, config),
     ];
   } finally {
     netlink.close();
@@ -152,7 +155,7 @@ export async function examineVtep(vtep: Vtep, queriers: readonly QuerierFacts[])
 }
 
 /** Where unicast is heard now: nowhere of a family that has no address to send from. */
-function heardOn({ config, underlays }: Vtep): string[] {
+function heardOn(config: Config, underlays: readonly Underlay[]): string[] {
   const open = underlays.filter(({ source }) => source !== undefined);
   if (config.listen === 'local') return [...new Set(open.map(({ local }) => local))];
   const families = [...new Set(open.map(({ family }) => family))];

@@ -1,9 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { StaticEntry } from '../config/config.ts';
+import type { Settings } from '../config/settings.ts';
 import { formatVniEntry } from '../config/vni-entry.ts';
 import type { EntryView } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
-import type { Bar } from '../host/underlay/own-addresses.ts';
+import type { Bar, OwnAddresses } from '../host/underlay/own-addresses.ts';
 import { routeMtu } from '../host/underlay/path-mtu.ts';
 import { routeFrom } from '../host/underlay/route-scope.ts';
 import type { Underlay } from '../host/underlay/underlay.ts';
@@ -13,12 +14,18 @@ import type { Link } from '../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
 import { findRoute, type Route } from '../sys/netlink/routes.ts';
 import { SysError } from '../sys/sys-error.ts';
+import type { DropHistory } from '../vtep/drop-history.ts';
+import { listStatics } from '../vtep/entries/fdb-listing.ts';
+import type { TapUpkeep } from '../vtep/upkeep/tap-upkeep.ts';
 import { mtuLimit, trunkMtuLimit } from '../vtep/vni/tap-mtu.ts';
 import { ipLinkIn } from '../vtep/vni/tap-status.ts';
+import type { Underlays } from '../vtep/vni/underlays.ts';
 import { distinctTaps, hasTap, type Vni } from '../vtep/vni/vni.ts';
-import { floodTrouble } from '../vtep/vni/vni-status.ts';
+import { floodTrouble, hasMacsElsewhere } from '../vtep/vni/vni-status.ts';
+import type { Vnis } from '../vtep/vni/vnis.ts';
 import { addressOf } from '../vtep/vni/vtep-address.ts';
-import type { Vtep } from '../vtep/vtep.ts';
+import type { SharedTables } from '../vtep/workers/shared-tables.ts';
+import type { WorkerPool } from '../vtep/workers/worker-pool.ts';
 import type { GroupFacts } from './checks/group-checks.ts';
 import type { PathFacts, TapMtuFacts } from './checks/mtu-check.ts';
 import type { VniFacts } from './checks/vni-checks.ts';
@@ -27,18 +34,33 @@ import { readIgmp, readIgmp6, readProcFile } from './proc-files.ts';
 
 /** What the checks need to know of the running daemon. */
 
+/** The parts of the running daemon that are examined. */
+export interface ExaminedParts {
+  readonly settings: Pick<Settings, 'config'>;
+  readonly tables: Pick<SharedTables, 'fdb' | 'now'>;
+  readonly vnis: Pick<Vnis, 'list' | 'numbers'>;
+  readonly underlays: Pick<Underlays, 'list'>;
+  readonly own: OwnAddresses;
+  readonly workers: Pick<WorkerPool, 'states' | 'unmerged'>;
+  readonly upkeep: Pick<TapUpkeep, 'refusalOf' | 'timesOf'>;
+  readonly drops: Pick<DropHistory, 'recent'>;
+}
+
 /** Routes asked for between two turns of the event loop; each takes some microseconds. */
 const ROUTES_AT_A_TIME = 64;
 
 /** Records of the forwarding table looked at likewise. */
 const SLICE_RECORDS = 10_000;
 
-export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<VniFacts[]> {
-  const { vnis } = vtep;
+export async function gatherVnis(parts: ExaminedParts, links: readonly Link[]): Promise<VniFacts[]> {
+  const { tables, own, upkeep } = parts;
+  const { fdb } = tables;
+  const vnis = parts.vnis.list;
   const present = new Map(links.map((link) => [link.index, link]));
   const names = new Set(links.map(({ name }) => name));
   // Only who has to write a VNI anew needs all that belongs to it.
-  const statics = vnis.every(hasTap) ? new Map<number, readonly StaticEntry[]>() : await vtep.statics();
+  const listing = { ...tables, numbers: () => parts.vnis.numbers() };
+  const statics = vnis.every(hasTap) ? new Map<number, readonly StaticEntry[]>() : await listStatics(listing);
   return vnis.map((each) => {
     const { config, link, elsewhere, flood } = each;
     const now = link ? (present.get(link.index) ?? link) : elsewhere?.link;
@@ -49,8 +71,8 @@ export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<Vn
       vni: config.vni,
       tap: now?.name ?? config.tap,
       isTapGone: !hasTap(each),
-      refusal: vtep.upkeep.refusalOf(each),
-      timesPutBack: vtep.upkeep.timesOf(each),
+      refusal: upkeep.refusalOf(each),
+      timesPutBack: upkeep.timesOf(each),
       elsewhere,
       isSeen: now !== undefined,
       isTapUp: now?.up ?? false,
@@ -61,9 +83,9 @@ export async function gatherVnis(vtep: Vtep, links: readonly Link[]): Promise<Vn
       isBridgeUp: master !== undefined && (master.up || master.kind !== 'bridge'),
       port: state && state !== 'forwarding' ? { state, spanningTree: master?.spanningTree } : undefined,
       settings: now ? otherSettings(config, now) : [],
-      entry: config.vlan === undefined ? formatVniEntry(whole, vtep.config) : undefined,
+      entry: config.vlan === undefined ? formatVniEntry(whole, parts.settings.config) : undefined,
       pathTrouble: each.paths?.trouble,
-      floodTrouble: floodTrouble(each, vtep.hasMacsElsewhere(each)),
+      floodTrouble: floodTrouble(each, hasMacsElsewhere({ fdb, own }, each)),
       group: config.group,
       remotesInGroup: [...flood.inGroup],
     };
@@ -80,7 +102,7 @@ function otherSettings({ mac, mtuBytes }: Vni['config'], now: Link): VniFacts['s
   return settings;
 }
 
-export function gatherTaps({ vnis }: Vtep, links: readonly Link[]): TapMtuFacts[] {
+export function gatherTaps(vnis: readonly Vni[], links: readonly Link[]): TapMtuFacts[] {
   return distinctTaps(vnis).flatMap((vni) => {
     const { link, elsewhere } = vni;
     const now = link ? links.find(({ index }) => index === link.index) : elsewhere?.link;
@@ -103,7 +125,7 @@ export function gatherTaps({ vnis }: Vtep, links: readonly Link[]): TapMtuFacts[
 
 /** The groups of all VNIs, each once for an interface. */
 export async function gatherGroups(
-  { vnis }: Vtep,
+  vnis: readonly Vni[],
   netlink: NetlinkSocket,
   links: readonly Link[],
 ): Promise<GroupFacts[]> {
@@ -147,13 +169,19 @@ export interface RoutedVteps {
 }
 
 /** The VTEPs that the forwarding table and the flood lists name, no more than are asked for, and the ways there. */
-export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: readonly Link[]): Promise<RoutedVteps> {
-  const heard = await heardVteps(vtep);
+export async function gatherVteps(
+  parts: ExaminedParts,
+  netlink: NetlinkSocket,
+  links: readonly Link[],
+): Promise<RoutedVteps> {
+  const { tables, own } = parts;
+  const all = parts.vnis.list;
+  const heard = await heardVteps(tables);
   const users = new Map<IpAddress, Vni[]>();
   const barred = new Map<IpAddress, { bar: Bar; vnis: number[] }>();
-  for (const vni of vtep.vnis) {
+  for (const vni of all) {
     for (const address of new Set([...(heard.get(vni.index) ?? []), ...vni.config.remotes])) {
-      const bar = vtep.barOf(address);
+      const bar = own.barOf(address);
       if (bar !== undefined) {
         // A flood list may have the own address: one list serves all hosts.
         if (bar === 'own' && !heard.get(vni.index)?.has(address)) continue;
@@ -173,7 +201,7 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
   const unseenPaths: IpAddress[] = [];
   for (const [address, vnis] of [...users].slice(0, MAX_PROBED_VTEPS)) {
     if (vteps.length % ROUTES_AT_A_TIME === ROUTES_AT_A_TIME - 1) await setImmediate();
-    const underlay = underlayTo(address, vnis, vtep.underlays);
+    const underlay = underlayTo(address, vnis, parts.underlays.list);
     const asked = askRoute(netlink, address, underlay);
     const { route } = asked;
     const withGroup = vnis.filter(({ config }) => config.group !== undefined);
@@ -188,9 +216,9 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
     });
     if (asked.unseen !== undefined) unseenPaths.push(address);
     const mtuBytes = route ? routeMtu(route, byIndex) : underlay.mtuBytes;
-    if (mtuBytes < underlay.mtuBytes) paths.push(pathTo(address, mtuBytes, { underlay, vnis, all: vtep.vnis }));
+    if (mtuBytes < underlay.mtuBytes) paths.push(pathTo(address, mtuBytes, { underlay, vnis, all }));
   }
-  const silentVnis = vtep.vnis.filter(({ config, index }) => config.group !== undefined && !heard.has(index));
+  const silentVnis = all.filter(({ config, index }) => config.group !== undefined && !heard.has(index));
   const everHeard = new Set([...heard.values()].flatMap((addresses) => [...addresses]));
   const silentRemotes = [...users.keys()].filter((address) => !everHeard.has(address));
   return {
@@ -204,7 +232,7 @@ export async function gatherVteps(vtep: Vtep, netlink: NetlinkSocket, links: rea
 }
 
 /** VTEPs of the forwarding table, by segment; others have their turn in between. */
-async function heardVteps({ fdb, now }: Vtep): Promise<Map<number, Set<IpAddress>>> {
+async function heardVteps({ fdb, now }: ExaminedParts['tables']): Promise<Map<number, Set<IpAddress>>> {
   const ids = new Map<number, Set<number>>();
   const visit = ({ segment, remote }: EntryView) => {
     if (remote === LOCAL) return;

@@ -1,15 +1,28 @@
 import type { ApiServer } from '../api/daemon-view.ts';
 import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
 import type { Link } from '../sys/netlink/links.ts';
+import type { Captures } from '../vtep/captures.ts';
+import type { FdbEvents } from '../vtep/entries/fdb-events.ts';
+import type { Taps } from '../vtep/vni/taps.ts';
 import type { Vni } from '../vtep/vni/vni.ts';
-import type { Vtep } from '../vtep/vtep.ts';
+import type { VniStatuses } from '../vtep/vni/vni-statuses.ts';
+import type { WorkerPool } from '../vtep/workers/worker-pool.ts';
 import type { WorkerState } from '../vtep/workers/worker-supervisor.ts';
-import { dropsOf, limitsOf, vniStats } from './statistics.ts';
-import { countVtep } from './vtep-listing.ts';
+import { type CountedParts, dropsOf, limitsOf, offloadOf, vniStats } from './statistics.ts';
+import { countVtep, type RemoteParts } from './vtep-listing.ts';
+
+/** The parts that Prometheus is told of. */
+export interface MeasuredParts extends CountedParts {
+  readonly workers: WorkerPool;
+  readonly taps: Pick<Taps, 'links' | 'gso'>;
+  readonly statuses: Pick<VniStatuses, 'of'>;
+  readonly events: Pick<FdbEvents, 'lost'>;
+  readonly captures: Pick<Captures, 'count' | 'lost'>;
+}
 
 /** All that Prometheus is told, at one moment. */
 export function readMetrics(
-  vtep: Vtep,
+  parts: MeasuredParts,
   {
     version,
     startTime,
@@ -17,52 +30,53 @@ export function readMetrics(
     servers,
   }: { version: string; startTime: number; lostLogLines: number; servers: readonly ApiServer[] },
 ): MetricsReading {
-  const { vnis, busyTimes } = vtep;
-  const links = new Map(vtep.links().map((link) => [link.index, link]));
+  const { vnis, workers, tables } = parts;
+  const { fdb } = tables;
+  const links = parts.taps.links();
   const { user, system } = process.cpuUsage();
   return {
     version,
     startTime,
     lostLogLines,
-    vnis: vnis.map((vni) => readVni(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
+    vnis: vnis.list.map((vni) => readVni(parts, vni, links)).sort((a, b) => a.vni - b.vni),
     vteps: {
-      keys: vtep.fdb.remotes.vteps().map((id) => vtep.fdb.remotes.keyOf(id)),
-      read: (keys) => readVteps(vtep, keys),
+      keys: fdb.remotes.vteps().map((id) => fdb.remotes.keyOf(id)),
+      read: (keys) => readVteps(parts, keys),
     },
-    drops: dropsOf(vtep, undefined, links),
-    workers: busyTimes.map(({ ratio, seconds }, worker) => ({
-      ...(vtep.workerStates[worker] as WorkerState),
+    drops: dropsOf(parts, undefined, links),
+    workers: workers.busyTimes.map(({ ratio, seconds }, worker) => ({
+      ...(workers.states[worker] as WorkerState),
       busy: ratio,
       busySeconds: seconds,
     })),
-    limits: limitsOf(vtep, servers),
-    offload: vtep.offload,
-    unmergedSockets: vtep.unmerged.sockets,
-    fdbEventsLost: vtep.events.lost,
-    fdbRepairs: vtep.fdb.repairs,
-    captureFramesLost: vtep.captures.lost,
+    limits: limitsOf(parts, servers),
+    offload: offloadOf(parts),
+    unmergedSockets: workers.unmerged.sockets,
+    fdbEventsLost: parts.events.lost,
+    fdbRepairs: fdb.repairs,
+    captureFramesLost: parts.captures.lost,
     connectionsCut: servers.map((server) => ({ server: server.name, cut: server.connections().cut })),
     cpuSeconds: (user + system) / 1_000_000,
     residentBytes: process.memoryUsage.rss(),
   };
 }
 
-function readVni(vtep: Vtep, vni: Vni, links: ReadonlyMap<number, Link>): VniReading {
+function readVni(parts: MeasuredParts, vni: Vni, links: ReadonlyMap<number, Link>): VniReading {
   const { maxMacs, tap } = vni.config;
   return {
-    ...vniStats(vtep, vni, links),
+    ...vniStats(parts, vni, links),
     tap,
     maxMacs,
-    isOk: vtep.statuses.of(vni) === 'ok',
-    statics: vtep.fdb.staticsOf(vni.index),
-    controls: vtep.fdb.controlsOf(vni.index),
+    isOk: parts.statuses.of(vni) === 'ok',
+    statics: parts.tables.fdb.staticsOf(vni.index),
+    controls: parts.tables.fdb.controlsOf(vni.index),
   };
 }
 
-function readVteps(vtep: Vtep, keys: readonly number[]): VtepReading[] {
-  const [nowMs, now] = [Date.now(), vtep.now()];
+function readVteps(parts: Pick<RemoteParts, 'tables' | 'workers'>, keys: readonly number[]): VtepReading[] {
+  const [nowMs, now] = [Date.now(), parts.tables.now()];
   return keys.map((key) => {
-    const { heard, ...counts } = countVtep(vtep, key);
+    const { heard, ...counts } = countVtep(parts, key);
     return { ...counts, lastHeard: heard === undefined ? undefined : Math.round(nowMs / 100 - (now - heard)) / 10 };
   });
 }

@@ -1,7 +1,8 @@
 import type { ApiServer } from '../api/daemon-view.ts';
-import type { Drops, Limit, Stats, VniStats } from '../api/schemas.ts';
+import type { Drops, Limit, Stats, Status, VniStats } from '../api/schemas.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
+import type { HostAddresses } from '../host/host-addresses.ts';
 import {
   MAX_CAPTURES,
   MAX_FDB_ENTRIES,
@@ -13,47 +14,66 @@ import {
   MAX_UNDERLAYS,
 } from '../lib/limits.ts';
 import type { Link } from '../sys/netlink/links.ts';
+import type { Captures } from '../vtep/captures.ts';
+import type { LiveChanges } from '../vtep/changes/live-changes.ts';
+import type { Taps } from '../vtep/vni/taps.ts';
+import type { Underlays } from '../vtep/vni/underlays.ts';
 import { distinctTaps, tapOverrun, type Vni } from '../vtep/vni/vni.ts';
-import type { Vtep } from '../vtep/vtep.ts';
+import type { Vnis } from '../vtep/vni/vnis.ts';
+import type { SharedTables } from '../vtep/workers/shared-tables.ts';
+import type { WorkerPool } from '../vtep/workers/worker-pool.ts';
 
 /** What `vtepctl` and Prometheus are told of the counters, so that both are told the same. */
 
 type Links = ReadonlyMap<number, Link>;
 
+/** The parts that count, or are counted. */
+export interface CountedParts {
+  readonly tables: Pick<SharedTables, 'fdb' | 'neighbours' | 'now'>;
+  readonly vnis: Pick<Vnis, 'list' | 'leaving'>;
+  readonly workers: Pick<WorkerPool, 'counters' | 'busyTimes' | 'pathLimits'>;
+  readonly underlays: Pick<Underlays, 'list' | 'dropped'>;
+  readonly addresses: Pick<HostAddresses, 'count'>;
+  readonly captures: Pick<Captures, 'count'>;
+  readonly changes: Pick<LiveChanges, 'removedDrops'>;
+}
+
 /** @param chosen in any order  @param links of the host, by their index */
-export function statsOf(
-  vtep: Pick<Vtep, 'counters' | 'fdb' | 'busyTimes'>,
-  chosen: readonly Vni[],
-  links: Links,
-): Stats {
+export function statsOf(parts: Pick<CountedParts, 'tables' | 'workers'>, chosen: readonly Vni[], links: Links): Stats {
   return {
-    vnis: chosen.map((vni) => vniStats(vtep, vni, links)).sort((a, b) => a.vni - b.vni),
-    workers: vtep.busyTimes.map(({ ratio }, worker) => ({ worker, busy: Math.round(ratio * 10_000) / 10_000 })),
+    vnis: chosen.map((vni) => vniStats(parts, vni, links)).sort((a, b) => a.vni - b.vni),
+    workers: parts.workers.busyTimes.map(({ ratio }, worker) => ({
+      worker,
+      busy: Math.round(ratio * 10_000) / 10_000,
+    })),
   };
+}
+
+/** The offloads in force with all TAPs and all workers. */
+export function offloadOf({
+  taps,
+  workers,
+}: {
+  taps: Pick<Taps, 'gso'>;
+  workers: Pick<WorkerPool, 'offload'>;
+}): Status['offload'] {
+  return { tapGso: taps.gso, ...workers.offload };
 }
 
 /** How full the tables are that all VNIs share. */
 export function limitsOf(
-  {
-    fdb,
-    vnis,
-    neighbours,
-    now,
-    pathLimits,
-    captures,
-    underlays,
-    hostAddresses,
-  }: Pick<Vtep, 'fdb' | 'vnis' | 'neighbours' | 'now' | 'pathLimits' | 'captures' | 'underlays' | 'hostAddresses'>,
+  { tables, vnis, workers, captures, underlays, addresses }: CountedParts,
   servers: readonly ApiServer[],
 ): Limit[] {
+  const { fdb, neighbours, now } = tables;
   return [
     { limit: 'fdb-entries', used: fdb.count, max: MAX_FDB_ENTRIES },
     { limit: 'remotes', used: fdb.remotes.idsInUse, max: MAX_REMOTES },
-    { limit: 'vnis', used: vnis.length, max: MAX_SEGMENTS },
-    { limit: 'underlays', used: underlays.length, max: MAX_UNDERLAYS },
-    { limit: 'host-addresses', used: hostAddresses, max: MAX_HOST_ADDRESSES },
+    { limit: 'vnis', used: vnis.list.length, max: MAX_SEGMENTS },
+    { limit: 'underlays', used: underlays.list.length, max: MAX_UNDERLAYS },
+    { limit: 'host-addresses', used: addresses.count, max: MAX_HOST_ADDRESSES },
     { limit: 'neighbours', used: neighbours.fresh(now()), max: MAX_NEIGHBOURS },
-    { limit: 'path-limits', used: pathLimits, max: MAX_PATH_LIMITS },
+    { limit: 'path-limits', used: workers.pathLimits, max: MAX_PATH_LIMITS },
     { limit: 'captures', used: captures.count, max: MAX_CAPTURES },
     ...servers.map((server) => {
       const { used, max } = server.connections();
@@ -64,17 +84,12 @@ export function limitsOf(
 
 /** Of one VNI, or of the whole daemon, where what deleted VNIs dropped is in it too. */
 export function dropsOf(
-  {
-    counters,
-    vnis,
-    leaving,
-    socketOverruns,
-    changes,
-  }: Pick<Vtep, 'counters' | 'vnis' | 'leaving' | 'socketOverruns' | 'changes'>,
+  { workers, vnis, underlays, changes }: CountedParts,
   vni: Vni | undefined,
   links: Links,
 ): Drops {
-  const chosen = vni ? [vni] : [...vnis, ...leaving];
+  const { counters } = workers;
+  const chosen = vni ? [vni] : [...vnis.list, ...vnis.leaving];
   const rows = chosen.flatMap(({ index }) => counters.map((each) => each.drops(index)));
   if (!vni) rows.push(...counters.map((each) => each.drops(NO_SEGMENT)), changes.removedDrops);
   const sum = (counts: readonly Float64Array[], reason: number) =>
@@ -83,7 +98,7 @@ export function dropsOf(
   const tx = rows.map((row) => row.tx);
   // What the kernel lost at a socket is nobody's VNI in particular: it was never read. Nor is what it lost at the trunk.
   const taps = vni ? chosen.filter(({ config }) => config.vlan === undefined) : distinctTaps(chosen);
-  const overrun = vni ? 0 : socketOverruns;
+  const overrun = vni ? 0 : underlays.dropped;
   return {
     rx: { ...byName(RX_REASONS, (reason) => sum(rx, reason)), 'socket-overrun': overrun },
     tx: {
@@ -101,11 +116,16 @@ function tapNow({ link, elsewhere }: Vni, links: Links): Link | undefined {
   return link ? (links.get(link.index) ?? link) : elsewhere?.link;
 }
 
-export function vniStats({ counters, fdb }: Pick<Vtep, 'counters' | 'fdb'>, vni: Vni, links: Links): VniStats {
+export function vniStats(
+  { tables, workers }: Pick<CountedParts, 'tables' | 'workers'>,
+  vni: Vni,
+  links: Links,
+): VniStats {
+  const { fdb } = tables;
   const { config, index } = vni;
   const sum = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, flooded: 0 };
   let [rxDrops, txDrops] = [0, 0];
-  for (const each of counters) {
+  for (const each of workers.counters) {
     const passages = each.passages(index);
     for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += passages[name];
     const { rx, tx } = each.drops(index);

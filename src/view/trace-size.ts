@@ -1,33 +1,48 @@
+import type { Settings } from '../config/settings.ts';
 import type { TraceStep } from '../forward/trace.ts';
 import { OUTER_BYTES } from '../host/underlay/underlay.ts';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
-import type { Vtep } from '../vtep/vtep.ts';
+import type { Taps } from '../vtep/vni/taps.ts';
+import type { Underlays } from '../vtep/vni/underlays.ts';
 import { IPV6_MIN_MTU_BYTES } from '../wire/ip.ts';
 import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** What a trace says of a frame's size: what fits where, and who is told. */
 
 /** The MTU of the path to a VTEP, where it is narrower than the underlay. */
-export type Paths = ReturnType<Vtep['paths']>;
+export type Paths = ReturnType<Underlays['pathMtus']>;
+
+/** The parts that know the paths. */
+export interface PathParts {
+  readonly taps: Pick<Taps, 'links'>;
+  readonly underlays: Pick<Underlays, 'pathMtus'>;
+}
+
+/** Asks for the MTU of paths, as they and the interfaces are now. */
+export function pathsNow({ taps, underlays }: PathParts): Paths {
+  return underlays.pathMtus(taps.links());
+}
+
+type InForce = Pick<Settings, 'config'>;
 
 type Sent = Extract<TraceStep, { kind: 'send' }>;
 
 /** The longest frame that gets to a VTEP. @param mayFragment whether the outer DF bit is clear for what is inside */
-export function pathFrameBytes({ config }: Vtep, paths: Paths, address: IpAddress, mayFragment: boolean): number {
+export function pathFrameBytes({ config }: InForce, paths: Paths, address: IpAddress, mayFragment: boolean): number {
   const family = ipFamily(address);
   if (family === 4 && (mayFragment || config.df === 'unset')) return Infinity;
   return (paths(address) ?? Infinity) - OUTER_BYTES[family];
 }
 
 /** Whether the kernel takes a datagram that the ladder sends: it refuses copies of a flood. */
-export function fitsPath(vtep: Vtep, paths: Paths, address: IpAddress, { bytes, mayFragment }: Sent): boolean {
-  return bytes - VXLAN_HEADER_BYTES <= pathFrameBytes(vtep, paths, address, mayFragment);
+export function fitsPath(settings: InForce, paths: Paths, address: IpAddress, { bytes, mayFragment }: Sent): boolean {
+  return bytes - VXLAN_HEADER_BYTES <= pathFrameBytes(settings, paths, address, mayFragment);
 }
 
 /** What becomes of the size of a datagram on its way. */
-export function outerText(vtep: Vtep, paths: Paths, address: IpAddress, sent: Sent): string {
+export function outerText(settings: InForce, paths: Paths, address: IpAddress, sent: Sent): string {
   const family = ipFamily(address);
-  const { df } = vtep.config;
+  const { df } = settings.config;
   const octets = sent.bytes - VXLAN_HEADER_BYTES + OUTER_BYTES[family];
   const mtuBytes = paths(address);
   const isClear = df === 'unset' || sent.mayFragment;
@@ -36,7 +51,7 @@ export function outerText(vtep: Vtep, paths: Paths, address: IpAddress, sent: Se
   const packet = `outer packet: ${octets} octets${flag}`;
   if (mtuBytes === null || octets <= mtuBytes) return `${packet}, it fits`;
   const path = `larger than the path to ${address} (MTU ${mtuBytes})`;
-  if (fitsPath(vtep, paths, address, sent)) return `${packet}, ${path}: routers fragment it`;
+  if (fitsPath(settings, paths, address, sent)) return `${packet}, ${path}: routers fragment it`;
   return `${packet}, ${path}: this copy is dropped (oversize), and nobody is told`;
 }
 

@@ -1,6 +1,7 @@
 import type { TracedFrame } from '../api/daemon-view.ts';
 import type { Trace } from '../api/schemas.ts';
 import { unknownVni } from '../api/unknown-vni.ts';
+import type { Settings } from '../config/settings.ts';
 import { LEARNED, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
 import { ADDRESS_MARK } from '../forward/address-marks.ts';
@@ -8,20 +9,40 @@ import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { sourceVerdict } from '../forward/source-check.ts';
 import { SourceFilter } from '../forward/source-filter.ts';
 import { type TraceGround, type TraceStep, traceDatagram, traceFrame } from '../forward/trace.ts';
+import type { OwnAddresses } from '../host/underlay/own-addresses.ts';
 import { type IpAddress, ipFamily, isGroupMac, isMulticastIp, type MacAddress, macWords } from '../lib/addresses.ts';
 import { NO_GROUP, UNTAGGED } from '../segment/segment.ts';
 import { ENTRY_TYPE } from '../vtep/entries/entry-type.ts';
+import type { Underlays } from '../vtep/vni/underlays.ts';
 import { maxFrameBytes, toSegment, type Vni } from '../vtep/vni/vni.ts';
+import type { Vnis } from '../vtep/vni/vnis.ts';
 import { addressOf, formatSource, sourceOf } from '../vtep/vni/vtep-address.ts';
-import type { Vtep } from '../vtep/vtep.ts';
+import type { SharedTables } from '../vtep/workers/shared-tables.ts';
 import { tosNumber } from '../vtep/workers/worker-state.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE, writeMac } from '../wire/ethernet.ts';
 import { controlName, controlWord, isLinkLocalDestination } from '../wire/link-local.ts';
 import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
-import { fitsPath, outerText, type Paths, pathFrameBytes, tooBigTexts } from './trace-size.ts';
+import {
+  fitsPath,
+  outerText,
+  type PathParts,
+  type Paths,
+  pathFrameBytes,
+  pathsNow,
+  tooBigTexts,
+} from './trace-size.ts';
 
 /** `vtepctl trace`: the pure trace, asked of the running VTEP and put into words. */
+
+/** The parts that decide about a frame. */
+export interface TracedParts extends PathParts {
+  readonly settings: Pick<Settings, 'config'>;
+  readonly tables: Pick<SharedTables, 'fdb' | 'storm' | 'neighbours' | 'now'>;
+  readonly vnis: Pick<Vnis, 'find'>;
+  readonly underlays: Pick<Underlays, 'list' | 'pathMtus'>;
+  readonly own: OwnAddresses;
+}
 
 /** The shortest that Ethernet has, without FCS (IEEE 802.3 §3.2.8). */
 const SHORTEST_FRAME_BYTES = 60;
@@ -30,15 +51,15 @@ const SHORTEST_FRAME_BYTES = 60;
 const EXPERIMENTAL_TYPE = 0x88b5;
 
 /** @throws VtepError ERR_VTEP_NOT_FOUND if the frame comes out of the TAP of a VNI that is not there */
-export function traceThrough(vtep: Vtep, frame: TracedFrame): Trace {
-  const vni = vtep.vnis.find(({ config }) => config.vni === frame.vni);
+export function traceThrough(vtep: TracedParts, frame: TracedFrame): Trace {
+  const vni = vtep.vnis.find(frame.vni);
   const steps = [...describeFrame(vni, frame)];
   if (frame.vtep !== undefined) return traceFrom(vtep, vni, { frame, source: frame.vtep, steps });
   if (!vni) throw unknownVni(frame.vni);
   const segment = toSegment(vni);
   const octets = frameOctets(frame, segment.vlan > UNTAGGED ? [segment.vlan] : []);
-  const paths = vtep.paths();
-  const { verdict, steps: taken } = traceFrame(groundOf(vtep, paths), segment, octets, vtep.now());
+  const paths = pathsNow(vtep);
+  const { verdict, steps: taken } = traceFrame(groundOf(vtep, paths), segment, octets, vtep.tables.now());
   const said = sayAll(vtep, vni, { frame, taken, source: 'local', paths });
   steps.push(...said.steps);
   if (verdict !== FORWARDED) return dropped('tx', TX_REASONS[verdict], { frame, steps });
@@ -60,7 +81,7 @@ export function traceThrough(vtep: Vtep, frame: TracedFrame): Trace {
 
 /** A datagram from another VTEP. */
 function traceFrom(
-  vtep: Vtep,
+  vtep: TracedParts,
   vni: Vni | undefined,
   { frame, source, steps }: { frame: TracedFrame; source: IpAddress; steps: string[] },
 ): Trace {
@@ -68,9 +89,9 @@ function traceFrom(
   const payload = new Uint8Array(VXLAN_HEADER_BYTES + octets.length);
   payload.set(octets, VXLAN_HEADER_BYTES);
   writeVxlanHeader(new DataView(payload.buffer), 0, frame.vni);
-  const paths = vtep.paths();
+  const paths = pathsNow(vtep);
   const datagram = { payload, source: sourceOf(source), tos: 0, group: NO_GROUP };
-  const { verdict, steps: taken } = traceDatagram(groundOf(vtep, paths), datagram, vtep.now());
+  const { verdict, steps: taken } = traceDatagram(groundOf(vtep, paths), datagram, vtep.tables.now());
   if (vni) steps.push(...sayAll(vtep, vni, { frame, taken, source, paths }).steps);
   if (verdict !== FORWARDED) return dropped('rx', RX_REASONS[verdict], { frame, steps });
   const destinations = vni ? [vni.config.tap] : [];
@@ -105,8 +126,10 @@ function controlDigit(mac: MacAddress): number | undefined {
 }
 
 /** What the workers have, as far as it is shared, and were told. */
-function groundOf(vtep: Vtep, paths: Paths): TraceGround {
-  const { config, fdb, storm, neighbours, vnis } = vtep;
+function groundOf(vtep: TracedParts, paths: Paths): TraceGround {
+  const { settings, tables, vnis } = vtep;
+  const { config } = settings;
+  const { fdb, storm, neighbours } = tables;
   const { allowedVteps, reservedBits } = config;
   const allowed = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
   return {
@@ -117,11 +140,11 @@ function groundOf(vtep: Vtep, paths: Paths): TraceGround {
     inheritsDf: config.df === 'inherit',
     pathLimits: {
       frameBytes: (remote, mayFragment) =>
-        pathFrameBytes(vtep, paths, addressOf(fdb, remote) as IpAddress, mayFragment),
+        pathFrameBytes(settings, paths, addressOf(fdb, remote) as IpAddress, mayFragment),
     },
     segments: {
       byVni: (number) => {
-        const vni = vnis.find((each) => each.config.vni === number);
+        const vni = vnis.find(number);
         return vni && toSegment(vni);
       },
     },
@@ -130,9 +153,9 @@ function groundOf(vtep: Vtep, paths: Paths): TraceGround {
   };
 }
 
-function marksOf(vtep: Vtep, address: IpAddress): number {
-  const own = vtep.isOwnAddress(address) ? ADDRESS_MARK.own : 0;
-  return vtep.isBroadcast(address) ? own | ADDRESS_MARK.broadcast : own;
+function marksOf(vtep: TracedParts, address: IpAddress): number {
+  const own = vtep.own.has(address) ? ADDRESS_MARK.own : 0;
+  return vtep.own.isBroadcast(address) ? own | ADDRESS_MARK.broadcast : own;
 }
 
 /** @param tags of the trunk, in front of the frame's own */
@@ -183,15 +206,15 @@ interface Told {
 
 /** What the trace wrote down, in words, and whom the frame is really sent to. */
 function sayAll(
-  vtep: Vtep,
+  vtep: TracedParts,
   vni: Vni,
   told: Told,
 ): Pick<Trace, 'destinations' | 'steps'> & { readonly isOversize: boolean } {
   const sent = told.taken
     .filter((step) => step.kind === 'send')
-    .map((step) => ({ address: addressOf(vtep.fdb, step.remote) as IpAddress, step }))
+    .map((step) => ({ address: addressOf(vtep.tables.fdb, step.remote) as IpAddress, step }))
     .filter(({ address }) => localFor(vtep, vni, address) !== undefined);
-  const fitting = sent.filter(({ address, step }) => fitsPath(vtep, told.paths, address, step));
+  const fitting = sent.filter(({ address, step }) => fitsPath(vtep.settings, told.paths, address, step));
   return {
     destinations: fitting.map(({ address }) => address),
     steps: told.taken.flatMap((step) => stepTexts(vtep, vni, { ...told, step })),
@@ -199,7 +222,7 @@ function sayAll(
   };
 }
 
-function stepTexts(vtep: Vtep, vni: Vni, told: Told & { readonly step: TraceStep }): string | string[] {
+function stepTexts(vtep: TracedParts, vni: Vni, told: Told & { readonly step: TraceStep }): string | string[] {
   const { frame, source, step } = told;
   switch (step.kind) {
     case 'destination':
@@ -218,40 +241,40 @@ function stepTexts(vtep: Vtep, vni: Vni, told: Told & { readonly step: TraceStep
 }
 
 /** Of whose size a frame that is too large is. */
-function limitedBy(vtep: Vtep, vni: Vni, { taken, step }: Told & { readonly step: TraceStep }): string {
+function limitedBy(vtep: TracedParts, vni: Vni, { taken, step }: Told & { readonly step: TraceStep }): string {
   if (step.kind === 'too-big' && step.maxFrameBytes >= maxFrameBytes(vni.underlays)) return 'the underlay';
   const destination = taken.find(({ kind }) => kind === 'destination');
-  const address = destination?.kind === 'destination' && addressOf(vtep.fdb, destination.remote);
+  const address = destination?.kind === 'destination' && addressOf(vtep.tables.fdb, destination.remote);
   return address && destination.remote !== UNKNOWN ? `the path to ${address}` : 'any path of the flood list';
 }
 
 function sendTexts(
-  vtep: Vtep,
+  vtep: TracedParts,
   vni: Vni,
   { frame, paths }: Told,
   step: Extract<TraceStep, { kind: 'send' }>,
 ): string | string[] {
-  const address = addressOf(vtep.fdb, step.remote) as IpAddress;
+  const address = addressOf(vtep.tables.fdb, step.remote) as IpAddress;
   const local = localFor(vtep, vni, address);
   if (local === undefined) return `${address}: no IPv${ipFamily(address)} address to send from`;
-  const { port, ttl, mcastTtl } = vtep.config;
+  const { port, ttl, mcastTtl } = vtep.settings.config;
   const to = ipFamily(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
   const hops = isMulticastIp(address) ? mcastTtl : ttl;
   const tos = step.tos.toString(16).padStart(2, '0');
   const encapsulated = `encapsulate: ${local} > ${to}, VNI ${vni.config.vni}, TTL ${hops}, TOS 0x${tos}`;
   // Nobody asked about a size.
-  if (frame.size === undefined && fitsPath(vtep, paths, address, step)) return encapsulated;
-  return [encapsulated, outerText(vtep, paths, address, step)];
+  if (frame.size === undefined && fitsPath(vtep.settings, paths, address, step)) return encapsulated;
+  return [encapsulated, outerText(vtep.settings, paths, address, step)];
 }
 
 /** The outer source address of what is sent to a VTEP. */
-function localFor({ underlays }: Vtep, { reach }: Vni, address: IpAddress): IpAddress | undefined {
+function localFor({ underlays }: TracedParts, { reach }: Vni, address: IpAddress): IpAddress | undefined {
   const number = ipFamily(address) === 4 ? reach.ipv4 : reach.ipv6;
-  return underlays.find((underlay) => underlay.number === number)?.source?.address;
+  return underlays.list.find((underlay) => underlay.number === number)?.source?.address;
 }
 
 /** `known at 198.18.0.2 (dynamic, 3s)`, `unknown`. */
-function whereIs({ fdb, now }: Vtep, vni: Vni, mac: MacAddress): string {
+function whereIs({ tables: { fdb, now } }: TracedParts, vni: Vni, mac: MacAddress): string {
   const time = now();
   const { high, low } = macWords(mac);
   const entry = fdb.entryOf(vni.index, high, low, time);
@@ -262,9 +285,9 @@ function whereIs({ fdb, now }: Vtep, vni: Vni, mac: MacAddress): string {
 }
 
 /** Why nothing is sent to a remote, if so. */
-function barText(vtep: Vtep, remote: number): string {
-  if (remote === UNKNOWN || !vtep.fdb.isBarred(remote)) return '';
-  const bar = vtep.barOf(addressOf(vtep.fdb, remote) as IpAddress);
+function barText(vtep: TracedParts, remote: number): string {
+  if (remote === UNKNOWN || !vtep.tables.fdb.isBarred(remote)) return '';
+  const bar = vtep.own.barOf(addressOf(vtep.tables.fdb, remote) as IpAddress);
   return bar === 'broadcast'
     ? ', a broadcast address: nothing is sent there'
     : ', this host’s own address now: nothing is sent there';

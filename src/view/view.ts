@@ -22,7 +22,6 @@ import type {
   Vtep as VtepStats,
 } from '../api/schemas.ts';
 import type { ApiServers } from '../api/server/api-servers.ts';
-import { unknownVni } from '../api/unknown-vni.ts';
 import type { LogLevel } from '../config/config.ts';
 import { toFileValue } from '../config/config-text.ts';
 import { shown } from '../config/keys/written-value.ts';
@@ -33,18 +32,17 @@ import { VtepError } from '../lib/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
-import type { Link } from '../sys/netlink/links.ts';
 import type { Reload } from '../vtep/changes/reload.ts';
 import { broadcastAddress } from '../vtep/changes/vni-setup.ts';
 import { ENTRY_TYPE } from '../vtep/entries/entry-type.ts';
-import { listFdb } from '../vtep/entries/fdb-listing.ts';
+import { listFdb, listStatics } from '../vtep/entries/fdb-listing.ts';
 import { seenTap, type Vni } from '../vtep/vni/vni.ts';
 import { addressOf, sourceOf } from '../vtep/vni/vtep-address.ts';
-import type { Vtep } from '../vtep/vtep.ts';
 import { whileWorkersAnswer } from '../vtep/workers/worker-patience.ts';
 import { readMetrics } from './metrics-reading.ts';
-import { dropsOf, limitsOf, statsOf } from './statistics.ts';
+import { dropsOf, limitsOf, offloadOf, statsOf } from './statistics.ts';
 import { traceThrough } from './trace.ts';
+import type { ViewedParts } from './viewed-parts.ts';
 import { listVteps } from './vtep-listing.ts';
 
 /** Work of one slice of a flush: it holds the event loop for a few milliseconds at most. */
@@ -60,7 +58,7 @@ export interface ViewOptions {
 
 /** What the API shows of the running VTEP and asks of it. */
 export class VtepView implements DaemonView {
-  readonly #vtep: Vtep;
+  readonly #vtep: ViewedParts;
   readonly #version: string;
   readonly #reload: Pick<Reload, 'run'>;
   readonly #log: Logger;
@@ -73,7 +71,7 @@ export class VtepView implements DaemonView {
   /** The examination under way: whoever asks meanwhile gets what it finds. */
   #examination: Promise<Finding[]> | undefined;
 
-  constructor(vtep: Vtep, { version, reload, log, lostLogLines, servers }: ViewOptions) {
+  constructor(vtep: ViewedParts, { version, reload, log, lostLogLines, servers }: ViewOptions) {
     this.#vtep = vtep;
     this.#version = version;
     this.#reload = reload;
@@ -83,19 +81,20 @@ export class VtepView implements DaemonView {
   }
 
   fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]> {
-    if (filter.vni !== undefined) this.#vni(filter.vni);
-    const { fdb, now } = this.#vtep;
-    return listFdb({ fdb, now, numbers: () => this.#vtep.numbers(), matches: this.#matcher(filter) });
+    if (filter.vni !== undefined) this.#vtep.vnis.need(filter.vni);
+    const { tables, vnis } = this.#vtep;
+    return listFdb({ ...tables, numbers: () => vnis.numbers(), matches: this.#matcher(filter) });
   }
 
   addStatic({ vni, mac, vtep }: StaticFdbEntry): void {
-    const found = this.#vni(vni);
+    const { fdb, now } = this.#vtep.tables;
+    const found = this.#vtep.vnis.need(vni);
     const { index, reach, underlay } = found;
     const object = `${mac} in VNI ${vni}`;
     const conflict = (cause: string, remedy: string) => new VtepError('ERR_VTEP_CONFLICT', { object, cause, remedy });
     if (seenTap(found)?.mac === mac) throw conflict('this is the TAP’s own MAC', 'name the MAC of a station');
     if (vtep !== 'local') {
-      const bar = this.#vtep.barOf(vtep);
+      const bar = this.#vtep.own.barOf(vtep);
       if (bar === 'broadcast') throw broadcastAddress(`${mac} at ${vtep} in VNI ${vni}`);
       if (bar === 'own') throw conflict(`${vtep} is this host’s own address`, "say 'local' instead");
       const family = ipFamily(vtep);
@@ -105,10 +104,10 @@ export class VtepView implements DaemonView {
       }
     }
     const { high, low } = macWords(mac);
-    const result = this.#vtep.fdb.addStatic(index, high, low, sourceOf(vtep), this.#vtep.now());
+    const result = fdb.addStatic(index, high, low, sourceOf(vtep), now());
     if (result === LEARNED.conflict) {
-      const present = this.#vtep.fdb.entryOf(index, high, low, this.#vtep.now());
-      const place = present ? addressOf(this.#vtep.fdb, present.remote) : 'another VTEP';
+      const present = fdb.entryOf(index, high, low, now());
+      const place = present ? addressOf(fdb, present.remote) : 'another VTEP';
       throw conflict(`it is static at ${place}`, 'delete that entry first');
     }
     if (result === LEARNED.full) {
@@ -118,8 +117,8 @@ export class VtepView implements DaemonView {
   }
 
   deleteEntry({ vni, mac }: EntryKey): void {
-    const { index } = this.#vni(vni);
-    const { fdb, now } = this.#vtep;
+    const { fdb, now } = this.#vtep.tables;
+    const { index } = this.#vtep.vnis.need(vni);
     const { high, low } = macWords(mac);
     if (fdb.delete(index, high, low, now())) return;
     const object = `${mac} in VNI ${vni}`;
@@ -131,8 +130,9 @@ export class VtepView implements DaemonView {
   }
 
   async flush({ all, ...filter }: FdbFilter & { readonly all: boolean }): Promise<number> {
-    if (filter.vni !== undefined) this.#vni(filter.vni);
-    const { fdb, now, events } = this.#vtep;
+    if (filter.vni !== undefined) this.#vtep.vnis.need(filter.vni);
+    const { tables, events } = this.#vtep;
+    const { fdb, now } = tables;
     let removed = 0;
     for (let from = 0; ; ) {
       // Made anew for each slice: a VNI that has gone meanwhile leaves its number to another.
@@ -160,11 +160,12 @@ export class VtepView implements DaemonView {
   }
 
   vnis(): VniStatus[] {
-    return this.#vtep.vnis.map((vni) => this.#describeVni(vni)).sort((a, b) => a.vni - b.vni);
+    return this.#vtep.vnis.list.map((vni) => this.#describeVni(vni)).sort((a, b) => a.vni - b.vni);
   }
 
   async addVni(entry: string): Promise<VniStatus> {
-    const { config, changes } = this.#vtep;
+    const { settings, changes } = this.#vtep;
+    const { config } = settings;
     const object = `vni add ${shown(entry)}`;
     const asked = parseVniEntry(entry, { object, maxMacs: config.maxMacs, trunk: config.trunk });
     const vni = await this.#answered(object, () => changes.addVni(asked, object));
@@ -184,7 +185,7 @@ export class VtepView implements DaemonView {
   }
 
   drops(vni: number | undefined): Drops {
-    return dropsOf(this.#vtep, vni === undefined ? undefined : this.#vni(vni), this.#links());
+    return dropsOf(this.#vtep, vni === undefined ? undefined : this.#vtep.vnis.need(vni), this.#vtep.taps.links());
   }
 
   metrics(): AsyncGenerator<string, void, undefined> {
@@ -201,11 +202,15 @@ export class VtepView implements DaemonView {
   }
 
   stats(vni: number | undefined): Stats {
-    return statsOf(this.#vtep, vni === undefined ? this.#vtep.vnis : [this.#vni(vni)], this.#links());
+    const { vnis, taps } = this.#vtep;
+    return statsOf(this.#vtep, vni === undefined ? vnis.list : [vnis.need(vni)], taps.links());
   }
 
   status(): Status {
-    const { config, fdb, underlays, vnis } = this.#vtep;
+    const { settings, tables, workers } = this.#vtep;
+    const { config } = settings;
+    const { fdb } = tables;
+    const [underlays, vnis] = [this.#vtep.underlays.list, this.#vtep.vnis.list];
     return {
       version: this.#version,
       pid: process.pid,
@@ -214,9 +219,9 @@ export class VtepView implements DaemonView {
       dev: [...new Set(underlays.map(({ name }) => name))],
       port: config.port,
       workers: config.workers,
-      workerStates: [...this.#vtep.workerStates],
-      offload: this.#vtep.offload,
-      unmerged: this.#vtep.unmerged,
+      workerStates: [...workers.states],
+      offload: offloadOf(this.#vtep),
+      unmerged: workers.unmerged,
       vnis: vnis.length,
       macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
       vteps: fdb.remotes.count,
@@ -230,7 +235,7 @@ export class VtepView implements DaemonView {
   }
 
   async capture(query: CaptureQuery): Promise<Capture> {
-    if (query.vni !== undefined) this.#vni(query.vni);
+    if (query.vni !== undefined) this.#vtep.vnis.need(query.vni);
     return this.#answered('capture', () => this.#vtep.captures.open(query));
   }
 
@@ -248,12 +253,12 @@ export class VtepView implements DaemonView {
   }
 
   async config(): Promise<ConfigFile> {
-    const statics = await this.#vtep.statics();
-    const { config, vnis } = this.#vtep;
-    const running = vnis
+    const { tables, settings, vnis } = this.#vtep;
+    const statics = await listStatics({ ...tables, numbers: () => vnis.numbers() });
+    const running = vnis.list
       .map(({ config: vni }) => ({ ...vni, statics: statics.get(vni.vni) ?? [] }))
       .sort((one, other) => one.vni - other.vni);
-    return toFileValue({ ...config, logLevel: this.#log.level as LogLevel, vnis: running });
+    return toFileValue({ ...settings.config, logLevel: this.#log.level as LogLevel, vnis: running });
   }
 
   reload(how: { readonly partial: boolean }): Promise<readonly string[]> {
@@ -266,29 +271,17 @@ export class VtepView implements DaemonView {
   }
 
   #answered<Result>(object: string, change: () => Promise<Result>): Promise<Result> {
-    return whileWorkersAnswer(object, () => this.#vtep.hang, change);
-  }
-
-  #vni(vni: number): Vni {
-    const found = this.#vtep.vnis.find(({ config }) => config.vni === vni);
-    if (found) return found;
-    throw unknownVni(vni);
+    return whileWorkersAnswer(object, () => this.#vtep.workers.hang, change);
   }
 
   #matcher({ vni, mac, vtep, type }: FdbFilter): (entry: EntryView) => boolean {
-    const index =
-      vni === undefined ? undefined : (this.#vtep.vnis.find(({ config }) => config.vni === vni)?.index ?? -1);
+    const index = vni === undefined ? undefined : (this.#vtep.vnis.find(vni)?.index ?? -1);
     const words = mac && macWords(mac);
     return (entry) =>
       (index === undefined || entry.segment === index) &&
       (words === undefined || (entry.high === words.high && entry.low === words.low)) &&
       (type === undefined || ENTRY_TYPE[entry.kind] === type) &&
-      (vtep === undefined || addressOf(this.#vtep.fdb, entry.remote) === vtep);
-  }
-
-  /** All links of the host by their index. */
-  #links(): Map<number, Link> {
-    return new Map(this.#vtep.links().map((link) => [link.index, link]));
+      (vtep === undefined || addressOf(this.#vtep.tables.fdb, entry.remote) === vtep);
   }
 
   #describeVni(vni: Vni): VniStatus {
@@ -306,7 +299,7 @@ export class VtepView implements DaemonView {
       bridge: master?.name ?? null,
       vlan: config.vlan ?? null,
       learning: config.learning,
-      macs: this.#vtep.fdb.countOf(index),
+      macs: this.#vtep.tables.fdb.countOf(index),
       joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),
       status: this.#vtep.statuses.of(vni),
     };

@@ -13,9 +13,10 @@ const at = (address: string) => sourceOf(address as IpAddress);
 function newRig() {
   const fdb = new Fdb(createFdbMemory(1, 300), 1);
   const counters = new RemoteCounters(RemoteCounters.createMemory(), fdb.remotes);
-  const paths = () => (address: IpAddress) => (address === '198.18.0.9' ? 1_400 : null);
+  const pathMtus = () => (address: IpAddress) => (address === '198.18.0.9' ? 1_400 : null);
+  const paths = { taps: { links: () => new Map() }, underlays: { pathMtus } };
   const list = (now = 0, only?: IpAddress) =>
-    listVteps({ fdb, remoteCounters: [counters], now: () => now, paths }, only);
+    listVteps({ tables: { fdb, now: () => now }, workers: { remoteCounters: [counters] }, ...paths }, only);
   const show = async (now = 0, only?: IpAddress) => {
     const vteps: Vtep[] = [];
     for await (const slice of list(now, only)) vteps.push(...slice);

@@ -5,7 +5,15 @@ import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipWords } from '../lib/addresses.ts';
 import { MAX_REMOTES } from '../lib/limits.ts';
 import { addressOf } from '../vtep/vni/vtep-address.ts';
-import type { Vtep } from '../vtep/vtep.ts';
+import type { SharedTables } from '../vtep/workers/shared-tables.ts';
+import type { WorkerPool } from '../vtep/workers/worker-pool.ts';
+import { type PathParts, pathsNow } from './trace-size.ts';
+
+/** The parts that know the remotes. */
+export interface RemoteParts extends PathParts {
+  readonly tables: Pick<SharedTables, 'fdb' | 'now'>;
+  readonly workers: Pick<WorkerPool, 'remoteCounters'>;
+}
 
 /** VTEPs of one slice. For each the kernel is asked for a route, some microseconds. */
 const SLICE_VTEPS = 64;
@@ -24,28 +32,29 @@ const SORTED_BY = [3, 2, 1, 0, IS_IPV6] as const;
  * @param only this one, if it is there
  */
 export async function* listVteps(
-  vtep: Pick<Vtep, 'fdb' | 'remoteCounters' | 'now' | 'paths'>,
+  parts: RemoteParts,
   only?: IpAddress,
 ): AsyncGenerator<readonly VtepStats[], void, undefined> {
-  const { remotes } = vtep.fdb;
+  const { fdb, now } = parts.tables;
+  const { remotes } = fdb;
   const keys = only === undefined ? await sortedKeys(remotes) : keyAt(remotes, only);
-  const pathMtu = vtep.paths();
+  const pathMtu = pathsNow(parts);
   for (let from = 0; from < keys.length; from += SLICE_VTEPS) {
     if (from > 0) await setImmediate();
-    const now = vtep.now();
+    const time = now();
     const present = keys.slice(from, from + SLICE_VTEPS).filter((key) => remotes.isKnown(key));
     yield present.map((key) => {
-      const { heard, ...counts } = countVtep(vtep, key);
-      const lastHeard = heard === undefined ? null : Math.max(0, Math.floor((now - heard) / 10));
+      const { heard, ...counts } = countVtep(parts, key);
+      const lastHeard = heard === undefined ? null : Math.max(0, Math.floor((time - heard) / 10));
       return { ...counts, lastHeard, pathMtu: pathMtu(counts.vtep) };
     });
   }
 }
 
 /** What all workers counted of a VTEP, with the time in tenths of a second when it was heard. @param key of one that is there */
-export function countVtep({ fdb, remoteCounters }: Pick<Vtep, 'fdb' | 'remoteCounters'>, key: number) {
+export function countVtep({ tables: { fdb }, workers }: Pick<RemoteParts, 'tables' | 'workers'>, key: number) {
   const id = idOf(key);
-  const counts = RemoteCounters.total(remoteCounters, id);
+  const counts = RemoteCounters.total(workers.remoteCounters, id);
   return { vtep: addressOf(fdb, id) as IpAddress, macs: fdb.remotes.entriesAt(id), ...counts };
 }
 

@@ -1,10 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
-import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
+import { NO_SEGMENT } from '../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
 import { DROP_SNAPSHOT_MS } from '../lib/limits.ts';
 import { findLink } from '../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
+import type { Underlays } from './vni/underlays.ts';
 import { seenTap, tapOverrun, type Vni } from './vni/vni.ts';
+import type { Vnis } from './vni/vnis.ts';
+import type { WorkerPool } from './workers/worker-pool.ts';
 
 /** Every reason by its number, and behind them what the kernel lost. */
 const RX_NAMES = [...RX_REASONS, 'socket-overrun'];
@@ -110,23 +113,22 @@ function droppingVni(of: Vni): DroppingVni {
   return { vni, tap, vlan, l2Control, tapNow: seenTap(of), elsewhere: of.elsewhere, underlayTrouble };
 }
 
-/** The running VTEP, as far as drops are counted. */
-interface CountedVtep {
-  readonly vnis: readonly Vni[];
-  /** One for each worker. */
-  readonly counters: readonly Counters[];
-  readonly socketOverruns: number;
+/** The parts that count what is dropped, and those that it is counted of. */
+interface CountedParts {
+  readonly vnis: Pick<Vnis, 'list'>;
+  readonly workers: Pick<WorkerPool, 'counters'>;
+  readonly underlays: Pick<Underlays, 'dropped'>;
 }
 
 /** The counters of a running VTEP as they are now. */
 export async function readDropRows(
-  { vnis, counters, socketOverruns }: CountedVtep,
+  { vnis: { list: vnis }, workers, underlays }: CountedParts,
   netlink: NetlinkSocket,
 ): Promise<Rows> {
   const rows = new Map<Vni | undefined, Row>();
   const add = (vni: Vni | undefined, segment: number, [rxLost, txLost]: readonly [number, number]) => {
     const row = new Float64Array(RX_NAMES.length + TX_NAMES.length);
-    for (const each of counters) {
+    for (const each of workers.counters) {
       const { rx, tx } = each.drops(segment);
       for (const [reason, count] of rx.entries()) row[reason] = (row[reason] as number) + count;
       for (const [reason, count] of tx.entries()) {
@@ -139,7 +141,7 @@ export async function readDropRows(
   };
   // What the kernel lost at the trunk is nobody's VNI in particular.
   const trunk = vnis.find(({ config, link }) => config.vlan !== undefined && link)?.tap;
-  add(undefined, NO_SEGMENT, [socketOverruns, trunk ? tapOverrun(trunk, findLink(netlink, trunk.link.index)) : 0]);
+  add(undefined, NO_SEGMENT, [underlays.dropped, trunk ? tapOverrun(trunk, findLink(netlink, trunk.link.index)) : 0]);
   for (const [i, vni] of [...vnis].entries()) {
     if (i % SLICE_VNIS === SLICE_VNIS - 1) await setImmediate();
     const { tap, link, config } = vni;

@@ -1,11 +1,12 @@
 import { randomInt } from 'node:crypto';
-import type { VniConfig } from '../../config/config.ts';
+import type { Status } from '../../api/schemas.ts';
+import type { Config, VniConfig } from '../../config/config.ts';
+import { tapAlias } from '../../host/state-dir.ts';
 import { deleteLeftoverTaps, formerTaps } from '../../host/tap/leftover-taps.ts';
 import { findExisting, releaseTap, settleTap, setUpTap, type Tap, type TapPlan } from '../../host/tap/tap.ts';
 import type { Logger } from '../../observe/log.ts';
 import { deleteLinkGroup, findLinks, type Link, listLinks } from '../../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
-import type { TapOptions } from '../../sys/tun.ts';
 import { distinctTaps, type Vni } from './vni.ts';
 
 export interface TapsOptions {
@@ -13,11 +14,10 @@ export interface TapsOptions {
   readonly log: Logger;
   /** All that there are; the list changes. */
   readonly vnis: readonly Vni[];
-  /** Whether the TAPs that vtepd makes outlive it. */
-  readonly isPersistent: boolean;
-  /** Alias of the TAPs that vtepd makes to outlive it. */
-  readonly ownAlias: string;
-  readonly tap: TapOptions;
+  /** `persist`: the TAPs that vtepd makes outlive it. */
+  readonly config: Pick<Config, 'persist' | 'stateDir' | 'workers'>;
+  /** Those that are possible. */
+  readonly offload: Status['offload'];
 }
 
 /**
@@ -25,6 +25,7 @@ export interface TapsOptions {
  * that one request deletes them all.
  */
 export class Taps {
+  /** Alias of the TAPs that vtepd makes to outlive it. */
   readonly ownAlias: string;
   readonly #options: TapsOptions;
   readonly #linkGroup: number;
@@ -35,7 +36,7 @@ export class Taps {
 
   constructor(options: TapsOptions) {
     this.#options = options;
-    this.ownAlias = options.ownAlias;
+    this.ownAlias = tapAlias(options.config.stateDir);
     this.#linkGroup = unusedLinkGroup(options.netlink);
   }
 
@@ -52,15 +53,15 @@ export class Taps {
 
   /** Makes the TAP of a VNI or adopts one that is there. @throws VtepError naming the TAP; one that vtepd made is gone then */
   make(vni: VniConfig, place: Pick<TapPlan, 'local' | 'mtuBytes' | 'before'>): Tap {
-    const { netlink, isPersistent, tap: options } = this.#options;
+    const { netlink, config, offload } = this.#options;
     const tap = setUpTap(netlink, {
       ...place,
       vni,
       linkGroup: this.#linkGroup,
-      newAlias: isPersistent ? this.ownAlias : undefined,
+      newAlias: config.persist ? this.ownAlias : undefined,
       ownAlias: this.ownAlias,
       former: this.#former,
-      options,
+      options: { queues: config.workers, gso: offload.tapGso, gro: offload.udpGro },
     });
     try {
       if (this.#isSettled) this.#settle(tap);
@@ -73,11 +74,11 @@ export class Taps {
 
   /** The start is done: vtepd's own TAPs become what they are to be when vtepd stops, and what former runs left is deleted. */
   settle(): void {
-    const { netlink, log, vnis, isPersistent } = this.#options;
+    const { netlink, log, vnis, config } = this.#options;
     for (const { tap } of distinctTaps(vnis)) this.#settle(tap);
     this.#isSettled = true;
     this.#former = [];
-    if (!isPersistent) return;
+    if (!config.persist) return;
     const kept = new Set(vnis.flatMap(({ link }) => link?.index ?? []));
     deleteLeftoverTaps(netlink, { log, ownAlias: this.ownAlias, kept, linkGroup: unusedLinkGroup(netlink) });
   }
@@ -101,26 +102,26 @@ export class Taps {
 
   /** Whether all TAPs take super-frames. */
   get gso(): boolean {
-    const { tap, vnis } = this.#options;
-    return tap.gso && vnis.every((vni) => vni.tap.gso);
+    const { offload, vnis } = this.#options;
+    return offload.tapGso && vnis.every((vni) => vni.tap.gso);
   }
 
-  /** The TAPs and the bridges that they are ports of, as the kernel has them now. */
-  links(): Link[] {
+  /** The TAPs and the bridges that they are ports of, as the kernel has them now, by their index. */
+  links(): ReadonlyMap<number, Link> {
     const { netlink, vnis } = this.#options;
     const indexes = distinctTaps(vnis).map(({ tap }) => tap.link.index);
-    return findLinks(netlink, indexes);
+    return new Map(findLinks(netlink, indexes).map((link) => [link.index, link]));
   }
 
   #settle(tap: Tap): void {
-    const { netlink, isPersistent } = this.#options;
-    settleTap(netlink, tap, { isPersistent, linkGroup: this.#linkGroup });
+    const { netlink, config } = this.#options;
+    settleTap(netlink, tap, { isPersistent: config.persist, linkGroup: this.#linkGroup });
   }
 
   /** One in another namespace that is to outlive vtepd stays there, where no start finds it. */
   #tellLeft({ config, tap, elsewhere }: Vni): void {
-    const { log, isPersistent } = this.#options;
-    if (!elsewhere || !tap.isOwn || !isPersistent || !this.#isSettled) return;
+    const { log, config: asked } = this.#options;
+    if (!elsewhere || !tap.isOwn || !asked.persist || !this.#isSettled) return;
     const { namespace } = elsewhere;
     const message = 'the next start finds it only if it is moved back';
     log.warn({ event: 'tap-left', tap: config.tap, namespace: namespace ?? null }, message);
@@ -129,7 +130,7 @@ export class Taps {
   /** Whether its TAP goes when vtepd stops: those that it has just made if the start fails. */
   #isDoomed({ tap, link }: Vni): boolean {
     if (!link) return false;
-    return this.#isSettled ? tap.isOwn && !this.#options.isPersistent : tap.link.group === this.#linkGroup;
+    return this.#isSettled ? tap.isOwn && !this.#options.config.persist : tap.link.group === this.#linkGroup;
   }
 }
 

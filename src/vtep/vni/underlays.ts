@@ -2,8 +2,10 @@ import type { VniConfig } from '../../config/config.ts';
 import type { Settings } from '../../config/settings.ts';
 import { familiesOf } from '../../config/underlay-addresses.ts';
 import type { HostAddresses } from '../../host/host-addresses.ts';
+import { narrowPaths } from '../../host/underlay/path-mtu.ts';
 import { Underlay, type UnderlayGround } from '../../host/underlay/underlay.ts';
 import { chooseFamilies, chooseInterface } from '../../host/underlay/underlay-choice.ts';
+import type { IpAddress } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { MAX_UNDERLAYS } from '../../lib/limits.ts';
 import type { Logger } from '../../observe/log.ts';
@@ -97,6 +99,11 @@ export class Underlays {
   get dropped(): number {
     const groups = this.#list.reduce((total, { membership }) => total + membership.dropped, this.#droppedBefore);
     return groups + this.listeners.dropped;
+  }
+
+  /** Tells the MTU of the path to an address, where it is known to be narrower than its underlay; else null. @param links by their index */
+  pathMtus(links: ReadonlyMap<number, Link>): (address: IpAddress) => number | null {
+    return narrowPaths(this.#ground.netlink, links, this.#list);
   }
 
   #open(link: Link, family: 4 | 6, config: VniConfig): Underlay {

@@ -1,3 +1,5 @@
+import type { Fdb } from '../../fdb/fdb.ts';
+import type { OwnAddresses } from '../../host/underlay/own-addresses.ts';
 import { tapFault } from './tap-status.ts';
 import { dependsOnInterface, type Vni } from './vni.ts';
 
@@ -11,6 +13,12 @@ export interface StatusGround {
   readonly unseen?: string | undefined;
   /** Whether the VNI has MACs that are behind other VTEPs. */
   readonly hasMacsElsewhere?: (vni: Vni) => boolean;
+}
+
+/** Whether a VNI has MACs behind VTEPs that are sent to. */
+export function hasMacsElsewhere({ fdb, own }: { fdb: Fdb; own: OwnAddresses }, { index, config }: Vni): boolean {
+  const unsent = config.statics.filter(({ vtep }) => vtep !== 'local' && own.barOf(vtep) !== undefined).length;
+  return fdb.countOf(index) - fdb.localsOf(index) - unsent > 0;
 }
 
 /**

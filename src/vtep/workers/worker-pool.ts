@@ -7,6 +7,7 @@ import { BusyTime } from '../../worker/busy-time.ts';
 import type { Order, WorkerSetup } from '../../worker/messages.ts';
 import { formatSource } from '../vni/vtep-address.ts';
 import type { Hang } from './worker-patience.ts';
+import { addressOrder } from './worker-state.ts';
 import { type WorkerState, WorkerSupervisor } from './worker-supervisor.ts';
 
 export interface WorkerPoolOptions {
@@ -97,6 +98,11 @@ export class WorkerPool {
   /** As `orderOne`, where nobody waits for it. */
   tellOne(worker: number, order: Order): void {
     this.#supervisors[worker]?.tell(order);
+  }
+
+  /** Resolves once every worker has answered. What it is told, it knows. */
+  answered(): Promise<void> {
+    return this.orderAll(addressOrder('own-addresses', { added: [], removed: [] }));
   }
 
   /** Resolves once the order is in force at that worker. */

@@ -1,0 +1,42 @@
+import { randomInt } from 'node:crypto';
+import { Fdb } from '../../fdb/fdb.ts';
+import { createFdbMemory } from '../../fdb/layout.ts';
+import { NeighbourTable } from '../../forward/answers/neighbours.ts';
+import { StormControl } from '../../forward/storm-control.ts';
+import { createClock, createFineClock, monotonicMs } from '../../worker/clock.ts';
+import type { WorkerSetup } from '../../worker/messages.ts';
+
+/** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
+const LOCK_PATIENCE_MS = 100;
+
+/** The main thread's number in the FDB's lock; workers count up from there. */
+const MAIN_OWNER = 1;
+
+/** What all threads share: the tables in shared memory, and the clock that their times are of. */
+export class SharedTables {
+  readonly fdb: Fdb;
+  readonly neighbours: NeighbourTable;
+  readonly storm: StormControl;
+  /** Tenths of a second since the start. */
+  readonly now: () => number;
+  /** Milliseconds since the start, with microseconds. */
+  readonly nowMs: () => number;
+  /** Number of the first worker in the FDB's lock. */
+  readonly firstOwner = MAIN_OWNER + 1;
+  /** What a worker needs to use them too. */
+  readonly setup: Pick<WorkerSetup, 'fdbMemory' | 'neighboursMemory' | 'stormMemory' | 'epochMs'>;
+
+  /** @param ageingSeconds 0: entries never age */
+  constructor(ageingSeconds: number) {
+    const epochMs = monotonicMs();
+    const fdbMemory = createFdbMemory(randomInt(2 ** 48 - 1), ageingSeconds);
+    const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 48 - 1));
+    const stormMemory = StormControl.createMemory();
+    this.setup = { fdbMemory, neighboursMemory, stormMemory, epochMs };
+    this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
+    this.neighbours = new NeighbourTable(neighboursMemory);
+    this.storm = new StormControl(stormMemory);
+    this.now = createClock(epochMs);
+    this.nowMs = createFineClock(epochMs);
+  }
+}
