@@ -90,7 +90,13 @@ export class MemoryDaemon implements DaemonView {
     if (!entry) {
       throw new VtepError('ERR_VTEP_NOT_FOUND', { object: `${key.mac} in VNI ${key.vni}`, cause: 'no such entry' });
     }
-    if (entry.type === 'evpn') refuse(`${key.mac} in VNI ${key.vni}`, 'a control plane placed this entry');
+    if (entry.type === 'evpn') {
+      throw new VtepError('ERR_VTEP_CONFLICT', {
+        object: `${key.mac} in VNI ${key.vni}`,
+        cause: 'a control plane placed this entry',
+        remedy: 'add a static entry, which comes before it',
+      });
+    }
     this.state.entries.splice(this.state.entries.indexOf(entry), 1);
     this.tell(change('delete', entry));
   }

@@ -6,6 +6,7 @@ import type { MemoryDaemon, MemoryDaemonState } from '../api/memory-daemon.ts';
 import {
   DropsSchema,
   FdbEntriesSchema,
+  type FdbEntry,
   FindingsSchema,
   FlushedSchema,
   StatsSchema,
@@ -14,7 +15,7 @@ import {
   VtepsSchema,
 } from '../api/schemas.ts';
 import { openServer } from '../api/server/server-rig.ts';
-import type { IpAddress } from '../lib/addresses.ts';
+import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import { main } from './vtepctl.ts';
 import { runVtepctl, Sink, type Terminal } from './vtepctl-rig.ts';
 
@@ -54,6 +55,22 @@ describe('text', () => {
         'VNI  MAC                VTEP        TYPE    AGE  MOVES\n200  02:00:00:00:00:01  fd00:18::3  static  -    0\n',
       ),
     );
+  });
+
+  it('fdb show of what EVPN placed has no age, and fdb del refuses it in one line', async () => {
+    const [entry] = state.entries;
+    state.entries.push({
+      ...(entry as FdbEntry),
+      ...{ vni: 100, mac: '02:00:00:00:00:0e' as MacAddress, vtep: '198.18.0.9' as IpAddress, type: 'evpn' },
+    });
+    expect(await ctl('fdb show --evpn')).toEqual(
+      done('VNI  MAC                VTEP        TYPE  AGE  MOVES\n100  02:00:00:00:00:0e  198.18.0.9  evpn  -    0\n'),
+    );
+    const { exitCode, stderr } = await ctl('fdb del 02:00:00:00:00:0e --vni 100');
+    expect([exitCode, stderr]).toEqual([
+      1,
+      'vtepctl: 02:00:00:00:00:0e in VNI 100: a control plane placed this entry: add a static entry, which comes before it\n',
+    ]);
   });
 
   it('fdb show of nothing is the header alone', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_FDB_EVENTS } from '../lib/limits.ts';
-import { EVENT_KIND, HAS_FROM, STATIC_EVENT } from './event-ring.ts';
-import { Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
+import { CONTROL_EVENT, EVENT_KIND, HAS_FROM, STATIC_EVENT } from './event-ring.ts';
+import { type EntryKind, Fdb, LEARNED, LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
 import { createFdbMemory, EVENT, HEADER, mapFdb } from './layout.ts';
 
 const NOW = 5_000;
@@ -17,7 +17,7 @@ interface Told {
   readonly mac: number;
   readonly at: number;
   readonly from: number | undefined;
-  readonly isStatic: boolean;
+  readonly owner: EntryKind;
 }
 
 function newFdb({ firstNumber = 0 } = {}) {
@@ -42,7 +42,7 @@ function newFdb({ firstNumber = 0 } = {}) {
         mac: kind >>> 16,
         at: word(EVENT.at + 3),
         from: kind & HAS_FROM ? word(EVENT.from + 3) : undefined,
-        isStatic: (kind & STATIC_EVENT) !== 0,
+        owner: kind & STATIC_EVENT ? 'static' : kind & CONTROL_EVENT ? 'control' : 'learned',
       };
     });
   };
@@ -56,13 +56,13 @@ const event = (
   mac: number,
   at: SourceAddress,
   from?: SourceAddress,
-  isStatic = false,
+  owner: EntryKind = 'learned',
 ) => ({
   kind: EVENT_KIND[kind],
   mac,
   at: at.d,
   from: from?.d,
-  isStatic,
+  owner,
 });
 
 describe('a change', () => {
@@ -84,7 +84,17 @@ describe('a change', () => {
     const { fdb, told, learn } = newFdb();
     learn(1, vtep(1));
     fdb.addStatic(SEGMENT, HIGH, 2, vtep(1), NOW);
+    const placement = { high: HIGH, low: 3, at: vtep(1), isSticky: false };
+    fdb.placeAll(SEGMENT, [placement], NOW);
     told();
+    fdb.placeAll(SEGMENT, [placement, { ...placement, low: 2, at: vtep(2) }], NOW);
+    fdb.withdrawAll(
+      SEGMENT,
+      [1, 2, 9].map((low) => ({ high: HIGH, low })),
+      NOW,
+    );
+    learn(3, vtep(2));
+    fdb.delete(SEGMENT, HIGH, 3, NOW);
     learn(1, vtep(1), { now: NOW + 5 });
     learn(2, vtep(1));
     learn(2, vtep(2));
@@ -112,12 +122,43 @@ describe('a change', () => {
     fdb.addStatic(SEGMENT, HIGH, 1, vtep(2), NOW);
     fdb.addStatic(SEGMENT, HIGH, 2, vtep(2), NOW);
     fdb.flush(() => true, NOW);
-    const isStatic = true;
     expect(told()).toEqual([
-      event('added', 1, vtep(2), vtep(1), isStatic),
-      event('added', 2, vtep(2), undefined, isStatic),
-      event('deleted', 1, vtep(2), undefined, isStatic),
-      event('deleted', 2, vtep(2), undefined, isStatic),
+      event('added', 1, vtep(2), vtep(1), 'static'),
+      event('added', 2, vtep(2), undefined, 'static'),
+      event('deleted', 1, vtep(2), undefined, 'static'),
+      event('deleted', 2, vtep(2), undefined, 'static'),
+    ]);
+  });
+
+  it('of a control plane says so: placed, moved, withdrawn, replaced', () => {
+    const { fdb, told, learn } = newFdb();
+    const place = (low: number, at: SourceAddress, isSticky = false) =>
+      fdb.placeAll(SEGMENT, [{ high: HIGH, low, at, isSticky }], NOW);
+    learn(2, vtep(1));
+    learn(3, vtep(1));
+    told();
+    place(1, vtep(1));
+    place(1, vtep(2));
+    place(1, vtep(2), true);
+    place(2, vtep(1));
+    place(3, vtep(2));
+    expect(told()).toEqual([
+      event('added', 1, vtep(1), undefined, 'control'),
+      event('moved', 1, vtep(2), vtep(1), 'control'),
+      event('added', 2, vtep(1), vtep(1), 'control'),
+      event('moved', 3, vtep(2), vtep(1), 'control'),
+    ]);
+    learn(3, LOCAL_SOURCE);
+    fdb.addStatic(SEGMENT, HIGH, 2, vtep(2), NOW);
+    fdb.withdrawAll(
+      SEGMENT,
+      [1, 2, 3].map((low) => ({ high: HIGH, low })),
+      NOW,
+    );
+    expect(told()).toEqual([
+      event('moved', 3, LOCAL_SOURCE, vtep(2)),
+      event('added', 2, vtep(2), vtep(1), 'static'),
+      event('deleted', 1, vtep(2), undefined, 'control'),
     ]);
   });
 
@@ -141,7 +182,7 @@ describe('a change', () => {
     [
       'a static entry',
       (fdb, now) => fdb.addStatic(SEGMENT, HIGH, 1, vtep(3), now),
-      [event('added', 1, vtep(3), undefined, true)],
+      [event('added', 1, vtep(3), undefined, 'static')],
     ],
     [
       'another that needs its room',

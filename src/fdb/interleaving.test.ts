@@ -51,10 +51,16 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const CHANGES: readonly [what: string, change: (fdb: Fdb) => void][] = [
+const place = (fdb: Fdb, at: SourceAddress) =>
+  fdb.placeAll(0, [{ high: HIGH, low: SUBJECT, at, isSticky: false }], NOW);
+const withdraw = (fdb: Fdb) => fdb.withdrawAll(0, [{ high: HIGH, low: SUBJECT }], NOW);
+
+const CHANGES: readonly [what: string, change: (fdb: Fdb) => unknown][] = [
   ['deleted', (fdb) => fdb.delete(0, HIGH, SUBJECT, NOW)],
   ['moved', (fdb) => fdb.learn(0, HIGH, SUBJECT, ELSEWHERE, LIMIT, NOW)],
   ['made static elsewhere', (fdb) => fdb.addStatic(0, HIGH, SUBJECT, ELSEWHERE, NOW)],
+  ['placed elsewhere', (fdb) => place(fdb, ELSEWHERE)],
+  ['placed elsewhere and withdrawn', (fdb) => [place(fdb, ELSEWHERE), withdraw(fdb)]],
   [
     'deleted, its record given to another MAC',
     (fdb) => {
@@ -91,7 +97,7 @@ const WORK: readonly [what: string, work: (fdb: Fdb) => unknown, allowed: readon
   [
     'a refresh',
     (fdb) => fdb.learn(0, HIGH, SUBJECT, AT_FIRST, LIMIT, NOW),
-    [LEARNED.refreshed, LEARNED.added, LEARNED.moved, LEARNED.conflict],
+    [LEARNED.refreshed, LEARNED.added, LEARNED.moved, LEARNED.conflict, LEARNED.outranked],
   ],
 ];
 
@@ -162,5 +168,44 @@ describe('a test for conflict of a MAC that is static elsewhere', () => {
       interrupted(() => header[HEADER.lock] !== 0, n, staged);
       expect({ n, answer }).toEqual({ n, answer: true });
     }
+  });
+});
+
+describe('a frame at a MAC that a control plane placed', () => {
+  /** Where the MAC may be in the end, by where it was heard. */
+  type AtEnd = (heard: number) => readonly number[];
+
+  it.each<[what: string, change: (fdb: Fdb) => unknown, atEnd: AtEnd]>([
+    ['withdraws it', withdraw, (heard) => [UNKNOWN, heard]],
+    ['moves it', (fdb) => place(fdb, ELSEWHERE), (heard) => (heard === LOCAL ? [ELSEWHERE.d, LOCAL] : [ELSEWHERE.d])],
+    ['makes it static', (fdb) => fdb.addStatic(0, HIGH, SUBJECT, ELSEWHERE, NOW), () => [ELSEWHERE.d]],
+    [
+      'learns it behind the TAP',
+      (fdb) => fdb.learn(0, HIGH, SUBJECT, LOCAL_SOURCE, LIMIT, NOW),
+      (heard) => [LOCAL, heard],
+    ],
+  ])('does what it does before or after another thread %s', (_, change, atEnd) => {
+    let interruptions = 0;
+    for (const source of [AT_FIRST, ELSEWHERE, LOCAL_SOURCE]) {
+      for (let n = 1; n < 20; n++) {
+        const memory = createFdbMemory(5, 1);
+        const { header } = mapFdb(memory);
+        const [fdb, another] = [new Fdb(memory, 1), new Fdb(memory, 2)];
+        // Long ago: it does not age.
+        fdb.placeAll(0, [{ high: HIGH, low: SUBJECT, at: AT_FIRST, isSticky: false }], NOW - 1_000);
+        const staged = {
+          work: () => fdb.learn(0, HIGH, SUBJECT, source, LIMIT, NOW),
+          change: () => change(another),
+        };
+        if (!interrupted(() => header[HEADER.lock] !== 0, n, staged)) continue;
+        interruptions++;
+        const remote = fdb.lookup(0, HIGH, SUBJECT, NOW);
+        const found = remote <= LOCAL ? remote : fdb.remotes.word(remote, 3);
+        expect(atEnd(source === LOCAL_SOURCE ? LOCAL : source.d)).toContain(found);
+        expect([fdb.count, fdb.countOf(0)]).toEqual(found === UNKNOWN ? [0, 0] : [1, 1]);
+        expect(fdb.repair()).toBe(false);
+      }
+    }
+    expect(interruptions).toBeGreaterThan(10);
   });
 });

@@ -51,7 +51,26 @@ describe('local MACs', () => {
     expect(changes(() => learn(2, vtep(2)))).toBe(0);
     expect(changes(() => learn(2, LOCAL_SOURCE))).toBe(1);
     expect(changes(() => learn(2, vtep(1)))).toBe(1);
+    const place = (low: number, number: number) =>
+      fdb.placeAll(SEGMENT, [{ high: HIGH, low, at: vtep(number), isSticky: false }], NOW);
+    expect(changes(() => place(3, 1))).toBe(0);
+    expect(changes(() => place(3, 2))).toBe(0);
+    expect(changes(() => learn(3, LOCAL_SOURCE))).toBe(1);
+    expect(changes(() => place(3, 2))).toBe(1);
+    expect(changes(() => fdb.withdrawAll(SEGMENT, [{ high: HIGH, low: 3 }], NOW))).toBe(0);
     expect(changes(() => fdb.flush(() => true, NOW))).toBe(1);
+  });
+
+  it('tell of a static entry that goes too, wherever it says: a control plane may place its own again', () => {
+    const { fdb } = newFdb();
+    for (const [low, source] of [vtep(1), LOCAL_SOURCE].entries()) {
+      const before = fdb.localChanges;
+      fdb.addStatic(SEGMENT, HIGH, low, source, NOW);
+      const added = fdb.localChanges;
+      expect(added - before).toBe(source === LOCAL_SOURCE ? 1 : 0);
+      fdb.delete(SEGMENT, HIGH, low, NOW);
+      expect(fdb.localChanges - added).toBe(1);
+    }
   });
 
   it('wake who waits for a change, and let nobody wait who has not seen the last', async () => {

@@ -16,20 +16,25 @@ const UNLIMITED = 100;
 
 const vtep = (number: number): SourceAddress => ({ a: 0, b: 0, c: 0xffff, d: (198 << 24) | number });
 
-/** Where each MAC of segment 0 is before the operation, by its number; 5 is static. */
+/** Where each MAC of segment 0 is before the operation, by its number; 5 is static, and a control plane placed 7 and 8. */
 const BEFORE = new Map([
   [1, vtep(1)],
   [2, vtep(1)],
   [3, vtep(2)],
   [4, LOCAL_SOURCE],
   [5, vtep(3)],
+  [7, vtep(2)],
+  [8, vtep(1)],
 ]);
+
+const placed = (low: number, at: SourceAddress) => ({ high: HIGH, low, at, isSticky: low === 8 });
 
 function newTable() {
   const memory = createFdbMemory(7, AGEING / 10);
   const fdb = new Fdb(memory, 1);
   for (const [low, source] of BEFORE) {
     if (low === 5) fdb.addStatic(0, HIGH, low, source, NOW);
+    else if (low > 5) fdb.placeAll(0, [placed(low, source)], NOW);
     else fdb.learn(0, HIGH, low, source, UNLIMITED, NOW);
   }
   const flooded = fdb.retainRemote(vtep(8));
@@ -177,6 +182,38 @@ const CHANGES: readonly Change[] = [
     what: 'deleting a static entry',
     run: (dying) => dying.delete(0, HIGH, 5, NOW),
     touched: new Map([[5, [vtep(3), undefined]]]),
+  },
+  {
+    what: 'placing MACs that are new, learned, placed elsewhere and static',
+    run: (dying) =>
+      dying.placeAll(0, [placed(6, vtep(4)), placed(3, vtep(4)), placed(7, vtep(1)), placed(5, vtep(1))], NOW),
+    touched: new Map([
+      [3, [vtep(2), vtep(4), undefined]],
+      [6, [vtep(4), undefined]],
+      [7, [vtep(2), vtep(1), undefined]],
+    ]),
+  },
+  {
+    what: 'withdrawing what was placed',
+    run: (dying) => dying.withdrawAll(0, [placed(7, vtep(2)), placed(8, vtep(1))], NOW),
+    touched: new Map([
+      [7, [vtep(2), undefined]],
+      [8, [vtep(1), undefined]],
+    ]),
+  },
+  {
+    what: 'learning behind the TAP what was placed, at the limit',
+    run: (dying) => dying.learn(0, HIGH, 7, LOCAL_SOURCE, 4, NOW),
+    touched: new Map([
+      [1, [vtep(1), undefined]],
+      [2, [vtep(1), undefined]],
+      [7, [vtep(2), LOCAL_SOURCE, undefined]],
+    ]),
+  },
+  {
+    what: 'making static what was placed',
+    run: (dying) => dying.addStatic(0, HIGH, 7, vtep(4), NOW),
+    touched: new Map([[7, [vtep(2), vtep(4), undefined]]]),
   },
   {
     what: 'sweeping an idle VTEP away',

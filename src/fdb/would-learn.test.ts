@@ -13,7 +13,10 @@ const steps = fc.array(
     wait: fc.oneof({ weight: 4, arbitrary: fc.constantFrom(0, 1) }, fc.constantFrom(...WAITS)),
     low: fc.nat({ max: 2 }),
     source: fc.constantFrom(...SOURCES),
-    change: fc.oneof({ weight: 15, arbitrary: fc.constant('learn') }, fc.constantFrom('addStatic', 'delete')),
+    change: fc.oneof(
+      { weight: 15, arbitrary: fc.constant('learn') },
+      fc.constantFrom('addStatic', 'place', 'withdraw', 'delete'),
+    ),
   }),
   { minLength: 30, maxLength: 120, size: 'max' },
 );
@@ -27,6 +30,10 @@ it('foretells what `learn` answers', () => {
       for (const { wait, low, source, change } of history) {
         now += wait;
         if (change === 'addStatic') fdb.addStatic(SEGMENT, HIGH, low, source, now);
+        if (change === 'place' && source !== LOCAL_SOURCE) {
+          fdb.placeAll(SEGMENT, [{ high: HIGH, low, at: source, isSticky: wait === 0 }], now);
+        }
+        if (change === 'withdraw') fdb.withdrawAll(SEGMENT, [{ high: HIGH, low }], now);
         if (change === 'delete') fdb.delete(SEGMENT, HIGH, low, now);
         if (change !== 'learn') continue;
         const before = [entries(now), fdb.nextEvent];
@@ -38,6 +45,6 @@ it('foretells what `learn` answers', () => {
     }),
     { numRuns: 60, seed: 7_348 },
   );
-  const { refreshed, added, moved, conflict, held } = LEARNED;
-  expect([...seen].sort()).toEqual([refreshed, added, moved, conflict, held]);
+  const { refreshed, added, moved, conflict, held, outranked } = LEARNED;
+  expect([...seen].sort()).toEqual([refreshed, added, moved, conflict, held, outranked]);
 });

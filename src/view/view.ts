@@ -123,7 +123,7 @@ export class VtepView implements DaemonView {
     if (fdb.delete(index, high, low, now())) return;
     const object = `${mac} in VNI ${vni}`;
     if (fdb.entryOf(index, high, low, now())?.kind === 'control') {
-      const remedy = 'withdraw it there, or add a static entry, which comes before it';
+      const remedy = 'add a static entry, which comes before it';
       throw new VtepError('ERR_VTEP_CONFLICT', { object, cause: 'a control plane placed this entry', remedy });
     }
     throw new VtepError('ERR_VTEP_NOT_FOUND', { object, cause: 'there is no such entry' });

@@ -236,6 +236,11 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
       const source = address === 'local' ? LOCAL_SOURCE : sourceOf(address);
       fdb.addStatic(SEGMENT.index, ...macWords(mac), source, NOW);
     },
+    /** As a control plane does. */
+    place(mac: string, address: number, isSticky = false): void {
+      const [high, low] = macWords(mac);
+      fdb.placeAll(SEGMENT.index, [{ high, low, at: sourceOf(address), isSticky }], NOW);
+    },
     /** What is counted of a VTEP. */
     vtep(address: number) {
       const { a, b, c, d } = sourceOf(address);

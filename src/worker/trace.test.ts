@@ -47,6 +47,7 @@ function groundOf({ ports, fdb, neighboursMemory }: Rig) {
 }
 
 type Step =
+  | { readonly kind: 'place'; readonly mac: string; readonly at: number; readonly isSticky: boolean }
   | { readonly kind: 'static'; readonly mac: string; readonly at: number | 'local' }
   | { readonly kind: 'send'; readonly octets: Uint8Array }
   | {
@@ -57,7 +58,7 @@ type Step =
       readonly tos: number;
     };
 
-function traceOf(rig: Rig, step: Exclude<Step, { kind: 'static' }>, now: number): Trace {
+function traceOf(rig: Rig, step: Extract<Step, { octets: Uint8Array }>, now: number): Trace {
   const segment = rig.ports.segments.byVni(SEGMENT.vni) as Segment;
   if (step.kind === 'send') return traceFrame(groundOf(rig), segment, step.octets, now);
   const source = { a: 0, b: 0, c: 0xffff, d: step.source };
@@ -67,6 +68,7 @@ function traceOf(rig: Rig, step: Exclude<Step, { kind: 'static' }>, now: number)
 
 function act(rig: Rig, step: Step, now: number): void {
   if (step.kind === 'static') rig.addStatic(step.mac, step.at);
+  if (step.kind === 'place') rig.place(step.mac, step.at, step.isSticky);
   if (step.kind === 'send') rig.send(step.octets, { now });
   if (step.kind === 'receive') rig.receive(step.octets, { ...step, now });
 }
@@ -155,6 +157,10 @@ const happenings: fc.Arbitrary<Step> = fc.oneof(
       })),
   },
   fc.record({ kind: fc.constant('static' as const), mac: macs, at: fc.constantFrom(PEER, 'local' as const) }),
+  fc.record({
+    ...{ kind: fc.constant('place' as const), mac: macs },
+    ...{ at: fc.constantFrom(PEER, OTHER_PEER), isSticky: fc.boolean() },
+  }),
 );
 
 const segments = fc.record({
@@ -191,9 +197,9 @@ describe('a trace', () => {
         for (const [wait, step] of steps) {
           now += wait;
           const [before, sent] = [watched.drops(), watched.underlay.sent.length];
-          const trace = step.kind === 'static' ? undefined : traceOf(watched, step, now);
+          const trace = 'octets' in step ? traceOf(watched, step, now) : undefined;
           for (const rig of [watched, alone]) act(rig, step, now);
-          if (trace === undefined || step.kind === 'static') continue;
+          if (trace === undefined || !('octets' in step)) continue;
           const outcome = outcomeOf(watched, before, sent);
           expect(foretold(watched, trace, step.kind)).toEqual(outcome);
           seen.add(`${step.kind} ${outcome.reason}`);

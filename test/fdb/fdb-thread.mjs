@@ -5,12 +5,13 @@
  * MACs and VTEPs are chosen so that a wrong answer shows by itself: MAC n of segment s is ever only at two VTEPs, `addressesOf(s, n)`.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { Fdb, LEARNED, UNKNOWN } from '../../dist/fdb/fdb.js';
+import { Fdb, LEARNED, PLACED, UNKNOWN } from '../../dist/fdb/fdb.js';
 import { ENTRY, HEADER, mapFdb } from '../../dist/fdb/layout.js';
 
 const { task, memory, stopMemory, owner, epochMs, plan } = workerData;
 const { segments, macs, maxMacs, high, firstAddress, ownMacs, ageingTenths } = plan;
 const mayPin = owner < 20;
+const PLACED_TOGETHER = 4;
 
 const fdb = new Fdb(memory, owner);
 const stop = new Int32Array(stopMemory);
@@ -26,10 +27,10 @@ function run() {
   return dieWithLock();
 }
 
-/** Learns, moves, looks up, pins, deletes and sweeps until told to stop. */
+/** Learns, moves, places, withdraws, looks up, pins, deletes and sweeps until told to stop. */
 function churn() {
   const random = xorshift(owner * 7_919 + 1);
-  const done = { learned: 0, moved: 0, refreshed: 0, hits: 0, misses: 0, deleted: 0 };
+  const done = { learned: 0, moved: 0, refreshed: 0, hits: 0, misses: 0, deleted: 0, placed: 0, withdrawn: 0 };
   const faults = [];
   let refreshedAt = refreshOwn(faults, undefined);
   let sweptTo = 0;
@@ -49,8 +50,21 @@ function churn() {
       if (result === LEARNED.added) done.learned++;
       if (result === LEARNED.moved) done.moved++;
       if (result === LEARNED.refreshed) done.refreshed++;
-    } else if (choice < 97) {
+    } else if (choice < 94) {
       if (fdb.delete(segment, high, mac, now)) done.deleted++;
+    } else if (choice < 96) {
+      const placements = macsFrom(mac).map((low) => ({
+        ...{ high, low, at: sourceOf(segment, low, random() & 1), isSticky: false },
+      }));
+      const answers = fdb.placeAll(segment, placements, now);
+      done.placed += answers.filter((answer) => answer !== PLACED.outranked && answer !== PLACED.full).length;
+    } else if (choice < 97) {
+      const doomed = [0, 1, 2].flatMap((far) => macsFrom((mac + PLACED_TOGETHER * far) % macs));
+      done.withdrawn += fdb.withdrawAll(
+        segment,
+        doomed.map((low) => ({ high, low })),
+        now,
+      );
     } else if (choice < 98) {
       fdb.addStatic(segment, high, mac, sourceOf(segment, mac, 0), now);
     } else if (choice < 99) {
@@ -74,6 +88,11 @@ function refreshOwn(faults, lastAt) {
     fault(faults, `own MAC ${mac} was lost: ${result}`);
   }
   return now;
+}
+
+/** Some that follow one another. */
+function macsFrom(mac) {
+  return Array.from({ length: PLACED_TOGETHER }, (_, i) => (mac + i) % macs);
 }
 
 function checkRemote(remote, segment, mac, faults) {

@@ -107,6 +107,6 @@ export function api(daemon: VtepdProcess, method: string, path: string, body?: o
 }
 
 function inShort({ event, type, vtep, from }: FdbEvent): string {
-  const words = [event, ...(type === 'static' ? ['static'] : []), vtep, ...(from === null ? [] : ['from', from])];
+  const words = [event, ...(type === 'dynamic' ? [] : [type]), vtep, ...(from === null ? [] : ['from', from])];
   return words.join(' ');
 }

@@ -13,7 +13,7 @@ import { SegmentMap } from '../../segment/segment-map.ts';
 import type { Order } from '../../worker/messages.ts';
 import { FloodList } from '../vni/flood-list.ts';
 import type { Vni } from '../vni/vni.ts';
-import { addressOf } from '../vni/vtep-address.ts';
+import { addressOf, sourceOf } from '../vni/vtep-address.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 import { FloodLists } from './flood-lists.ts';
 
@@ -97,6 +97,19 @@ it('keeps an own address and sends to it as soon as it is another host’s', asy
   rig.bars.delete(TWO);
   await rig.follow();
   expect(rig.sentTo()).toContain(TWO);
+});
+
+it('forgets what was learned behind an address that becomes the own one, and nothing else that is there', async () => {
+  const rig = newLists();
+  const { fdb } = rig;
+  const at = sourceOf(TWO);
+  fdb.learn(0, 1, 1, at, 10, 0);
+  fdb.addStatic(0, 1, 2, at, 0);
+  fdb.placeAll(0, [{ high: 1, low: 3, at, isSticky: false }], 0);
+  rig.bars.set(TWO, 'own');
+  await rig.follow();
+  expect([1, 2, 3].map((low) => fdb.entryOf(0, 1, low, 0)?.kind)).toEqual([undefined, 'static', 'control']);
+  expect(fdb.isBarred(fdb.lookup(0, 1, 3, 0))).toBe(true);
 });
 
 describe('refuses', () => {

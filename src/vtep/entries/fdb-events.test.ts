@@ -38,7 +38,12 @@ describe('whoever watches', () => {
     learn(0x0a, LOCAL_SOURCE);
     fdb.addStatic(SEGMENT, HIGH, 0x0b, { a: 0xfd00_0018 | 0, b: 0, c: 0, d: 3 }, clock.now);
     fdb.delete(SEGMENT, HIGH, 0x0a, clock.now);
+    const placement = { high: HIGH, low: 0x0c, at: vtep(2), isSticky: false };
+    fdb.placeAll(SEGMENT, [placement], clock.now);
+    fdb.placeAll(SEGMENT, [{ ...placement, at: vtep(3) }], clock.now);
+    fdb.withdrawAll(SEGMENT, [placement], clock.now);
     events.tell();
+    const placed = { vni: VNI, mac: '02:00:00:00:00:0c', type: 'evpn' };
     const [mac, other, type] = ['02:00:00:00:00:0a', '02:00:00:00:00:0b', 'dynamic'];
     const times = told.map(({ time }) => Date.parse(time));
     expect(told.map(({ time, ...rest }) => rest)).toEqual([
@@ -46,8 +51,11 @@ describe('whoever watches', () => {
       { event: 'move', vni: VNI, mac, vtep: 'local', from: '198.0.0.2', type },
       { event: 'add', vni: VNI, mac: other, vtep: 'fd00:18::3', from: null, type: 'static' },
       { event: 'delete', vni: VNI, mac, vtep: 'local', from: null, type },
+      { event: 'add', ...placed, vtep: '198.0.0.2', from: null },
+      { event: 'move', ...placed, vtep: '198.0.0.3', from: '198.0.0.2' },
+      { event: 'delete', ...placed, vtep: '198.0.0.3', from: null },
     ]);
-    expect(times.map((time) => time - (times[0] as number))).toEqual([0, 2_000, 2_000, 2_000]);
+    expect(times.map((time) => time - (times[0] as number))).toEqual([0, ...new Array(6).fill(2_000)]);
     expect(Math.abs((times[3] as number) - Date.now())).toBeLessThan(1_000);
   });
 

@@ -40,12 +40,14 @@ describe('listFdb', () => {
     for (const station of [0x1_0000, 0xffff, 2]) learn(0, station);
     learn(1, 9);
     fdb.addStatic(1, 0xfeff_ffff, 0xffff, LOCAL_SOURCE, clock.now);
+    fdb.placeAll(0, [{ high: HIGH, low: 3, at: VTEP, isSticky: true }], clock.now);
     clock.now += 25;
     const learned = { vtep: '198.18.0.2', type: 'dynamic', age: 2, moves: 0 };
     expect(await read(listing)).toEqual([
       { vni: 20, mac: '02:00:00:00:00:09', ...learned },
       { vni: 20, mac: 'fe:ff:ff:ff:ff:ff', vtep: 'local', type: 'static', age: null, moves: 0 },
       { vni: 300, mac: '02:00:00:00:00:02', ...learned },
+      { vni: 300, mac: '02:00:00:00:00:03', vtep: '198.18.0.2', type: 'evpn', age: null, moves: 0 },
       { vni: 300, mac: '02:00:00:00:ff:ff', ...learned },
       { vni: 300, mac: '02:00:00:01:00:00', ...learned },
     ]);

@@ -53,12 +53,13 @@ const shown = ({ entries }: ReturnType<typeof newVtep>) =>
   entries().map(({ segment, low, heard }) => `${segment} ${low} ${Math.round((NOW - heard) / 10)}`);
 
 describe('what is kept', () => {
-  it('is every learned MAC with its VTEP and age, local ones too, static ones not', async () => {
+  it('is every learned MAC with its VTEP and age, local ones too, static ones and those of a control plane not', async () => {
     const before = newVtep();
     before.learn(1, vtep(2), { now: NOW - 40 });
     before.learn(2, LOCAL_SOURCE);
     before.learn(1, vtep(3), { segment: 4 });
     before.fdb.addStatic(3, HIGH, 9, vtep(2), NOW);
+    before.fdb.placeAll(3, [{ high: HIGH, low: 10, at: vtep(2), isSticky: false }], NOW);
     await before.save();
     expect(readdirSync(folder)).toEqual(['fdb.snapshot']);
     const after = newVtep();
@@ -136,6 +137,18 @@ describe('what is left out', () => {
     const after = newVtep({ vnis: ['100,max-macs=4'] });
     await after.restore();
     expect(after.fdb.count).toBe(4);
+  });
+
+  it('what a control plane says otherwise', async () => {
+    const before = newVtep();
+    before.learn(1, vtep(2));
+    await before.save();
+    const after = newVtep();
+    const placement = { high: HIGH, low: 1, at: vtep(3), isSticky: false };
+    after.fdb.placeAll(3, [placement], NOW);
+    await after.restore();
+    expect(after.entries()).toMatchObject([{ kind: 'control' }]);
+    expect(after.fdb.remotes.isAt(after.fdb.lookup(3, HIGH, 1, NOW), vtep(3))).toBe(true);
   });
 
   it('what a static entry says otherwise', async () => {
