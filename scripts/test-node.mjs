@@ -12,7 +12,15 @@ const LINES = ['20.19.0', '22', '24'];
 /** Where runtimes differ: system calls, parsing, the API, what threads share. */
 const UNIT = ['src/sys', 'src/config', 'src/wire', 'src/fdb', 'src/api', 'src/cli', 'src/host', 'src/vtep'];
 /** What the garbage collector sees of a worker; daemons that flood, learn, reload, serve HTTP, cut and merge super-frames, and stop. */
-const HOSTS = ['config-file', 'flood-and-learn', 'http-api', 'lifecycle', 'offload-trains', 'persist', 'workers'];
+const HOSTS = [
+  'daemon/http-api',
+  'daemon/lifecycle',
+  'daemon/persist',
+  'forwarding/flood-and-learn',
+  'live/config-file',
+  'offload/offload-trains',
+  'workers/workers',
+];
 const SYSTEM = ['test/fdb', 'test/overlay', 'test/worker', ...HOSTS.map((name) => `test/netns/${name}.test.ts`)];
 
 const asked = process.argv.slice(2);

@@ -127,7 +127,7 @@ async function onSystemd(act) {
   // Control groups are named after it, and are the machine's.
   const host = join(folder, basename(folder));
   mkdirSync(host);
-  const words = ['test/support/boot-systemd.sh', host, system, 'mount', '--bind', folder, 'mnt'];
+  const words = ['test/support/host/boot-systemd.sh', host, system, 'mount', '--bind', folder, 'mnt'];
   const log = join(folder, 'boot.log');
   // Detached, so that Ctrl-C leaves it to remove what it made.
   const boot = spawn('sh', words, { stdio: ['ignore', 'ignore', openSync(log, 'w')], detached: true });

@@ -5,10 +5,10 @@
  *      mutated frames ─ vxlan100 ─ host 1, vtepd ── underlay ── host 2 ─ mutated datagrams
  */
 import { expect, test } from 'vitest';
-import { BROADCAST, probe, vxlan } from '../support/frames.ts';
-import { describeSystem, useLab } from '../support/lab.ts';
-import { isProbe, sendProbe } from '../support/probes.ts';
-import { startVtepdVtep } from '../support/vtep-host.ts';
+import { startVtepdVtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, useLab } from '../support/lab/lab.ts';
+import { BROADCAST, probe, vxlan } from '../support/traffic/frames.ts';
+import { isProbe, sendProbe } from '../support/traffic/probes.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const SECONDS = Number(process.env.VTEPD_FUZZ_SECONDS ?? 3);

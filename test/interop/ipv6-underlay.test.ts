@@ -6,11 +6,11 @@
  *     192.0.2.3  vxlan100 ── host 3: kernel ─────────────┘
  */
 import { beforeAll, expect, test } from 'vitest';
-import { ip6Words, isFragment6, readVxlanPacket6 } from '../support/ipv6.ts';
-import { describeSystem, type Host, type LabOptions, useLab } from '../support/lab.ts';
-import { transfer } from '../support/transfer.ts';
-import { startKernelVtep, startVtepdVtep, type Vtep } from '../support/vtep-host.ts';
-import { runVtepd } from '../support/vtepd-process.ts';
+import { startKernelVtep, startVtepdVtep, type Vtep } from '../support/daemon/vtep-host.ts';
+import { runVtepd } from '../support/daemon/vtepd-process.ts';
+import { describeSystem, type Host, type LabOptions, useLab } from '../support/lab/lab.ts';
+import { transfer } from '../support/lab/transfer.ts';
+import { ip6Words, isFragment6, readVxlanPacket6 } from '../support/traffic/ipv6.ts';
 
 const TRANSFER_BYTES = 100_000_000;
 

@@ -7,12 +7,12 @@
  *                 host 3  crafted datagrams ────────────┘
  */
 import { beforeAll, expect, test } from 'vitest';
-import { BROADCAST, probe, readIpv4Frame, readProbe, vxlan } from '../support/frames.ts';
-import { type Link, udpFrame } from '../support/inner-frames.ts';
-import { describeSystem, useLab, useScope } from '../support/lab.ts';
-import { isProbe } from '../support/probes.ts';
-import { range } from '../support/trains.ts';
-import { startKernelVtep, startVtepdVtep, type Vtep } from '../support/vtep-host.ts';
+import { startKernelVtep, startVtepdVtep, type Vtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, useLab, useScope } from '../support/lab/lab.ts';
+import { BROADCAST, probe, readIpv4Frame, readProbe, vxlan } from '../support/traffic/frames.ts';
+import { type Link, udpFrame } from '../support/traffic/inner-frames.ts';
+import { isProbe } from '../support/traffic/probes.ts';
+import { range } from '../support/traffic/trains.ts';
 
 const [SOURCE, FENCE] = ['02:00:00:00:ba:d0', '02:00:00:00:fe:0c'];
 const ECN_FIELDS = [0, 1, 2, 3];

@@ -7,12 +7,12 @@
  *     vxlan100, 200, 300, 600, … ── host 3: kernel ─────────────┘
  */
 import { beforeAll, expect, test } from 'vitest';
-import { BROADCAST, readEthernet } from '../support/frames.ts';
-import { describeSystem, useLab, useScope } from '../support/lab.ts';
-import type { PacketSocket } from '../support/packet-socket.ts';
-import { arrivesAt, isProbe, packetsWithProbe, probeTexts, sendProbe } from '../support/probes.ts';
-import { range } from '../support/trains.ts';
-import { startKernelVtep, startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
+import { startKernelVtep, startVtepdVtep, type VtepdVtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, useLab, useScope } from '../support/lab/lab.ts';
+import { BROADCAST, readEthernet } from '../support/traffic/frames.ts';
+import type { PacketSocket } from '../support/traffic/packet-socket.ts';
+import { arrivesAt, isProbe, packetsWithProbe, probeTexts, sendProbe } from '../support/traffic/probes.ts';
+import { range } from '../support/traffic/trains.ts';
 import { waitFor } from '../support/wait.ts';
 
 const GROUP = '239.1.1.1';

@@ -6,10 +6,10 @@
  *     192.0.2.3  vxlan100 ── host 3: kernel ───┘
  */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { describeSystem, type Host, type LabOptions, useLab } from '../support/lab.ts';
-import { transfer } from '../support/transfer.ts';
-import { startKernelVtep, startVtep, type Vtep, type VtepOptions } from '../support/vtep-host.ts';
-import { runVtepd } from '../support/vtepd-process.ts';
+import { startKernelVtep, startVtep, type Vtep, type VtepOptions } from '../support/daemon/vtep-host.ts';
+import { runVtepd } from '../support/daemon/vtepd-process.ts';
+import { describeSystem, type Host, type LabOptions, useLab } from '../support/lab/lab.ts';
+import { transfer } from '../support/lab/transfer.ts';
 import { sleep } from '../support/wait.ts';
 
 const TRANSFER_BYTES = 100_000_000;

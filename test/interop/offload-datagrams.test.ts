@@ -9,12 +9,12 @@
  *     fd00:2::1 …
  */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { ethernet, vxlan } from '../support/frames.ts';
-import { describeSystem, type Host, useLab } from '../support/lab.ts';
-import { cutsSuperFrames, OFFLOAD_MODES, offloadFlags } from '../support/offload-modes.ts';
-import { range } from '../support/trains.ts';
-import type { UdpSocket } from '../support/udp-socket.ts';
-import { startKernelVtep, startVtep, type Vtep } from '../support/vtep-host.ts';
+import { startKernelVtep, startVtep, type Vtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, type Host, useLab } from '../support/lab/lab.ts';
+import { ethernet, vxlan } from '../support/traffic/frames.ts';
+import { cutsSuperFrames, OFFLOAD_MODES, offloadFlags } from '../support/traffic/offload-modes.ts';
+import { range } from '../support/traffic/trains.ts';
+import type { UdpSocket } from '../support/traffic/udp-socket.ts';
 
 const LABS = OFFLOAD_MODES.flatMap((offload) => [
   { offload, wire: 'offloading' } as const,

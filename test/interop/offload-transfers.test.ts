@@ -7,11 +7,11 @@
  *     fd00:2::1 …
  */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { describeSystem, type Host, useLab } from '../support/lab.ts';
-import { readNetCounters, risen } from '../support/net-counters.ts';
-import { lengthyTransfer, OFFLOAD_MODES, offloadFlags, sizedFor } from '../support/offload-modes.ts';
-import { transfer } from '../support/transfer.ts';
-import { startKernelVtep, startVtep } from '../support/vtep-host.ts';
+import { startKernelVtep, startVtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, type Host, useLab } from '../support/lab/lab.ts';
+import { readNetCounters, risen } from '../support/lab/net-counters.ts';
+import { transfer } from '../support/lab/transfer.ts';
+import { lengthyTransfer, OFFLOAD_MODES, offloadFlags, sizedFor } from '../support/traffic/offload-modes.ts';
 
 const MEGABYTE = 1_000_000;
 

@@ -6,10 +6,10 @@
  */
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { describeSystem, type Namespace, useLab, useScope } from '../support/lab.ts';
-import { OpenVswitch } from '../support/open-vswitch.ts';
-import { startKernelVtep } from '../support/vtep-host.ts';
-import { startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
+import { startKernelVtep } from '../support/daemon/vtep-host.ts';
+import { startVtepd, type VtepdProcess } from '../support/daemon/vtepd-process.ts';
+import { describeSystem, type Namespace, useLab, useScope } from '../support/lab/lab.ts';
+import { OpenVswitch } from '../support/lab/open-vswitch.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const GROUP = '239.1.1.1';

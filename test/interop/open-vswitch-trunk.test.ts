@@ -6,11 +6,11 @@
  *                                                          └── host 3: kernel, vxlan1010: 192.0.2.5
  */
 import { beforeAll, expect, test } from 'vitest';
-import { describeSystem, type Namespace, useLab, useScope } from '../support/lab.ts';
-import { OpenVswitch } from '../support/open-vswitch.ts';
-import { transfer } from '../support/transfer.ts';
-import { addBridge, addVirtualMachine } from '../support/virtual-machine.ts';
-import { startKernelVtep, startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
+import { startKernelVtep, startVtepdVtep, type VtepdVtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, type Namespace, useLab, useScope } from '../support/lab/lab.ts';
+import { OpenVswitch } from '../support/lab/open-vswitch.ts';
+import { transfer } from '../support/lab/transfer.ts';
+import { addBridge, addVirtualMachine } from '../support/lab/virtual-machine.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const GROUP = '239.1.1.1';

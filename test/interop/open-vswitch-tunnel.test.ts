@@ -7,13 +7,13 @@
  *        192.0.2.3 ── vxlan100 ─ host 3: vtepd ─┘
  */
 import { beforeAll, expect, test } from 'vitest';
-import { BROADCAST } from '../support/frames.ts';
-import { describeSystem, type Namespace, useLab, useScope } from '../support/lab.ts';
-import { OpenVswitch } from '../support/open-vswitch.ts';
-import { arrivesAt, isProbe, sendProbe } from '../support/probes.ts';
-import { transfer } from '../support/transfer.ts';
-import { addBridge, addVirtualMachine } from '../support/virtual-machine.ts';
-import { startVtepdVtep, type VtepdVtep } from '../support/vtep-host.ts';
+import { startVtepdVtep, type VtepdVtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, type Namespace, useLab, useScope } from '../support/lab/lab.ts';
+import { OpenVswitch } from '../support/lab/open-vswitch.ts';
+import { transfer } from '../support/lab/transfer.ts';
+import { addBridge, addVirtualMachine } from '../support/lab/virtual-machine.ts';
+import { BROADCAST } from '../support/traffic/frames.ts';
+import { arrivesAt, isProbe, sendProbe } from '../support/traffic/probes.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const BYTES = 20_000_000;

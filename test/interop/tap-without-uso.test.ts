@@ -7,13 +7,13 @@
  */
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { readEthernet } from '../support/frames.ts';
-import { describeSystem, type Host, useLab, useScope } from '../support/lab.ts';
-import { range } from '../support/trains.ts';
-import { startKernelVtep } from '../support/vtep-host.ts';
-import { startVtepd, type VtepdProcess } from '../support/vtepd-process.ts';
+import { startKernelVtep } from '../support/daemon/vtep-host.ts';
+import { startVtepd, type VtepdProcess } from '../support/daemon/vtepd-process.ts';
+import { describeSystem, type Host, useLab, useScope } from '../support/lab/lab.ts';
+import { readEthernet } from '../support/traffic/frames.ts';
+import { range } from '../support/traffic/trains.ts';
 
-const WITHOUT_USO = fileURLToPath(new URL('../support/without-uso.mjs', import.meta.url));
+const WITHOUT_USO = fileURLToPath(new URL('../support/daemon/without-uso.mjs', import.meta.url));
 
 const VERSIONS = [
   { version: 4, overhead: 28, address: (host: Host) => `192.0.2.${host.number}` },

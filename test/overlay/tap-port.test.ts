@@ -18,9 +18,9 @@ import { octetSums } from '../../src/sys/simd-sums.ts';
 import { Slab } from '../../src/sys/slab.ts';
 import { openTap } from '../../src/sys/tun.ts';
 import { NO_CONTROL } from '../../src/wire/link-local.ts';
-import { describeSystem, forceMtuTrue } from '../support/lab.ts';
-import { createNamespace, deleteNamespace, inNamespace, ip } from '../support/namespaces.ts';
-import { PacketSocket } from '../support/packet-socket.ts';
+import { createNamespace, deleteNamespace, inNamespace, ip } from '../support/host/namespaces.ts';
+import { describeSystem, forceMtuTrue } from '../support/lab/lab.ts';
+import { PacketSocket } from '../support/traffic/packet-socket.ts';
 
 const TAP = 7;
 const BYTES = 100;

@@ -9,10 +9,10 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { BROADCAST } from '../support/frames.ts';
-import { describeSystem, useLab } from '../support/lab.ts';
-import { isProbe, sendProbe } from '../support/probes.ts';
-import { startKernelVtep, startVtepdVtep } from '../support/vtep-host.ts';
+import { startKernelVtep, startVtepdVtep } from '../support/daemon/vtep-host.ts';
+import { describeSystem, useLab } from '../support/lab/lab.ts';
+import { BROADCAST } from '../support/traffic/frames.ts';
+import { isProbe, sendProbe } from '../support/traffic/probes.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const SECONDS = process.env.VTEPD_SOAK_MINUTES === undefined ? 15 : 60 * Number(process.env.VTEPD_SOAK_MINUTES);
@@ -20,7 +20,7 @@ const SEED = Number(process.env.VTEPD_SOAK_SEED ?? 1);
 /** What a heap may grow by between two collections, and no leak of a round stays below for long. */
 const MAX_GROWTH_BYTES = 96e6;
 const LINKS_AT_ONCE = 150;
-const KILLABLE = fileURLToPath(new URL('../support/killable-worker.mjs', import.meta.url));
+const KILLABLE = fileURLToPath(new URL('../support/daemon/killable-worker.mjs', import.meta.url));
 /** The daemon gives up after one more of a worker within a minute. */
 const MAX_DEATHS = 4;
 const DEATH_WINDOW_MS = 61_000;

@@ -9,7 +9,7 @@ import { listAddresses } from '../../src/sys/netlink/addresses.ts';
 import { findLink, listLinks } from '../../src/sys/netlink/links.ts';
 import { message } from '../../src/sys/netlink/netlink-message.ts';
 import { NetlinkSocket } from '../../src/sys/netlink/netlink-socket.ts';
-import { createNamespace, deleteNamespace, inNamespace } from '../support/namespaces.ts';
+import { createNamespace, deleteNamespace, inNamespace } from '../support/host/namespaces.ts';
 
 const RTM_GETADDR = 22;
 const NLM_F_REQUEST_DUMP = 0x301;

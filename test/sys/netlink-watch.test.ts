@@ -4,7 +4,7 @@ import { linkEvents } from '../../src/sys/netlink/links.ts';
 import type { NetlinkMessage } from '../../src/sys/netlink/netlink-message.ts';
 import { EVENT_GROUPS, NetlinkWatch } from '../../src/sys/netlink/netlink-watch.ts';
 import { ERRNO, SysError } from '../../src/sys/sys-error.ts';
-import { createNamespace, deleteNamespace, inNamespace } from '../support/namespaces.ts';
+import { createNamespace, deleteNamespace, inNamespace } from '../support/host/namespaces.ts';
 import { waitFor } from '../support/wait.ts';
 
 /** More events than any receive buffer holds: some 2 KB each, and 16 MB of it. */

@@ -4,8 +4,8 @@
  *     vxlan100 ── vtepd.service ── eth0 198.18.0.1 ── nobody
  */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { describeSystem } from '../support/lab.ts';
-import { SystemdHost } from '../support/systemd-host.ts';
+import { SystemdHost } from '../support/host/systemd-host.ts';
+import { describeSystem } from '../support/lab/lab.ts';
 import { waitFor } from '../support/wait.ts';
 
 const FILE = '/etc/vtepd/vtepd.yaml';

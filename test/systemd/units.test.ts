@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { describeSystem } from '../support/lab.ts';
-import { command } from '../support/namespaces.ts';
+import { command } from '../support/host/namespaces.ts';
+import { describeSystem } from '../support/lab/lab.ts';
 
 const FOLDER = fileURLToPath(new URL('../../systemd', import.meta.url));
 const MAX_EXPOSURE = 2.5;

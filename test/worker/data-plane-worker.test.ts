@@ -24,7 +24,7 @@ import { BusyTime } from '../../src/worker/busy-time.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
 import type { DataPlaneWorker } from '../../src/worker/worker.ts';
-import { vxlan } from '../support/frames.ts';
+import { vxlan } from '../support/traffic/frames.ts';
 import { sleep, waitUntil } from '../support/wait.ts';
 
 const COMPILED = fileURLToPath(new URL('../../dist/worker/worker.js', import.meta.url));

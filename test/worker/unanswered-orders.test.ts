@@ -7,8 +7,8 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { MAX_UNANSWERED_ORDERS } from '../../src/lib/limits.ts';
-import { describeSystem } from '../support/lab.ts';
-import { StoppedThread } from '../support/stopped-thread.ts';
+import { StoppedThread } from '../support/host/stopped-thread.ts';
+import { describeSystem } from '../support/lab/lab.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const PROGRAM = fileURLToPath(new URL('hanging-worker.mjs', import.meta.url));

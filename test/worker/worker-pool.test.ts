@@ -24,7 +24,7 @@ import type { WorkerPool } from '../../src/vtep/workers/worker-pool.ts';
 import { addressOrder } from '../../src/vtep/workers/worker-state.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
-import { vxlan } from '../support/frames.ts';
+import { vxlan } from '../support/traffic/frames.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const log = await createLog('silent', 'json');

@@ -13,9 +13,9 @@ import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
 import { NO_CONTROL } from '../../src/wire/link-local.ts';
-import { vxlan } from '../support/frames.ts';
-import { describeSystem } from '../support/lab.ts';
-import { createNamespace, deleteNamespace, ip } from '../support/namespaces.ts';
+import { createNamespace, deleteNamespace, ip } from '../support/host/namespaces.ts';
+import { describeSystem } from '../support/lab/lab.ts';
+import { vxlan } from '../support/traffic/frames.ts';
 
 const STEADY_STATE = fileURLToPath(new URL('./steady-state.mjs', import.meta.url));
 const CAROUSEL = fileURLToPath(new URL('./kernel-carousel.mjs', import.meta.url));
