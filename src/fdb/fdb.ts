@@ -382,6 +382,11 @@ export class Fdb {
     this.#counts.name(segment, vni);
   }
 
+  /** The VNI that a segment's events say now. */
+  vniOf(segment: number): number {
+    return this.#counts.vniOf(segment);
+  }
+
   /** Number of the next event, 32 bits that wrap: where a reader starts who wants to know what happens from now on. Takes no lock. */
   get nextEvent(): number {
     return this.#events.next;

@@ -126,6 +126,11 @@ export class SegmentCounts {
     this.#segments.fill(0, segment * SEGMENT.words, (segment + 1) * SEGMENT.words);
   }
 
+  /** The VNI that a segment's events say now. */
+  vniOf(segment: number): number {
+    return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.vni);
+  }
+
   /** The VNI that a segment's events say, from the next one on. */
   name(segment: number, vni: number): void {
     this.#segments[segment * SEGMENT.words + SEGMENT.vni] = vni;
