@@ -35,7 +35,7 @@ export class OwnAddresses {
   /** The VRFs that it was in when that was told. */
   #toldVrfs = '0';
 
-  /** @param underlays the VTEP's own list, which changes */
+  /** @param underlays all that are open; the list changes */
   constructor(mode: ListenMode, host: HostAddresses, underlays: readonly Underlay[]) {
     this.#mode = mode;
     this.#host = host;

@@ -7,7 +7,7 @@ import type { Taps } from '../vni/taps.ts';
 import type { Vni } from '../vni/vni.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 
-/** What is kept in step with the host. The lists are the VTEP's own and change while it runs. */
+/** What is kept in step with the host. The lists are written by their owners alone and change while the VTEP runs. */
 export interface HeldOnHost {
   readonly netlink: NetlinkSocket;
   readonly log: Logger;
