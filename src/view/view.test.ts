@@ -5,9 +5,11 @@ import type { FdbEntry } from '../api/schemas.ts';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
+import type { Vni } from '../vtep/vni/vni.ts';
+import { Vnis } from '../vtep/vni/vnis.ts';
 import { sourceOf } from '../vtep/vni/vtep-address.ts';
-import type { Vtep } from '../vtep/vtep.ts';
 import { VtepView } from './view.ts';
+import type { ViewedParts } from './viewed-parts.ts';
 
 const VNI = 100;
 const NOW = 5_000;
@@ -22,11 +24,10 @@ function newView() {
   fdb.learn(0, HIGH, 1, PEER, 10, NOW);
   fdb.addStatic(0, HIGH, 2, PEER, NOW);
   fdb.placeAll(0, [{ high: HIGH, low: 3, at: PEER, isSticky: false }], NOW);
-  const vtep = {
-    ...{ fdb, now: () => NOW, numbers: () => new Map([[0, VNI]]) },
-    ...{ vnis: [{ config: { vni: VNI }, index: 0 }], events: { tell: () => {} } },
-  } as unknown as Vtep;
-  const view = new VtepView(vtep, {
+  const vnis = new Vnis();
+  vnis.add((index) => ({ config: { vni: VNI }, index }) as unknown as Vni);
+  const parts = { vnis, tables: { fdb, now: () => NOW }, events: { tell: () => {} } } as unknown as ViewedParts;
+  const view = new VtepView(parts, {
     ...{ version: '0', reload: { run: async () => [] }, log: pino({ level: 'silent' }) },
     ...{ lostLogLines: () => 0, servers: { open: [] } },
   });
