@@ -8,9 +8,9 @@ describe('limits', () => {
   it('T28: 8 of 16 MACs are learned, static entries beside them are neither refused nor counted', () => {
     const { fdb, learn, entries } = newFdb();
     for (let low = 1; low <= 16; low++) expect(learn(low, vtep(1), { maxMacs: 8 })).toBe(LEARNED.added);
-    expect(fdb.countOf(SEGMENT)).toBe(8);
+    expect(fdb.counts.totalOf(SEGMENT)).toBe(8);
     expect(fdb.addStatic(SEGMENT, HIGH, 100, vtep(1), NOW)).toBe(LEARNED.added);
-    expect(fdb.countOf(SEGMENT)).toBe(9);
+    expect(fdb.counts.totalOf(SEGMENT)).toBe(9);
     learn(17, vtep(1), { maxMacs: 8 });
     expect(entries().filter(({ kind }) => kind === 'learned')).toHaveLength(8);
     expect(entries().filter(({ kind }) => kind === 'static')).toHaveLength(1);
@@ -89,7 +89,7 @@ describe('limits', () => {
     const { fdb, learn } = newFdb();
     for (let low = 0; low < 5; low++) learn(low, vtep(1), { segment: 0 });
     for (let low = 0; low < 9; low++) learn(low, vtep(1), { segment: 1, maxMacs: 2 });
-    expect([fdb.countOf(0), fdb.countOf(1), fdb.count]).toEqual([5, 2, 7]);
+    expect([fdb.counts.totalOf(0), fdb.counts.totalOf(1), fdb.count]).toEqual([5, 2, 7]);
   });
 });
 
@@ -145,7 +145,7 @@ describe('remotes', () => {
     expect([1, 2, 4].map((low) => learn(low, further))).toEqual(Array(3).fill(LEARNED.full));
     expect(fdb.addStatic(SEGMENT, HIGH, 3, further, NOW)).toBe(LEARNED.full);
     expect([[1, 2, 3, 4].map((low) => lookup(low)), fdb.count]).toEqual([Array(4).fill(UNKNOWN), 0]);
-    expect(fdb.fullOf(SEGMENT)).toBe(3);
+    expect(fdb.counts.fullOf(SEGMENT)).toBe(3);
 
     fdb.releaseRemote(idOf(vtep(7)), NOW);
     fdb.sweep(0, 10, NOW + 100);
@@ -162,7 +162,7 @@ describe('remotes', () => {
     const further = vtep(MAX_REMOTES + 1);
     expect([learn(1, further), learn(2, further)]).toEqual([LEARNED.held, LEARNED.conflict]);
     expect([lookup(1), lookup(2)]).toEqual([idOf(vtep(2)), idOf(vtep(1))]);
-    expect([fdb.heldOf(SEGMENT), fdb.fullOf(SEGMENT)]).toEqual([2, 0]);
+    expect([fdb.counts.heldOf(SEGMENT), fdb.counts.fullOf(SEGMENT)]).toEqual([2, 0]);
   });
 
   describe('that somebody invents by the thousand', () => {
@@ -196,8 +196,8 @@ describe('remotes', () => {
     it('are forgotten no faster than a few a tenth of a second', () => {
       const { fdb, learn } = attacked();
       for (let i = 0; i < 10_000; i++) learn(i, SPOOFED(i), { segment: 4 });
-      expect(fdb.evictionsOf(SEGMENT)).toBeGreaterThan(0);
-      expect(fdb.evictionsOf(SEGMENT)).toBeLessThanOrEqual(2 * REMOTE_EVICTIONS_PER_TENTH);
+      expect(fdb.counts.evictionsOf(SEGMENT)).toBeGreaterThan(0);
+      expect(fdb.counts.evictionsOf(SEGMENT)).toBeLessThanOrEqual(2 * REMOTE_EVICTIONS_PER_TENTH);
     });
   });
 });
@@ -218,9 +218,14 @@ describe('an exhausted table', () => {
       MAX_FDB_ENTRIES,
       LEARNED.added,
     ]);
-    expect([1, 2, 3, 4].map((segment) => fdb.countOf(segment))).toEqual([MAX_FDB_ENTRIES - third, third - 11, 10, 1]);
+    expect([1, 2, 3, 4].map((segment) => fdb.counts.totalOf(segment))).toEqual([
+      MAX_FDB_ENTRIES - third,
+      third - 11,
+      10,
+      1,
+    ]);
     expect(learn(20_001, LOCAL_SOURCE, { segment: 4, maxMacs: MANY })).toBe(LEARNED.added);
-    expect(fdb.countOf(1)).toBe(MAX_FDB_ENTRIES - third - 1);
+    expect(fdb.counts.totalOf(1)).toBe(MAX_FDB_ENTRIES - third - 1);
     expect(entries().length).toBe(MAX_FDB_ENTRIES);
   });
 });
@@ -234,9 +239,9 @@ describe('a limit that was lowered', () => {
     fdb.addStatic(SEGMENT, HIGH, 2_000, vtep(1), NOW);
     let calls = 1;
     while (!fdb.enforceLimit(SEGMENT, 40, NOW)) calls++;
-    expect([calls, fdb.countOf(SEGMENT), fdb.staticsOf(SEGMENT)]).toEqual([4, 41, 1]);
+    expect([calls, fdb.counts.totalOf(SEGMENT), fdb.counts.staticsOf(SEGMENT)]).toEqual([4, 41, 1]);
     expect(perVtep([vtep(1), vtep(2), LOCAL_SOURCE])).toEqual([16, 15, 10]);
     expect(fdb.enforceLimit(SEGMENT, 0, NOW)).toBe(true);
-    expect([fdb.countOf(SEGMENT), fdb.enforceLimit(SEGMENT, 0, NOW)]).toEqual([1, true]);
+    expect([fdb.counts.totalOf(SEGMENT), fdb.enforceLimit(SEGMENT, 0, NOW)]).toEqual([1, true]);
   });
 });

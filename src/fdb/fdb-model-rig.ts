@@ -309,12 +309,12 @@ export class Comparison {
       Array.from({ length: SEGMENTS }, (_, i) => entries.filter(({ segment }) => segment === i).length);
     expect({
       all: fdb.count,
-      total: perSegment([]).map((_, i) => fdb.countOf(i)),
-      moves: perSegment([]).map((_, i) => fdb.movesOf(i)),
+      total: perSegment([]).map((_, i) => fdb.counts.totalOf(i)),
+      moves: perSegment([]).map((_, i) => fdb.counts.movesOf(i)),
       learned: counts(SEGMENT.learned),
       statics: counts(SEGMENT.statics),
-      controls: perSegment([]).map((_, i) => fdb.controlsOf(i)),
-      locals: perSegment([]).map((_, i) => fdb.localsOf(i)),
+      controls: perSegment([]).map((_, i) => fdb.counts.controlsOf(i)),
+      locals: perSegment([]).map((_, i) => fdb.counts.localsOf(i)),
       evictions: counts(SEGMENT.evictions),
     }).toEqual({
       all: model.length,

@@ -9,7 +9,7 @@ describe('learning', () => {
     expect(lookup(1)).toBe(UNKNOWN);
     expect(fdb.conflicts(SEGMENT, HIGH, 1, vtep(1))).toBe(false);
     expect(entries()).toEqual([]);
-    expect([fdb.count, fdb.countOf(SEGMENT), fdb.remotes.count]).toEqual([0, 0, 0]);
+    expect([fdb.count, fdb.counts.totalOf(SEGMENT), fdb.remotes.count]).toEqual([0, 0, 0]);
   });
 
   it('finds a learned MAC at its VTEP, and one of the own TAP at LOCAL', () => {
@@ -18,7 +18,7 @@ describe('learning', () => {
     expect(learn(2, LOCAL_SOURCE)).toBe(LEARNED.added);
     expect(lookup(1)).toBe(idOf(vtep(1)));
     expect(lookup(2)).toBe(LOCAL);
-    expect([fdb.count, fdb.countOf(SEGMENT), fdb.remotes.count]).toEqual([2, 2, 1]);
+    expect([fdb.count, fdb.counts.totalOf(SEGMENT), fdb.remotes.count]).toEqual([2, 2, 1]);
   });
 
   it('tells MACs apart in each of their six octets, to the last bit', () => {
@@ -50,7 +50,7 @@ describe('learning', () => {
       LEARNED.moved,
       LEARNED.moved,
     ]);
-    expect(fdb.movesOf(SEGMENT)).toBe(4);
+    expect(fdb.counts.movesOf(SEGMENT)).toBe(4);
   });
 
   it('moves a MAC to where it was heard last, at once, and counts the move in entry and segment (T8)', () => {
@@ -65,7 +65,7 @@ describe('learning', () => {
         ...{ kind: 'learned', isSticky: false, heard: NOW + 9, moves: 2 },
       },
     ]);
-    expect([fdb.count, fdb.movesOf(SEGMENT), fdb.movesOf(SEGMENT + 1)]).toEqual([1, 2, 0]);
+    expect([fdb.count, fdb.counts.movesOf(SEGMENT), fdb.counts.movesOf(SEGMENT + 1)]).toEqual([1, 2, 0]);
   });
 
   it('keeps the same MAC of two segments apart (T15)', () => {
@@ -75,14 +75,14 @@ describe('learning', () => {
     expect([0, 1, 2].map((segment) => lookup(1, { segment }))).toEqual([idOf(vtep(1)), idOf(vtep(2)), UNKNOWN]);
     fdb.delete(0, HIGH, 1, NOW);
     expect([0, 1].map((segment) => lookup(1, { segment }))).toEqual([UNKNOWN, idOf(vtep(2))]);
-    expect([fdb.countOf(0), fdb.countOf(1), fdb.count]).toEqual([0, 1, 1]);
+    expect([fdb.counts.totalOf(0), fdb.counts.totalOf(1), fdb.count]).toEqual([0, 1, 1]);
   });
 
   it('reaches the last segment there can be', () => {
     const { fdb, learn, lookup, idOf } = newFdb();
     learn(1, vtep(1), { segment: 16_383 });
     expect(lookup(1, { segment: 16_383 })).toBe(idOf(vtep(1)));
-    expect(fdb.countOf(16_383)).toBe(1);
+    expect(fdb.counts.totalOf(16_383)).toBe(1);
   });
 });
 
@@ -131,7 +131,7 @@ describe('ageing', () => {
     const now = NOW + AGEING;
     expect(learn(1, vtep(again), { now })).toBe(LEARNED.added);
     expect(entries(now)).toMatchObject([{ moves: 0, heard: now }]);
-    expect([fdb.count, fdb.countOf(SEGMENT), fdb.movesOf(SEGMENT)]).toEqual([1, 1, 1]);
+    expect([fdb.count, fdb.counts.totalOf(SEGMENT), fdb.counts.movesOf(SEGMENT)]).toEqual([1, 1, 1]);
   });
 
   it('is swept in pieces of the size asked for, and takes the expired entries alone', () => {
@@ -143,7 +143,7 @@ describe('ageing', () => {
     expect(fdb.sweep(4, 4, now)).toBe(8);
     expect(fdb.count).toBe(6);
     expect(fdb.sweep(8, 4, now)).toBe(0);
-    expect([fdb.count, fdb.countOf(SEGMENT)]).toEqual([5, 5]);
+    expect([fdb.count, fdb.counts.totalOf(SEGMENT)]).toEqual([5, 5]);
   });
 });
 
@@ -200,7 +200,7 @@ describe('removal', () => {
     fdb.addStatic(SEGMENT, HIGH, 2, vtep(1), NOW);
     expect([1, 2, 3].map((low) => fdb.delete(SEGMENT, HIGH, low, NOW))).toEqual([true, true, false]);
     expect([lookup(1), lookup(2)]).toEqual([UNKNOWN, UNKNOWN]);
-    expect([fdb.count, fdb.countOf(SEGMENT)]).toEqual([0, 0]);
+    expect([fdb.count, fdb.counts.totalOf(SEGMENT)]).toEqual([0, 0]);
   });
 
   it('flushes what matches, with what it says of each entry, and counts the live ones (T30)', () => {
@@ -219,7 +219,7 @@ describe('removal', () => {
       [1, 1],
     ]);
     expect(fdb.flush(() => true, NOW)).toBe(3);
-    expect([fdb.count, fdb.countOf(0), fdb.countOf(1)]).toEqual([0, 0, 0]);
+    expect([fdb.count, fdb.counts.totalOf(0), fdb.counts.totalOf(1)]).toEqual([0, 0, 0]);
   });
 
   it('starts a segment’s counters at zero for the next user of its number', () => {
@@ -228,7 +228,7 @@ describe('removal', () => {
     learn(1, vtep(2));
     fdb.flush(() => true, NOW);
     fdb.resetSegment(SEGMENT);
-    expect(fdb.movesOf(SEGMENT)).toBe(0);
+    expect(fdb.counts.movesOf(SEGMENT)).toBe(0);
     expect(learn(1, vtep(1), { maxMacs: 1 })).toBe(LEARNED.added);
   });
 });

@@ -1,20 +1,22 @@
 import type { MacWords } from '../lib/addresses.ts';
+import { ChangeLock } from './change-lock.ts';
 import { EntryChanges } from './entry-changes.ts';
+import { type EntryView, viewOf } from './entry-view.ts';
 import { EventRing } from './event-ring.ts';
 import { Evictions } from './evictions.ts';
 import { Fairness } from './fairness.ts';
 import { Flapping } from './flapping.ts';
-import { HEADER, mapFdb } from './layout.ts';
+import { mapFdb } from './layout.ts';
 import { answerAt, LEARNED, Learning, YIELDS } from './learning.ts';
-import { SharedLock } from './lock.ts';
-import { type Placement, Placing } from './placing.ts';
-import { LOCAL, LOCAL_SOURCE, NO_REMOTE, RemoteTable, type SourceAddress } from './remotes.ts';
-import { SegmentCounts } from './segment-counts.ts';
-import { CONTROL, DYNAMIC, EntryTable, NO_ENTRY, STATIC, STICKY, TORN } from './table.ts';
+import { type Placement, Placing, refusePlacements, refuseTooMany } from './placing.ts';
+import { LOCAL, NO_REMOTE, RemoteTable, type SourceAddress } from './remotes.ts';
+import { SegmentCounts, type SegmentReadings } from './segment-counts.ts';
+import { CONTROL, DYNAMIC, EntryTable, NO_ENTRY, STATIC, TORN } from './table.ts';
 
 // What its callers need beside it.
+export type { EntryKind, EntryView } from './entry-view.ts';
 export { LEARNED } from './learning.ts';
-export { PLACED, type Placement } from './placing.ts';
+export { PLACED, PLACED_AT_ONCE, type Placement } from './placing.ts';
 export { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
 
 /** What `lookup` answers for a MAC that is not known: flood. */
@@ -22,26 +24,6 @@ export const UNKNOWN = -1;
 
 /** Entries that `enforceLimit` removes under one lock: some hundred microseconds. */
 const ENFORCED_AT_ONCE = 256;
-
-/** Placements or withdrawals of one call, which hold the lock together: some hundred microseconds. */
-export const PLACED_AT_ONCE = 256;
-
-/** Who says where a MAC is: frames that were heard, somebody who asked for it, or a control plane. */
-export type EntryKind = 'learned' | 'static' | 'control';
-
-/** One entry as the main thread sees it. `remote` LOCAL or a remote id; `heard` in tenths of a second, and nothing unless it is learned. */
-export interface EntryView {
-  readonly segment: number;
-  readonly high: number;
-  readonly low: number;
-  readonly remote: number;
-  readonly kind: EntryKind;
-  /** Of a `control` entry: it does not yield to what is heard behind the own TAP. */
-  readonly isSticky: boolean;
-  readonly heard: number;
-  /** Moves that were heard. */
-  readonly moves: number;
-}
 
 /**
  * The forwarding database of all segments, shared by all threads; each makes one of these over the same memory. Times are tenths of a
@@ -53,6 +35,8 @@ export interface EntryView {
  */
 export class Fdb {
   readonly remotes: RemoteTable;
+  /** What is counted of each segment. */
+  readonly counts: SegmentReadings;
   readonly #table: EntryTable;
   readonly #flapping: Flapping;
   readonly #counts: SegmentCounts;
@@ -61,8 +45,8 @@ export class Fdb {
   readonly #evictions: Evictions;
   readonly #learning: Learning;
   readonly #placing: Placing;
-  readonly #lock: SharedLock;
-  readonly #header: Int32Array;
+  readonly #lock: ChangeLock;
+  readonly #rebuild = () => this.#changes.rebuild();
 
   /**
    * @param owner the thread's number, unique and above 0; marks the lock
@@ -78,6 +62,7 @@ export class Fdb {
     this.remotes = remotes;
     this.#table = table;
     this.#flapping = flapping;
+    this.counts = counts;
     this.#counts = counts;
     this.#events = events;
     const parts = { table, remotes, flapping, counts, events, fairness: new Fairness(regions) };
@@ -85,8 +70,7 @@ export class Fdb {
     this.#evictions = new Evictions(regions, parts, this.#changes);
     this.#learning = new Learning(parts, this.#changes, this.#evictions);
     this.#placing = new Placing(parts, this.#changes, this.#evictions);
-    this.#header = regions.header;
-    this.#lock = new SharedLock(regions.header, HEADER.lock, owner, patienceMs);
+    this.#lock = new ChangeLock(regions.header, owner, patienceMs);
   }
 
   /** LOCAL, a remote id, or UNKNOWN. */
@@ -148,7 +132,7 @@ export class Fdb {
       if (learned === LEARNED.held) this.#counts.addHeld(segment);
       return learned;
     } catch (error) {
-      this.#breakDown();
+      this.#lock.breakDown();
       throw error;
     } finally {
       this.#lock.release();
@@ -174,7 +158,7 @@ export class Fdb {
 
   /** Makes or keeps a static entry; it replaces one of another kind. `conflict` if a static one names another place, `full` if there is no room. */
   addStatic(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
-    return this.#locked(() => this.#placing.addStatic({ segment, high, low }, source, now));
+    return this.#lock.run(() => this.#placing.addStatic({ segment, high, low }, source, now));
   }
 
   /**
@@ -185,10 +169,8 @@ export class Fdb {
    * @throws RangeError for more placements, or one at LOCAL_SOURCE: nothing has changed then
    */
   placeAll(segment: number, placements: readonly Placement[], now: number): number[] {
-    refuseTooMany(placements.length);
-    if (placements.some(({ at }) => at === LOCAL_SOURCE))
-      throw new RangeError('a control plane places nothing locally');
-    return this.#locked(() => placements.map((placement) => this.#placing.place(segment, placement, now)));
+    refusePlacements(placements);
+    return this.#lock.run(() => placements.map((placement) => this.#placing.place(segment, placement, now)));
   }
 
   /**
@@ -200,7 +182,7 @@ export class Fdb {
    */
   withdrawAll(segment: number, macs: readonly MacWords[], now: number): number {
     refuseTooMany(macs.length);
-    return this.#locked(() => macs.filter((mac) => this.#placing.withdraw(segment, mac, now)).length);
+    return this.#lock.run(() => macs.filter((mac) => this.#placing.withdraw(segment, mac, now)).length);
   }
 
   /** Learned entries expire this long after they were last heard from now on; 0 never. */
@@ -210,7 +192,7 @@ export class Fdb {
 
   /** Removes the learned or static entry of a MAC; false if there is none, it had expired, or a control plane placed it. */
   delete(segment: number, high: number, low: number, now: number): boolean {
-    return this.#locked(() => {
+    return this.#lock.run(() => {
       const entry = this.#table.find(segment, high, low);
       return entry !== NO_ENTRY && this.#table.kindOf(entry) !== CONTROL && this.#changes.drop(entry, now);
     });
@@ -234,7 +216,7 @@ export class Fdb {
     const end = Math.min(this.#table.end, from + budget);
     let removed = 0;
     for (let entry = from; entry < end; entry++) {
-      const view = this.#view(entry);
+      const view = viewOf(this.#table, entry);
       if (!view || !matches(view)) continue;
       if (this.#dropIfStill(view, now)) removed++;
     }
@@ -245,7 +227,7 @@ export class Fdb {
   forEachSlice(from: number, budget: number, visit: (entry: EntryView) => void, now: number): number {
     const end = Math.min(this.#table.end, from + budget);
     for (let entry = from; entry < end; entry++) {
-      const view = this.#view(entry);
+      const view = viewOf(this.#table, entry);
       if (view && (view.kind !== 'learned' || !this.#table.isExpired(entry, now))) visit(view);
     }
     return end < this.#table.end ? end : 0;
@@ -253,10 +235,10 @@ export class Fdb {
 
   /** The entry of a MAC, unless it has expired. */
   entryOf(segment: number, high: number, low: number, now: number): EntryView | undefined {
-    return this.#locked(() => {
+    return this.#lock.run(() => {
       const entry = this.#table.find(segment, high, low);
       if (entry === NO_ENTRY) return undefined;
-      return this.#table.isAlive(entry, now) ? this.#view(entry) : undefined;
+      return this.#table.isAlive(entry, now) ? viewOf(this.#table, entry) : undefined;
     });
   }
 
@@ -269,7 +251,7 @@ export class Fdb {
     let left = removals;
     for (let entry = from; entry < end; entry++) {
       if (this.#table.kindOf(entry) !== DYNAMIC || !this.#table.isExpired(entry, now)) continue;
-      this.#locked(() => {
+      this.#lock.run(() => {
         // It may have been heard, or become another MAC's, since.
         if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#changes.drop(entry, now);
       });
@@ -278,7 +260,7 @@ export class Fdb {
     if (end < this.#table.end) return end;
     for (let remote = LOCAL + 1; remote < this.remotes.end; remote++) {
       if (!this.remotes.isIdle(remote, now)) continue;
-      this.#locked(() => {
+      this.#lock.run(() => {
         if (this.remotes.isIdle(remote, now)) this.remotes.forget(remote);
       });
     }
@@ -287,7 +269,7 @@ export class Fdb {
 
   /** Interns a remote of a flood list; NO_REMOTE if the table is full. Give it back with `releaseRemote`. */
   retainRemote(address: SourceAddress): number {
-    return this.#locked(() => {
+    return this.#lock.run(() => {
       const remote = this.remotes.internSource(address);
       if (remote !== NO_REMOTE) this.remotes.pin(remote);
       return remote;
@@ -295,27 +277,17 @@ export class Fdb {
   }
 
   releaseRemote(remote: number, now: number): void {
-    this.#locked(() => this.remotes.unpin(remote, now));
+    this.#lock.run(() => this.remotes.unpin(remote, now));
   }
 
-  /** Entries of a segment, of all kinds; expired ones are counted until the sweep takes them. */
-  countOf(segment: number): number {
-    return this.#counts.totalOf(segment);
-  }
-
-  /** Local entries of a segment, likewise. */
-  localsOf(segment: number): number {
-    return this.#counts.localsOf(segment);
-  }
-
-  /** Local entries of a segment, likewise, those of the `stations` left out. */
+  /** Local entries of a segment, expired ones too, those of the `stations` left out. */
   localsBeside(segment: number, stations: readonly MacWords[]): number {
-    return this.#locked(() => {
+    return this.#lock.run(() => {
       const own = stations.filter(({ high, low }) => {
         const entry = this.#table.find(segment, high, low);
         return entry !== NO_ENTRY && this.#table.remoteOf(entry) === LOCAL;
       });
-      return this.localsOf(segment) - own.length;
+      return this.#counts.localsOf(segment) - own.length;
     });
   }
 
@@ -329,29 +301,9 @@ export class Fdb {
     return this.#counts.localChange(seen, patienceMs);
   }
 
-  /** Entries of all segments, likewise. */
+  /** Entries of all segments, expired ones until the sweep takes them. */
   get count(): number {
     return this.#table.count;
-  }
-
-  /** Moves of learned MACs in a segment since it was made. */
-  movesOf(segment: number): number {
-    return this.#counts.movesOf(segment);
-  }
-
-  /** Entries of a segment that made room for others, likewise. */
-  evictionsOf(segment: number): number {
-    return this.#counts.evictionsOf(segment);
-  }
-
-  /** Frames of a segment whose source was not learned since there was no room for it, likewise. */
-  fullOf(segment: number): number {
-    return this.#counts.fullOf(segment);
-  }
-
-  /** Frames of a segment whose source moved too often and is held where it was, likewise. */
-  heldOf(segment: number): number {
-    return this.#counts.heldOf(segment);
   }
 
   /**
@@ -359,17 +311,7 @@ export class Fdb {
    * let go after a few hundred. Whether that is enough; else call it again.
    */
   enforceLimit(segment: number, maxMacs: number, now: number): boolean {
-    return this.#locked(() => this.#evictions.enforceLimit(segment, maxMacs, now, ENFORCED_AT_ONCE));
-  }
-
-  /** Static entries of a segment. */
-  staticsOf(segment: number): number {
-    return this.#counts.staticsOf(segment);
-  }
-
-  /** Entries of a segment that a control plane placed. */
-  controlsOf(segment: number): number {
-    return this.#counts.controlsOf(segment);
+    return this.#lock.run(() => this.#evictions.enforceLimit(segment, maxMacs, now, ENFORCED_AT_ONCE));
   }
 
   /** Starts a segment's counters at zero. Its number must have no entries. */
@@ -394,75 +336,29 @@ export class Fdb {
 
   /** The oldest events from number `from` on, as many as fit, each as EVENT says; and how many before them are lost. */
   copyEvents(from: number, into: Int32Array): { readonly lost: number; readonly count: number } {
-    return this.#locked(() => this.#events.copy(from, into));
+    return this.#lock.run(() => this.#events.copy(from, into));
   }
 
   /** Frees what a dead thread held, and repairs what it left half-written. Whether there was anything to repair. */
   recover(deadOwner: number): boolean {
-    if (!this.#lock.seize(deadOwner)) return this.repair();
-    this.#rebuildAndRelease();
-    return true;
+    return this.#lock.recover(deadOwner, this.#rebuild);
   }
 
   /** Repairs what a change that threw left half-written. Whether there was anything to repair. @throws LockTimeout */
   repair(): boolean {
-    if (Atomics.load(this.#header, HEADER.broken) === 0) return false;
-    this.#lock.acquire();
-    this.#rebuildAndRelease();
-    return true;
+    return this.#lock.repair(this.#rebuild);
   }
 
   /** How often it was repaired. */
   get repairs(): number {
-    return Atomics.load(this.#header, HEADER.repairs);
-  }
-
-  #rebuildAndRelease(): void {
-    try {
-      this.#changes.rebuild();
-      Atomics.store(this.#header, HEADER.broken, 0);
-      Atomics.add(this.#header, HEADER.repairs, 1);
-    } finally {
-      this.#lock.release();
-    }
-  }
-
-  /** Under the lock. */
-  #breakDown(): void {
-    Atomics.store(this.#header, HEADER.broken, 1);
-  }
-
-  #view(entry: number): EntryView | undefined {
-    const table = this.#table;
-    const [segment, high, low] = [table.segmentOf(entry), table.macHighOf(entry), table.macLowOf(entry)];
-    const [heard, moves] = [table.heard(entry), table.movesOf(entry)];
-    const value = table.consistentValue(entry, segment, high, low);
-    if (value === TORN) return undefined;
-    const kind = (value & DYNAMIC) !== 0 ? 'learned' : (value & STATIC) !== 0 ? 'static' : 'control';
-    return { segment, high, low, remote: value & 0xffff, kind, isSticky: (value & STICKY) !== 0, heard, moves };
+    return this.#lock.repairs;
   }
 
   /** Removes an entry that was seen, unless it has become one of another kind. Whether it was alive. */
   #dropIfStill({ segment, high, low, kind }: EntryView, now: number): boolean {
-    return this.#locked(() => {
+    return this.#lock.run(() => {
       const entry = this.#table.find(segment, high, low);
-      return entry !== NO_ENTRY && this.#view(entry)?.kind === kind && this.#changes.drop(entry, now);
+      return entry !== NO_ENTRY && viewOf(this.#table, entry)?.kind === kind && this.#changes.drop(entry, now);
     });
   }
-
-  #locked<Result>(write: () => Result): Result {
-    this.#lock.acquire();
-    try {
-      return write();
-    } catch (error) {
-      this.#breakDown();
-      throw error;
-    } finally {
-      this.#lock.release();
-    }
-  }
-}
-
-function refuseTooMany(count: number): void {
-  if (count > PLACED_AT_ONCE) throw new RangeError(`${count} MACs in one call: at most ${PLACED_AT_ONCE}`);
 }

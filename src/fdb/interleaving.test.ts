@@ -202,7 +202,7 @@ describe('a frame at a MAC that a control plane placed', () => {
         const remote = fdb.lookup(0, HIGH, SUBJECT, NOW);
         const found = remote <= LOCAL ? remote : fdb.remotes.word(remote, 3);
         expect(atEnd(source === LOCAL_SOURCE ? LOCAL : source.d)).toContain(found);
-        expect([fdb.count, fdb.countOf(0)]).toEqual(found === UNKNOWN ? [0, 0] : [1, 1]);
+        expect([fdb.count, fdb.counts.totalOf(0)]).toEqual(found === UNKNOWN ? [0, 0] : [1, 1]);
         expect(fdb.repair()).toBe(false);
       }
     }

@@ -12,18 +12,18 @@ describe('local MACs', () => {
     learn(3, vtep(1));
     learn(4, LOCAL_SOURCE, { segment: 1 });
     fdb.addStatic(SEGMENT, HIGH, 5, LOCAL_SOURCE, NOW);
-    expect([fdb.localsOf(SEGMENT), fdb.localsOf(1), fdb.localsOf(0)]).toEqual([3, 1, 0]);
+    expect([fdb.counts.localsOf(SEGMENT), fdb.counts.localsOf(1), fdb.counts.localsOf(0)]).toEqual([3, 1, 0]);
     learn(1, vtep(1));
-    expect(fdb.localsOf(SEGMENT)).toBe(2);
+    expect(fdb.counts.localsOf(SEGMENT)).toBe(2);
     learn(3, LOCAL_SOURCE);
-    expect(fdb.localsOf(SEGMENT)).toBe(3);
+    expect(fdb.counts.localsOf(SEGMENT)).toBe(3);
     // The local side has the most.
     learn(6, LOCAL_SOURCE, { maxMacs: 3 });
-    expect(fdb.localsOf(SEGMENT)).toBe(3);
+    expect(fdb.counts.localsOf(SEGMENT)).toBe(3);
     fdb.delete(SEGMENT, HIGH, 5, NOW);
-    expect(fdb.localsOf(SEGMENT)).toBe(2);
+    expect(fdb.counts.localsOf(SEGMENT)).toBe(2);
     fdb.sweep(0, 1_000, NOW + AGEING + 1);
-    expect([fdb.localsOf(SEGMENT), fdb.localsOf(1)]).toEqual([0, 0]);
+    expect([fdb.counts.localsOf(SEGMENT), fdb.counts.localsOf(1)]).toEqual([0, 0]);
   });
 
   it('are counted without those that are named and local, expired ones too', () => {

@@ -142,7 +142,9 @@ describe('a static entry', () => {
     place(1, A, { isSticky: true });
     expect(addStatic(1, B)).toBe(LEARNED.added);
     expect([place(1, A), withdraw(1), found()]).toEqual([PLACED.outranked, 0, ['static', B]]);
-    expect([fdb.controlsOf(SEGMENT), fdb.staticsOf(SEGMENT), fdb.countOf(SEGMENT)]).toEqual([0, 1, 1]);
+    expect([fdb.counts.controlsOf(SEGMENT), fdb.counts.staticsOf(SEGMENT), fdb.counts.totalOf(SEGMENT)]).toEqual([
+      0, 1, 1,
+    ]);
   });
 });
 
@@ -173,17 +175,19 @@ describe('an entry of a control plane', () => {
     for (let low = 1; low <= 20; low++) expect(learn(low, B, { maxMacs: 8 })).toBe(LEARNED.added);
     expect(fdb.enforceLimit(SEGMENT, 0, NOW)).toBe(true);
     expect(entries().map(({ kind }) => kind)).toEqual(new Array(20).fill('control'));
-    expect([fdb.countOf(SEGMENT), fdb.controlsOf(SEGMENT), fdb.staticsOf(SEGMENT)]).toEqual([20, 20, 0]);
+    expect([fdb.counts.totalOf(SEGMENT), fdb.counts.controlsOf(SEGMENT), fdb.counts.staticsOf(SEGMENT)]).toEqual([
+      20, 20, 0,
+    ]);
   });
 
   it('takes a place in max-macs when it is heard behind the TAP, and stays if there is none', () => {
     const { fdb, place, learn, lookup, found } = newPlacing();
     place(1, A);
     expect(learn(1, LOCAL_SOURCE, { maxMacs: 0 })).toBe(LEARNED.full);
-    expect([found(), fdb.fullOf(SEGMENT)]).toEqual([['control', A], 1]);
+    expect([found(), fdb.counts.fullOf(SEGMENT)]).toEqual([['control', A], 1]);
     learn(2, B);
     expect(learn(1, LOCAL_SOURCE, { maxMacs: 1 })).toBe(LEARNED.moved);
-    expect([lookup(2), fdb.evictionsOf(SEGMENT), fdb.movesOf(SEGMENT)]).toEqual([UNKNOWN, 1, 1]);
+    expect([lookup(2), fdb.counts.evictionsOf(SEGMENT), fdb.counts.movesOf(SEGMENT)]).toEqual([UNKNOWN, 1, 1]);
   });
 
   it('is moved by what is heard behind the TAP a few times, and then held where it is placed', () => {
@@ -260,6 +264,6 @@ describe('no room', () => {
     const { fdb, place } = newPlacing();
     for (let i = 0; i < MAX_FDB_ENTRIES; i++) fdb.learn(0, HIGH + (i >>> 16), i & 0xffff, B, MAX_FDB_ENTRIES, NOW);
     expect(place(1, A)).toBe(PLACED.full);
-    expect([fdb.count, fdb.countOf(SEGMENT), fdb.remotes.count]).toEqual([MAX_FDB_ENTRIES, 0, 1]);
+    expect([fdb.count, fdb.counts.totalOf(SEGMENT), fdb.remotes.count]).toEqual([MAX_FDB_ENTRIES, 0, 1]);
   });
 });

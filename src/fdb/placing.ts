@@ -3,7 +3,7 @@ import type { EntryChanges, Parts, SegmentMac } from './entry-changes.ts';
 import { EVENT_KIND } from './event-ring.ts';
 import type { Evictions } from './evictions.ts';
 import { LEARNED } from './learning.ts';
-import { NO_REMOTE, type RemoteTable, type SourceAddress } from './remotes.ts';
+import { LOCAL_SOURCE, NO_REMOTE, type RemoteTable, type SourceAddress } from './remotes.ts';
 import { CONTROL, DYNAMIC, type EntryTable, NO_ENTRY, STATIC, STICKY } from './table.ts';
 
 /** What became of a MAC that a control plane placed. */
@@ -26,6 +26,20 @@ export interface Placement extends MacWords {
   readonly at: SourceAddress;
   /** Whether it stays there though it is heard behind the own TAP (RFC 7432 §15.2). */
   readonly isSticky: boolean;
+}
+
+/** Placements or withdrawals of one call, which hold the lock together: some hundred microseconds. */
+export const PLACED_AT_ONCE = 256;
+
+/** @throws RangeError */
+export function refusePlacements(placements: readonly Placement[]): void {
+  refuseTooMany(placements.length);
+  if (placements.some(({ at }) => at === LOCAL_SOURCE)) throw new RangeError('a control plane places nothing locally');
+}
+
+/** @throws RangeError */
+export function refuseTooMany(macs: number): void {
+  if (macs > PLACED_AT_ONCE) throw new RangeError(`${macs} MACs in one call: at most ${PLACED_AT_ONCE}`);
 }
 
 /** What is said and not heard: static entries, and those of a control plane. Everything is called with the FDB's lock held. */

@@ -96,12 +96,12 @@ function expectConsistent(table: Table): void {
   const entries = entriesOf(table);
   expect(cells.header[HEADER.lock]).toBe(0);
   expect(new Set(entries.map(({ low }) => low)).size).toBe(entries.length);
-  expect([fdb.count, fdb.countOf(0)]).toEqual([entries.length, entries.length]);
+  expect([fdb.count, fdb.counts.totalOf(0)]).toEqual([entries.length, entries.length]);
   const counted = [SEGMENT.learned, SEGMENT.statics, SEGMENT.controls].map((word) => cells.segments[word]);
   expect(counted).toEqual(
     (['learned', 'static', 'control'] as const).map((each) => entries.filter(({ kind }) => kind === each).length),
   );
-  expect(fdb.localsOf(0)).toBe(entries.filter(({ remote }) => remote === LOCAL).length);
+  expect(fdb.counts.localsOf(0)).toBe(entries.filter(({ remote }) => remote === LOCAL).length);
   for (const { low, remote } of entries) expect(fdb.lookup(0, HIGH, low, NOW)).toBe(remote);
   for (let i = 0; i < 100 * ENTRY.words; i += ENTRY.words) {
     expect((cells.entries[i + ENTRY.version] as number) & 1).toBe(0);

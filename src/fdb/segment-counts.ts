@@ -2,6 +2,12 @@ import { type FdbMemory, HEADER, SEGMENT } from './layout.ts';
 import { LOCAL } from './remotes.ts';
 import { CONTROL, STATIC } from './table.ts';
 
+/** What of it everybody may read. Needs no lock. */
+export type SegmentReadings = Pick<
+  SegmentCounts,
+  'totalOf' | 'localsOf' | 'staticsOf' | 'controlsOf' | 'movesOf' | 'evictionsOf' | 'fullOf' | 'heldOf'
+>;
+
 /**
  * What is counted of each segment, and the VNI that its events say. Entries that have expired are counted until the sweep takes them. Reading
  * takes no lock; `add` and what else changes a count is called with the FDB's lock held.

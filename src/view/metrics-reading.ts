@@ -68,8 +68,8 @@ function readVni(parts: MeasuredParts, vni: Vni, links: ReadonlyMap<number, Link
     tap,
     maxMacs,
     isOk: parts.statuses.of(vni) === 'ok',
-    statics: parts.tables.fdb.staticsOf(vni.index),
-    controls: parts.tables.fdb.controlsOf(vni.index),
+    statics: parts.tables.fdb.counts.staticsOf(vni.index),
+    controls: parts.tables.fdb.counts.controlsOf(vni.index),
   };
 }
 

@@ -137,12 +137,12 @@ export function vniStats(
   return {
     vni: config.vni,
     name: config.name ?? null,
-    macs: fdb.countOf(index),
+    macs: fdb.counts.totalOf(index),
     ...sum,
-    moves: fdb.movesOf(index),
-    evictions: fdb.evictionsOf(index),
-    full: fdb.fullOf(index),
-    held: fdb.heldOf(index),
+    moves: fdb.counts.movesOf(index),
+    evictions: fdb.counts.evictionsOf(index),
+    full: fdb.counts.fullOf(index),
+    held: fdb.counts.heldOf(index),
     rxDrops,
     txDrops,
   };

@@ -223,7 +223,7 @@ export class VtepView implements DaemonView {
       offload: offloadOf(this.#vtep),
       unmerged: workers.unmerged,
       vnis: vnis.length,
-      macs: vnis.reduce((total, { index }) => total + fdb.countOf(index), 0),
+      macs: vnis.reduce((total, { index }) => total + fdb.counts.totalOf(index), 0),
       vteps: fdb.remotes.count,
       queriers: this.#vtep.queriers.status(),
       limits: limitsOf(this.#vtep, this.#servers.open),
@@ -299,7 +299,7 @@ export class VtepView implements DaemonView {
       bridge: master?.name ?? null,
       vlan: config.vlan ?? null,
       learning: config.learning,
-      macs: this.#vtep.tables.fdb.countOf(index),
+      macs: this.#vtep.tables.fdb.counts.totalOf(index),
       joined: group !== NO_GROUP && config.group !== undefined && underlay.membership.isJoined(config.group),
       status: this.#vtep.statuses.of(vni),
     };

@@ -112,7 +112,7 @@ describe('learning', () => {
     receive(datagram(frame()));
     receive(datagram(frame()), { source: OTHER_PEER });
     expect(whereIs(STATION)).toBe(OTHER_PEER);
-    expect([fdb.count, fdb.movesOf(SEGMENT.index)]).toEqual([1, 1]);
+    expect([fdb.count, fdb.counts.movesOf(SEGMENT.index)]).toEqual([1, 1]);
   });
 
   it('keeps a MAC young by what is received (T6)', () => {
@@ -136,7 +136,7 @@ describe('learning', () => {
   it('ends at the limit, and frames are still forwarded (T28)', () => {
     const { receive, taps, fdb } = newRig([{ ...SEGMENT, maxMacs: 8 }]);
     for (let i = 0; i < 16; i++) receive(datagram(frame({ src: `0200000001${i.toString(16).padStart(2, '0')}` })));
-    expect([taps.delivered.length, fdb.countOf(SEGMENT.index)]).toEqual([16, 8]);
+    expect([taps.delivered.length, fdb.counts.totalOf(SEGMENT.index)]).toEqual([16, 8]);
   });
 
   it('takes a frame from where the static entry says', () => {

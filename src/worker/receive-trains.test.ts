@@ -198,7 +198,7 @@ describe('what a station of one VNI makes a kernel peer send as one message', ()
         rig.receive(datagram(sent), { segmentBytes: size });
         delivered += rig.taps.delivered.length;
         expect(rig.taps.delivered.filter(({ tap }) => tap !== SEGMENT.tap)).toEqual([]);
-        expect([rig.fdb.countOf(VICTIM.index), rig.counters.packets(VICTIM.index)]).toEqual([0, 0]);
+        expect([rig.fdb.counts.totalOf(VICTIM.index), rig.counters.packets(VICTIM.index)]).toEqual([0, 0]);
       }),
       { numRuns: 1_000 },
     );

@@ -172,7 +172,7 @@ describe('learning', () => {
     const { send, hear, whereIs, fdb } = newRig();
     hear(STATION, PEER);
     send(frame());
-    expect([whereIs(STATION), fdb.movesOf(SEGMENT.index)]).toEqual([LOCAL, 1]);
+    expect([whereIs(STATION), fdb.counts.movesOf(SEGMENT.index)]).toEqual([LOCAL, 1]);
   });
 
   it('does not take place where it is off; static entries still say where to send, and hold no source up (T7)', () => {

@@ -151,10 +151,10 @@ function expectConsistent(shared: Shared): void {
   const segments = [...new Set(entries.map(({ segment }) => segment))];
   for (const segment of segments) {
     const mine = entries.filter((entry) => entry.segment === segment);
-    expect(fdb.countOf(segment)).toBe(mine.length);
+    expect(fdb.counts.totalOf(segment)).toBe(mine.length);
     const learned = mine.filter(({ kind }) => kind === 'learned').length;
     expect(cells.segments[segment * SEGMENT.words + SEGMENT.learned]).toBe(learned);
-    expect(fdb.controlsOf(segment)).toBe(mine.filter(({ kind }) => kind === 'control').length);
+    expect(fdb.counts.controlsOf(segment)).toBe(mine.filter(({ kind }) => kind === 'control').length);
     expect(learned).toBeLessThanOrEqual(segment < PLAN.segments ? PLAN.maxMacs : PLAN.ownMacs);
   }
 
@@ -235,7 +235,7 @@ describe('a thread that dies', () => {
       expect(fdb.recover(owner + 1)).toBe(false);
       expect(fdb.recover(owner)).toBe(true);
       // Others get the lock again: entries are made, which takes it.
-      const moves = () => [0, 1, 2, 3].reduce((sum, segment) => sum + fdb.movesOf(segment), 0);
+      const moves = () => [0, 1, 2, 3].reduce((sum, segment) => sum + fdb.counts.movesOf(segment), 0);
       const before = moves();
       await waitUntil('the other threads go on', () => moves() > before + 100);
     }
@@ -275,11 +275,11 @@ describe('the limit of all entries together', () => {
     expect(fdb.count).toBe(MAX_FDB_ENTRIES);
 
     expect(fdb.addStatic(20, PLAN.high, 1, source(3), now())).toBe(LEARNED.full);
-    expect([fdb.count, fdb.countOf(20)]).toEqual([MAX_FDB_ENTRIES, 0]);
+    expect([fdb.count, fdb.counts.totalOf(20)]).toEqual([MAX_FDB_ENTRIES, 0]);
 
     expect(fdb.learn(20, PLAN.high, 1, source(3), 1, now())).toBe(LEARNED.added);
     expect(fdb.remotes.word(fdb.lookup(20, PLAN.high, 1, now()), 3)).toBe(3);
-    const counts = [0, 1, 15, 20].map((segment) => fdb.countOf(segment));
+    const counts = [0, 1, 15, 20].map((segment) => fdb.counts.totalOf(segment));
     expect(counts).toEqual([65_536, 65_536, 65_535, 1]);
     expect(fdb.count).toBe(MAX_FDB_ENTRIES);
     // The VTEP with the most of that segment lost one, not the one with a single MAC.

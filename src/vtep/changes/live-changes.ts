@@ -261,7 +261,7 @@ export class LiveChanges {
   async #staticsOf({ index, config: { vni } }: Vni): Promise<readonly StaticEntry[]> {
     const { fdb, now } = this.#vtep;
     // The search goes through all entries of all VNIs.
-    if (fdb.countOf(index) === 0) return [];
+    if (fdb.counts.totalOf(index) === 0) return [];
     const numbers = new Map([[index, vni]]);
     return (await listStatics({ fdb, now, numbers: () => numbers })).get(vni) ?? [];
   }

@@ -98,7 +98,7 @@ export function forgetVni(
   now: number,
 ): void {
   // The search goes through all entries of all VNIs.
-  if (fdb.countOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
+  if (fdb.counts.totalOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
   fdb.resetSegment(index);
   for (const remote of flood.ids) fdb.releaseRemote(remote, now);
   if (groupRemote !== NO_REMOTE) fdb.releaseRemote(groupRemote, now);

@@ -92,7 +92,7 @@ export class LazyJoin {
 
   #hasStations(vni: Vni): boolean {
     const { fdb } = this.#options;
-    const locals = fdb.localsOf(vni.index);
+    const locals = fdb.counts.localsOf(vni.index);
     if (locals === 0 || locals > MAX_OWN_MACS) return locals !== 0;
     return fdb.localsBeside(vni.index, ownMacs([seenTap(vni) ?? vni.tap.link, vni.master])) > 0;
   }

@@ -18,7 +18,7 @@ export interface StatusGround {
 /** Whether a VNI has MACs behind VTEPs that are sent to. */
 export function hasMacsElsewhere({ fdb, own }: { fdb: Fdb; own: OwnAddresses }, { index, config }: Vni): boolean {
   const unsent = config.statics.filter(({ vtep }) => vtep !== 'local' && own.barOf(vtep) !== undefined).length;
-  return fdb.countOf(index) - fdb.localsOf(index) - unsent > 0;
+  return fdb.counts.totalOf(index) - fdb.counts.localsOf(index) - unsent > 0;
 }
 
 /**
