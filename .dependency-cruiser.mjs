@@ -42,6 +42,7 @@ const FOLDERS = [
   'vtep/upkeep',
   'vtep/entries',
   'vtep/changes',
+  'vtep/control',
   'vtep',
   'doctor/checks',
   'doctor/firewall',

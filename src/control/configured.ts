@@ -8,7 +8,7 @@ const CONFIGURED: readonly ControlPlane[] = [staticLists, floodAndLearn];
 
 /** All that the configuration says of a segment. */
 export function saidByConfiguration(config: VniConfig): Said {
-  const said = CONFIGURED.map((plane) => plane.segmentUpdated({ vni: config.vni, config, local: [] }));
+  const said = CONFIGURED.flatMap((plane) => plane.segmentUpdated({ vni: config.vni, config, local: [] }) ?? []);
   return {
     group: said.find(({ group }) => group !== undefined)?.group,
     floods: said.flatMap(({ floods }) => floods),

@@ -70,8 +70,12 @@ export interface Stations {
  */
 export interface ControlPlane {
   readonly origin: Origin;
-  /** A segment is new, or its configuration or its own addresses changed. @returns all that is to hold of this origin from now on */
-  segmentUpdated(segment: ControlledSegment): Said;
+  /**
+   * A segment is new, or its configuration or its own addresses changed.
+   *
+   * @returns all that is to hold of this origin from now on; undefined: what it said before stays
+   */
+  segmentUpdated(segment: ControlledSegment): Said | undefined;
   /** Its entries and its flood list have gone with it. */
   segmentRemoved?(vni: number): void;
   stationsChanged?(stations: Stations): void;

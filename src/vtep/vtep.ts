@@ -10,10 +10,12 @@ import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
 import { Captures } from './captures.ts';
 import { LiveChanges } from './changes/live-changes.ts';
 import { VniOpener } from './changes/vni-opener.ts';
+import { ControlPlanes } from './control/control-planes.ts';
 import { DropHistory, readDropRows } from './drop-history.ts';
 import { FdbEvents } from './entries/fdb-events.ts';
 import { FdbSnapshots } from './entries/fdb-snapshots.ts';
 import { FdbSweep } from './entries/fdb-sweep.ts';
+import { LocalMacs } from './entries/local-macs.ts';
 import type { Stopping } from './stopping.ts';
 import { HostWatch } from './upkeep/host-watch.ts';
 import { LazyJoin } from './upkeep/lazy-join.ts';
@@ -51,6 +53,8 @@ export class Vtep {
   readonly queriers: QuerierWatch;
   readonly drops: DropHistory;
   readonly captures: Captures;
+  /** Control planes are attached here. */
+  readonly control: ControlPlanes;
   readonly upkeep: TapUpkeep;
   readonly #netlink = new NetlinkSocket();
   readonly #opener: VniOpener;
@@ -108,7 +112,10 @@ export class Vtep {
       ...{ ...held, own, taps: this.taps },
       ownChanged: (changed) => this.changes.followOwnAddresses(changed),
       touchPaths: () => this.#paths.touch(),
-      onHeard: () => this.statuses.lookSoon(),
+      onHeard: () => {
+        this.statuses.lookSoon();
+        this.control.look();
+      },
     });
     this.upkeep = this.#host.taps.upkeep;
     this.queriers = new QuerierWatch({ ...held, isCandidate: () => settings.config.querier });
@@ -123,7 +130,11 @@ export class Vtep {
       ...{ sources: this.#host.underlays.sources, lazyJoin: this.#lazyJoin, queriers: this.queriers },
       settle: () => this.#host.settle(),
       lookAtPaths: (vni) => this.#paths.lookAt(vni),
+      vnisChanged: () => this.control.look(),
     });
+
+    const localMacs = new LocalMacs({ fdb, now, log, vnis: () => [...this.vnis.numbers().values()] });
+    this.control = new ControlPlanes({ log, vnis, changes: this.changes, localMacs });
 
     // What tells of it.
     const isOwnAddress = own.has.bind(own);
@@ -187,6 +198,7 @@ export class Vtep {
   async stop(stopping: Stopping): Promise<void> {
     this.#sweep.stop();
     this.#lazyJoin.stop();
+    this.control.stop();
     this.events.stop();
     this.drops.stop();
     this.statuses.stop();

@@ -12,7 +12,7 @@ import { whenUnlocked } from '../entries/when-unlocked.ts';
 import type { Vni } from '../vni/vni.ts';
 import { addressOf, sourceOf } from '../vni/vtep-address.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
-import { broadcastAddress, retainRemote } from './vni-setup.ts';
+import { broadcastAddress, fdbFull } from './vni-setup.ts';
 
 export interface FloodGround {
   readonly fdb: Fdb;
@@ -50,11 +50,9 @@ export class FloodLists {
     refuseRemote(vni, address);
     if (this.#vtep.barOf(address) === 'broadcast') throw broadcastAddress(`remote ${address} of VNI ${config.vni}`);
     vni.config = deepFreeze({ ...config, remotes: [...config.remotes, address] });
-    try {
-      await this.#follow(vni);
-    } catch (error) {
+    if ((await this.#follow(vni)).includes(address)) {
       vni.config = config;
-      throw error;
+      throw fdbFull(config);
     }
     this.#vtep.lookAtPaths(vni);
     return true;
@@ -71,7 +69,6 @@ export class FloodLists {
   /** Replaces the members that a control plane names. @returns those that are not taken */
   async put(vni: Vni, origin: ControlOrigin, members: ReadonlySet<IpAddress>): Promise<Refused['floods']> {
     const { config, flood, underlays } = vni;
-    const before = flood.saidBy(origin);
     const refused: Refused['floods'][number][] = [];
     const taken = new Set<IpAddress>();
     for (const vtep of members) {
@@ -84,12 +81,10 @@ export class FloodLists {
       else refused.push({ vtep, cause });
     }
     flood.put(origin, taken);
-    try {
-      await this.#follow(vni);
-    } catch (error) {
-      flood.put(origin, before);
-      throw error;
+    for (const vtep of await this.#follow(vni)) {
+      if (taken.delete(vtep)) refused.push({ vtep, cause: 'full' });
     }
+    flood.put(origin, taken);
     if (flood.members(config.remotes).length !== config.remotes.length) this.#vtep.lookAtPaths(vni);
     return refused;
   }
@@ -104,7 +99,9 @@ export class FloodLists {
     try {
       for (const address of changed) await this.#bar(address, barOf(address) !== undefined);
       for (const vni of vnis) {
-        if (vni.flood.members(vni.config.remotes).some(({ vtep }) => changed.has(vtep))) await this.#follow(vni);
+        if (!vni.flood.members(vni.config.remotes).some(({ vtep }) => changed.has(vtep))) continue;
+        const [unsent] = await this.#follow(vni);
+        if (unsent !== undefined) throw fdbFull(vni.config);
       }
     } catch (err) {
       // The table of remotes is full, or its lock is not to be had.
@@ -127,31 +124,31 @@ export class FloodLists {
     );
   }
 
-  /** Has floods sent to those who are asked for, and to nobody else. @throws VtepError ERR_VTEP_LIMIT; nothing is changed then */
-  async #follow(vni: Vni): Promise<void> {
+  /** Has floods sent to those who are asked for, and to nobody else. @returns those that the table of remotes has no room for */
+  async #follow(vni: Vni): Promise<readonly IpAddress[]> {
     const { workers, fdb, now, barOf } = this.#vtep;
     const { flood, config, index } = vni;
     const before = flood.sent;
-    const wanted = flood.members(config.remotes).filter(({ vtep }) => barOf(vtep) === undefined);
-    const sent = new Map<IpAddress, number>();
-    const added: number[] = [];
-    try {
-      for (const { vtep } of wanted) {
-        const known = before.get(vtep);
-        const id = known ?? retainRemote(fdb, vtep, config);
-        if (known === undefined) added.push(id);
-        sent.set(vtep, id);
+    const [sent, added, unsent] = [new Map<IpAddress, number>(), [] as number[], [] as IpAddress[]];
+    for (const { vtep } of flood.members(config.remotes)) {
+      if (barOf(vtep) !== undefined) continue;
+      const known = before.get(vtep);
+      const id = known ?? fdb.retainRemote(sourceOf(vtep));
+      if (id === NO_REMOTE) {
+        unsent.push(vtep);
+        continue;
       }
-    } catch (error) {
-      for (const id of added) fdb.releaseRemote(id, now());
-      throw error;
+      if (known === undefined) added.push(id);
+      sent.set(vtep, id);
     }
     const removed = [...before].filter(([vtep]) => !sent.has(vtep)).map(([, id]) => id);
     flood.sent = sent;
     for (const vtep of flood.inGroup) if (!sent.has(vtep)) flood.inGroup.delete(vtep);
-    if (added.length === 0 && removed.length === 0) return;
-    await workers.orderAll({ kind: 'segment', update: { kind: 'flood-list', index, added, removed } });
-    for (const id of removed) await whenUnlocked(() => fdb.releaseRemote(id, now()));
+    if (added.length + removed.length > 0) {
+      await workers.orderAll({ kind: 'segment', update: { kind: 'flood-list', index, added, removed } });
+      for (const id of removed) await whenUnlocked(() => fdb.releaseRemote(id, now()));
+    }
+    return unsent;
   }
 
   async #bar(address: IpAddress, isBarred: boolean): Promise<void> {

@@ -1,6 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Config, StaticEntry, VniConfig } from '../../config/config.ts';
 import { checkVniSet, type NamedVni } from '../../config/vni-set.ts';
+import type { Batch, Refused, Said } from '../../control/control-plane.ts';
+import type { ControlOrigin } from '../../control/origin.ts';
 import type { Fdb } from '../../fdb/fdb.ts';
 import { notifySystemd, statusLine } from '../../host/notify.ts';
 import { deleteTap } from '../../host/tap/tap.ts';
@@ -18,6 +20,7 @@ import type { Vnis } from '../vni/vnis.ts';
 import { addGroupSocket, addTap, groupWorker, putSegment } from '../workers/worker-state.ts';
 import { type FloodGround, FloodLists } from './flood-lists.ts';
 import { RemovedDrops } from './removed-drops.ts';
+import { refuseAll, SaidChanges } from './said-changes.ts';
 import { changeSettings, type SettingsGround } from './settings-change.ts';
 import { type ChangedVni, changeInPlace } from './vni-change.ts';
 import { type MoverGround, VniMover } from './vni-mover.ts';
@@ -31,6 +34,8 @@ export interface ChangedVtep extends HeldOnHost, SettingsGround, FloodGround, Pi
   readonly registry: Vnis;
   readonly opener: Pick<VniOpener, 'open'>;
   readonly lazyJoin: Pick<LazyJoin, 'look'>;
+  /** VNIs came, went or changed. */
+  readonly vnisChanged: () => void;
 }
 
 /** What changes while the VTEP runs, one change after the other. Each resolves when all workers go by it. */
@@ -41,12 +46,14 @@ export class LiveChanges {
   readonly #serial = new Serial();
   readonly #floodLists: FloodLists;
   readonly #mover: VniMover;
+  readonly #said: SaidChanges;
   #isClosed = false;
 
   constructor(vtep: ChangedVtep) {
     this.#vtep = vtep;
     this.#floodLists = new FloodLists(vtep);
     this.#mover = new VniMover({ ...vtep, keepsUnused: vtep.settings.config.dev !== undefined });
+    this.#said = new SaidChanges(vtep, this.#floodLists);
   }
 
   /** Refuses further changes; resolves when the one under way has ended. The workers have stopped: none waits for them. */
@@ -62,7 +69,7 @@ export class LiveChanges {
    * @throws VtepError as at the start
    */
   addVni(config: VniConfig, object: string): Promise<Vni> {
-    return this.#change(async () => {
+    return this.#changeVnis(async () => {
       const { vnis, underlays, opened, log } = this.#vtep;
       const running = vnis.map(
         (vni): NamedVni => ({ object: `VNI ${vni.config.vni}`, config: vni.config, isRunning: true }),
@@ -87,7 +94,7 @@ export class LiveChanges {
 
   /** Deletes a VNI. @returns it as it was, with what was added while running @throws VtepError ERR_VTEP_NOT_FOUND */
   removeVni(number: number): Promise<VniConfig> {
-    return this.#change(async () => {
+    return this.#changeVnis(async () => {
       const { vnis, registry, workers, fdb, now, netlink, log } = this.#vtep;
       const vni = registry.need(number);
       // First from the list: a worker that is revived meanwhile must not learn of it.
@@ -122,7 +129,7 @@ export class LiveChanges {
    * @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT, or as at the start; the VNI is then as it was
    */
   changeVni(target: VniConfig): Promise<VniConfig> {
-    return this.#change(async () => {
+    return this.#changeVnis(async () => {
       const { underlays, registry, opened, workers, fdb, now, log } = this.#vtep;
       const vni = registry.need(target.vni);
       const before = vni.config;
@@ -182,7 +189,7 @@ export class LiveChanges {
 
   /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */
   addRemote(number: number, address: IpAddress): Promise<void> {
-    return this.#change(async () => {
+    return this.#changeVnis(async () => {
       if (!(await this.#floodLists.add(this.#vtep.registry.need(number), address))) return;
       this.#vtep.log.info({ event: 'remote-added', vni: number, remote: address });
     });
@@ -190,7 +197,7 @@ export class LiveChanges {
 
   /** Takes a remote off a VNI's flood list. @throws VtepError ERR_VTEP_NOT_FOUND */
   removeRemote(number: number, address: IpAddress): Promise<void> {
-    return this.#change(async () => {
+    return this.#changeVnis(async () => {
       const vni = this.#vtep.registry.need(number);
       if (!vni.config.remotes.includes(address)) {
         throw new VtepError('ERR_VTEP_NOT_FOUND', {
@@ -204,9 +211,25 @@ export class LiveChanges {
     });
   }
 
+  /** A control plane says what changes in a VNI. @throws VtepError UNREACHABLE while vtepd stops */
+  say(number: number, origin: ControlOrigin, batch: Batch): Promise<Refused> {
+    return this.#change(async () => {
+      const vni = this.#vtep.registry.find(number);
+      return vni ? this.#said.say(vni, origin, batch) : refuseAll(batch);
+    });
+  }
+
+  /** A control plane says all that it knows of a VNI. Of one that has gone nothing is kept. @throws VtepError as `say` */
+  replaceSaid(number: number, origin: ControlOrigin, said: Said): Promise<void> {
+    return this.#change(async () => {
+      const vni = this.#vtep.registry.find(number);
+      if (vni) await this.#said.replace(vni, origin, said);
+    });
+  }
+
   /** The route to a VNI's destination leads elsewhere now. @throws VtepError if the VNI cannot follow it */
   moveVni(vni: Vni, link: Link): Promise<void> {
-    return this.#change(async () => {
+    return this.#changeVnis(async () => {
       if (this.#vtep.vnis.includes(vni)) await this.#mover.move(vni, link);
     });
   }
@@ -221,6 +244,11 @@ export class LiveChanges {
   /** A worker heard a remote of a VNI's flood list in the VNI's group. */
   remoteInGroup(segment: number, remote: number): void {
     this.#floodLists.heardInGroup(segment, remote);
+  }
+
+  /** A change of the VNIs. */
+  #changeVnis<Result>(change: () => Promise<Result>): Promise<Result> {
+    return this.#change(() => change().finally(this.#vtep.vnisChanged));
   }
 
   #change<Result>(change: () => Promise<Result>): Promise<Result> {

@@ -185,7 +185,8 @@ function staticElsewhere({ vni }: VniConfig, entry: string, mac: MacAddress): Vt
   });
 }
 
-function fdbFull(config: VniConfig): VtepError {
+/** Refuses what the forwarding database has no room for. */
+export function fdbFull(config: VniConfig): VtepError {
   return new VtepError('ERR_VTEP_LIMIT', {
     object: `--vni ${config.vni}`,
     cause: 'the forwarding table or its table of remote VTEPs is full',

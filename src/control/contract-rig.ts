@@ -1,0 +1,481 @@
+/** What every VTEP owes a control plane: one suite for the twin in memory and for the running VTEP. */
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { VniConfig } from '../config/config.ts';
+import { parseConfig } from '../config/parse.ts';
+import { type IpAddress, type MacAddress, parseIp, parseMac } from '../lib/addresses.ts';
+import type {
+  Batch,
+  ControlledSegment,
+  ControlPlane,
+  Forwarding,
+  LocalMac,
+  Refused,
+  Said,
+  Stations,
+} from './control-plane.ts';
+import { MemoryVtep } from './memory-vtep.ts';
+
+/** A VTEP under test. What is asked of it must show what was done to it before. */
+export interface VtepUnderTest {
+  attach(plane: RecordingPlane): Forwarding;
+  addSegment(config: VniConfig): Promise<void>;
+  removeSegment(vni: number): Promise<void>;
+  /** The segment stays, and its configuration becomes another. */
+  changeSegment(config: VniConfig): Promise<void>;
+  addStatic(vni: number, mac: MacAddress, vtep: IpAddress | 'local'): void;
+  deleteStatic(vni: number, mac: MacAddress): void;
+  /** A frame of the MAC comes from there. */
+  learn(vni: number, mac: MacAddress, from: IpAddress | 'local'): void;
+  /** Seconds pass, and what has expired is swept. */
+  elapse(seconds: number): void;
+  setOwn(address: IpAddress, isOwn: boolean): Promise<void>;
+  entryOf(vni: number, mac: MacAddress): { readonly vtep: IpAddress | 'local'; readonly origin: string } | undefined;
+  floodMembers(vni: number): readonly { readonly vtep: IpAddress; readonly origin: string }[];
+  floodedTo(vni: number): readonly IpAddress[];
+  /** Resolves when the control plane has heard of all that has happened. */
+  told(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A control plane that writes down what it hears, and says of a segment what it is given. */
+export class RecordingPlane implements ControlPlane {
+  readonly origin = 'evpn';
+  readonly segments = new Map<number, ControlledSegment>();
+  /** MACs behind each TAP, as told. */
+  readonly here = new Map<number, Map<MacAddress, LocalMac['origin']>>();
+  /** MACs that were told to be free, since this was emptied. */
+  readonly freed: MacAddress[] = [];
+  /** What it knows of segments. */
+  readonly known = new Map<number, Partial<Said>>();
+
+  segmentUpdated(segment: ControlledSegment): Said | undefined {
+    this.segments.set(segment.vni, segment);
+    const known = this.known.get(segment.vni);
+    return known && { group: undefined, floods: [], macs: [], ...known };
+  }
+
+  segmentRemoved(vni: number): void {
+    this.segments.delete(vni);
+    this.here.delete(vni);
+  }
+
+  stationsChanged({ vni, isWhole, here, gone }: Stations): void {
+    const macs = isWhole ? new Map<MacAddress, LocalMac['origin']>() : (this.here.get(vni) ?? new Map());
+    for (const { mac, origin } of here) macs.set(mac, origin);
+    for (const mac of gone) macs.delete(mac);
+    this.here.set(vni, macs);
+    this.freed.push(...gone);
+  }
+}
+
+const ip = (text: string) => parseIp(text) as IpAddress;
+const mac = (number: number) => parseMac(`02:00:00:00:00:${number.toString(16).padStart(2, '0')}`) as MacAddress;
+const [A, B, C] = [ip('198.18.0.1'), ip('198.18.0.2'), ip('198.18.0.3')];
+const [M, N] = [mac(1), mac(2)];
+const NOTHING: Refused = { floods: [], macs: [] };
+
+export function segmentOf(entry: string): VniConfig {
+  return parseConfig({ vni: [entry], local: [], check: false, scalars: {} }).vnis[0] as VniConfig;
+}
+
+export function describeControlContract(name: string, open: () => Promise<VtepUnderTest>): void {
+  describe(`${name}: what a control plane says and hears`, () => {
+    let vtep: VtepUnderTest;
+    let plane: RecordingPlane;
+    let forwarding: Forwarding;
+
+    beforeEach(async () => {
+      vtep = await open();
+      await vtep.addSegment(segmentOf('100,remote=198.18.0.1'));
+      plane = new RecordingPlane();
+      forwarding = vtep.attach(plane);
+    });
+    afterEach(() => vtep.close());
+
+    const say = (batch: Batch, vni = 100) => forwarding.say(vni, batch);
+    const place = (vtepAddress: IpAddress, isSticky = false) =>
+      say({ macs: { placed: [{ mac: M, vtep: vtepAddress, isSticky }] } });
+
+    describe('MACs', () => {
+      it('are where it says, and unknown once withdrawn', async () => {
+        expect(
+          await say({
+            macs: {
+              placed: [
+                { mac: M, vtep: A },
+                { mac: N, vtep: B },
+              ],
+            },
+          }),
+        ).toEqual(NOTHING);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'evpn' });
+        expect(vtep.entryOf(100, N)).toEqual({ vtep: B, origin: 'evpn' });
+        await say({ macs: { withdrawn: [M] } });
+        expect(vtep.entryOf(100, M)).toBeUndefined();
+        expect(vtep.entryOf(100, N)).toEqual({ vtep: B, origin: 'evpn' });
+      });
+
+      it('move when it says so, also within one batch', async () => {
+        await place(A);
+        await place(B);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: B, origin: 'evpn' });
+        await say({ macs: { withdrawn: [M], placed: [{ mac: M, vtep: C }] } });
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: C, origin: 'evpn' });
+      });
+
+      it.each([A, 'local'] as const)('replace what was learned at %s', async (from) => {
+        vtep.learn(100, M, from);
+        await place(B);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: B, origin: 'evpn' });
+      });
+
+      it('are not moved by a frame from another VTEP', async () => {
+        await place(A);
+        vtep.learn(100, M, B);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'evpn' });
+      });
+
+      it('are taken over by a frame from the own TAP, and told, and can be placed again', async () => {
+        await place(A);
+        vtep.learn(100, M, 'local');
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: 'local', origin: 'learned' });
+        await vtep.told();
+        expect(plane.here.get(100)?.get(M)).toBe('learned');
+        await place(B);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: B, origin: 'evpn' });
+        await vtep.told();
+        expect(plane.here.get(100)?.has(M)).toBe(false);
+      });
+
+      it('are not taken over while they are sticky', async () => {
+        await place(A, true);
+        vtep.learn(100, M, 'local');
+        vtep.learn(100, M, B);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'evpn' });
+      });
+
+      it('do not age, as learned ones do', async () => {
+        await place(A);
+        vtep.learn(100, N, A);
+        vtep.elapse(100_000);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'evpn' });
+        expect(vtep.entryOf(100, N)).toBeUndefined();
+      });
+
+      it('give way to a static entry, which says when it is gone', async () => {
+        vtep.addStatic(100, M, A);
+        expect(await place(B)).toEqual({ floods: [], macs: [{ mac: M, cause: 'outranked' }] });
+        await place(C);
+        vtep.addStatic(100, N, A);
+        await say({ macs: { withdrawn: [M, N] } });
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'static' });
+        expect(vtep.entryOf(100, N)).toEqual({ vtep: A, origin: 'static' });
+        await vtep.told();
+        plane.freed.length = 0;
+        vtep.deleteStatic(100, M);
+        await vtep.told();
+        expect(plane.freed).toEqual([M]);
+        expect(await place(B)).toEqual(NOTHING);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: B, origin: 'evpn' });
+      });
+
+      it('are replaced by a static entry that comes later', async () => {
+        await place(B);
+        vtep.addStatic(100, M, A);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'static' });
+      });
+
+      it('that were learned are not its own to withdraw', async () => {
+        vtep.learn(100, M, A);
+        await say({ macs: { withdrawn: [M] } });
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'learned' });
+      });
+
+      it('in one segment say nothing of another', async () => {
+        await vtep.addSegment(segmentOf('200,remote=198.18.0.1'));
+        await place(A);
+        expect(vtep.entryOf(200, M)).toBeUndefined();
+        await say({ macs: { withdrawn: [M] } }, 200);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'evpn' });
+      });
+
+      it('come by the thousand', async () => {
+        const macs = Array.from(
+          { length: 3_000 },
+          (_, i) => parseMac(`02:00:00:01:${hex(i >>> 8)}:${hex(i)}`) as MacAddress,
+        );
+        const placed = macs.map((each, i) => ({ mac: each, vtep: [A, B, C][i % 3] as IpAddress }));
+        expect(await say({ macs: { placed } })).toEqual(NOTHING);
+        for (const { mac: each, vtep: at } of placed)
+          expect(vtep.entryOf(100, each)).toEqual({ vtep: at, origin: 'evpn' });
+        await say({ macs: { withdrawn: macs } });
+        expect(macs.filter((each) => vtep.entryOf(100, each))).toEqual([]);
+      });
+    });
+
+    describe('floods', () => {
+      it('go to its members and to the static ones, each once', async () => {
+        expect(await say({ floods: { added: [B, C, A] } })).toEqual(NOTHING);
+        expect(vtep.floodMembers(100)).toEqual([
+          { vtep: A, origin: 'static' },
+          { vtep: B, origin: 'evpn' },
+          { vtep: C, origin: 'evpn' },
+        ]);
+        expect(vtep.floodedTo(100)).toEqual([A, B, C]);
+      });
+
+      it('go on to a static member that it withdraws', async () => {
+        await say({ floods: { added: [A, B] } });
+        await say({ floods: { removed: [A, B] } });
+        expect(vtep.floodMembers(100)).toEqual([{ vtep: A, origin: 'static' }]);
+      });
+
+      it('go to a member as soon as its address is another host’s', async () => {
+        await vtep.setOwn(B, true);
+        expect(await say({ floods: { added: [B] } })).toEqual(NOTHING);
+        expect(vtep.floodedTo(100)).toEqual([A]);
+        await vtep.setOwn(B, false);
+        expect(vtep.floodedTo(100)).toEqual([A, B]);
+      });
+
+      it('are said twice without harm', async () => {
+        await say({ floods: { added: [B] } });
+        await say({ floods: { added: [B] } });
+        expect(vtep.floodedTo(100)).toEqual([A, B]);
+      });
+    });
+
+    describe('refusals', () => {
+      it('name each part of a batch for a segment that is not here', async () => {
+        expect(await say({ floods: { added: [B] }, macs: { placed: [{ mac: M, vtep: B }] } }, 300)).toEqual({
+          floods: [{ vtep: B, cause: 'no-segment' }],
+          macs: [{ mac: M, cause: 'no-segment' }],
+        });
+      });
+
+      it('take the rest of a batch', async () => {
+        await vtep.setOwn(C, true);
+        const v6 = ip('2001:db8::1');
+        const refused = await say({
+          floods: { added: [B, v6] },
+          macs: {
+            placed: [
+              { mac: M, vtep: v6 },
+              { mac: N, vtep: B },
+              { mac: mac(3), vtep: C },
+            ],
+          },
+        });
+        expect(refused.floods).toEqual([{ vtep: v6, cause: 'family' }]);
+        expect(new Set(refused.macs)).toEqual(
+          new Set([
+            { mac: M, cause: 'family' },
+            { mac: mac(3), cause: 'own' },
+          ]),
+        );
+        expect(vtep.floodedTo(100)).toEqual([A, B]);
+        expect([M, N, mac(3)].map((each) => vtep.entryOf(100, each)?.vtep)).toEqual([undefined, B, undefined]);
+      });
+    });
+
+    it('withdraws all that it said, and nothing else', async () => {
+      await vtep.addSegment(segmentOf('200,remote=198.18.0.2'));
+      for (const vni of [100, 200]) {
+        await say({ floods: { added: [C] }, macs: { placed: [{ mac: M, vtep: C }] } }, vni);
+        vtep.learn(vni, N, A);
+        vtep.addStatic(vni, mac(3), A);
+      }
+      await forwarding.withdrawAll();
+      for (const vni of [100, 200]) {
+        expect(vtep.entryOf(vni, M)).toBeUndefined();
+        expect(vtep.entryOf(vni, N)?.origin).toBe('learned');
+        expect(vtep.entryOf(vni, mac(3))?.origin).toBe('static');
+        expect(vtep.floodMembers(vni).map(({ origin }) => origin)).toEqual(['static']);
+      }
+    });
+
+    describe('segments', () => {
+      it('are told when it is attached, when they come and when they go', async () => {
+        expect([...plane.segments.keys()]).toEqual([100]);
+        await vtep.addSegment(segmentOf('200=239.1.1.1'));
+        await vtep.told();
+        expect([...plane.segments.keys()]).toEqual([100, 200]);
+        expect(plane.segments.get(200)?.config.group).toBe(ip('239.1.1.1'));
+        await vtep.removeSegment(100);
+        await vtep.told();
+        expect([...plane.segments.keys()]).toEqual([200]);
+      });
+
+      it('begin with what it knows of them', async () => {
+        plane.known.set(200, { floods: [B], macs: [{ mac: M, vtep: B }] });
+        await vtep.addSegment(segmentOf('200,remote=198.18.0.1'));
+        await vtep.told();
+        expect(vtep.floodedTo(200)).toEqual([A, B]);
+        expect(vtep.entryOf(200, M)).toEqual({ vtep: B, origin: 'evpn' });
+      });
+
+      it('keep what it said when their configuration changes, unless it says otherwise', async () => {
+        await say({ floods: { added: [B] }, macs: { placed: [{ mac: M, vtep: B }] } });
+        await vtep.changeSegment(segmentOf('100,remote=198.18.0.1,name=other'));
+        await vtep.told();
+        expect(plane.segments.get(100)?.config.name).toBe('other');
+        expect(vtep.floodedTo(100)).toEqual([A, B]);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: B, origin: 'evpn' });
+        plane.known.set(100, { floods: [C], macs: [{ mac: N, vtep: C }] });
+        await vtep.changeSegment(segmentOf('100,remote=198.18.0.1,name=third'));
+        await vtep.told();
+        expect(vtep.floodedTo(100)).toEqual([A, C]);
+        expect([M, N].map((each) => vtep.entryOf(100, each)?.vtep)).toEqual([undefined, C]);
+      });
+
+      it('begin anew when they were away', async () => {
+        await say({ floods: { added: [B] }, macs: { placed: [{ mac: M, vtep: B }] } });
+        await vtep.removeSegment(100);
+        await vtep.addSegment(segmentOf('100,remote=198.18.0.3'));
+        await vtep.told();
+        expect(vtep.floodedTo(100)).toEqual([C]);
+        expect(vtep.entryOf(100, M)).toBeUndefined();
+      });
+    });
+
+    describe('stations behind the TAP', () => {
+      it('are told as a whole at first', async () => {
+        vtep.learn(100, M, 'local');
+        vtep.learn(100, N, A);
+        const late = new RecordingPlane();
+        await vtep.told();
+        await vtep.close();
+        vtep = await open();
+        await vtep.addSegment(segmentOf('100,remote=198.18.0.1'));
+        vtep.learn(100, M, 'local');
+        vtep.learn(100, N, A);
+        vtep.attach(late);
+        await vtep.told();
+        expect([...(late.here.get(100) ?? [])]).toEqual([[M, 'learned']]);
+      });
+
+      it('are told as they appear, move away, age and are set', async () => {
+        vtep.learn(100, M, 'local');
+        vtep.learn(100, N, 'local');
+        await vtep.told();
+        expect([...(plane.here.get(100)?.keys() ?? [])].sort()).toEqual([M, N]);
+        vtep.learn(100, M, A);
+        await vtep.told();
+        expect([...(plane.here.get(100)?.keys() ?? [])]).toEqual([N]);
+        vtep.elapse(400);
+        await vtep.told();
+        expect(plane.here.get(100)?.size ?? 0).toBe(0);
+        vtep.addStatic(100, M, 'local');
+        await vtep.told();
+        expect([...(plane.here.get(100) ?? [])]).toEqual([[M, 'static']]);
+        vtep.deleteStatic(100, M);
+        await vtep.told();
+        expect(plane.here.get(100)?.size ?? 0).toBe(0);
+      });
+    });
+
+    it('does what the VTEP in memory does, whatever happens', async () => {
+      await vtep.close();
+      await fc.assert(
+        fc.asyncProperty(fc.array(STEP, { maxLength: 25 }), async (steps) => {
+          const tried = await newPair(open);
+          try {
+            for (const step of steps) await tried.take(step);
+          } finally {
+            await tried.close();
+          }
+        }),
+        { numRuns: 60 },
+      );
+      vtep = await open();
+    });
+  });
+}
+
+const STEP = fc.record({
+  kind: fc.constantFrom(
+    'place',
+    'stick',
+    'withdraw',
+    'learn',
+    'learn-local',
+    'static',
+    'unstatic',
+    'elapse',
+    'flood',
+    'unflood',
+    'own',
+    'all',
+    'remake',
+  ),
+  mac: fc.integer({ min: 1, max: 4 }).map(mac),
+  vtep: fc.constantFrom(A, B, C),
+});
+type Step = typeof STEP extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** A VTEP and its twin, to which the same is done. */
+async function newPair(open: () => Promise<VtepUnderTest>) {
+  const config = segmentOf('100,remote=198.18.0.1');
+  const one = await open();
+  const twin = new MemoryVtep();
+  await one.addSegment(config);
+  twin.addSegment(config);
+  const planes = [new RecordingPlane(), new RecordingPlane()] as const;
+  const forwardings = [one.attach(planes[0]), twin.attach(planes[1])] as const;
+  const both = (what: (vtep: Pick<VtepUnderTest, 'learn' | 'addStatic' | 'deleteStatic' | 'elapse'>) => void) => {
+    what(one);
+    what(twin);
+  };
+  const say = async (batch: Batch) => {
+    const [answer, expected] = [await forwardings[0].say(100, batch), await forwardings[1].say(100, batch)];
+    expect(answer).toEqual(expected);
+  };
+  const own = new Set<IpAddress>();
+  // The twin knows nothing of MACs that move too often (RFC 7432 §15.1).
+  const learnings = new Map<MacAddress, number>();
+  const mayMove = (each: MacAddress) => {
+    learnings.set(each, (learnings.get(each) ?? 0) + 1);
+    return (learnings.get(each) as number) < 5;
+  };
+  return {
+    close: () => one.close(),
+    async take({ kind, mac: each, vtep }: Step) {
+      if (kind === 'place' || kind === 'stick')
+        await say({ macs: { placed: [{ mac: each, vtep, isSticky: kind === 'stick' }] } });
+      else if (kind === 'withdraw') await say({ macs: { withdrawn: [each] } });
+      else if (kind === 'learn' || kind === 'learn-local') {
+        const from = kind === 'learn' ? vtep : 'local';
+        if (mayMove(each)) both((it) => it.learn(100, each, from));
+      } else if (kind === 'static') {
+        // What is static elsewhere is refused before it comes to this.
+        if (one.entryOf(100, each)?.origin !== 'static' && !own.has(vtep)) both((it) => it.addStatic(100, each, vtep));
+      } else if (kind === 'unstatic') both((it) => it.deleteStatic(100, each));
+      else if (kind === 'elapse') both((it) => it.elapse(200));
+      else if (kind === 'flood') await say({ floods: { added: [vtep] } });
+      else if (kind === 'unflood') await say({ floods: { removed: [vtep] } });
+      else if (kind === 'own') {
+        const isOwn = !own.delete(vtep);
+        if (isOwn) own.add(vtep);
+        await one.setOwn(vtep, isOwn);
+        twin.setOwn(vtep, isOwn);
+      } else if (kind === 'all') {
+        for (const forwarding of forwardings) await forwarding.withdrawAll();
+      } else {
+        await one.removeSegment(100);
+        await one.addSegment(config);
+        twin.removeSegment(100);
+        twin.addSegment(config);
+      }
+      await one.told();
+      for (const seen of [1, 2, 3, 4].map(mac)) expect(one.entryOf(100, seen)).toEqual(twin.entryOf(100, seen));
+      expect(new Set(one.floodMembers(100))).toEqual(new Set(twin.floodMembers(100)));
+      expect(new Set(one.floodedTo(100))).toEqual(new Set(twin.floodedTo(100)));
+      expect(planes[0].here.get(100) ?? new Map()).toEqual(planes[1].here.get(100) ?? new Map());
+    },
+  };
+}
+
+function hex(octet: number): string {
+  return (octet & 0xff).toString(16).padStart(2, '0');
+}

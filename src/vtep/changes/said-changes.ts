@@ -1,0 +1,131 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Batch, Placement, RefusalCause, Refused, Said } from '../../control/control-plane.ts';
+import type { ControlOrigin } from '../../control/origin.ts';
+import { type Fdb, PLACED, PLACED_AT_ONCE } from '../../fdb/fdb.ts';
+import type { Bar } from '../../host/underlay/own-addresses.ts';
+import { formatMac, type IpAddress, ipFamily, type MacAddress, macWords } from '../../lib/addresses.ts';
+import { NO_UNDERLAY } from '../../segment/segment.ts';
+import { whenUnlocked } from '../entries/when-unlocked.ts';
+import type { Vni } from '../vni/vni.ts';
+import { sourceOf } from '../vni/vtep-address.ts';
+import type { FloodLists } from './flood-lists.ts';
+
+/** Records of the forwarding database that are looked at before others have their turn: about a millisecond. */
+const SLICE_RECORDS = 10_000;
+
+export interface SaidGround {
+  readonly fdb: Fdb;
+  /** Tenths of a second. */
+  readonly now: () => number;
+  readonly barOf: (address: IpAddress) => Bar | undefined;
+}
+
+/** Why the forwarding database does not take a placement; undefined: it does. */
+const CAUSES: Readonly<Record<number, RefusalCause | undefined>> = {
+  [PLACED.outranked]: 'outranked',
+  [PLACED.full]: 'full',
+};
+
+type RefusedMac = Refused['macs'][number];
+
+/**
+ * Puts what control planes say into force, in flood lists and in the forwarding database. A batch of any size holds the main thread and the lock for no
+ * longer than some hundred entries take. The caller runs one change at a time.
+ */
+export class SaidChanges {
+  readonly #ground: SaidGround;
+  readonly #floodLists: FloodLists;
+
+  constructor(ground: SaidGround, floodLists: FloodLists) {
+    this.#ground = ground;
+    this.#floodLists = floodLists;
+  }
+
+  /** Adds to what an origin says of a segment, and takes away from it. What is removed goes first. */
+  async say(vni: Vni, origin: ControlOrigin, { floods, macs }: Batch): Promise<Refused> {
+    await this.#withdraw(vni, macs?.withdrawn ?? []);
+    const refusedMacs = await this.#place(vni, macs?.placed ?? []);
+    if (!floods) return { floods: [], macs: refusedMacs };
+    const members = new Set(vni.flood.saidBy(origin));
+    for (const member of floods.removed ?? []) members.delete(member);
+    for (const member of floods.added ?? []) members.add(member);
+    return { floods: await this.#floodLists.put(vni, origin, members), macs: refusedMacs };
+  }
+
+  /** Makes this all that an origin says of a segment. */
+  async replace(vni: Vni, origin: ControlOrigin, { floods, macs }: Said): Promise<Refused> {
+    const kept = new Set(macs.map(({ mac }) => mac));
+    await this.#withdraw(
+      vni,
+      (await this.#placedIn(vni)).filter((mac) => !kept.has(mac)),
+    );
+    const placed = macs.flatMap(({ vtep, ...rest }) => (vtep === 'local' ? [] : [{ ...rest, vtep }]));
+    const refusedMacs = await this.#place(vni, placed);
+    return { floods: await this.#floodLists.put(vni, origin, new Set(floods)), macs: refusedMacs };
+  }
+
+  async #place({ index, reach }: Vni, placed: readonly Placement[]): Promise<RefusedMac[]> {
+    const { fdb, now, barOf } = this.#ground;
+    const refused: RefusedMac[] = [];
+    const possible = placed.filter(({ mac, vtep }) => {
+      const reached = ipFamily(vtep) === 4 ? reach.ipv4 : reach.ipv6;
+      const cause = barOf(vtep) ?? (reached === NO_UNDERLAY ? 'family' : undefined);
+      if (cause !== undefined) refused.push({ mac, cause });
+      return cause === undefined;
+    });
+    await inSlices(possible, async (slice) => {
+      const placements = slice.map(({ mac, vtep, isSticky = false }) => ({
+        ...macWords(mac),
+        at: sourceOf(vtep),
+        isSticky,
+      }));
+      await whenUnlocked(() => {
+        const results = fdb.placeAll(index, placements, now());
+        for (const [i, { mac }] of slice.entries()) {
+          const cause = CAUSES[results[i] as number];
+          if (cause !== undefined) refused.push({ mac, cause });
+        }
+      });
+    });
+    return refused;
+  }
+
+  async #withdraw({ index }: Vni, macs: readonly MacAddress[]): Promise<void> {
+    const { fdb, now } = this.#ground;
+    await inSlices(macs, (slice) => whenUnlocked(() => void fdb.withdrawAll(index, slice.map(macWords), now())));
+  }
+
+  /** The MACs of a segment that a control plane placed. The search goes through all entries of all VNIs. */
+  async #placedIn({ index }: Vni): Promise<MacAddress[]> {
+    const { fdb, now } = this.#ground;
+    const macs: MacAddress[] = [];
+    for (let from = 0; fdb.counts.controlsOf(index) > macs.length; await setImmediate()) {
+      from = fdb.forEachSlice(
+        from,
+        SLICE_RECORDS,
+        ({ segment, kind, high, low }) => {
+          if (segment === index && kind === 'control') macs.push(formatMac(high, low));
+        },
+        now(),
+      );
+      if (from === 0) break;
+    }
+    return macs;
+  }
+}
+
+/** In between others have their turn. */
+async function inSlices<Item>(items: readonly Item[], work: (slice: readonly Item[]) => Promise<void>): Promise<void> {
+  for (let from = 0; from < items.length; from += PLACED_AT_ONCE) {
+    if (from > 0) await setImmediate();
+    await work(items.slice(from, from + PLACED_AT_ONCE));
+  }
+}
+
+/** Of a segment that this VTEP does not have. */
+export function refuseAll({ floods, macs }: Batch): Refused {
+  return {
+    floods: (floods?.added ?? []).map((vtep) => ({ vtep, cause: 'no-segment' })),
+    macs: (macs?.placed ?? []).map(({ mac }) => ({ mac, cause: 'no-segment' })),
+  };
+}

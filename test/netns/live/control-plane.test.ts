@@ -1,0 +1,171 @@
+/**
+ * What a control plane says is in force on the wire, and what it hears is true.
+ *
+ *     vxlan100 ── host 1  198.18.0.1 ───┐ vtepd, with a control plane attached
+ *     vxlan100 ── host 2  198.18.0.2 ───┤ vtepd
+ *     vxlan100 ── host 3  198.18.0.3 ───┘ the kernel's device
+ */
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { type AttachedPlane, startControlled } from '../../support/daemon/control-plane.ts';
+import { startMonitor } from '../../support/daemon/fdb-monitor.ts';
+import {
+  type SegmentOptions,
+  startKernelVtep,
+  startVtepdVtep,
+  type VtepdVtep,
+} from '../../support/daemon/vtep-host.ts';
+import { describeSystem, useLab } from '../../support/lab/lab.ts';
+import type { PacketSocket } from '../../support/traffic/packet-socket.ts';
+import { isProbe, probeTexts, sendProbe, settle } from '../../support/traffic/probes.ts';
+import { waitFor, waitUntil } from '../../support/wait.ts';
+
+const STATION = '02:00:00:00:01:01';
+const ELSEWHERE = '02:00:00:00:03:03';
+const UNKNOWN = '02:00:00:00:ff:fe';
+
+describeSystem('a control plane', () => {
+  const lab = useLab({ hosts: 3 });
+  const [one, two, three] = [lab.host(1), lab.host(2), lab.host(3)];
+
+  async function start(
+    segment: Partial<SegmentOptions> | null = {},
+    flags: readonly string[] = [],
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<{ vtep: VtepdVtep; plane: AttachedPlane; taps: [PacketSocket, PacketSocket, PacketSocket] }> {
+    const back = [one.address];
+    const [controlled] = await Promise.all([
+      startControlled(one, segment === null ? [] : [{ vni: 100, ...segment }], { flags, env }),
+      startVtepdVtep(two, { segments: [{ vni: 100, remotes: back }] }),
+      startKernelVtep(three, { segments: [{ vni: 100, remotes: back }] }),
+    ]);
+    const taps = [one, two, three].map((host) => host.packetSocket('vxlan100'));
+    return { ...controlled, taps: taps as [PacketSocket, PacketSocket, PacketSocket] };
+  }
+
+  /** Sends five frames from host 1, of which as many are expected at hosts 2 and 3. How many came. */
+  async function five(
+    [from, ...to]: readonly PacketSocket[],
+    dst: string,
+    { text, expected }: { text: string; expected: readonly number[] },
+  ): Promise<number[]> {
+    for (let i = 0; i < 5; i++) sendProbe(from as PacketSocket, { dst, src: STATION, text: `${text} ${i}` });
+    for (const [i, socket] of to.entries()) {
+      if (expected[i] !== 0) await socket.waitForFrame('the last one', isProbe(`${text} 4`));
+    }
+    await settle();
+    return to.map((socket) => probeTexts(socket.drain()).filter((found) => found.startsWith(`${text} `)).length);
+  }
+
+  /** That frames to a MAC come to hosts 2 and 3 so often. */
+  async function expectFive(taps: readonly PacketSocket[], dst: string, ...expected: number[]): Promise<void> {
+    expect(await five(taps, dst, { text: `to ${dst} at ${performance.now()}`, expected })).toEqual(expected);
+  }
+
+  test.each([1, 2])('says who gets the floods and where a MAC is, %i workers', async (workers) => {
+    const { vtep, plane, taps } = await start({}, ['--workers', `${workers}`]);
+    await expectFive(taps, UNKNOWN, 0, 0);
+    const members = { floods: { added: [two.address, three.address] } };
+    expect(await plane.say(100, members)).toEqual({ floods: [], macs: [] });
+    await expectFive(taps, UNKNOWN, 5, 5);
+    expect(await plane.say(100, { macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] } })).toEqual({
+      floods: [],
+      macs: [],
+    });
+    await expectFive(taps, ELSEWHERE, 0, 5);
+    expect(await vtep.fdb()).toContainEqual(
+      expect.objectContaining({ mac: ELSEWHERE, vtep: three.address, type: 'evpn', age: null }),
+    );
+    await plane.say(100, { floods: { removed: [three.address] }, macs: { withdrawn: [ELSEWHERE] } });
+    await expectFive(taps, ELSEWHERE, 5, 0);
+    await plane.withdrawAll();
+    await expectFive(taps, UNKNOWN, 0, 0);
+  });
+
+  test('is not moved by a late frame from where the MAC was', async () => {
+    const { vtep, plane, taps } = await start();
+    await plane.say(100, { macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] } });
+    sendProbe(taps[1], { dst: STATION, src: ELSEWHERE, text: 'late' });
+    await taps[0].waitForFrame('the late frame', isProbe('late'));
+    expect((await vtep.fdb()).find(({ mac }) => mac === ELSEWHERE)?.vtep).toBe(three.address);
+    await expectFive(taps, ELSEWHERE, 0, 5);
+  });
+
+  test('hears of a machine behind the TAP with its first frame, and when it is elsewhere', async () => {
+    const { plane, taps } = await start({ remotes: [two.address, three.address] });
+    const isHere = async () => (await plane.heard()).here.get(100)?.get(STATION) === 'learned';
+    expect((await plane.heard()).segments.get(100)).toEqual([one.address]);
+    expect(await isHere()).toBe(false);
+    sendProbe(taps[0], { dst: UNKNOWN, src: STATION, text: 'first' });
+    await waitUntil('the MAC is told', isHere, { timeoutMs: 1_000 });
+    sendProbe(taps[1], { dst: UNKNOWN, src: STATION, text: 'moved' });
+    await waitFor('the MAC is told to be gone', isHere, (here) => !here, { timeoutMs: 1_000 });
+  });
+
+  test('keeps what it said through a flush and changes of the list; neither configuration nor snapshot has it', async () => {
+    const folder = join(lab.folder, 'state');
+    const flags = ['--persist', '--state-dir', folder];
+    const { vtep, plane, taps } = await start({ remotes: [two.address] }, flags);
+    await plane.say(100, {
+      floods: { added: [two.address, three.address] },
+      macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] },
+    });
+    const holds = async () => {
+      await expectFive(taps, UNKNOWN, 5, 5);
+      await expectFive(taps, ELSEWHERE, 0, 5);
+    };
+    await holds();
+    const { daemon } = vtep;
+    expect(JSON.stringify(await daemon.ctl('config', 'show'))).not.toMatch(new RegExp(`${three.address}|${ELSEWHERE}`));
+    await daemon.ctl('fdb', 'flush', '--all');
+    const refused = await daemon.runCtl('fdb', 'del', ELSEWHERE, '--vni', '100');
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/a control plane placed this entry/)]);
+    await daemon.ctl('remote', 'del', two.address, '--vni', '100');
+    await holds();
+    await daemon.ctl('remote', 'add', two.address, '--vni', '100');
+    await holds();
+    await vtep.stop();
+    // The next one has no control plane: what was learned may come back, what was placed may not.
+    const after = await startVtepdVtep(one, { segments: [{ vni: 100, remotes: [two.address] }], flags });
+    expect((await after.fdb()).filter(({ mac }) => mac === ELSEWHERE)).toEqual([]);
+  });
+
+  test('keeps what it said through a reload and the death of a worker', async () => {
+    const file = join(lab.folder, 'controlled.yaml');
+    const write = (name: string) =>
+      writeFileSync(file, `vnis:\n  - vni: 100\n    name: ${name}\n    remote: [${two.address}]\n`);
+    write('before');
+    const mark = join(lab.folder, 'kill-worker-');
+    const { vtep, plane, taps } = await start(null, ['--config', file], { KILL_WORKER: mark });
+    await plane.say(100, {
+      floods: { added: [three.address] },
+      macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] },
+    });
+    write('after');
+    await vtep.daemon.ctl('reload');
+    expect((await vtep.daemon.ctl<{ name: string }[]>('vni', 'show')).map(({ name }) => name)).toEqual(['after']);
+    await expectFive(taps, UNKNOWN, 5, 5);
+    await expectFive(taps, ELSEWHERE, 0, 5);
+    writeFileSync(`${mark}2`, '');
+    await waitUntil('the worker has died', () => vtep.daemon.stdout.includes('worker-died'), { timeoutMs: 30_000 });
+    rmSync(`${mark}2`);
+    await expectFive(taps, UNKNOWN, 5, 5);
+    await expectFive(taps, ELSEWHERE, 0, 5);
+  });
+
+  test('is in the events as what it is', async () => {
+    const { vtep, plane } = await start();
+    const monitor = await startMonitor(one, vtep.daemon);
+    await plane.say(100, { macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] } });
+    await plane.say(100, { macs: { placed: [{ mac: ELSEWHERE, vtep: two.address }] } });
+    await plane.say(100, { macs: { withdrawn: [ELSEWHERE] } });
+    const told = () => monitor.events.filter(({ mac }) => mac === ELSEWHERE);
+    await waitUntil('three events', () => told().length >= 3);
+    expect(told().map(({ event, vtep: at, from, type }) => [event, at, from, type])).toEqual([
+      ['add', three.address, null, 'evpn'],
+      ['move', two.address, three.address, 'evpn'],
+      ['delete', two.address, null, 'evpn'],
+    ]);
+  });
+});

@@ -1,0 +1,48 @@
+/**
+ * Loaded into the daemon by `--import`: attaches a control plane to the running VTEP that the test speaks to over the socket CONTROL_PLANE. A line
+ * `{"say": [VNI, BATCH]}` is answered by what was refused, `{"withdraw": true}` by null, `{"heard": true}` by what the control plane was told.
+ */
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { isMainThread } from 'node:worker_threads';
+import { Vtep } from '../../../dist/vtep/vtep.js';
+
+if (isMainThread) {
+  const start = Vtep.start;
+  Vtep.start = async (...options) => {
+    const vtep = await start.apply(Vtep, options);
+    const segments = new Map();
+    const here = new Map();
+    const forwarding = vtep.control.attach({
+      origin: 'evpn',
+      segmentUpdated: ({ vni, local }) => {
+        segments.set(vni, local);
+        return undefined;
+      },
+      segmentRemoved: (vni) => {
+        segments.delete(vni);
+        here.delete(vni);
+      },
+      stationsChanged: ({ vni, isWhole, here: macs, gone }) => {
+        const known = isWhole ? new Map() : (here.get(vni) ?? new Map());
+        for (const { mac, origin } of macs) known.set(mac, origin);
+        for (const mac of gone) known.delete(mac);
+        here.set(vni, known);
+      },
+    });
+    const answer = async ({ say, withdraw }) => {
+      if (say) return forwarding.say(...say);
+      if (withdraw) return (await forwarding.withdrawAll()) ?? null;
+      return { segments: [...segments], here: [...here].map(([vni, macs]) => [vni, [...macs]]) };
+    };
+    const server = createServer((client) => {
+      client.on('error', () => {});
+      createInterface({ input: client }).on('line', async (line) => {
+        client.write(`${JSON.stringify(await answer(JSON.parse(line)))}\n`);
+      });
+    });
+    server.listen(process.env.CONTROL_PLANE);
+    server.unref();
+    return vtep;
+  };
+}
