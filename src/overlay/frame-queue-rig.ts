@@ -4,9 +4,9 @@ import { ReadableCounters } from '../forward/counters-rig.ts';
 import { FORWARDED, RX_DROP, RX_REASONS } from '../forward/drop-reason.ts';
 import { type Frame, naiveSegments, TCP, UDP } from '../offload/naive-frames.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment, UNTAGGED } from '../segment/segment.ts';
+import { UNTAGGED } from '../segment/segment.ts';
+import { plainSegment } from '../segment/segment-rig.ts';
 import { Slab } from '../sys/slab.ts';
-import { NO_CONTROL } from '../wire/link-local.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import { FrameQueue, type FrameWriter } from './frame-queue.ts';
 
@@ -107,29 +107,7 @@ export function newQueueRig({ isOn = true, takesUdpRuns = true, verdict = () => 
   };
 }
 
-export const SEGMENT: Segment = {
-  index: 3,
-  vni: 100,
-  ipv4Underlay: 0,
-  ipv6Underlay: NO_UNDERLAY,
-  group: NO_GROUP,
-  groupRemote: 0,
-  floodRemotes: [],
-  tap: 7,
-  vlan: NO_VLAN,
-  tapUp: true,
-  tapMtuBytes: 1_450,
-  tapMacHigh: 0,
-  tapMacLow: 0,
-  maxFrameBytes: 1_464,
-  suppress: false,
-  learning: true,
-  maxMacs: 1,
-  innerVlan: INNER_VLAN.drop,
-  control: NO_CONTROL,
-  flood: FLOOD.all,
-  stormPps: 0,
-};
+export const SEGMENT = plainSegment({ index: 3, tap: 7, maxMacs: 1 });
 
 /** Whether a vnet header says that the frame is to be cut. */
 export const isSuper = ({ vnetHeader }: Written) => vnetHeader[1] !== 0;

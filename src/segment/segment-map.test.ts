@@ -1,33 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { NO_CONTROL } from '../wire/link-local.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment, UNTAGGED } from './segment.ts';
+import { type Segment, UNTAGGED } from './segment.ts';
 import { SegmentMap } from './segment-map.ts';
+import { plainSegment } from './segment-rig.ts';
 
 function segment(index: number, differs: Partial<Segment> = {}): Segment {
-  return {
-    index,
-    vni: 100 + index,
-    ipv4Underlay: 0,
-    ipv6Underlay: NO_UNDERLAY,
-    group: NO_GROUP,
-    groupRemote: 0,
-    floodRemotes: [],
-    tap: 10 + index,
-    vlan: NO_VLAN,
-    tapUp: true,
-    tapMtuBytes: 1_450,
-    tapMacHigh: 0,
-    tapMacLow: 0,
-    maxFrameBytes: 1_464,
-    suppress: false,
-    learning: true,
-    maxMacs: 10,
-    innerVlan: INNER_VLAN.drop,
-    control: NO_CONTROL,
-    flood: FLOOD.all,
-    stormPps: 0,
-    ...differs,
-  };
+  return plainSegment({ index, vni: 100 + index, tap: 10 + index, ...differs });
 }
 
 function mapOf(...segments: readonly Segment[]): SegmentMap {

@@ -7,12 +7,12 @@ import { TX_REASONS } from '../forward/drop-reason.ts';
 import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipWords, parseIp } from '../lib/addresses.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
+import type { Segment } from '../segment/segment.ts';
+import { plainSegment } from '../segment/segment-rig.ts';
 import { close, setsockopt } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { SendArray } from '../sys/socket/mmsg.ts';
 import { openSendSocket } from '../sys/socket/udp-socket.ts';
-import { NO_CONTROL } from '../wire/link-local.ts';
 import { QUEUE_MESSAGES, SendQueue } from './send-queue.ts';
 
 const LOCAL = '127.4.0.1';
@@ -24,29 +24,7 @@ export function closeAll(): void {
 }
 
 export function segment(index: number): Segment {
-  return {
-    index,
-    vni: index,
-    ipv4Underlay: 0,
-    ipv6Underlay: NO_UNDERLAY,
-    group: NO_GROUP,
-    groupRemote: 0,
-    floodRemotes: [],
-    tap: 0,
-    vlan: NO_VLAN,
-    tapUp: true,
-    tapMtuBytes: 1_450,
-    tapMacHigh: 0,
-    tapMacLow: 0,
-    maxFrameBytes: 70_000,
-    suppress: false,
-    learning: true,
-    maxMacs: 1,
-    innerVlan: INNER_VLAN.drop,
-    control: NO_CONTROL,
-    flood: FLOOD.all,
-    stormPps: 0,
-  };
+  return plainSegment({ index, vni: index, maxFrameBytes: 70_000, maxMacs: 1 });
 }
 
 /** A receiver on an address of loopback; its port is the kernel's choice unless given. */

@@ -8,11 +8,11 @@ import { RemoteCounters } from '../forward/remote-counters.ts';
 import { type IpAddress, ipBytes, ipWords, parseIp } from '../lib/addresses.ts';
 import { CUT_APART_SECONDS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
+import { NO_GROUP } from '../segment/segment.ts';
+import { plainSegment } from '../segment/segment-rig.ts';
 import { close, getsockname } from '../sys/libc.ts';
 import { Slab } from '../sys/slab.ts';
 import { openSendSocket, openUnicastSocket } from '../sys/socket/udp-socket.ts';
-import { NO_CONTROL } from '../wire/link-local.ts';
 import { ApartSockets } from './apart-sockets.ts';
 import { KernelUdpPort } from './kernel-udp-port.ts';
 import { MemoryUdpPort } from './memory-udp-port.ts';
@@ -146,29 +146,7 @@ async function newKernelWorld(): Promise<World> {
   };
 }
 
-const SEGMENT: Segment = {
-  index: 0,
-  vni: 100,
-  ipv4Underlay: 0,
-  ipv6Underlay: NO_UNDERLAY,
-  group: BY_GROUP,
-  groupRemote: 1,
-  floodRemotes: [],
-  tap: 0,
-  vlan: NO_VLAN,
-  tapUp: true,
-  tapMtuBytes: 1_450,
-  tapMacHigh: 0,
-  tapMacLow: 0,
-  maxFrameBytes: 1_464,
-  suppress: false,
-  learning: true,
-  maxMacs: 1,
-  innerVlan: INNER_VLAN.drop,
-  control: NO_CONTROL,
-  flood: FLOOD.all,
-  stormPps: 0,
-};
+const SEGMENT = plainSegment({ group: BY_GROUP, groupRemote: 1, maxMacs: 1 });
 
 describe.each([
   ['memory', newMemoryWorld],

@@ -18,13 +18,13 @@ import type { OffloadSwitch } from '../offload/offload-switch.ts';
 import { newSuperFrame } from '../offload/split.ts';
 import { MemoryTapPort } from '../overlay/memory-tap-port.ts';
 import { TAP_GONE } from '../overlay/tap-port.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../segment/segment.ts';
+import { NO_GROUP, type Segment } from '../segment/segment.ts';
 import { SegmentMap } from '../segment/segment-map.ts';
+import { plainSegment } from '../segment/segment-rig.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
-import { NO_CONTROL } from '../wire/link-local.ts';
 import { StrippedTags } from '../wire/vlan.ts';
 import { newAnswers } from './answers.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
@@ -54,29 +54,16 @@ export const TAP_MAC = 'fe0000000009';
 export const BROADCAST = 'ffffffffffff';
 export const PAYLOAD = Buffer.from('88b566726f6d20616661722e2e', 'hex');
 
-export const SEGMENT: Segment = {
+export const SEGMENT = plainSegment({
   index: 3,
   vni: 0x00_1234,
-  ipv4Underlay: 0,
-  ipv6Underlay: NO_UNDERLAY,
   group: GROUP_SOCKET,
   groupRemote: GROUP_REMOTE,
-  floodRemotes: [],
   tap: 7,
-  vlan: NO_VLAN,
-  tapUp: true,
-  tapMtuBytes: 1_450,
   tapMacHigh: 0xfe00_0000,
   tapMacLow: 9,
-  maxFrameBytes: 1_464,
-  suppress: false,
-  learning: true,
   maxMacs: 100,
-  innerVlan: INNER_VLAN.drop,
-  control: NO_CONTROL,
-  flood: FLOOD.all,
-  stormPps: 0,
-};
+});
 
 /** A dotted address as a big-endian word, signed. */
 export function ipWord(text: string): number {

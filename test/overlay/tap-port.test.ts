@@ -12,12 +12,11 @@ import { OffloadSwitch } from '../../src/offload/offload-switch.ts';
 import { KernelTapPort } from '../../src/overlay/kernel-tap-port.ts';
 import { MemoryTapPort } from '../../src/overlay/memory-tap-port.ts';
 import { FRAME_BATCH, FRAME_HEADROOM, TAP_GONE, type TapPort } from '../../src/overlay/tap-port.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
+import { plainSegment } from '../../src/segment/segment-rig.ts';
 import { close } from '../../src/sys/libc.ts';
 import { octetSums } from '../../src/sys/simd-sums.ts';
 import { Slab } from '../../src/sys/slab.ts';
 import { openTap } from '../../src/sys/tun.ts';
-import { NO_CONTROL } from '../../src/wire/link-local.ts';
 import { createNamespace, deleteNamespace, inNamespace, ip } from '../support/host/namespaces.ts';
 import { describeSystem, forceMtuTrue } from '../support/lab/lab.ts';
 import { PacketSocket } from '../support/traffic/packet-socket.ts';
@@ -27,29 +26,7 @@ const BYTES = 100;
 const VNET_HDR_BYTES = 10;
 const EINVAL = 22;
 
-const SEGMENT: Segment = {
-  index: 3,
-  vni: 100,
-  ipv4Underlay: 0,
-  ipv6Underlay: NO_UNDERLAY,
-  group: NO_GROUP,
-  groupRemote: 0,
-  floodRemotes: [],
-  tap: TAP,
-  vlan: NO_VLAN,
-  tapUp: true,
-  tapMtuBytes: 1_500,
-  tapMacHigh: 0,
-  tapMacLow: 0,
-  maxFrameBytes: 1_514,
-  suppress: false,
-  learning: true,
-  maxMacs: 1,
-  innerVlan: INNER_VLAN.drop,
-  control: NO_CONTROL,
-  flood: FLOOD.all,
-  stormPps: 0,
-};
+const SEGMENT = plainSegment({ index: 3, tap: TAP, tapMtuBytes: 1_500, maxFrameBytes: 1_514, maxMacs: 1 });
 
 /** A port and the world around it. */
 interface World {

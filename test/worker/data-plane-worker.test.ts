@@ -15,11 +15,11 @@ import { RX_DROP } from '../../src/forward/drop-reason.ts';
 import { RemoteCounters } from '../../src/forward/remote-counters.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
+import { NO_GROUP } from '../../src/segment/segment.ts';
+import { plainSegment } from '../../src/segment/segment-rig.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/socket/udp-socket.ts';
 import { addressOrder } from '../../src/vtep/workers/worker-state.ts';
-import { NO_CONTROL } from '../../src/wire/link-local.ts';
 import { BusyTime } from '../../src/worker/busy-time.ts';
 import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
@@ -34,29 +34,7 @@ const SENDER = '127.7.0.2';
 const VNI = 100;
 const STOP_MS = 300;
 
-const SEGMENT: Segment = {
-  index: 3,
-  vni: VNI,
-  ipv4Underlay: 0,
-  ipv6Underlay: NO_UNDERLAY,
-  group: NO_GROUP,
-  groupRemote: 0,
-  floodRemotes: [],
-  tap: 3,
-  vlan: NO_VLAN,
-  tapUp: false,
-  tapMtuBytes: 1_450,
-  tapMacHigh: 0,
-  tapMacLow: 0,
-  maxFrameBytes: 1_464,
-  suppress: false,
-  learning: true,
-  maxMacs: 10,
-  innerVlan: INNER_VLAN.drop,
-  control: NO_CONTROL,
-  flood: FLOOD.all,
-  stormPps: 0,
-};
+const SEGMENT = plainSegment({ index: 3, vni: VNI, tap: 3, tapUp: false });
 
 let compiled: typeof import('../../src/worker/worker.ts');
 const started: DataPlaneWorker[] = [];

@@ -11,8 +11,8 @@ import type { CaptureFilter } from '../../src/forward/capture/capture-writer.ts'
 import { type IpPrefix, parseWrittenPrefix } from '../../src/lib/ip-prefix.ts';
 import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../src/segment/segment.ts';
-import { NO_CONTROL } from '../../src/wire/link-local.ts';
+import { INNER_VLAN } from '../../src/segment/segment.ts';
+import { plainSegment } from '../../src/segment/segment-rig.ts';
 import { createNamespace, deleteNamespace, ip } from '../support/host/namespaces.ts';
 import { describeSystem } from '../support/lab/lab.ts';
 import { vxlan } from '../support/traffic/frames.ts';
@@ -27,29 +27,7 @@ const CAROUSEL_PACKETS = 300_000;
 /** A number on the heap has 12 octets, and one packet in a hundred may not have one. */
 const MAX_BYTES_A_PACKET = 0.1;
 
-const SEGMENT: Segment = {
-  index: 3,
-  vni: 100,
-  ipv4Underlay: 0,
-  ipv6Underlay: NO_UNDERLAY,
-  group: NO_GROUP,
-  groupRemote: 0,
-  floodRemotes: [],
-  tap: 7,
-  vlan: NO_VLAN,
-  tapUp: true,
-  tapMtuBytes: 1_450,
-  tapMacHigh: 0,
-  tapMacLow: 0,
-  maxFrameBytes: 1_464,
-  suppress: true,
-  learning: true,
-  maxMacs: 100,
-  innerVlan: INNER_VLAN.drop,
-  control: NO_CONTROL,
-  flood: FLOOD.all,
-  stormPps: 0,
-};
+const SEGMENT = plainSegment({ index: 3, tap: 7, suppress: true, maxMacs: 100 });
 
 const ALLOWED = ['10.0.0.0/8', '192.0.2.0/24', 'fd00::/8', '198.18.0.0/15'].map(
   (text) => parseWrittenPrefix(text) as IpPrefix,

@@ -14,10 +14,10 @@ import { CaptureRing } from '../../../src/forward/capture/capture-ring.ts';
 import { TX_DROP } from '../../../src/forward/drop-reason.ts';
 import { StormControl } from '../../../src/forward/storm-control.ts';
 import { createLog } from '../../../src/observe/log.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../../src/segment/segment.ts';
+import { NO_GROUP } from '../../../src/segment/segment.ts';
+import { plainSegment } from '../../../src/segment/segment-rig.ts';
 import { close } from '../../../src/sys/libc.ts';
 import { openTap } from '../../../src/sys/tun.ts';
-import { NO_CONTROL } from '../../../src/wire/link-local.ts';
 import { monotonicMs } from '../../../src/worker/clock.ts';
 import { inNamespace } from '../../support/host/namespaces.ts';
 import { describeSystem, useLab } from '../../support/lab/lab.ts';
@@ -31,29 +31,7 @@ const FLOWS = 64;
 const RING_BYTES = 1 << 20;
 
 /** It floods to nobody: every frame is counted where it was read. */
-const SEGMENT: Segment = {
-  index: 0,
-  vni: 100,
-  ipv4Underlay: 0,
-  ipv6Underlay: NO_UNDERLAY,
-  group: NO_GROUP,
-  groupRemote: 0,
-  floodRemotes: [],
-  tap: 0,
-  vlan: NO_VLAN,
-  tapUp: true,
-  tapMtuBytes: 1_450,
-  tapMacHigh: 0,
-  tapMacLow: 0,
-  maxFrameBytes: 1_464,
-  suppress: false,
-  learning: true,
-  maxMacs: 10,
-  innerVlan: INNER_VLAN.drop,
-  control: NO_CONTROL,
-  flood: FLOOD.all,
-  stormPps: 0,
-};
+const SEGMENT = plainSegment();
 
 describeSystem('the death of a thread', () => {
   const lab = useLab({ hosts: 1 });
