@@ -2,6 +2,7 @@
  * Frames built and cut octet by octet, clear rather than fast: the oracle of the offloads' tests, which shares no code with what it checks.
  * All offsets are from a frame's first octet.
  */
+import { naiveSum } from '../wire/naive-sum.ts';
 
 export const TCP = 6;
 export const UDP = 17;
@@ -58,18 +59,6 @@ export function scrambled(length: number, seed = 1): number[] {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return state >>> 24;
   });
-}
-
-/** RFC 1071 octet by octet, the carry brought round after each. */
-export function naiveSum(octets: Iterable<number>): number {
-  let sum = 0;
-  let isHigh = true;
-  for (const octet of octets) {
-    sum += isHigh ? octet * 256 : octet;
-    if (sum > 0xffff) sum -= 0xffff;
-    isHigh = !isHigh;
-  }
-  return sum;
 }
 
 export function naiveFrame(packet: Packet): Frame {

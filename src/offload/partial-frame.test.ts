@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type FrameHeaders, locateHeaders, newFrameHeaders } from '../wire/ip.ts';
+import { naiveSum } from '../wire/naive-sum.ts';
 import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { describeFrame } from './partial-frame.ts';
 
@@ -15,18 +16,6 @@ const HEADER_AT = 6;
 const FRAME_AT = HEADER_AT + VNET_HDR_BYTES;
 
 const word = (value: number) => [(value >> 8) & 0xff, value & 0xff];
-
-/** RFC 1071 octet by octet, the carry brought round after each. */
-function naiveSum(octets: Iterable<number>): number {
-  let sum = 0;
-  let isHigh = true;
-  for (const octet of octets) {
-    sum += isHigh ? octet * 256 : octet;
-    if (sum > 0xffff) sum -= 0xffff;
-    isHigh = !isHigh;
-  }
-  return sum;
-}
 
 interface Spec {
   readonly version: 4 | 6;

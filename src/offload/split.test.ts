@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { locateHeaders, newFrameHeaders } from '../wire/ip.ts';
+import { naiveSum } from '../wire/naive-sum.ts';
 import { portableSums } from '../wire/octet-sums.ts';
 import {
   FLAG,
@@ -8,7 +9,6 @@ import {
   get16,
   naiveFrame,
   naiveSegments,
-  naiveSum,
   type Packet,
   put16,
   type SuperHeader,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_SLAB_BYTES } from '../lib/limits.ts';
+import { naiveSum } from '../wire/naive-sum.ts';
 import { type OctetSums, portableSums } from '../wire/octet-sums.ts';
 import { octetSums, simdSums } from './simd-sums.ts';
 import { Slab } from './slab.ts';
@@ -9,18 +10,6 @@ import { Slab } from './slab.ts';
 const PAGE_BYTES = 65_536;
 const MAX_LENGTH = 65_536;
 const GUARD = 0xa5;
-
-/** RFC 1071 octet by octet, the carry brought round after each. */
-function naiveSum(octets: Iterable<number>): number {
-  let sum = 0;
-  let isHigh = true;
-  for (const octet of octets) {
-    sum += isHigh ? octet * 256 : octet;
-    if (sum > 0xffff) sum -= 0xffff;
-    isHigh = !isHigh;
-  }
-  return sum;
-}
 
 /** Octets that look random, the same for the same seed (xorshift32): cheaper by far than drawing each. */
 function scrambled(length: number, seed: number): Uint8Array {

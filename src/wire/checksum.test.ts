@@ -1,28 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { foldSum, pseudoHeaderSum, sumOctets } from './checksum.ts';
+import { naiveSum } from './naive-sum.ts';
+import { placedAt } from './octets-rig.ts';
 
 const TCP = 6;
 const UDP = 17;
-
-/** RFC 1071 octet by octet, the carry brought round after each. */
-function naiveSum(octets: Iterable<number>): number {
-  let sum = 0;
-  let isHigh = true;
-  for (const octet of octets) {
-    sum += isHigh ? octet * 256 : octet;
-    if (sum > 0xffff) sum -= 0xffff;
-    isHigh = !isHigh;
-  }
-  return sum;
-}
-
-/** The octets at `at` of a buffer that ends where they end, so that reading on throws; 0xa5 stands in front of them. */
-function placed(octets: Uint8Array, at: number): DataView {
-  const buffer = new Uint8Array(at + octets.length).fill(0xa5);
-  buffer.set(octets, at);
-  return new DataView(buffer.buffer);
-}
 
 const word = (value: number) => [value >> 8, value & 0xff];
 
@@ -37,13 +20,13 @@ describe('sumOctets and foldSum', () => {
     ['a carry that carries again', [0xff, 0xff, 0xff, 0xff, 0x00, 0x01], 0x0001],
     ['zeros, which stay the positive zero', [0, 0, 0, 0], 0],
   ])('sum %s', (_name, octets, sum) => {
-    expect(foldSum(sumOctets(placed(Uint8Array.from(octets), 3), 3, octets.length))).toBe(sum);
+    expect(foldSum(sumOctets(placedAt(Uint8Array.from(octets), 3), 3, octets.length))).toBe(sum);
   });
 
   it('agree with RFC 1071 octet by octet, at any place and length, odd ones too', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200, size: 'max' }), places, (octets, at) => {
-        expect(foldSum(sumOctets(placed(octets, at), at, octets.length))).toBe(naiveSum(octets));
+        expect(foldSum(sumOctets(placedAt(octets, at), at, octets.length))).toBe(naiveSum(octets));
       }),
       { numRuns: 500 },
     );
@@ -51,17 +34,17 @@ describe('sumOctets and foldSum', () => {
 
   it('read neither behind nor in front of what they are to sum, at every length', () => {
     const octets = Uint8Array.from({ length: 99 }, (_, i) => 255 - i);
-    const view = placed(octets, 1);
+    const view = placedAt(octets, 1);
     for (let length = 0; length <= octets.length; length++) {
       const cut = octets.subarray(0, length);
       expect(foldSum(sumOctets(view, 1, length)), `inside a longer buffer, ${length}`).toBe(naiveSum(cut));
-      expect(foldSum(sumOctets(placed(cut, 1), 1, length)), `at the buffer's end, ${length}`).toBe(naiveSum(cut));
+      expect(foldSum(sumOctets(placedAt(cut, 1), 1, length)), `at the buffer's end, ${length}`).toBe(naiveSum(cut));
     }
   });
 
   it.each([65_536, 65_535, 65_521])('%i octets of 0xff do not overflow', (length) => {
     const octets = new Uint8Array(length).fill(0xff);
-    const sum = sumOctets(placed(octets, 2), 2, length);
+    const sum = sumOctets(placedAt(octets, 2), 2, length);
     expect(sum).toBe((length >> 1) * 0xffff + (length % 2) * 0xff00);
     expect(sum).toBeLessThan(2 ** 32);
     expect(foldSum(sum)).toBe(naiveSum(octets));
@@ -96,7 +79,7 @@ describe('pseudoHeaderSum', () => {
     const header = new Uint8Array(20).fill(0xa5);
     header.set([192, 0, 2, 1, 198, 51, 100, 2], 12);
     // c000 + 0201 + c633 + 6402 + 0006 + 0014
-    expect(pseudoHeaderSum(placed(header, 0), 0, 4, TCP, 20)).toBe(0xec51);
+    expect(pseudoHeaderSum(placedAt(header, 0), 0, 4, TCP, 20)).toBe(0xec51);
   });
 
   it('agrees with the naive sum of an IPv4 pseudo-header', () => {
@@ -104,7 +87,7 @@ describe('pseudoHeaderSum', () => {
     fc.assert(
       fc.property(headers, places, protocols, lengths, (header, at, protocol, length) => {
         const pseudo = [...header.subarray(12, 20), 0, protocol, ...word(length)];
-        expect(pseudoHeaderSum(placed(header, at), at, 4, protocol, length)).toBe(naiveSum(pseudo));
+        expect(pseudoHeaderSum(placedAt(header, at), at, 4, protocol, length)).toBe(naiveSum(pseudo));
       }),
     );
   });
@@ -114,14 +97,14 @@ describe('pseudoHeaderSum', () => {
     fc.assert(
       fc.property(headers, places, protocols, lengths, (header, at, protocol, length) => {
         const pseudo = [...header.subarray(8, 40), 0, 0, ...word(length), 0, 0, 0, protocol];
-        expect(pseudoHeaderSum(placed(header, at), at, 6, protocol, length)).toBe(naiveSum(pseudo));
+        expect(pseudoHeaderSum(placedAt(header, at), at, 6, protocol, length)).toBe(naiveSum(pseudo));
       }),
     );
   });
 
   it.each([4, 6])('stays within 16 bits with every octet of IPv%i at its highest', (version) => {
     const header = new Uint8Array(version === 4 ? 20 : 40).fill(0xff);
-    const sum = pseudoHeaderSum(placed(header, 0), 0, version, 255, 0xffff);
+    const sum = pseudoHeaderSum(placedAt(header, 0), 0, version, 255, 0xffff);
     // Words of 0xffff add nothing to a sum that is not zero.
     expect(sum).toBe(255);
   });

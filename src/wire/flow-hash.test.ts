@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { flowHash } from './flow-hash.ts';
 import { type FrameHeaders, locateHeaders } from './ip.ts';
+import { placedAt } from './octets-rig.ts';
 
 const AT = 5;
 const TCP = 6;
@@ -74,7 +75,7 @@ function octetsOf(flow: Flow, frame: Frame, fragment = 0, body = transport(flow,
 
 /** The hash of a frame that ends its buffer, with headers left over from another frame. */
 function hashOf(frame: readonly number[]): number {
-  const view = new DataView(Uint8Array.from([...Array(AT).fill(0xa5), ...frame]).buffer);
+  const view = placedAt(frame, AT);
   const headers: FrameHeaders = { ipVersion: 6, networkAt: 1e6, networkEnd: 1e6, transport: TCP, transportAt: 1e6 };
   locateHeaders(view, AT, frame.length, headers);
   return flowHash(view, AT, headers);

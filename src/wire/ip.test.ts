@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type FrameHeaders, locateHeaders, newFrameHeaders, tcpHeaderBytes } from './ip.ts';
+import { placedAt } from './octets-rig.ts';
 
 const AT = 7;
 const TCP = 6;
@@ -27,7 +28,7 @@ const stale = (): FrameHeaders => ({ ipVersion: 6, networkAt: 1e6, networkEnd: 1
 
 /** What `locateHeaders` finds in a buffer that begins AT octets before the frame and ends with it. */
 function locate(frame: readonly number[]): Located {
-  const view = new DataView(Uint8Array.from([...Array(AT).fill(0xa5), ...frame]).buffer);
+  const view = placedAt(frame, AT);
   const headers = stale();
   locateHeaders(view, AT, frame.length, headers);
   const { ipVersion, transport } = headers;

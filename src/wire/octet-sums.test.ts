@@ -1,25 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { naiveSum } from './naive-sum.ts';
 import { completeChecksum, portableSums } from './octet-sums.ts';
-
-/** RFC 1071 octet by octet, the carry brought round after each. */
-function naiveSum(octets: Iterable<number>): number {
-  let sum = 0;
-  let isHigh = true;
-  for (const octet of octets) {
-    sum += isHigh ? octet * 256 : octet;
-    if (sum > 0xffff) sum -= 0xffff;
-    isHigh = !isHigh;
-  }
-  return sum;
-}
-
-/** The octets at `at` of a buffer that ends where they end, so that reading on throws; 0xa5 stands in front of them. */
-function placed(octets: Uint8Array, at: number): DataView {
-  const buffer = new Uint8Array(at + octets.length).fill(0xa5);
-  buffer.set(octets, at);
-  return new DataView(buffer.buffer);
-}
+import { placedAt } from './octets-rig.ts';
 
 const octetsOf = (view: DataView) => [...new Uint8Array(view.buffer)];
 
@@ -81,7 +64,7 @@ describe('completeChecksum', () => {
     const pseudos = fc.uint8Array({ minLength: 12, maxLength: 12 });
     fc.assert(
       fc.property(segments, places, offsets, pseudos, (segment, at, offset, pseudo) => {
-        const view = placed(segment, at);
+        const view = placedAt(segment, at);
         view.setUint16(at + offset, naiveSum(pseudo));
         const before = octetsOf(view);
         finish(view, at, at + segment.length, offset);
@@ -99,7 +82,7 @@ describe('completeChecksum', () => {
   it('is right at every length of the segment, the odd ones too', () => {
     const pseudo = [192, 0, 2, 1, 192, 0, 2, 2, 0, UDP, 0, 8];
     for (let length = 8; length <= 72; length++) {
-      const view = placed(new Uint8Array(length).fill(0xc3), 1);
+      const view = placedAt(new Uint8Array(length).fill(0xc3), 1);
       view.setUint16(7, naiveSum(pseudo));
       finish(view, 1, 1 + length, 6);
       expect(naiveSum([...pseudo, ...octetsOf(view).slice(1)]), `${length} octets`).toBe(0xffff);
@@ -107,15 +90,15 @@ describe('completeChecksum', () => {
   });
 
   it('writes 0xffff where the sum comes to zero, since zero means none to UDP', () => {
-    const view = placed(Uint8Array.from([0xf0, 0x0f, 0, 0, 0, 0, 0x0f, 0xf0]), 0);
+    const view = placedAt(Uint8Array.from([0xf0, 0x0f, 0, 0, 0, 0, 0x0f, 0xf0]), 0);
     finish(view, 0, 8, 6);
     expect(view.getUint16(6)).toBe(0xffff);
   });
 
   it('leaves out what stands behind the end', () => {
     const segment = Uint8Array.from([1, 2, 3, 4, 5, 6, 0, 0, 9]);
-    const alone = placed(segment, 0);
-    const padded = placed(Uint8Array.from([...segment, 0xde, 0xad, 0xbe]), 0);
+    const alone = placedAt(segment, 0);
+    const padded = placedAt(Uint8Array.from([...segment, 0xde, 0xad, 0xbe]), 0);
     finish(alone, 0, segment.length, 6);
     finish(padded, 0, segment.length, 6);
     // 0102 + 0304 + 0506 + 0900

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
+import { naiveSum } from './naive-sum.ts';
 import { outerHeaders } from './outer-headers.ts';
 
 const ip = (text: string) => parseIp(text) as IpAddress;
@@ -10,16 +11,6 @@ const IPV4 = {
   dontFragment: true,
 };
 const IPV6 = { ...IPV4, source: ip('fd00:18::1'), destination: ip('ff05::1') };
-
-/** One's complement sum of 16-bit words, word by word. */
-function naiveSum(octets: Uint8Array): number {
-  let sum = 0;
-  for (let i = 0; i < octets.length; i += 2) {
-    sum += ((octets[i] as number) << 8) | (octets[i + 1] ?? 0);
-    if (sum > 0xffff) sum -= 0xffff;
-  }
-  return sum;
-}
 
 describe('over IPv4', () => {
   it('says all that is known, and has a valid header checksum', () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { placedAt } from './octets-rig.ts';
 import {
   hasVlan,
   isVlanTagged,
@@ -27,9 +28,7 @@ const frame = (tags: readonly (readonly [tpid: number, tci: number])[], type = 0
   ...payload,
 ];
 
-/** The frame behind AT octets of 0xa5, in a buffer that ends with it. */
-const placed = (octets: readonly number[]) =>
-  new DataView(Uint8Array.from([...Array(AT).fill(0xa5), ...octets]).buffer);
+const placed = (octets: readonly number[]) => placedAt(octets, AT);
 
 const octetsOf = (view: DataView) => [...new Uint8Array(view.buffer)];
 

@@ -1,4 +1,5 @@
 /** ARP and neighbour discovery built octet by octet, clear rather than fast: the oracle of their tests, which shares no code with what it checks. */
+import { naiveSum } from '../naive-sum.ts';
 
 export const REQUEST = 1;
 export const REPLY = 2;
@@ -9,14 +10,10 @@ export const [ROUTER, SOLICITED, OVERRIDE] = [0x80, 0x40, 0x20] as const;
 export const octetsOfHex = (text: string) => [...Buffer.from(text.replaceAll(/[: ]/g, ''), 'hex')];
 export const octetsOfIpv4 = (text: string) => text.split('.').map(Number);
 
-/** RFC 1071 octet by octet, the carry brought round after each; complemented. */
-export function naiveChecksum(octets: readonly number[]): number[] {
-  let sum = 0;
-  for (const [i, octet] of octets.entries()) {
-    sum += i % 2 === 0 ? octet * 256 : octet;
-    if (sum > 0xffff) sum -= 0xffff;
-  }
-  return [(0xffff - sum) >> 8, (0xffff - sum) & 0xff];
+/** The Internet checksum as it is written: two octets. */
+export function naiveChecksum(octets: readonly number[]): [high: number, low: number] {
+  const checksum = 0xffff - naiveSum(octets);
+  return [checksum >> 8, checksum & 0xff];
 }
 
 export interface ArpParts {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { placedAt } from '../octets-rig.ts';
 import {
   ADVERTISEMENT,
   HERE,
@@ -31,9 +32,7 @@ import {
 
 const AT = 6;
 
-/** The octets behind AT octets of 0xa5, in a buffer that ends with them. */
-const placed = (octets: readonly number[]) =>
-  new DataView(Uint8Array.from([...Array(AT).fill(0xa5), ...octets]).buffer);
+const placed = (octets: readonly number[]) => placedAt(octets, AT);
 
 const typeOf = (octets: readonly number[]) => ndType(placed(octets), AT, octets.length);
 

@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatIp, type IpAddress } from '../../lib/addresses.ts';
+import { placedAt } from '../octets-rig.ts';
 import { IGMP_QUERY_BYTES, readIgmpQuery, writeIgmpQuery } from './igmp.ts';
-import { type IgmpParts, naiveIgmp, V1_IGMP, V2_IGMP } from './naive-queries.ts';
+import { type IgmpParts, naiveIgmp, numbers, V1_IGMP, V2_IGMP } from './naive-queries.ts';
 
 const AT = 6;
 
-/** The octets behind AT octets of 0xa5, in a buffer that ends with them. */
-const placed = (octets: readonly number[]) =>
-  new DataView(Uint8Array.from([...Array(AT).fill(0xa5), ...octets]).buffer);
+const placed = (octets: readonly number[]) => placedAt(octets, AT);
 
 const read = (octets: readonly number[]) => readIgmpQuery(placed(octets), AT, octets.length);
 
@@ -109,10 +108,6 @@ describe('writeIgmpQuery', () => {
     );
   });
 });
-
-function numbers(responseMs: number, robustness: number, intervalSeconds: number): object {
-  return { responseMs, robustness, intervalSeconds };
-}
 
 function forGroup(): IgmpParts {
   return { group: '239.1.1.1', destination: '239.1.1.1' };

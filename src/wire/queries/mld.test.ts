@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatIp, type IpAddress } from '../../lib/addresses.ts';
+import { placedAt } from '../octets-rig.ts';
 import { MLD_QUERY_BYTES, readMldQuery, writeMldQuery } from './mld.ts';
-import { MLD_ALERT, type MldParts, naiveMld } from './naive-queries.ts';
+import { MLD_ALERT, type MldParts, naiveMld, numbers } from './naive-queries.ts';
 
 const AT = 6;
 
-/** The octets behind AT octets of 0xa5, in a buffer that ends with them. */
-const placed = (octets: readonly number[]) =>
-  new DataView(Uint8Array.from([...Array(AT).fill(0xa5), ...octets]).buffer);
+const placed = (octets: readonly number[]) => placedAt(octets, AT);
 
 const read = (octets: readonly number[]) => readMldQuery(placed(octets), AT, octets.length);
 
@@ -115,7 +114,3 @@ describe('writeMldQuery', () => {
     );
   });
 });
-
-function numbers(responseMs: number, robustness: number, intervalSeconds: number): object {
-  return { responseMs, robustness, intervalSeconds };
-}

@@ -82,3 +82,8 @@ export function naiveMld(parts: MldParts = {}): number[] {
 function setChecksum(octets: number[], at: number, [high = 0, low = 0]: readonly number[], error: number): void {
   octets.splice(at, 2, high ^ error, low);
 }
+
+/** What a reader makes of the numbers of a query. */
+export function numbers(responseMs: number, robustness: number, intervalSeconds: number): object {
+  return { responseMs, robustness, intervalSeconds };
+}
