@@ -1,3 +1,5 @@
+import type { Link } from './links.ts';
+
 /** What a Linux 6.18 answered, octet by octet, in Base64; of links without IFLA_AF_SPEC and IFLA_STATS, which nothing here reads. */
 export const RECORDED = {
   /** `ip link show br0`, with spanning tree */
@@ -95,3 +97,25 @@ export const RECORDED = {
     'GAADAAAAAAAAAAAAAAAAAAAAAAAAAAAALAADAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=',
   ].join(''),
 } as const;
+
+/** A link of which the kernel says nothing but its index. */
+export const BARE_LINK: Link = {
+  index: 0,
+  name: '',
+  mtuBytes: 0,
+  mac: '',
+  alias: '',
+  up: false,
+  carrier: false,
+  group: 0,
+  master: 0,
+  lower: 0,
+  masterKind: '',
+  kind: '',
+  isTap: false,
+  isMultiQueue: false,
+  vxlanPort: 0,
+  vxlanFamilies: [],
+  isFromAbroad: false,
+  txDropped: 0,
+};

@@ -10,6 +10,7 @@ import { type IpAddress, parseIp } from '../../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../../lib/limits.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN } from '../../segment/segment.ts';
 import type { Link } from '../../sys/netlink/links.ts';
+import { BARE_LINK } from '../../sys/netlink/netlink-rig.ts';
 import { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { NO_CONTROL } from '../../wire/link-local.ts';
 import { FloodList } from './flood-list.ts';
@@ -28,24 +29,13 @@ function floodingTo(...ids: readonly number[]): FloodList {
 
 /** Loopback, by its index, in the guise of an Ethernet interface. */
 const UNDERLAY_LINK: Link = {
+  ...BARE_LINK,
   index: 1,
   name: 'eth0',
   mtuBytes: 1_500,
   mac: '02:00:00:00:00:99',
-  alias: '',
   up: true,
   carrier: true,
-  group: 0,
-  master: 0,
-  lower: 0,
-  masterKind: '',
-  kind: '',
-  isTap: false,
-  isMultiQueue: false,
-  vxlanPort: 0,
-  vxlanFamilies: [],
-  isFromAbroad: false,
-  txDropped: 0,
 };
 
 const TAP_LINK: Link = {
