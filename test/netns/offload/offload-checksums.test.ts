@@ -10,21 +10,15 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startVtepdVtep, type VtepdVtep } from '../../support/daemon/vtep-host.ts';
 import { describeSystem, useLab } from '../../support/lab/lab.ts';
 import { readNetCounters, risen } from '../../support/lab/net-counters.ts';
-import { corrupted, type Link, offsets, tcpFrame, udpFrame } from '../../support/traffic/inner-frames.ts';
-import { mergesFrames, OFFLOAD_MODES, offloadFlags } from '../../support/traffic/offload-modes.ts';
+import { corrupted, type Link, offsets, PORTS, tcpFrame, udpFrame } from '../../support/traffic/inner-frames.ts';
+import { mergesFrames, OFFLOAD_LABS, offloadFlags } from '../../support/traffic/offload-modes.ts';
 import { settle } from '../../support/traffic/probes.ts';
 import { inVni, passTrains, placesOf, range, type Way } from '../../support/traffic/trains.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const COUNT = 48;
 const PAYLOAD_BYTES = 400;
-const PORTS = { sourcePort: 40_000, destinationPort: 7 };
 const SOURCE = '02:00:00:00:00:77';
-
-const LABS = OFFLOAD_MODES.flatMap((offload) => [
-  { offload, wire: 'offloading' } as const,
-  { offload, wire: 'mtu-true' } as const,
-]);
 
 interface Kind {
   readonly name: string;
@@ -54,7 +48,7 @@ const PLACES = [
 
 const CASES = KINDS.flatMap((kind) => PLACES.map((place) => ({ ...kind, ...place })));
 
-describeSystem.each(LABS)('wrong checksums: offload $offload, $wire wire', ({ offload, wire }) => {
+describeSystem.each(OFFLOAD_LABS)('wrong checksums: offload $offload, $wire wire', ({ offload, wire }) => {
   const lab = useLab({ hosts: 2, wire });
   const [one, two] = [lab.host(1), lab.host(2)];
   let vtep: VtepdVtep | undefined;

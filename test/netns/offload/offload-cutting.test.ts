@@ -12,26 +12,21 @@ import { describeSystem, useLab } from '../../support/lab/lab.ts';
 import { BROADCAST, probe, readProbe, readVxlan, VXLAN_PORT } from '../../support/traffic/frames.ts';
 import {
   cut,
+  IPV4,
+  IPV6,
   type Link,
+  MACS,
   type Packet,
+  PORTS,
   type TcpSegment,
   tcpFrame,
   udpFrame,
 } from '../../support/traffic/inner-frames.ts';
-import { OFFLOAD_MODES, offloadFlags } from '../../support/traffic/offload-modes.ts';
+import { OFFLOAD_LABS, offloadFlags } from '../../support/traffic/offload-modes.ts';
 import type { CapturedFrame } from '../../support/traffic/packet-socket.ts';
 import { GSO, withVnetHeader } from '../../support/traffic/super-frames.ts';
 import { waitFor } from '../../support/wait.ts';
 
-const LABS = OFFLOAD_MODES.flatMap((offload) => [
-  { offload, wire: 'offloading' } as const,
-  { offload, wire: 'mtu-true' } as const,
-]);
-
-const MACS = { dstMac: '02:00:00:00:00:66', srcMac: '02:00:00:00:00:77' };
-const IPV4: Link = { ...MACS, src: '192.0.2.77', dst: '192.0.2.66' };
-const IPV6: Link = { ...MACS, src: 'fd00:2::77', dst: 'fd00:2::66' };
-const PORTS = { sourcePort: 40_000, destinationPort: 7 };
 const [ACK, PSH, FIN, ECE, CWR] = [0x10, 0x08, 0x01, 0x40, 0x80];
 
 /** A payload in which no place looks like another. */
@@ -101,7 +96,7 @@ const SUPERS: readonly [string, Super][] = [
   ['two VLAN tags', tcp(tags([0x88a8, 5], [0x8100, 7]), few)],
 ];
 
-describeSystem.each(LABS)('cutting: offload $offload, $wire wire', ({ offload, wire }) => {
+describeSystem.each(OFFLOAD_LABS)('cutting: offload $offload, $wire wire', ({ offload, wire }) => {
   const lab = useLab({ hosts: 2, wire });
   const [one, two] = [lab.host(1), lab.host(2)];
   let vtep: VtepdVtep | undefined;

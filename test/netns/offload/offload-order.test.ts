@@ -12,8 +12,12 @@ import { describeSystem, useLab } from '../../support/lab/lab.ts';
 import { arp, BROADCAST, ETHERTYPE, ethernet } from '../../support/traffic/frames.ts';
 import {
   frame,
+  IPV4,
+  IPV6,
   type Link,
+  MACS,
   type Packet,
+  PORTS,
   padded,
   type TcpSegment,
   tcpBytes,
@@ -22,20 +26,9 @@ import {
   udpBytes,
   udpFrame,
 } from '../../support/traffic/inner-frames.ts';
-import { mergesFrames, OFFLOAD_MODES, offloadFlags } from '../../support/traffic/offload-modes.ts';
+import { mergesFrames, OFFLOAD_LABS, offloadFlags } from '../../support/traffic/offload-modes.ts';
 import type { CapturedFrame } from '../../support/traffic/packet-socket.ts';
 import { inVni, noise, passTrains, placesOf, range, type sendTrains, type Way } from '../../support/traffic/trains.ts';
-
-const LABS = OFFLOAD_MODES.flatMap((offload) => [
-  { offload, wire: 'offloading' } as const,
-  { offload, wire: 'mtu-true' } as const,
-]);
-
-/** To a station that is not there: nobody answers. */
-const MACS = { dstMac: '02:00:00:00:00:66', srcMac: '02:00:00:00:00:77' };
-const IPV4: Link = { ...MACS, src: '192.0.2.77', dst: '192.0.2.66' };
-const IPV6: Link = { ...MACS, src: 'fd00:2::77', dst: 'fd00:2::66' };
-const PORTS = { sourcePort: 40_000, destinationPort: 7 };
 
 /** Every frame of a train has this length. */
 const FRAME_BYTES = 300;
@@ -148,7 +141,7 @@ function brokenUdp(number: number, length: number): Buffer {
   return sized(build, number);
 }
 
-describeSystem.each(LABS)('order: offload $offload, $wire wire', ({ offload, wire }) => {
+describeSystem.each(OFFLOAD_LABS)('order: offload $offload, $wire wire', ({ offload, wire }) => {
   const lab = useLab({ hosts: 2, wire });
   const [host, peer] = [lab.host(1), lab.host(2)];
 

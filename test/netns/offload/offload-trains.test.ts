@@ -12,14 +12,9 @@ import { describeSystem, useLab } from '../../support/lab/lab.ts';
 import { risen } from '../../support/lab/net-counters.ts';
 import { BROADCAST, vxlan } from '../../support/traffic/frames.ts';
 import { type Link, udpFrame } from '../../support/traffic/inner-frames.ts';
-import { mergesFrames, OFFLOAD_MODES, offloadFlags } from '../../support/traffic/offload-modes.ts';
+import { mergesFrames, OFFLOAD_LABS, offloadFlags } from '../../support/traffic/offload-modes.ts';
 import type { PacketSocket } from '../../support/traffic/packet-socket.ts';
 import { fence, inVni, passTrains, placesOf, range, sendTrains } from '../../support/traffic/trains.ts';
-
-const LABS = OFFLOAD_MODES.flatMap((offload) => [
-  { offload, wire: 'offloading' } as const,
-  { offload, wire: 'mtu-true' } as const,
-]);
 
 const COUNT = 40;
 const FRAME_BYTES = 400;
@@ -72,7 +67,7 @@ const isMixed = ({ reason, place }: { reason: string; place: string }) =>
 const CASES = ALL_CASES.filter((each) => !isMixed(each));
 const MIXED_CASES = ALL_CASES.filter(isMixed);
 
-describeSystem.each(LABS)('trains: offload $offload, $wire wire', ({ offload, wire }) => {
+describeSystem.each(OFFLOAD_LABS)('trains: offload $offload, $wire wire', ({ offload, wire }) => {
   const lab = useLab({ hosts: 2, wire });
   const [one, two] = [lab.host(1), lab.host(2)];
   /** Whether a train surely reaches vtepd as one message. */

@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startVtepdVtep, type VtepdVtep } from '../../support/daemon/vtep-host.ts';
 import { describeSystem, useLab } from '../../support/lab/lab.ts';
 import { BROADCAST, probe, readProbe, readVxlan, VXLAN_PORT, vxlan } from '../../support/traffic/frames.ts';
-import { cut, type Link, tcpFrame, udpFrame } from '../../support/traffic/inner-frames.ts';
+import { cut, IPV4, IPV6, type Link, MACS, PORTS, tcpFrame, udpFrame } from '../../support/traffic/inner-frames.ts';
 import { mergesFrames, offloadFlags } from '../../support/traffic/offload-modes.ts';
 import { GSO, withVnetHeader } from '../../support/traffic/super-frames.ts';
 import { passTrains, placesOf, range } from '../../support/traffic/trains.ts';
@@ -17,10 +17,6 @@ import { waitFor } from '../../support/wait.ts';
 
 const COUNT = 30;
 const PAYLOAD_BYTES = 500;
-const MACS = { dstMac: '02:00:00:00:00:66', srcMac: '02:00:00:00:00:77' };
-const IPV4: Link = { ...MACS, src: '192.0.2.77', dst: '192.0.2.66' };
-const IPV6: Link = { ...MACS, src: 'fd00:2::77', dst: 'fd00:2::66' };
-const PORTS = { sourcePort: 40_000, destinationPort: 7 };
 
 const VLANS = [
   { vni: 1010, vlan: 10 },

@@ -19,6 +19,12 @@ export interface Link {
   readonly tags?: readonly (readonly [number, number])[];
 }
 
+/** To a station that is not there: nobody answers. */
+export const MACS = { dstMac: '02:00:00:00:00:66', srcMac: '02:00:00:00:00:77' };
+export const IPV4: Link = { ...MACS, src: '192.0.2.77', dst: '192.0.2.66' };
+export const IPV6: Link = { ...MACS, src: 'fd00:2::77', dst: 'fd00:2::66' };
+export const PORTS = { sourcePort: 40_000, destinationPort: 7 };
+
 export interface Packet {
   readonly protocol: number;
   /** Transport header and all behind it. */

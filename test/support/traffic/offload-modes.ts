@@ -2,6 +2,12 @@
 
 export const OFFLOAD_MODES = ['auto', 'off', 'gso', 'gro'] as const satisfies OffloadMode[];
 
+/** Each mode on a wire that carries super-frames, and on one that carries nothing above its MTU. */
+export const OFFLOAD_LABS = OFFLOAD_MODES.flatMap((offload) => [
+  { offload, wire: 'offloading' } as const,
+  { offload, wire: 'mtu-true' } as const,
+]);
+
 export type OffloadMode = 'auto' | 'off' | 'gso' | 'gro';
 
 /** For `flags` of `startVtep`. `auto` is the default, and left to be that. */
