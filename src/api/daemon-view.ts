@@ -14,6 +14,7 @@ import type {
   FdbEntry,
   FdbEvent,
   Finding,
+  FloodMember,
   Stats,
   Status,
   Trace,
@@ -151,6 +152,8 @@ export interface DaemonView {
    * @throws VtepError ERR_VTEP_NOT_FOUND (VNI), ERR_VTEP_CONFLICT (no underlay of that family), ERR_VTEP_LIMIT
    */
   addRemote(remote: FloodRemote): MaybePromise<void>;
+  /** The unicast flood lists, sorted by VNI, a VNI at a time. @param only of this VNI @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI, at once */
+  floodMembers(only: number | undefined): AsyncIterable<readonly FloodMember[]>;
   /** @throws VtepError ERR_VTEP_NOT_FOUND */
   deleteRemote(remote: FloodRemote): MaybePromise<void>;
   /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */

@@ -26,6 +26,7 @@ import type {
   FdbEntry,
   FdbEvent,
   Finding,
+  FloodMember,
   Stats,
   Status,
   Trace,
@@ -156,6 +157,15 @@ export class MemoryDaemon implements DaemonView {
 
   deleteVni(vni: number): void {
     this.state.vnis.splice(this.state.vnis.indexOf(this.#needVni(vni)), 1);
+  }
+
+  floodMembers(only: number | undefined): AsyncIterable<readonly FloodMember[]> {
+    const vnis = only === undefined ? this.state.vnis : [this.#needVni(only)];
+    return listed(
+      vnis.map(({ vni, remotes }) =>
+        remotes.map((remote) => ({ vni, remote, origin: 'static', sent: true, inGroup: false })),
+      ),
+    );
   }
 
   addRemote({ vni, remote }: FloodRemote): void {
@@ -404,4 +414,8 @@ export function sampleState(): MemoryDaemonState {
       { check: 'querier', status: 'unknown', object: 'eth0, IGMP', message: 'none heard yet', remedy: null },
     ],
   };
+}
+
+async function* listed<Row>(slices: readonly (readonly Row[])[]): AsyncGenerator<readonly Row[], void, undefined> {
+  yield* slices;
 }

@@ -124,6 +124,21 @@ export const VtepSchema = Type.Object({
 export type Vtep = Static<typeof VtepSchema>;
 export const VtepsSchema = Type.Array(VtepSchema);
 
+/** A VTEP that is to get the floods of a VNI by unicast: one line of `GET /v1/remotes`. */
+export const FloodMemberSchema = Type.Object({
+  vni: Vni,
+  remote: Ip,
+  origin: Type.Union([Type.Literal('static'), Type.Literal('evpn')], {
+    description: 'who names it: the configuration or a command, or a control plane; the first of these if both do',
+  }),
+  sent: Type.Boolean({ description: 'whether floods are sent to it: not to an own or broadcast address of this host' }),
+  inGroup: Type.Boolean({
+    description: 'it was heard in the multicast group of the VNI too, and gets each flood twice',
+  }),
+});
+export type FloodMember = Static<typeof FloodMemberSchema>;
+export const FloodMembersSchema = Type.Array(FloodMemberSchema);
+
 /** What is counted of one VNI. */
 export const VniStatsSchema = Type.Object({
   vni: Vni,
@@ -376,7 +391,7 @@ export const ReloadQuerySchema = closed({ partial: Type.Optional(Type.Boolean({ 
 /** `GET /v1/vteps?…`. */
 export const VtepsQuerySchema = closed({ vtep: Type.Optional(RemoteText) });
 
-/** `GET /v1/vnis?…`, `GET /v1/drops?…` and `GET /v1/stats?…`. */
+/** `GET /v1/vnis?…`, `GET /v1/remotes?…`, `GET /v1/drops?…` and `GET /v1/stats?…`. */
 export const VniQuerySchema = closed({ vni: Type.Optional(Vni) });
 
 /** A resource that takes no query. */

@@ -123,7 +123,7 @@ describe('exit 64: wrong usage', () => {
     ['vni add 300 301', '301: unexpected: usage: vtepctl vni add VNI[=GROUP][,key=value]…'],
     ['vni del', 'N: missing: usage: vtepctl vni del N'],
     ['vni del x', 'N x: not a VNI: give a number from 0 to 16777215'],
-    ['remote', 'remote: no command: one of add, del'],
+    ['remote', 'remote: no command: one of add, del, show'],
     ['remote add --vni 100', 'IP: missing: usage: vtepctl remote add IP --vni N'],
     ['remote add 198.18.0.9', '--vni: missing: usage: vtepctl remote add IP --vni N'],
     ['remote del 198.18.0 --vni 100', 'IP 198.18.0: not an IP address without zone: write it as 192.0.2.1'],

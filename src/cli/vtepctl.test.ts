@@ -8,6 +8,7 @@ import {
   FdbEntriesSchema,
   type FdbEntry,
   FindingsSchema,
+  FloodMembersSchema,
   FlushedSchema,
   StatsSchema,
   StatusSchema,
@@ -143,6 +144,17 @@ describe('text', () => {
     expect((await ctl('status')).stdout).toMatch(/local: -\ndev: -\n(.*\n)*offload: -\n/);
   });
 
+  it('remote show', async () => {
+    const list =
+      'VNI  REMOTE      ORIGIN  STATE\n' + //
+      '200  198.18.0.2  static  sent\n' +
+      '200  198.18.0.3  static  sent\n';
+    expect(await ctl('remote show')).toEqual(done(list));
+    expect(await ctl('remote show --vni 200')).toEqual(done(list));
+    expect((await ctl('remote show --vni 100')).stdout.split('\n')).toHaveLength(2);
+    expect((await ctl('remote show --vni 7')).stderr).toMatch(/VNI 7/);
+  });
+
   it('vtep show', async () => {
     const [first, second] = [
       'VTEP        MACS  RX-PACKETS  RX-BYTES  TX-PACKETS  TX-BYTES  DROPS  HEARD  PATH-MTU\n' +
@@ -256,6 +268,7 @@ describe('--json', () => {
     ['drops', DropsSchema, () => state.drops],
     ['vtep show', VtepsSchema, () => state.vteps],
     ['vtep show fd00:18:0::3', VtepsSchema, () => [state.vteps[1]]],
+    ['remote show --vni 200', FloodMembersSchema, () => state.vnis[1]?.remotes.map(memberOf)],
     ['stats', StatsSchema, () => state.stats],
     ['stats --vni 100', StatsSchema, () => ({ ...state.stats, vnis: [state.stats.vnis[0]] })],
     ['doctor', FindingsSchema, () => state.findings],
@@ -335,3 +348,7 @@ describe('the terminal', () => {
     expect(stderr.text).toBe(text);
   });
 });
+
+function memberOf(remote: string): object {
+  return { vni: 200, remote, origin: 'static', sent: true, inGroup: false };
+}

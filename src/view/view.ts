@@ -15,6 +15,7 @@ import type {
   Drops,
   FdbEntry,
   Finding,
+  FloodMember,
   Stats,
   Status,
   Trace,
@@ -39,6 +40,7 @@ import { listFdb, listStatics } from '../vtep/entries/fdb-listing.ts';
 import { seenTap, type Vni } from '../vtep/vni/vni.ts';
 import { addressOf, sourceOf } from '../vtep/vni/vtep-address.ts';
 import { whileWorkersAnswer } from '../vtep/workers/worker-patience.ts';
+import { listFloodMembers } from './flood-listing.ts';
 import { readMetrics } from './metrics-reading.ts';
 import { dropsOf, limitsOf, offloadOf, statsOf } from './statistics.ts';
 import { traceThrough } from './trace.ts';
@@ -195,6 +197,11 @@ export class VtepView implements DaemonView {
         servers: this.#servers.open,
       }),
     );
+  }
+
+  floodMembers(only: number | undefined): AsyncIterable<readonly FloodMember[]> {
+    const { vnis } = this.#vtep;
+    return listFloodMembers(vnis.list, only === undefined ? undefined : vnis.need(only));
   }
 
   vteps(only: IpAddress | undefined): AsyncIterable<readonly VtepStats[]> {

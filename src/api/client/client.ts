@@ -13,6 +13,7 @@ import type {
   ErrorBody,
   FdbEntry,
   Finding,
+  FloodMember,
   Flushed,
   Reloaded,
   Stats,
@@ -94,6 +95,11 @@ export class ControlClient {
 
   async addRemote({ vni, remote }: FloodRemote): Promise<void> {
     await this.#ask('POST', `/v1/vnis/${vni}/remotes`, { remote });
+  }
+
+  /** The unicast flood lists, of one VNI or of all. */
+  async floodMembers(vni?: number): Promise<FloodMember[]> {
+    return (await this.#ask('GET', withQuery('/v1/remotes', { vni }))) as FloodMember[];
   }
 
   async deleteRemote({ vni, remote }: FloodRemote): Promise<void> {

@@ -2,6 +2,8 @@
 
 import type { ControlClient } from '../../api/client/client.ts';
 import type { FloodRemote } from '../../api/daemon-view.ts';
+import type { FloodMember } from '../../api/schemas.ts';
+import { type Style, table } from '../terminal/table.ts';
 import {
   type Arguments,
   type Command,
@@ -11,10 +13,33 @@ import {
   requiredOperand,
 } from '../terminal/vtepctl-command.ts';
 
+const remoteShow: Command<number | undefined, FloodMember[]> = {
+  words: 'remote show',
+  summary: 'Show the flood lists: who gets floods by unicast, and who says so',
+  flags: { vni: { describe: 'only the list of this VNI', value: 'N' } },
+  parse: ({ values: { vni } }) => (vni === undefined ? undefined : readVni('--vni', vni)),
+  call: (client, vni) => client.floodMembers(vni),
+  render: renderRemotes,
+};
+
 export const REMOTE_COMMANDS: readonly Command[] = [
   remoteCommand('remote add', 'Flood to this VTEP by unicast too', (client, remote) => client.addRemote(remote)),
   remoteCommand('remote del', 'Flood to this VTEP by unicast no more', (client, remote) => client.deleteRemote(remote)),
+  remoteShow,
 ];
+
+export function renderRemotes(members: readonly FloodMember[], style: Style): string {
+  return table(
+    ['VNI', 'REMOTE', 'ORIGIN', 'STATE'],
+    members.map(({ vni, remote, origin, sent, inGroup }) => [vni, remote, origin, stateOf({ sent, inGroup })]),
+    style,
+  );
+}
+
+function stateOf({ sent, inGroup }: Pick<FloodMember, 'sent' | 'inGroup'>): string {
+  if (!sent) return 'unsent';
+  return inGroup ? 'twice' : 'sent';
+}
 
 function remoteCommand(
   words: string,

@@ -77,6 +77,9 @@ describeSystem('a control plane', () => {
     expect(await vtep.fdb()).toContainEqual(
       expect.objectContaining({ mac: ELSEWHERE, vtep: three.address, type: 'evpn', age: null }),
     );
+    expect(await vtep.daemon.ctl('remote', 'show')).toEqual(
+      [two, three].map(({ address: remote }) => ({ vni: 100, remote, origin: 'evpn', sent: true, inGroup: false })),
+    );
     await plane.say(100, { floods: { removed: [three.address] }, macs: { withdrawn: [ELSEWHERE] } });
     await expectFive(taps, ELSEWHERE, 5, 0);
     await plane.withdrawAll();

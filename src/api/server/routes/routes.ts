@@ -13,6 +13,7 @@ import {
   FdbEntriesSchema,
   FdbQuerySchema,
   FindingsSchema,
+  FloodMembersSchema,
   FlushedSchema,
   FlushQuerySchema,
   NewRemoteSchema,
@@ -45,6 +46,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   addOpenApiRoute(api, view);
   const entryListings = new Listings('/v1/fdb');
   const vtepListings = new Listings('/v1/vteps');
+  const memberListings = new Listings('/v1/remotes');
 
   api.get(
     '/v1/fdb',
@@ -69,6 +71,21 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
       const vnis = (await view.vnis()).filter((status) => vni === undefined || status.vni === vni);
       if (vni !== undefined && vnis.length === 0) throw unknownVni(vni);
       return vnis;
+    },
+  );
+
+  api.get(
+    '/v1/remotes',
+    {
+      schema: {
+        summary: 'The unicast flood lists, sorted by VNI.',
+        querystring: VniQuerySchema,
+        response: { 200: FloodMembersSchema },
+      },
+    },
+    async (request, reply): Promise<void> => {
+      const { vni } = request.query;
+      return sendListing(memberListings, () => view.floodMembers(vni), { request, reply });
     },
   );
 
