@@ -3,7 +3,7 @@ import { saidByConfiguration } from '../../control/configured.ts';
 import type { StaticPlacement } from '../../control/control-plane.ts';
 import { type Fdb, LEARNED } from '../../fdb/fdb.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
-import { defaultTapMac } from '../../host/tap/tap.ts';
+import { defaultTapMac, deleteTap, type Tap } from '../../host/tap/tap.ts';
 import type { Bar } from '../../host/underlay/own-addresses.ts';
 import type { Underlay } from '../../host/underlay/underlay.ts';
 import { type IpAddress, ipFamily, type MacAddress, macWords } from '../../lib/addresses.ts';
@@ -54,33 +54,33 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   const ownMtuBytes = tapMtu(config, underlays);
   const mtuBytes = config.vlan === undefined ? ownMtuBytes : Math.min(ownMtuBytes, trunkMtuBytes);
   const flood = new FloodList();
+  const sent = new Map<IpAddress, number>();
+  flood.sent = sent;
   const needsGroup = address !== undefined && config.join === 'always';
   let group = NO_GROUP;
   let groupRemote = NO_REMOTE;
+  let made: Tap | undefined;
+  const makeOwn = () => {
+    made = taps.make(config, { local: underlay.local, mtuBytes });
+    return { tap: made, link: made.link, elsewhere: undefined };
+  };
   try {
     for (const remote of floods) {
       const bar = ground.barOf(remote);
       if (bar === 'broadcast') throw broadcastAddress(`--vni ${config.vni},remote=${remote}`);
-      if (bar === undefined) flood.sent = new Map([...flood.sent, [remote, retainRemote(fdb, remote, config)]]);
+      if (bar === undefined) sent.set(remote, retainRemote(fdb, remote, config));
     }
     addStatics(ground, macs, { config, index, ownMac: ownMacOf(ground, { config, local: underlay.local }) });
     if (address !== undefined) {
       groupRemote = retainRemote(fdb, address, config);
       group = underlay.membership.join(address, needsGroup).number;
     }
-    const trunk = joinTrunk(netlink, ground.vnis, place);
-    const tap = trunk?.tap ?? taps.make(config, { local: underlay.local, mtuBytes });
-    const flooding = {
-      group,
-      groupRemote,
-      needsGroup,
-      flood,
-      paths: undefined,
-    };
-    const link = trunk ? trunk.link : tap.link;
-    const seen = { link, elsewhere: trunk?.elsewhere, master: link && findMaster(netlink, link) };
+    const { tap, link, elsewhere } = joinTrunk(netlink, ground.vnis, place) ?? makeOwn();
+    const flooding = { group, groupRemote, needsGroup, flood, paths: undefined };
+    const seen = { link, elsewhere, master: link && findMaster(netlink, link) };
     return { config, index, underlay, underlays, reach, ...flooding, tap, ...seen };
   } catch (error) {
+    if (made) deleteTap(made);
     if (group !== NO_GROUP && address !== undefined) {
       const fd = underlay.membership.leave(address, needsGroup);
       // No worker reads it yet.

@@ -7,12 +7,16 @@ import { pino } from 'pino';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { VniConfig } from '../../../src/config/config.ts';
 import { parseConfig } from '../../../src/config/parse.ts';
+import { Fdb } from '../../../src/fdb/fdb.ts';
+import { createFdbMemory } from '../../../src/fdb/layout.ts';
 import { tapAlias } from '../../../src/host/state-dir.ts';
 import type { Tap } from '../../../src/host/tap/tap.ts';
+import type { Underlay } from '../../../src/host/underlay/underlay.ts';
 import type { IpAddress } from '../../../src/lib/addresses.ts';
 import { readAttributes } from '../../../src/sys/netlink/netlink-message.ts';
 import { NetlinkSocket } from '../../../src/sys/netlink/netlink-socket.ts';
 import { ERRNO, SysError } from '../../../src/sys/sys-error.ts';
+import { setUpVni, type VniGround, type VniPlace } from '../../../src/vtep/changes/vni-setup.ts';
 import { Taps } from '../../../src/vtep/vni/taps.ts';
 import type { Vni } from '../../../src/vtep/vni/vni.ts';
 import { createNamespace, deleteNamespace, inNamespace, ip, ipJson } from '../../support/host/namespaces.ts';
@@ -22,9 +26,15 @@ const IFLA_GROUP = 27;
 const STATE_DIR = '/run/vtepd-taps';
 const PLACE = { local: '198.18.0.1' as IpAddress, mtuBytes: 1_450 };
 
-/** Refuses to put a link into a group, as often as it is told to. */
+/** Refuses to put a link into a group, as often as it is told to, or to tell anything. */
 class RefusingNetlink extends NetlinkSocket {
   refusals = 0;
+  isSilent = false;
+
+  override query(...options: Parameters<NetlinkSocket['query']>): ReturnType<NetlinkSocket['query']> {
+    if (this.isSilent) throw new SysError(options[2], ERRNO.ENOBUFS);
+    return super.query(...options);
+  }
 
   override change(...[type, parts, object]: Parameters<NetlinkSocket['change']>): void {
     if (this.refusals > 0 && readAttributes(Buffer.concat(parts.slice(1))).has(IFLA_GROUP)) {
@@ -100,5 +110,35 @@ describeSystem('the TAPs of all VNIs', () => {
     expect(make(taps, config).isOwn).toBe(true);
     taps.release();
     expect(names()).toEqual(['lo']);
+  });
+
+  test('one whose VNI cannot be made is gone, with all that the forwarding database has of it', () => {
+    const taps = newTaps();
+    ip('-n', namespace, 'link', 'add', 'br0', 'type', 'bridge');
+    const [config] = configs('100,bridge=br0,remote=198.18.0.2,static=02:00:00:00:00:02@198.18.0.2') as [VniConfig];
+    const fdb = new Fdb(createFdbMemory(1, 300), 1);
+    const underlay = { family: 4, local: PLACE.local, link: { index: 1 }, maxFrameBytes: 1_464 } as unknown as Underlay;
+    const ground = {
+      ...{ netlink, fdb, now: () => 0, barOf: () => undefined, vnis },
+      taps: {
+        existing: (...asked: Parameters<Taps['existing']>) => taps.existing(...asked),
+        make: (...asked: Parameters<Taps['make']>) => {
+          const tap = taps.make(...asked);
+          netlink.isSilent = true;
+          return tap;
+        },
+      },
+    } as VniGround;
+    const place: VniPlace = {
+      config,
+      index: 0,
+      underlays: [underlay],
+      reach: { ipv4: 0, ipv6: -1 },
+      trunkMtuBytes: Infinity,
+    };
+    expect(() => inNamespace(namespace, () => setUpVni(ground, place))).toThrow('ENOBUFS');
+    netlink.isSilent = false;
+    expect(names()).toEqual(['lo', 'br0']);
+    expect([fdb.counts.totalOf(0), fdb.count]).toEqual([0, 0]);
   });
 });
