@@ -46,6 +46,21 @@ export const MAX_NEIGHBOURS = 65_536;
 /** Nobody is answered for a neighbour that was not heard in ARP or ND so long: he may be gone. Hosts ask again about as often. */
 export const NEIGHBOUR_FRESH_SECONDS = 60;
 
+/**
+ * IP addresses whose MACs a control plane says, all VNIs together; a power of two. Each may stand in one of 8 records, of which there are twice as
+ * many. Where those are taken, or all are, a further one is refused, and who asks for it is flooded. At the limit that are some 1 of 100.
+ */
+export const MAX_PLACED_NEIGHBOURS = 131_072;
+
+/**
+ * IP addresses heard behind the own TAP that a worker has told and the main thread has not read (32 octets each; a power of two). When full, a
+ * further one is not told before it is heard again.
+ */
+export const MAX_TOLD_NEIGHBOURS = 1_024;
+
+/** A worker tells a neighbour that it hears again and again so often at most. */
+export const NEIGHBOUR_TOLD_AGAIN_SECONDS = 30;
+
 /** VTEPs that a worker knows to be behind a smaller MTU; a power of two. A further one takes the place of another, which costs that one frame. */
 export const MAX_PATH_LIMITS = 1_024;
 

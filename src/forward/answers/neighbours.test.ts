@@ -85,6 +85,54 @@ describe('a neighbour', () => {
   });
 });
 
+describe('a neighbour that a control plane placed', () => {
+  const place = (table: NeighbourTable, address: number, low: number, kind: number = STATION.host) =>
+    table.placed.place(1, { a: 0, b: 0, c: 0xffff, d: address, high: HIGH, low, kind });
+
+  it('is known until it is withdrawn, and comes before what was heard', () => {
+    const table = newTable();
+    learn(table, 1, 1);
+    place(table, 1, 2);
+    learn(table, 1, 1);
+    expect(find(table, 1)).toEqual([HIGH, 2, STATION.host]);
+    expect(find(table, 1, NOW + 100 * FRESH)).toEqual([HIGH, 2, STATION.host]);
+    table.placed.withdraw(1, 0, 0, 0xffff, 1);
+    expect(find(table, 1)).toEqual([HIGH, 1, STATION.host]);
+    expect(find(table, 1, NOW + FRESH)).toBeUndefined();
+  });
+
+  it('is what its station said lately that it is, if the control plane does not know', () => {
+    const table = newTable();
+    place(table, 1, 2, STATION.unknown);
+    expect(find(table, 1)).toEqual([HIGH, 2, STATION.unknown]);
+    learn(table, 1, 2, NOW, STATION.router);
+    expect(find(table, 1)).toEqual([HIGH, 2, STATION.router]);
+    expect(find(table, 1, NOW + FRESH)).toEqual([HIGH, 2, STATION.unknown]);
+    learn(table, 1, 3, NOW, STATION.router);
+    expect(find(table, 1)).toEqual([HIGH, 2, STATION.unknown]);
+  });
+
+  it('stays whoever is heard, however many', () => {
+    const table = newTable();
+    for (let address = 0; address < 1_000; address++) place(table, address, 7);
+    for (let address = 1_000; address < 3 * MAX_NEIGHBOURS; address++) learn(table, address, 1);
+    for (let address = 0; address < 1_000; address++) expect(find(table, address)).toEqual([HIGH, 7, STATION.host]);
+    expect(table.fresh(NOW)).toBeGreaterThan(0.99 * MAX_NEIGHBOURS);
+  });
+
+  it('is not known any more once it is forgotten, but what is heard then is', () => {
+    const table = newTable();
+    place(table, 1, 2);
+    learn(table, 1, 1);
+    table.forget(1, 0, 0, 0xffff, 1);
+    expect(find(table, 1)).toBeUndefined();
+    learn(table, 1, 3);
+    expect(find(table, 1)).toEqual([HIGH, 3, STATION.host]);
+    place(table, 1, 4);
+    expect(find(table, 1)).toEqual([HIGH, 4, STATION.host]);
+  });
+});
+
 describe('a table', () => {
   it('is one to all who share its memory', () => {
     const memory = NeighbourTable.createMemory(7);
