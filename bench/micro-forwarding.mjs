@@ -228,7 +228,7 @@ function newWorker(octets, { source, destination }) {
   const [sink, headers, view] = [new CountingSink(areaAt), newFrameHeaders(), slab.view];
   const tags = new StrippedTags();
   const neighboursMemory = NeighbourTable.createMemory(1);
-  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps: sink, tags });
+  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, worker: 0, taps: sink, tags });
   const sources = new SourceCheck();
   sources.mark(ADDRESS_MARK.own, { added: words(PEER - 1), removed: words() });
   sources.mark(ADDRESS_MARK.broadcast, { added: words(PEER | 0xff), removed: words() });

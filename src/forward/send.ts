@@ -64,7 +64,7 @@ export interface SendPath {
   readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'isBarred' | 'learn'>;
   readonly underlay: DatagramSink;
   readonly sums: OctetSums;
-  readonly suppression: Pick<Suppression, 'answers' | 'hear' | 'overrules'>;
+  readonly suppression: Pick<Suppression, 'answers' | 'hearLocal' | 'listened' | 'overrules'>;
   readonly pathLimits: Pick<PathLimits, 'isEmpty' | 'frameBytes'>;
   readonly tooBig: Pick<TooBigAnswers, 'answer'>;
   readonly headers: FrameHeaders;
@@ -155,7 +155,9 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
     const learned = fdb.learn(index, sourceHigh, sourceLow, LOCAL_SOURCE, segment.maxMacs, now);
     if (learned === LEARNED.conflict) return TX_DROP['static-conflict'];
   }
-  if (segment.suppress) path.suppression.hear(segment, frameAt, frameBytes, now);
+  if (segment.suppress || path.suppression.listened[index] !== 0) {
+    path.suppression.hearLocal(segment, frameAt, frameBytes, now);
+  }
 
   const flow = flowHash(view, frameAt, headers);
   const tos = outerTos(view, headers, path.tos);

@@ -1,4 +1,5 @@
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
+import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { newSuperFrame } from '../offload/split.ts';
 import type { Segment } from '../segment/segment.ts';
 import type { SegmentMap } from '../segment/segment-map.ts';
@@ -121,6 +122,9 @@ export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now
   return { verdict: receive(path, HEADROOM_BYTES, payload.length, 0, group, now), steps };
 }
 
+/** A trace tells nobody of neighbours. */
+const NO_TELLER = { listened: new Int32Array(MAX_SEGMENTS), tell: () => {} };
+
 /** The parts that both ladders have, over a copy of the octets. */
 function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array) {
   const answerAt = HEADROOM_BYTES + octets.length + MAX_VLAN_TAGS * VLAN_TAG_BYTES;
@@ -129,7 +133,7 @@ function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array
   const view = new DataView(bytes.buffer);
   const steps: TraceStep[] = [];
   const tags = new StrippedTags();
-  const answers = new Suppression(view, fdb, neighbours, answerAt, { answer: () => {} }, tags);
+  const answers = new Suppression(view, fdb, neighbours, NO_TELLER, answerAt, { answer: () => {} }, tags);
   const learned = (outcome: number) => {
     steps.push({ kind: 'source', outcome });
     return outcome;
@@ -142,6 +146,8 @@ function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array
     suppression: {
       answers: answers.answers.bind(answers),
       hear: () => {},
+      hearLocal: () => {},
+      listened: NO_TELLER.listened,
       overrules: answers.wouldOverrule.bind(answers),
     },
     fdb: {

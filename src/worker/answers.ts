@@ -2,6 +2,7 @@ import type { Fdb } from '../fdb/fdb.ts';
 import type { AnswerSink } from '../forward/answers/answer-sink.ts';
 import { NeighbourTable } from '../forward/answers/neighbours.ts';
 import { ANSWER_BYTES, Suppression } from '../forward/answers/suppression.ts';
+import { NeighbourTeller } from '../forward/answers/told-neighbours.ts';
 import { TooBigAnswers } from '../forward/answers/too-big.ts';
 import type { Slab } from '../sys/slab.ts';
 import { MAX_TOO_BIG_BYTES } from '../wire/answers/icmp.ts';
@@ -16,18 +17,24 @@ export interface Answers {
 /** Tags that were stripped, and a trunk's. */
 const TAG_ROOM_BYTES = (MAX_VLAN_TAGS + 1) * VLAN_TAG_BYTES;
 
-/** @param neighboursMemory shared by all workers  @param tags as the send path strips them */
-export function newAnswers(
-  slab: Slab,
-  fdb: Fdb,
-  { neighboursMemory, taps, tags }: { neighboursMemory: SharedArrayBuffer; taps: AnswerSink; tags: StrippedTags },
-): Answers {
+interface AnswerParts {
+  /** Shared by all workers. */
+  readonly neighboursMemory: SharedArrayBuffer;
+  /** The number of this one. */
+  readonly worker: number;
+  readonly taps: AnswerSink;
+  /** As the send path strips them. */
+  readonly tags: StrippedTags;
+}
+
+export function newAnswers(slab: Slab, fdb: Fdb, { neighboursMemory, worker, taps, tags }: AnswerParts): Answers {
   const neighbours = new NeighbourTable(neighboursMemory);
   return {
     suppression: new Suppression(
       slab.view,
       fdb,
       neighbours,
+      new NeighbourTeller(neighboursMemory, worker),
       slab.allocate(TAG_ROOM_BYTES + ANSWER_BYTES) + TAG_ROOM_BYTES,
       taps,
       tags,

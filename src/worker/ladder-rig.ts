@@ -140,7 +140,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const storm = new StormControl(StormControl.createMemory());
   const tags = new StrippedTags();
   const neighboursMemory = NeighbourTable.createMemory(1);
-  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, taps, tags });
+  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, worker: 0, taps, tags });
   const pathLimits = new PathLimits(fdb.remotes);
   const sources = new SourceCheck();
   sources.mark(ADDRESS_MARK.own, { added: Int32Array.of(0, 0, 0xffff, OWN), removed: new Int32Array(0) });

@@ -94,7 +94,9 @@ export interface WorkerSetup {
   readonly countersMemory: SharedArrayBuffer;
   readonly remoteCountersMemory: SharedArrayBuffer;
   readonly busyTimeMemory: SharedArrayBuffer;
-  /** Who was heard in ARP and neighbour discovery, by whichever worker. */
+  /** Which worker it is, from 0 on: its predecessors and successors are the same. */
+  readonly worker: number;
+  /** Which neighbours are known, and those that workers tell the main thread. */
   readonly neighboursMemory: SharedArrayBuffer;
   /** Of WORKER_CELL. */
   readonly stopMemory: SharedArrayBuffer;

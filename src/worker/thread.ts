@@ -80,7 +80,8 @@ const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
   report({ kind: 'remote-in-group', segment, remote }),
 );
 const tags = new StrippedTags();
-const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory: setup.neighboursMemory, taps, tags });
+const { neighboursMemory, worker } = setup;
+const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, worker, taps, tags });
 const sources = new SourceCheck();
 
 const headers = newFrameHeaders();

@@ -62,6 +62,7 @@ function start(stormMemory = StormControl.createMemory()) {
       countersMemory,
       remoteCountersMemory: RemoteCounters.createMemory(),
       busyTimeMemory: BusyTime.createMemory(),
+      worker: 0,
       neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,

@@ -21,6 +21,7 @@ const worker = new DataPlaneWorker(
     countersMemory: Counters.createMemory(),
     remoteCountersMemory: RemoteCounters.createMemory(),
     busyTimeMemory: BusyTime.createMemory(),
+    worker: 0,
     neighboursMemory: NeighbourTable.createMemory(1),
     epochMs: monotonicMs(),
     port: 4_789,

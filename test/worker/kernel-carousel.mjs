@@ -93,6 +93,7 @@ const storm = new StormControl(StormControl.createMemory());
 const tags = new StrippedTags();
 const { suppression, tooBig } = newAnswers(slab, fdb, {
   neighboursMemory: NeighbourTable.createMemory(1),
+  worker: 0,
   taps,
   tags,
 });

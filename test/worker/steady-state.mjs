@@ -7,6 +7,7 @@ import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { NeighbourTable } from '../../dist/forward/answers/neighbours.js';
 import { PathLimits } from '../../dist/forward/answers/path-limits.js';
+import { ToldNeighbours } from '../../dist/forward/answers/told-neighbours.js';
 import { CaptureRing } from '../../dist/forward/capture/capture-ring.js';
 import { FrameCapture } from '../../dist/forward/capture/frame-capture.js';
 import { Counters } from '../../dist/forward/counters.js';
@@ -27,8 +28,19 @@ import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
 
-const { direction, segment, packets, warmUpPackets, buffers, segmentBytes, known, remotes, allowedVteps, captures } =
-  JSON.parse(readFileSync(0, 'utf8'));
+const {
+  direction,
+  segment,
+  packets,
+  warmUpPackets,
+  buffers,
+  segmentBytes,
+  known,
+  remotes,
+  allowedVteps,
+  captures,
+  isListenedTo,
+} = JSON.parse(readFileSync(0, 'utf8'));
 const [SLOT_BYTES, SLOT_HEADROOM, AREA_BYTES, NOW] = [66_048, 40, 262_144, 1_000];
 /** Asking for the time, once a batch, would be garbage of its own. */
 const NOW_MS = 1_234.567;
@@ -184,8 +196,11 @@ const underlay = new CountingUnderlay(ring);
 const headers = newFrameHeaders();
 const storm = new StormControl(StormControl.createMemory());
 const tags = new StrippedTags();
+const neighboursMemory = NeighbourTable.createMemory(1);
+if (isListenedTo) new ToldNeighbours(neighboursMemory, 1).listenTo(segment.index);
 const { suppression, tooBig } = newAnswers(slab, fdb, {
-  neighboursMemory: NeighbourTable.createMemory(1),
+  neighboursMemory,
+  worker: 0,
   taps,
   tags,
 });

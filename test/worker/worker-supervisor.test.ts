@@ -57,6 +57,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
       countersMemory: Counters.createMemory(),
       remoteCountersMemory: RemoteCounters.createMemory(),
       busyTimeMemory: BusyTime.createMemory(),
+      worker: 0,
       neighboursMemory: NeighbourTable.createMemory(1),
       epochMs: monotonicMs(),
       port: 4_789,

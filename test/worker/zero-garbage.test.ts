@@ -13,6 +13,7 @@ import { MAX_STORM_PPS } from '../../src/lib/limits.ts';
 import { naiveFrame, type Packet, scrambled, TCP, UDP, vnetHeader } from '../../src/offload/naive-frames.ts';
 import { INNER_VLAN } from '../../src/segment/segment.ts';
 import { plainSegment } from '../../src/segment/segment-rig.ts';
+import { naiveArp } from '../../src/wire/answers/naive-neighbours.ts';
 import { createNamespace, deleteNamespace, ip } from '../support/host/namespaces.ts';
 import { describeSystem } from '../support/lab/lab.ts';
 import { vxlan } from '../support/traffic/frames.ts';
@@ -47,6 +48,10 @@ interface Load {
   /** Whose datagrams are taken, the sender's among them; else anybody's. */
   readonly allowedVteps?: readonly IpPrefix[];
   readonly captures?: readonly CaptureFilter[];
+  /** Frames beside the packets. */
+  readonly others?: readonly (readonly number[])[];
+  /** Whether the main thread listens to neighbours behind the TAP. */
+  readonly isListenedTo?: boolean;
 }
 
 const hex = (octets: readonly number[]) => Buffer.from(octets).toString('hex');
@@ -60,6 +65,7 @@ const highFrame = (packet: Packet) => {
 
 function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = true, ...load }: Load) {
   const { innerVlan = SEGMENT.innerVlan, stormPps = 0, allowedVteps = [], captures = [] } = load;
+  const { others = [], isListenedTo = false } = load;
   const frames = packets.map(highFrame);
   const sent = frames.map(({ octets, transportAt }, i) => {
     const { version, protocol, checksum } = packets[i] as Packet;
@@ -68,6 +74,7 @@ function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = t
     const isPartial = checksum === 'partial';
     return { vnetHeader: isPartial ? hex(vnetHeader(type, header)) : '00'.repeat(10), octets: hex(octets) };
   });
+  sent.push(...others.map((octets) => ({ vnetHeader: '00'.repeat(10), octets: hex(octets) })));
   const datagrams = frames.map(({ octets }) => vxlan({ vni: SEGMENT.vni, inner: Buffer.from(octets) }));
   const messages = isTrain ? [Buffer.concat(datagrams)] : datagrams;
   const received = messages.map((octets) => ({ vnetHeader: '', octets: octets.toString('hex') }));
@@ -76,6 +83,7 @@ function planOf({ direction, packets, gsoBytes = 0, isTrain = false, isKnown = t
     segment: { ...SEGMENT, innerVlan, stormPps },
     allowedVteps,
     captures,
+    isListenedTo,
     packets: PACKETS,
     warmUpPackets: gsoBytes > 0 ? WARM_UP.super : WARM_UP.single,
     buffers: direction === 'send' ? sent : received,
@@ -111,6 +119,11 @@ const superFrames = (packet: Partial<Packet>) =>
     flow(i, { payload: scrambled(60_000, i), sourcePort: 1_000 + i, checksum: 'partial', ...packet }),
   );
 
+/** Of many stations, some of which have one address and are told each time. Their ring is full in the end. */
+const ARP_FRAMES = Array.from({ length: 28 }, (_, i) =>
+  naiveArp({ src: `fe 00 00 00 00 ${16 + i}`, senderIp: `203.0.113.${i >> 1 === 0 ? 1 : i}` }),
+);
+
 const LOADS: [string, Load][] = [
   [
     'sends small UDP frames of many flows',
@@ -133,6 +146,10 @@ const LOADS: [string, Load][] = [
   ['sends TCP super-frames', { direction: 'send', packets: superFrames({}), gsoBytes: 1_348 }],
   ['sends TCP super-frames over IPv6', { direction: 'send', packets: superFrames({ version: 6 }), gsoBytes: 1_328 }],
   ['sends UDP super-frames', { direction: 'send', packets: superFrames({ protocol: UDP }), gsoBytes: 1_000 }],
+  [
+    'tells of neighbours behind the TAP',
+    { direction: 'send', packets: mixed(4, { protocol: UDP }), others: ARP_FRAMES, isListenedTo: true },
+  ],
   ['receives small UDP datagrams of many flows', { direction: 'receive', packets: mixed(32, { protocol: UDP }) }],
   [
     'receives unfinished frames',

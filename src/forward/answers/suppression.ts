@@ -32,6 +32,7 @@ import { ETHERNET_HEADER_BYTES, ETHERTYPE, macHigh, macLow, SOURCE_MAC_AT } from
 import type { StrippedTags } from '../../wire/vlan.ts';
 import type { AnswerSink } from './answer-sink.ts';
 import { type NeighbourTable, STATION } from './neighbours.ts';
+import type { NeighbourTeller } from './told-neighbours.ts';
 
 /** Room in the slab for one answer. */
 export const ANSWER_BYTES = Math.max(ARP_FRAME_BYTES, ADVERTISEMENT_FRAME_BYTES);
@@ -42,12 +43,15 @@ const IPV4_MAPPED = 0xffff;
 /**
  * ARP and ND suppression of the segments that have it (`suppress=on`): who asks for a neighbour behind a remote VTEP gets his answer here, and
  * the question is not flooded. As the kernel's bridge does with neigh_suppress (net/bridge/br_arp_nd_proxy.c), except that what is answered
- * has been heard, not configured.
+ * has been heard or was said by a control plane, not configured.
  */
 export class Suppression {
+  /** A word of each segment, not zero while the main thread listens to its neighbours. */
+  readonly listened: Int32Array;
   readonly #view: DataView;
   readonly #fdb: Fdb;
   readonly #neighbours: NeighbourTable;
+  readonly #teller: Pick<NeighbourTeller, 'listened' | 'tell'>;
   readonly #at: number;
   readonly #taps: AnswerSink;
   readonly #tags: StrippedTags;
@@ -56,29 +60,48 @@ export class Suppression {
    * @param at ANSWER_BYTES of the slab, its own, with room for MAX_VLAN_TAGS in front
    * @param tags of the frame that is answered, where its segment strips them
    */
-  constructor(view: DataView, fdb: Fdb, neighbours: NeighbourTable, at: number, taps: AnswerSink, tags: StrippedTags) {
+  constructor(
+    view: DataView,
+    fdb: Fdb,
+    neighbours: NeighbourTable,
+    teller: Pick<NeighbourTeller, 'listened' | 'tell'>,
+    at: number,
+    taps: AnswerSink,
+    tags: StrippedTags,
+  ) {
     this.#view = view;
     this.#fdb = fdb;
     this.#neighbours = neighbours;
+    this.#teller = teller;
+    this.listened = teller.listened;
     this.#at = at;
     this.#taps = taps;
     this.#tags = tags;
   }
 
   /**
-   * Learns what a frame that was not dropped says of its sender: the addresses in ARP, in solicitations, and in advertisements that may
-   * replace others. Each only together with the frame's own source MAC.
+   * Learns what a frame from another VTEP that was not dropped says of its sender: the addresses in ARP, in solicitations, and in advertisements
+   * that may replace others. Each only together with the frame's own source MAC.
    *
    * @param at of an untagged frame, or of one to be left alone
    * @param now tenths of a second
    */
   hear(segment: Segment, at: number, length: number, now: number): void {
+    this.#hear(segment, at, length, false, now);
+  }
+
+  /** Likewise of a frame from the own TAP. The main thread is told of it while it listens to the segment. */
+  hearLocal(segment: Segment, at: number, length: number, now: number): void {
+    this.#hear(segment, at, length, true, now);
+  }
+
+  #hear(segment: Segment, at: number, length: number, isLocal: boolean, now: number): void {
     const view = this.#view;
     const type = view.getUint16(at + ETHERNET_HEADER_BYTES - 2);
     if (type === ETHERTYPE.arp) {
       if (!isArp(view, at, length)) return;
       const sender = arpSender(view, at);
-      if (isStationIpv4(sender)) this.#learn(segment, at, 0, 0, IPV4_MAPPED, sender, STATION.host, now);
+      if (isStationIpv4(sender)) this.#learn(segment, at, 0, 0, IPV4_MAPPED, sender, STATION.host, isLocal, now);
       return;
     }
     if (type !== ETHERTYPE.ipv6) return;
@@ -86,11 +109,12 @@ export class Suppression {
     if (message === ND_TYPE.solicitation && hasOwnMac(view, at, ND_OPTION.sourceMac)) {
       const sender = ndSenderAt(at);
       if (!isIpv6Unspecified(view, sender) && !isIpv6Multicast(view, sender)) {
-        this.#learnIpv6(segment, at, sender, STATION.unknown, now);
+        this.#learnIpv6(segment, at, sender, STATION.unknown, isLocal, now);
       }
     }
     if (message === ND_TYPE.advertisement && isOverride(view, at) && hasOwnMac(view, at, ND_OPTION.targetMac)) {
-      this.#learnIpv6(segment, at, ndTargetAt(at), isFromRouter(view, at) ? STATION.router : STATION.host, now);
+      const kind = isFromRouter(view, at) ? STATION.router : STATION.host;
+      this.#learnIpv6(segment, at, ndTargetAt(at), kind, isLocal, now);
     }
   }
 
@@ -201,24 +225,29 @@ export class Suppression {
   }
 
   /** Of the IPv6 address at `addressAt`. */
-  #learnIpv6(segment: Segment, at: number, addressAt: number, kind: number, now: number): void {
+  #learnIpv6(segment: Segment, at: number, addressAt: number, kind: number, isLocal: boolean, now: number): void {
     const view = this.#view;
-    this.#learn(
-      segment,
-      at,
-      view.getInt32(addressAt),
-      view.getInt32(addressAt + 4),
-      view.getInt32(addressAt + 8),
-      view.getInt32(addressAt + 12),
-      kind,
-      now,
-    );
+    const a = view.getInt32(addressAt);
+    const b = view.getInt32(addressAt + 4);
+    const c = view.getInt32(addressAt + 8);
+    this.#learn(segment, at, a, b, c, view.getInt32(addressAt + 12), kind, isLocal, now);
   }
 
-  #learn(segment: Segment, at: number, a: number, b: number, c: number, d: number, kind: number, now: number): void {
+  #learn(
+    segment: Segment,
+    at: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+    kind: number,
+    isLocal: boolean,
+    now: number,
+  ): void {
     const high = macHigh(this.#view, at + SOURCE_MAC_AT);
     const low = macLow(this.#view, at + SOURCE_MAC_AT);
-    this.#neighbours.learn(segment.index, a, b, c, d, high, low, kind, now);
+    if (segment.suppress) this.#neighbours.learn(segment.index, a, b, c, d, high, low, kind, now);
+    if (isLocal) this.#teller.tell(segment, a, b, c, d, high, low, now);
   }
 }
 

@@ -30,6 +30,7 @@ const LOOK_INTERVAL_MS = 250;
 
 /** What each worker writes into memory of its own. */
 type WorkerMemories = Pick<WorkerSetup, 'countersMemory' | 'remoteCountersMemory' | 'busyTimeMemory'>;
+type OwnOfWorker = keyof WorkerMemories | 'worker' | 'owner' | 'wakeFd' | 'stopMemory';
 
 /** The data plane: workers that share the FDB and the source ports, each with sockets and TAP queues of its own. */
 export class WorkerPool {
@@ -43,7 +44,7 @@ export class WorkerPool {
 
   constructor(
     count: number,
-    setup: Omit<WorkerSetup, keyof WorkerMemories | 'owner' | 'wakeFd' | 'stopMemory'>,
+    setup: Omit<WorkerSetup, OwnOfWorker>,
     { firstOwner, log, state, ...options }: WorkerPoolOptions,
   ) {
     let owner = firstOwner;
@@ -59,7 +60,7 @@ export class WorkerPool {
     this.#supervisors = memories.map(
       (memory, worker) =>
         new WorkerSupervisor(
-          { ...setup, ...memory },
+          { ...setup, ...memory, worker },
           {
             ...options,
             nextOwner: () => owner++,

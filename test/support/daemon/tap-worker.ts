@@ -22,8 +22,8 @@ import { PacketSocket } from '../traffic/packet-socket.ts';
 const COMPILED = fileURLToPath(new URL('../../../dist/vtep/workers/worker-pool.js', import.meta.url));
 
 export const TAP_VNI = 100;
+export const TAP_SEGMENT = 3;
 const TAP = 7;
-const SEGMENT = 3;
 
 /** Started, and stopped when the test ends. What it would send to the underlay is counted as `send-error`, and teaches all the same. */
 export async function startTapWorker(segment: Partial<Segment> = {}) {
@@ -44,7 +44,7 @@ export async function startTapWorker(segment: Partial<Segment> = {}) {
   const fdbMemory = createFdbMemory(1, 300);
   const fdb = new Fdb(fdbMemory, 1, 100);
   const neighboursMemory = NeighbourTable.createMemory(1);
-  fdb.nameSegment(SEGMENT, TAP_VNI);
+  fdb.nameSegment(TAP_SEGMENT, TAP_VNI);
   const remote = fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d: 0x0a00_0001 });
   const pool = new WorkerPool(
     1,
@@ -83,7 +83,7 @@ export async function startTapWorker(segment: Partial<Segment> = {}) {
 
 function newSegment(remote: number): Segment {
   return {
-    index: SEGMENT,
+    index: TAP_SEGMENT,
     vni: TAP_VNI,
     ipv4Underlay: 0,
     ipv6Underlay: NO_UNDERLAY,

@@ -1,0 +1,97 @@
+import type { LocalNeighbour, Stations } from '../../control/control-plane.ts';
+import { TOLD } from '../../forward/answers/neighbour-memory.ts';
+import type { ToldNeighbours } from '../../forward/answers/told-neighbours.ts';
+import { formatIp, formatMac, type IpAddress } from '../../lib/addresses.ts';
+import type { Logger } from '../../observe/log.ts';
+import { SliceLoop } from './slice-loop.ts';
+
+/** Neighbours of one slice: putting them into words holds the event loop for about a millisecond. */
+const SLICE_NEIGHBOURS = 512;
+
+/** Of one VNI: heard, or heard again. Each address is in a batch once at most, with the MAC that was heard last. */
+export type LocalNeighbourBatch = Pick<Stations, 'vni' | 'neighbours'>;
+
+export type LocalNeighbourListener = (batch: LocalNeighbourBatch) => void;
+
+interface Watch {
+  readonly vni: number;
+  readonly listener: LocalNeighbourListener;
+}
+
+/**
+ * Tells of the neighbours behind the own TAP, as workers hear them in ARP and neighbour discovery, of the segments that somebody listens to. A
+ * neighbour that is heard all the time is told each NEIGHBOUR_TOLD_AGAIN_SECONDS at most by each worker. What is lost where a ring is full is told when it
+ * is heard again. Nothing is told of those that fall silent: they live as long as their MAC.
+ */
+export class LocalNeighbours {
+  readonly #told: ToldNeighbours;
+  readonly #loop: SliceLoop;
+  /** By segment. */
+  readonly #watches = new Map<number, Watch>();
+  readonly #slice = new Int32Array(SLICE_NEIGHBOURS * TOLD.words);
+
+  constructor(told: ToldNeighbours, log: Logger) {
+    this.#told = told;
+    this.#loop = new SliceLoop(
+      {
+        changes: () => told.news,
+        change: (seen, patienceMs) => told.change(seen, patienceMs),
+        slice: () => this.slice(),
+      },
+      log,
+    );
+  }
+
+  /**
+   * Tells the listener what is heard in a segment from now on, until the function that it returns is called. Of one listener for each segment.
+   *
+   * @param segment its number, which is this VNI's until then
+   */
+  listen(segment: number, vni: number, listener: LocalNeighbourListener): () => void {
+    const watch = { vni, listener };
+    this.#watches.set(segment, watch);
+    this.#told.listenTo(segment);
+    this.#loop.start();
+    return () => {
+      if (this.#watches.get(segment) !== watch) return;
+      this.#watches.delete(segment);
+      this.#told.ignore(segment);
+      if (this.#watches.size === 0) this.#loop.stop();
+    };
+  }
+
+  /** Tells nobody anything more. */
+  stop(): void {
+    for (const segment of this.#watches.keys()) this.#told.ignore(segment);
+    this.#watches.clear();
+    this.#loop.stop();
+  }
+
+  /** How many were heard and not told since the start. */
+  get lost(): number {
+    return this.#told.lost;
+  }
+
+  /** Tells of some. Whether there may be more. */
+  slice(): boolean {
+    const count = this.#told.read(this.#slice);
+    const batches = new Map<Watch, Map<IpAddress, LocalNeighbour>>();
+    for (let at = 0; at < count * TOLD.words; at += TOLD.words) {
+      const watch = this.#watches.get(this.#slice[at + TOLD.segment] as number);
+      // It may be of a VNI that had the segment's number before.
+      if (!watch || watch.vni !== this.#slice[at + TOLD.vni]) continue;
+      const ip = this.#address(at + TOLD.a);
+      const mac = formatMac(this.#slice[at + TOLD.macHigh] as number, this.#slice[at + TOLD.macLow] as number);
+      const batch = batches.get(watch) ?? new Map<IpAddress, LocalNeighbour>();
+      batches.set(watch, batch.set(ip, { mac, ip }));
+    }
+    for (const [{ vni, listener }, neighbours] of batches) listener({ vni, neighbours: [...neighbours.values()] });
+    return count === SLICE_NEIGHBOURS;
+  }
+
+  #address(at: number): IpAddress {
+    const octets = Buffer.alloc(16);
+    for (let word = 0; word < 4; word++) octets.writeInt32BE(this.#slice[at + word] as number, word * 4);
+    return formatIp(octets);
+  }
+}
