@@ -10,6 +10,7 @@ const FOLDERS = [
   'wire/answers',
   'wire/queries',
   'wire/capture',
+  'encap',
   'fdb',
   'segment',
   'offload',
@@ -59,7 +60,7 @@ const FOLDERS = [
 const top = (folder) => folder.split('/')[0];
 
 /** Functions of bytes and `now`: no clock, no log, no input or output, hence neither `node:` nor packages. */
-const PURE_TOPS = ['lib', 'wire', 'fdb', 'segment', 'offload', 'forward'];
+const PURE_TOPS = ['lib', 'wire', 'encap', 'fdb', 'segment', 'offload', 'forward'];
 const PURE_FOLDERS = FOLDERS.filter((folder) => PURE_TOPS.includes(top(folder)));
 
 const TEST_FILE = '\\.test\\.ts$';

@@ -2,6 +2,8 @@
  * The send and the receive ladder on a slab, as a worker walks them, splitting and merging included, into sinks that only count: the
  * in-memory ports of the tests keep copies of all they are given, which costs more than the ladders.
  */
+import { ENCAP } from '../dist/encap/encapsulation.js';
+import { VXLAN_HEADER_BYTES, writeVxlan } from '../dist/encap/vxlan.js';
 import { Fdb } from '../dist/fdb/fdb.js';
 import { createFdbMemory } from '../dist/fdb/layout.js';
 import { NO_REMOTE } from '../dist/fdb/remotes.js';
@@ -32,7 +34,6 @@ import {
   writePartialHeader,
   writePlainHeader,
 } from '../dist/wire/vnet-hdr.js';
-import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../dist/wire/vxlan.js';
 import { newAnswers } from '../dist/worker/answers.js';
 import { perOperation } from './micro-timing.mjs';
 
@@ -48,6 +49,7 @@ const HEADER_BYTES = 14 + 20 + 32;
 
 const SEGMENT = {
   index: 0,
+  encap: ENCAP.vxlan,
   vni: VNI,
   ipv4Underlay: 0,
   ipv6Underlay: NO_UNDERLAY,
@@ -110,7 +112,7 @@ export function receiveTimes(octets, { vteps = 1 } = {}) {
       receivePath.source.d = PEER + (i % vteps);
       slab.view.setUint16(at + SOURCE_MAC_LOW_AT, 1 + (i % vteps));
       // The vnet header of the frame before is written over it.
-      writeVxlanHeader(slab.view, datagramAt, VNI);
+      writeVxlan(slab.view, at, VNI);
       receive(receivePath, datagramAt, octets + VXLAN_HEADER_BYTES, 0, NO_GROUP, NOW);
     }
     return sink.passed();
@@ -242,9 +244,11 @@ function newWorker(octets, { source, destination }) {
     source: { a: 0, b: 0, c: 0, d: 0 },
     sources,
     tos: 0,
+    encap: ENCAP.vxlan,
     dropReservedBits: false,
     storm,
     segment: undefined,
+    headerBytes: 0,
     isStormControlled: false,
   };
   const at = slab.allocate(octets + 64) + 64 - (64 % 16);

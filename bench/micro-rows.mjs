@@ -1,4 +1,5 @@
 /** What `npm run bench:micro` measures. A row is a name, a unit, and a function that gives samples of which the median is shown. */
+import { ENCAP } from '../dist/encap/encapsulation.js';
 import { SegmentMap } from '../dist/segment/segment-map.js';
 import { octetSums } from '../dist/sys/simd-sums.js';
 import { Slab } from '../dist/sys/slab.js';
@@ -86,13 +87,14 @@ function filledSlab(octets, kind) {
 
 function vniLookup(vnis) {
   const map = new SegmentMap();
-  for (let i = 0; i < vnis; i++) map.apply({ kind: 'put', segment: { index: i, vni: 7 * i, tap: i } });
+  const encap = ENCAP.vxlan;
+  for (let i = 0; i < vnis; i++) map.apply({ kind: 'put', segment: { encap, index: i, vni: 7 * i, tap: i } });
   const order = shuffled(vnis);
   let next = 0;
   return perOperation((count) => {
     let sum = 0;
     for (let i = 0; i < count; i++) {
-      sum += map.byVni(7 * order[next]).index;
+      sum += map.byVni(encap, 7 * order[next]).index;
       next = next + 1 === vnis ? 0 : next + 1;
     }
     return sum;

@@ -20,7 +20,7 @@ const octets = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
 /** Sent to a group and to two remotes. */
 export const FLOODED: CapturedFrame = {
   ...{ timeUs: TIME_US, direction: 'tx', verdict: 'flooded', reason: null, vni: 100, vtep: ip('239.1.1.1') },
-  ...{ copies: 2, segments: 1, outer: HEADERS, octets: octets(VXLAN + ARP), length: 50 },
+  ...{ copies: 2, segments: 1, outer: HEADERS, octets: octets(VXLAN + ARP), headerBytes: 8, length: 50 },
 };
 
 /** Received, of a VTEP, and dropped. */
@@ -33,7 +33,7 @@ export const REFUSED: CapturedFrame = {
     vni: 100,
     vtep: ip('198.18.0.2'),
   },
-  ...{ copies: 0, segments: 1, octets: octets(VXLAN + ARP), length: 50 },
+  ...{ copies: 0, segments: 1, octets: octets(VXLAN + ARP), headerBytes: 8, length: 50 },
   outer: { ...HEADERS, source: ip('198.18.0.2'), destination: ip('198.18.0.1') },
 };
 
@@ -46,10 +46,10 @@ export const SUPER: CapturedFrame = {
 /** Out of the TAP, and in no datagram. */
 export const UNSENT: CapturedFrame = {
   ...{ ...FLOODED, verdict: 'dropped', reason: 'no-remote', vtep: null, copies: 0, outer: undefined },
-  ...{ octets: octets(ARP), length: 42 },
+  ...{ octets: octets(ARP), headerBytes: 0, length: 42 },
 };
 
 /** A datagram of five octets. */
 export const SHORT: CapturedFrame = {
-  ...{ ...REFUSED, reason: 'short', vni: null, octets: octets('0800000000'), length: 5 },
+  ...{ ...REFUSED, reason: 'short', vni: null, octets: octets('0800000000'), headerBytes: 5, length: 5 },
 };

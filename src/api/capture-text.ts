@@ -1,10 +1,10 @@
 /** Captured frames in words: as events of `/v1/capture`, and as what stands beside a packet in a pcapng file. */
 
+import { ENCAPSULATIONS } from '../encap/codec.ts';
 import type { MacAddress } from '../lib/addresses.ts';
 import { frameMacs, summarizeFrame } from '../wire/capture/frame-summary.ts';
 import { interfaceBlock, LINKTYPE, packetBlock, sectionBlock, statisticsBlock } from '../wire/capture/pcapng.ts';
 import { outerHeaders } from '../wire/outer-headers.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import type { CapturedFrame } from './daemon-view.ts';
 import type { CaptureEvent } from './schemas.ts';
 
@@ -13,16 +13,15 @@ const UNDERLAY = 0;
 const OVERLAY = 1;
 
 export function captureEvent(frame: CapturedFrame): CaptureEvent {
-  const { octets, outer, direction, verdict, reason, vni, vtep, copies, segments } = frame;
+  const { octets, headerBytes, direction, verdict, reason, vni, vtep, copies, segments } = frame;
   const view = new DataView(octets.buffer, octets.byteOffset, octets.length);
-  const at = outer ? Math.min(VXLAN_HEADER_BYTES, octets.length) : 0;
-  const { src = null, dst = null } = frameMacs(view, at, octets.length - at) ?? {};
+  const { src = null, dst = null } = frameMacs(view, headerBytes, octets.length - headerBytes) ?? {};
   return {
     time: timeText(frame.timeUs),
     ...{ event: 'frame', direction, verdict, reason, vni, vtep, copies, segments },
     ...{ src: src as MacAddress | null, dst: dst as MacAddress | null },
-    length: frame.length - at,
-    summary: summarizeFrame(view, at, octets.length - at),
+    length: frame.length - headerBytes,
+    summary: summarizeFrame(view, headerBytes, octets.length - headerBytes),
   };
 }
 
@@ -33,9 +32,16 @@ export function lostFrames(timeUs: number, count: number): CaptureEvent {
 
 /** What a file begins with. @param application that makes it, e.g. `vtepd 1.2.3` */
 export function fileHead(application: string): Uint8Array[] {
+  const labels = Object.values(ENCAPSULATIONS)
+    .map(({ label }) => label)
+    .join(', ');
   return [
     sectionBlock(application),
-    interfaceBlock(LINKTYPE.raw, 'underlay', 'VXLAN datagrams; IP and UDP headers made of what vtepd knows of them'),
+    interfaceBlock(
+      LINKTYPE.raw,
+      'underlay',
+      `${labels} datagrams; IP and UDP headers made of what vtepd knows of them`,
+    ),
     interfaceBlock(LINKTYPE.ethernet, 'overlay', 'frames that are in no datagram'),
   ];
 }
@@ -60,7 +66,7 @@ export function commentOf(frame: CapturedFrame): string {
   const { direction, segments, outer, vni } = frame;
   return [
     `${direction} ${verdictText(frame)}`,
-    // Nowhere else in the file, where the frame has no VXLAN header.
+    // Nowhere else in the file, where the frame is in no datagram.
     ...(outer || vni === null ? [] : [`VNI ${vni}`]),
     ...(segments > 1 ? [`super-frame of ${segments} segments`] : []),
   ].join(', ');

@@ -90,8 +90,10 @@ export interface CapturedFrame {
   readonly segments: number;
   /** Of the datagram that it is in; undefined: it is in none. */
   readonly outer: OuterHeaders | undefined;
-  /** The datagram's payload, VXLAN header first; or the frame alone if it is in none. Perhaps the beginning alone. */
+  /** The header of its encapsulation and the frame; or the frame alone if it is in no datagram. Perhaps the beginning alone. */
   readonly octets: Uint8Array;
+  /** How many of `octets` are that header. */
+  readonly headerBytes: number;
   /** How many octets that has. */
   readonly length: number;
 }

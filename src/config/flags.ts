@@ -2,6 +2,7 @@
  * The flags of `vtepd` and the keys of `--vni`. The parser takes names and defaults from here, `--help` the rest.
  * What is not implemented is not listed, and is therefore refused as unknown.
  */
+import { VXLAN } from '../encap/vxlan.ts';
 import {
   DEFAULT_MAX_MACS,
   MAX_AGEING_SECONDS,
@@ -68,7 +69,13 @@ export const FLAGS = [
     meaning:
       'any: receive VXLAN on every address of this host. local: receive it only on the outer source address, so that several daemons can share the host.',
   },
-  { name: 'port', kind: 'scalar', value: 'N', standard: '4789', meaning: 'UDP port, for both sending and listening.' },
+  {
+    name: 'port',
+    kind: 'scalar',
+    value: 'N',
+    standard: `${VXLAN.port}`,
+    meaning: 'UDP port, for both sending and listening.',
+  },
   { name: 'ttl', kind: 'scalar', value: 'N', standard: '64', meaning: 'Outer TTL or hop limit of unicast, 1 to 255.' },
   {
     name: 'mcast-ttl',

@@ -1,6 +1,6 @@
 import type { Finding } from '../api/schemas.ts';
+import { VXLAN } from '../encap/vxlan.ts';
 import { findHolders } from '../host/port/port-holders.ts';
-import { OUTER_BYTES } from '../host/underlay/underlay.ts';
 import type { IpAddress } from '../lib/addresses.ts';
 import { type Link, listLinks } from '../sys/netlink/links.ts';
 import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
@@ -82,7 +82,7 @@ function checkCandidates(candidates: readonly Link[], addresses: readonly Addres
 }
 
 function describeMtu({ name, mtuBytes }: Link): Finding {
-  const tapMtu = (family: 4 | 6) => mtuBytes - OUTER_BYTES[family] - INNER_ETHERNET_BYTES;
+  const tapMtu = (family: 4 | 6) => mtuBytes - VXLAN.outerBytes[family] - INNER_ETHERNET_BYTES;
   return ok('mtu', name, `${mtuBytes}: TAPs get ${tapMtu(4)}, over IPv6 ${tapMtu(6)}`);
 }
 

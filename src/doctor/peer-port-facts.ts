@@ -1,15 +1,12 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { setTimeout } from 'node:timers/promises';
+import { readVni } from '../encap/reading.ts';
+import { hasVxlanVni, peekVxlan, VXLAN } from '../encap/vxlan.ts';
 import { type IpAddress, parseIp } from '../lib/addresses.ts';
 import { MAX_PEERS_ON_OTHER_PORTS, MAX_PROBED_ADDRESSES, OTHER_PORTS_LISTEN_MS } from '../lib/limits.ts';
 import type { PeerOnAnotherPort } from './checks/peer-port-check.ts';
 
-/** Ports that VXLAN is sent to beside the one assigned to it: the kernel's default before there was one, and VXLAN-GPE's. */
-const KNOWN_PORTS = [4789, 8472, 4790];
-
-/** RFC 7348 §5: the I flag, and the VNI. */
-const HEADER_BYTES = 8;
-const FLAG_I = 0x08;
+const KNOWN_PORTS = [VXLAN.port, ...VXLAN.otherPorts];
 
 /** A family of an underlay, and the groups that this host is in there. */
 export interface ListeningPlace {
@@ -34,8 +31,9 @@ export async function hearOtherPorts(port: number, places: readonly ListeningPla
       socket.on('error', () => {});
       socket.on('message', (datagram, { address }) => {
         const vtep = parseIp(address.split('%', 1)[0] as string);
-        if (!vtep || datagram.length < HEADER_BYTES || ((datagram[0] as number) & FLAG_I) === 0) return;
-        const vni = datagram.readUIntBE(4, 3);
+        const view = new DataView(datagram.buffer, datagram.byteOffset);
+        if (!vtep || !hasVxlanVni(view, 0, datagram.length)) return;
+        const vni = readVni(peekVxlan(view, 0, datagram.length));
         if (heard.size < MAX_PEERS_ON_OTHER_PORTS) heard.set(`${vtep} ${other} ${vni}`, { vtep, port: other, vni });
       });
       socket.bind({ port: other, exclusive: true }, () => {

@@ -1,3 +1,5 @@
+import { HEADER_REASONS, reasonIndex } from '../encap/reading.ts';
+
 /**
  * Why a frame was dropped, in the order in which the reasons are tested; the first that holds counts. The names are API
  * (`vtepctl drops`, metrics). Some belong to features that later releases bring; their counters stay at zero until then.
@@ -11,8 +13,7 @@ export const RX_REASONS = [
   'short',
   'vtep-not-allowed',
   'own-packet',
-  'no-i-flag',
-  'reserved-bits',
+  ...HEADER_REASONS,
   'unknown-vni',
   'wrong-group',
   'ecn',
@@ -53,3 +54,10 @@ const numbered = <const Names extends readonly string[]>(names: Names) =>
 /** Reason names to small integers: what the data path counts by. */
 export const RX_DROP = numbered(RX_REASONS);
 export const TX_DROP = numbered(TX_REASONS);
+
+const FIRST_HEADER_DROP = RX_DROP[HEADER_REASONS[0]];
+
+/** The RX_DROP reason of what a codec finds wrong with a header. @param reading a HEADER_FAULT */
+export function headerDrop(reading: number): number {
+  return FIRST_HEADER_DROP + reasonIndex(reading);
+}

@@ -1,3 +1,6 @@
+import { readHeader } from '../encap/codec.ts';
+import type { Encap } from '../encap/encapsulation.ts';
+import { HEADER_SHORT, readHeaderBytes, readVni } from '../encap/reading.ts';
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
 import { segmentCount } from '../offload/segment-count.ts';
@@ -17,24 +20,14 @@ import {
 import { type FrameHeaders, locateHeaders } from '../wire/ip.ts';
 import { isBarredControl } from '../wire/link-local.ts';
 import { hasVlan, stripVlanTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
-import {
-  hasOtherPayload,
-  hasReservedBits,
-  hasVniFlag,
-  hasVxlanHeader,
-  VXLAN_HEADER_BYTES,
-  vxlanVni,
-} from '../wire/vxlan.ts';
 import type { AnswerSink } from './answers/answer-sink.ts';
 import type { Suppression } from './answers/suppression.ts';
-import { FORWARDED, RX_DROP } from './drop-reason.ts';
+import { FORWARDED, headerDrop, RX_DROP } from './drop-reason.ts';
 import type { SourceCheck } from './source-check.ts';
 import { STORM_RX, type StormControl } from './storm-control.ts';
 
-/** From the start of a datagram to the inner frame's type, and beyond it. */
+/** From the start of a frame to its type. */
 const MACS_BYTES = ETHERNET_HEADER_BYTES - 2;
-const TYPE_AT = VXLAN_HEADER_BYTES + MACS_BYTES;
-const REPEATED_BYTES = TYPE_AT + 2;
 
 /** Takes frames for the overlay: the TAPs, or their in-memory twin. */
 export interface FrameSink extends AnswerSink {
@@ -63,21 +56,25 @@ export interface ReceivePath {
   readonly source: SourceAddress;
   /** Its outer TOS octet or traffic class, likewise. */
   tos: number;
+  /** What encapsulation it has, likewise. */
+  encap: Encap;
   readonly sources: Pick<SourceCheck, 'verdict'>;
   dropReservedBits: boolean;
   readonly storm: Pick<StormControl, 'take'>;
   /** Out: the segment the datagram belongs to, once that is known. */
   segment: Segment | undefined;
+  /** Out: octets of the header of one that was forwarded. */
+  headerBytes: number;
   /** Out: whether the datagram had to ask storm control. */
   isStormControlled: boolean;
 }
 
 /**
- * Underlay to overlay: one VXLAN datagram, in the order of RFC 7348 §4.1 and §5. What comes out of here goes to the TAP and never back to
+ * Underlay to overlay: one datagram, in the order of RFC 7348 §4.1 and §5. What comes out of here goes to the TAP and never back to
  * the underlay (split horizon).
  *
- * @param at first octet of the VXLAN header in the slab; the frame is changed in place
- * @param length of the UDP payload
+ * @param at first octet of its header in the slab; the frame is changed in place
+ * @param length of header and frame: the UDP payload
  * @param segmentBytes payload of each segment if the frame is a super-frame and its sender told, else 0
  * @param group number of the group whose socket it came by, NO_GROUP if it was unicast
  * @param now tenths of a second
@@ -91,22 +88,23 @@ export function receive(
   group: number,
   now: number,
 ): number {
-  const { view, fdb, source } = path;
+  const { view, fdb, source, encap } = path;
   path.segment = undefined;
   path.isStormControlled = false;
-  if (!hasVxlanHeader(length)) return RX_DROP.short;
+  const reading = readHeader(encap, view, at, length, path.dropReservedBits);
+  if (reading === HEADER_SHORT) return RX_DROP.short;
   const sourceVerdict = path.sources.verdict(source);
   if (sourceVerdict !== FORWARDED) return sourceVerdict;
-  if (!hasVniFlag(view, at)) return RX_DROP['no-i-flag'];
-  if (hasOtherPayload(view, at)) return RX_DROP['reserved-bits'];
-  if (path.dropReservedBits && hasReservedBits(view, at)) return RX_DROP['reserved-bits'];
-  const segment = path.segments.byVni(vxlanVni(view, at));
+  if (reading < 0) return headerDrop(reading);
+  const segment = path.segments.byVni(encap, readVni(reading));
   if (segment === undefined) return RX_DROP['unknown-vni'];
   path.segment = segment;
   if (group !== NO_GROUP && group !== segment.group) return RX_DROP['wrong-group'];
 
-  let frameAt = at + VXLAN_HEADER_BYTES;
-  let frameBytes = length - VXLAN_HEADER_BYTES;
+  const headerBytes = readHeaderBytes(reading);
+  path.headerBytes = headerBytes;
+  let frameAt = at + headerBytes;
+  let frameBytes = length - headerBytes;
   if (hasEcnEffect(path.tos) && !takesEcn(path, frameAt, frameBytes)) return RX_DROP.ecn;
   if (!hasEthernetHeader(frameBytes)) return RX_DROP['short-inner'];
   if (!hasValidSource(view, frameAt)) return RX_DROP['bad-source-mac'];
@@ -160,23 +158,26 @@ function isFlooded({ view, fdb }: ReceivePath, segment: Segment, at: number, gro
 }
 
 /**
- * Whether a datagram would take the way of the one before it, which the kernel gave in the same message with the same VXLAN header and which was
+ * Whether a datagram would take the way of the one before it, which the kernel gave in the same message with the same header and which was
  * forwarded: MACs and type are the same, and the ladder asks for nothing more unless there are tags, an ECN field is to be carried inside,
  * storm control counts each frame, or announcements are to be heard: a station that takes over many addresses announces them in one train.
  * Spares a train most of the ladder.
  */
 export function repeats(path: ReceivePath, at: number, length: number, previousAt: number): boolean {
-  const { view, segment } = path;
+  const { view, segment, headerBytes } = path;
   if (path.isStormControlled || hasEcnEffect(path.tos)) return false;
-  if (segment === undefined || segment.innerVlan === INNER_VLAN.strip || length < REPEATED_BYTES) return false;
-  if (segment.suppress && isGroupDestination(view, at + VXLAN_HEADER_BYTES)) return false;
-  // For its tag, the MACs of the one before were moved over its VNI.
+  if (segment === undefined || segment.innerVlan === INNER_VLAN.strip || length < headerBytes + ETHERNET_HEADER_BYTES)
+    return false;
+  const frameAt = at + headerBytes;
+  const previousFrameAt = previousAt + headerBytes;
+  if (segment.suppress && isGroupDestination(view, frameAt)) return false;
+  // For its tag, the MACs of the one before were moved over its header.
   const isTagged = segment.vlan > UNTAGGED;
-  const macsAt = isTagged ? previousAt + VXLAN_HEADER_BYTES - VLAN_TAG_BYTES : previousAt + VXLAN_HEADER_BYTES;
+  const macsAt = isTagged ? previousFrameAt - VLAN_TAG_BYTES : previousFrameAt;
   for (let offset = 0; offset < MACS_BYTES; offset += 4) {
-    if (view.getInt32(at + VXLAN_HEADER_BYTES + offset) !== view.getInt32(macsAt + offset)) return false;
+    if (view.getInt32(frameAt + offset) !== view.getInt32(macsAt + offset)) return false;
   }
-  const type = view.getUint16(at + TYPE_AT);
+  const type = view.getUint16(frameAt + MACS_BYTES);
   if (type === ETHERTYPE.vlan || type === ETHERTYPE.serviceVlan || type === ETHERTYPE.arp) return false;
-  return type === view.getUint16(previousAt + TYPE_AT);
+  return type === view.getUint16(previousFrameAt + MACS_BYTES);
 }

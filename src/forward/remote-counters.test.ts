@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import { RemoteCounters } from './remote-counters.ts';
 
 const NOTHING = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, drops: 0, heard: undefined };
@@ -19,7 +18,7 @@ function newRig() {
     newCounters,
     of: (remote: number) => RemoteCounters.total([counters], remote),
     hear(from: SourceAddress, { inner = [60], drops = 0, now = 0 } = {}) {
-      for (const bytes of inner) counters.forwarded(bytes + VXLAN_HEADER_BYTES);
+      for (const bytes of inner) counters.forwarded(bytes);
       for (let i = 0; i < drops; i++) counters.dropped();
       counters.settle(from, now);
     },
@@ -102,7 +101,7 @@ describe('counters of remotes', () => {
     const workers = [newCounters(), newCounters(), newCounters()];
     for (const [i, worker] of workers.entries()) {
       if (i < 2) {
-        worker.forwarded(100 + VXLAN_HEADER_BYTES);
+        worker.forwarded(100);
         worker.settle(A, 20 - i);
       }
       worker.sent(a, 10, 1);

@@ -1,7 +1,6 @@
 import type { SourceAddress } from '../fdb/fdb.ts';
 import { NO_REMOTE, type RemoteTable } from '../fdb/remotes.ts';
 import { MAX_REMOTES } from '../lib/limits.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** Of a remote: which one the row is about, then what is counted. */
 const GENERATION = 0;
@@ -53,10 +52,10 @@ export class RemoteCounters {
     this.#remotes = remotes;
   }
 
-  /** One datagram of the message at hand went on. @param length of its UDP payload */
-  forwarded(length: number): void {
+  /** One datagram of the message at hand went on. @param bytes of its inner frame */
+  forwarded(bytes: number): void {
     this.#packets++;
-    this.#bytes += length - VXLAN_HEADER_BYTES;
+    this.#bytes += bytes;
   }
 
   /** One datagram of the message at hand was dropped. */

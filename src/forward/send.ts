@@ -1,3 +1,5 @@
+import { writeHeader } from '../encap/codec.ts';
+import { HEADER_ROOM_BYTES } from '../encap/encapsulation.ts';
 import { type Fdb, LEARNED, LOCAL_SOURCE, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
 import { MAX_DATAGRAMS_PER_FRAME, MAX_UDP_PAYLOAD_BYTES, MAX_UDP_SEGMENTS } from '../lib/limits.ts';
@@ -18,7 +20,6 @@ import { isBarredControl } from '../wire/link-local.ts';
 import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
 import { hasVlan, popTrunkTag, type StrippedTags } from '../wire/vlan.ts';
 import { checksumOffset, checksumStart, GSO_TYPE, gsoType, needsChecksum, VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
-import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import type { PathLimits } from './answers/path-limits.ts';
 import type { Suppression } from './answers/suppression.ts';
 import type { TooBigAnswers } from './answers/too-big.ts';
@@ -26,13 +27,13 @@ import type { Counters } from './counters.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
 import { STORM_TX, type StormControl } from './storm-control.ts';
 
-/** No datagram holds a longer frame: loopback's MTU is larger than that. */
-const MAX_FRAME_BYTES = MAX_UDP_PAYLOAD_BYTES - VXLAN_HEADER_BYTES;
+/** No datagram holds a longer frame, whatever its header: loopback's MTU is larger than that. */
+const MAX_FRAME_BYTES = MAX_UDP_PAYLOAD_BYTES - HEADER_ROOM_BYTES;
 
 /** Takes datagrams for the underlay: the UDP port, or its in-memory twin. */
 export interface DatagramSink {
   /**
-   * Queues VXLAN datagrams to a remote or a group: one, or several that stand one behind the other. The buffer stays the queue's until it is flushed;
+   * Queues datagrams to a remote or a group: one, or several that stand one behind the other. The buffer stays the queue's until it is flushed;
    * what was sent and what was lost is counted there.
    *
    * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
@@ -83,7 +84,7 @@ export interface SendPath {
 
 /**
  * Overlay to underlay: one frame that a TAP gave, perhaps a super-frame of many segments. A known destination goes to its VTEP alone; broadcast, multicast and unknown
- * destinations go to the group and to each remote of the flood list (RFC 7348 §4.1, §4.2). The VXLAN header is written over the vnet header.
+ * destinations go to the group and to each remote of the flood list (RFC 7348 §4.1, §4.2). The header of the segment's encapsulation is written over the vnet header.
  * From a trunk, it is a frame of the segment's VLAN; the tag does not cross the underlay (§6.1).
  *
  * @param at first octet of the frame in the slab; the frame is changed in place
@@ -144,10 +145,10 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (!isWhole || (isSuper && isShredded(path.superFrame))) return TX_DROP.oversize;
   if (isSuper && isFlooded && path.superFrame.segments * copiesOf(segment) > MAX_DATAGRAMS_PER_FRAME)
     return TX_DROP.oversize;
-  const datagramBytes = VXLAN_HEADER_BYTES + (isSuper ? segmentFrameBytes(path.superFrame) : frameBytes);
+  const sentBytes = isSuper ? segmentFrameBytes(path.superFrame) : frameBytes;
   const mayFragment = path.inheritsDf && !mayNotFragment(view, headers);
   const maxFrameBytes = longestFrame(path, segment, remote, isGroup, mayFragment, now);
-  if (datagramBytes - VXLAN_HEADER_BYTES > maxFrameBytes) {
+  if (sentBytes > maxFrameBytes) {
     path.tooBig.answer(segment, frameAt, headers, maxFrameBytes, now);
     return TX_DROP.oversize;
   }
@@ -161,8 +162,8 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
 
   const flow = flowHash(view, frameAt, headers);
   const tos = outerTos(view, headers, path.tos);
-  const datagramAt = frameAt - VXLAN_HEADER_BYTES;
-  writeVxlanHeader(view, datagramAt, segment.vni);
+  const datagramAt = writeHeader(segment.encap, view, frameAt, segment.vni);
+  const datagramBytes = frameAt - datagramAt + sentBytes;
   if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow, tos, mayFragment);
   else sendTo(path, segment, remote, datagramAt, datagramBytes, datagramBytes, flow, tos, mayFragment);
   return FORWARDED;
@@ -179,7 +180,7 @@ function longestFrame(
 ): number {
   const limit = Math.min(segment.maxFrameBytes, MAX_FRAME_BYTES);
   if (pathLimits.isEmpty) return limit;
-  if (remote !== UNKNOWN) return Math.min(limit, pathLimits.frameBytes(remote, mayFragment, now));
+  if (remote !== UNKNOWN) return Math.min(limit, pathLimits.frameBytes(segment.encap, remote, mayFragment, now));
   return isGroup ? limit : Math.min(limit, longestCopy(pathLimits, segment, mayFragment, now));
 }
 
@@ -190,7 +191,8 @@ function longestFrame(
 function longestCopy(pathLimits: SendPath['pathLimits'], segment: Segment, mayFragment: boolean, now: number): number {
   let longest = segment.group === NO_GROUP ? 0 : MAX_FRAME_BYTES;
   for (let i = 0; i < segment.floodRemotes.length && longest < MAX_FRAME_BYTES; i++) {
-    longest = Math.max(longest, pathLimits.frameBytes(segment.floodRemotes[i] as number, mayFragment, now));
+    const remote = segment.floodRemotes[i] as number;
+    longest = Math.max(longest, pathLimits.frameBytes(segment.encap, remote, mayFragment, now));
   }
   return longest;
 }
@@ -212,11 +214,12 @@ function sendSegments(
   mayFragment: boolean,
 ): void {
   const { view, sums, superFrame, underlay } = path;
+  const prefixBytes = datagramBytes - segmentFrameBytes(superFrame);
   const most = Math.min(MAX_UDP_SEGMENTS, Math.floor(MAX_UDP_PAYLOAD_BYTES / datagramBytes));
   for (let first = 0; first < superFrame.segments; first += most) {
     const count = Math.min(most, superFrame.segments - first);
     const at = underlay.reserve(count * datagramBytes);
-    const length = writeSegments(view, sums, superFrame, first, count, at);
+    const length = writeSegments(view, sums, superFrame, first, count, prefixBytes, at);
     sendTo(path, segment, remote, at, length, datagramBytes, flow, tos, mayFragment);
   }
 }

@@ -1,3 +1,4 @@
+import type { Encap } from '../encap/encapsulation.ts';
 import { type Fdb, LEARNED, type SourceAddress } from '../fdb/fdb.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { newSuperFrame } from '../offload/split.ts';
@@ -32,6 +33,8 @@ export type TraceStep =
       readonly kind: 'send';
       readonly remote: number;
       readonly tos: number;
+      readonly encap: Encap;
+      /** Of the datagram, header included. */
       readonly bytes: number;
       readonly mayFragment: boolean;
     }
@@ -61,13 +64,14 @@ export interface TraceGround {
 
 /** A datagram that arrives: its outer source and TOS octet, and the number of the group whose socket it comes by, or NO_GROUP. */
 export interface TracedDatagram {
+  readonly encap: Encap;
   readonly payload: Uint8Array;
   readonly source: SourceAddress;
   readonly tos: number;
   readonly group: number;
 }
 
-/** Room in front of a frame: its vnet header, over which the VXLAN header is written. */
+/** Room in front of a frame: its vnet header, over which the header of the encapsulation is written. */
 const HEADROOM_BYTES = 16;
 
 /** A frame comes out of the segment's TAP; if that is a trunk, with the segment's tag. @param now tenths of a second */
@@ -93,7 +97,7 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
     },
     underlay: {
       toRemote: (
-        _: Segment,
+        { encap }: Segment,
         remote: number,
         _at: number,
         _length: number,
@@ -101,7 +105,7 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
         _flow: number,
         tos: number,
         mayFragment: boolean,
-      ) => void steps.push({ kind: 'send', remote, tos, bytes, mayFragment }),
+      ) => void steps.push({ kind: 'send', remote, tos, encap, bytes, mayFragment }),
       // Super-frames alone ask for room, and are no part of a trace.
       reserve: () => HEADROOM_BYTES,
       flush: () => {},
@@ -112,13 +116,13 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
 
 /** A datagram comes from the underlay. @param now tenths of a second */
 export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now: number): Trace {
-  const { payload, source, tos, group } = datagram;
+  const { encap, payload, source, tos, group } = datagram;
   const { segments, sources, dropReservedBits } = ground;
   const { view, suppression, fdb, storm, steps } = newRecorder(ground, payload);
   const taps = { deliver: () => void steps.push({ kind: 'deliver' }), answer: () => {}, flush: () => {} };
-  const settings = { segments, sources, dropReservedBits, source, tos };
+  const settings = { segments, sources, dropReservedBits, source, tos, encap };
   const parts = { view, fdb, storm, suppression, taps, headers: newFrameHeaders() };
-  const path = { ...settings, ...parts, segment: undefined, isStormControlled: false };
+  const path = { ...settings, ...parts, segment: undefined, headerBytes: 0, isStormControlled: false };
   return { verdict: receive(path, HEADROOM_BYTES, payload.length, 0, group, now), steps };
 }
 

@@ -46,7 +46,7 @@ function placed(octets: readonly number[], header: readonly number[], stripped =
 function cut(
   octets: readonly number[],
   header: readonly number[],
-  { stripped = 0, slice = 65_536, to = 130_001 } = {},
+  { stripped = 0, slice = 65_536, to = 130_001, prefixBytes = VXLAN.length } = {},
 ) {
   const { bytes, view, frame, isRead, frameAt } = placed(octets, header, stripped);
   expect(isRead).toBe(true);
@@ -56,7 +56,7 @@ function cut(
   let next = to;
   for (let first = 0; first < frame.segments; first += slice) {
     const count = Math.min(slice, frame.segments - first);
-    const length = writeSegments(view, sums, frame, first, count, next);
+    const length = writeSegments(view, sums, frame, first, count, prefixBytes, next);
     lengths.push(length);
     next += length;
   }
@@ -186,6 +186,16 @@ describe('a super-frame', () => {
     const header = superHeader(packet, frame, 100);
     const { written } = cut(frame.octets, vnetHeader(1, { ...header, start: header.start + stripped }), { stripped });
     expect(written).toEqual(datagramsOf(naiveSegments(frame.octets, header)));
+  });
+
+  it.each([0, 4, 8])('repeats %i octets of what stands in front of it before each segment', (prefixBytes) => {
+    const packet: Packet = { version: 4, protocol: TCP, payload: scrambled(250) };
+    const frame = naiveFrame({ ...packet, checksum: 'partial' });
+    const header = superHeader(packet, frame, 100);
+    const prefix = VXLAN.slice(VXLAN.length - prefixBytes);
+    expect(cut(frame.octets, vnetHeader(1, header), { prefixBytes }).written).toEqual(
+      naiveSegments(frame.octets, header).flatMap((segment) => [...prefix, ...segment]),
+    );
   });
 
   it('keeps a pseudo-header that only its sender knows, as with a routing header', () => {

@@ -13,10 +13,9 @@ import {
 } from '../wire/ip.ts';
 import type { OctetSums } from '../wire/octet-sums.ts';
 import { checksumStart, GSO_TYPE, gsoSize, gsoType, needsChecksum } from '../wire/vnet-hdr.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /**
- * Cuts a super-frame that a TAP gave (TSO, USO) into the datagrams of its segments. What the kernel's own segmentation does
+ * Cuts a super-frame that a TAP gave (TSO, USO) into its segments. What the kernel's own segmentation does
  * (net/ipv4/tcp_offload.c, udp_offload.c): headers repeated, lengths, sequence numbers, IPv4 ids and checksums set anew; FIN and PSH stay
  * on the last segment alone, CWR on the first.
  */
@@ -123,9 +122,9 @@ export function isShredded({ isTcp, segments, segmentBytes, headerBytes, at, tra
 }
 
 /**
- * Writes the datagrams of segments `first` to `first + count - 1` one behind the other at `to`, each with the VXLAN header that stands in
- * front of the super-frame. Payload is copied and summed in one pass.
+ * Writes segments `first` to `first + count - 1` one behind the other at `to`. Payload is copied and summed in one pass.
  *
+ * @param prefixBytes octets that stand in front of the super-frame and are to stand in front of each segment: the header of a datagram
  * @returns octets written
  */
 export function writeSegments(
@@ -134,11 +133,12 @@ export function writeSegments(
   frame: SuperFrame,
   first: number,
   count: number,
+  prefixBytes: number,
   to: number,
 ): number {
   const { at, ipVersion, networkAt, transportAt, headerBytes, segmentBytes, isTcp } = frame;
-  const prefixAt = at - VXLAN_HEADER_BYTES;
-  const prefixBytes = VXLAN_HEADER_BYTES + headerBytes;
+  const repeatedAt = at - prefixBytes;
+  const repeatedBytes = prefixBytes + headerBytes;
   const payloadAt = at + headerBytes;
   const networkBytes = transportAt - networkAt;
   const transportBytes = payloadAt - transportAt;
@@ -151,9 +151,9 @@ export function writeSegments(
   for (let i = first; i < first + count; i++) {
     const offset = i * segmentBytes;
     const payload = Math.min(segmentBytes, frame.payloadBytes - offset);
-    sums.copySum(next, prefixAt, prefixBytes);
-    const payloadSum = sums.copySum(next + prefixBytes, payloadAt + offset, payload);
-    const network = next + networkAt - prefixAt;
+    sums.copySum(next, repeatedAt, repeatedBytes);
+    const payloadSum = sums.copySum(next + repeatedBytes, payloadAt + offset, payload);
+    const network = next + networkAt - repeatedAt;
     const transport = network + networkBytes;
     const bytes = transportBytes + payload;
     if (ipVersion === 4) writeIpv4(view, network, networkBytes + bytes, (id + i) & 0xffff, networkSum);
@@ -167,7 +167,7 @@ export function writeSegments(
       // Zero would say that there is none (RFC 768).
       view.setUint16(transport + UDP_CHECKSUM_AT, checksum === 0 ? 0xffff : checksum);
     }
-    next += prefixBytes + payload;
+    next += repeatedBytes + payload;
   }
   return next - to;
 }

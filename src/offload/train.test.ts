@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ENCAP } from '../encap/encapsulation.ts';
 import { newFrameHeaders } from '../wire/ip.ts';
 import { naiveFrame, type Packet, put16, scrambled, TCP, UDP } from './naive-frames.ts';
 import { isSuperDatagram } from './train.ts';
@@ -12,7 +13,8 @@ function classify(octets: readonly number[], segmentBytes: number): 'superFrame'
   const bytes = new Uint8Array(AT + octets.length).fill(0xa5);
   bytes.set(octets, AT);
   const before = bytes.slice();
-  const isSuper = isSuperDatagram(new DataView(bytes.buffer), AT, octets.length, segmentBytes, newFrameHeaders());
+  const view = new DataView(bytes.buffer);
+  const isSuper = isSuperDatagram(ENCAP.vxlan, view, AT, octets.length, segmentBytes, newFrameHeaders());
   expect(bytes).toEqual(before);
   return isSuper ? 'superFrame' : 'datagrams';
 }

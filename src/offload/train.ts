@@ -1,5 +1,7 @@
+import { isNextHeader, peekHeader } from '../encap/codec.ts';
+import type { Encap } from '../encap/encapsulation.ts';
+import { HEADER_SHORT, readHeaderBytes } from '../encap/reading.ts';
 import { type FrameHeaders, IP_PROTOCOL, locateHeaders } from '../wire/ip.ts';
-import { hasReservedBits, hasVniFlag, VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /**
  * UDP_GRO gave a segment size smaller than the message. Either these are datagrams of that size that the kernel put together, the last perhaps
@@ -8,13 +10,14 @@ import { hasReservedBits, hasVniFlag, VXLAN_HEADER_BYTES } from '../wire/vxlan.t
  *
  * Whoever sends the inner packet chooses its length field and its payload, so that nothing in the message proves what it is. Both mistakes are
  * kept harmless. A super-datagram that is taken for a train could bring a frame into another VNI: whoever cuts a message takes only the datagrams
- * that have the first one's VXLAN header. A train that is taken for a super-datagram would make one frame of its neighbours' too: so the first
- * inner packet is believed to be longer than its datagram only if it fills the message to the octet and no VXLAN header stands where the
+ * that have the first one's header. A train that is taken for a super-datagram would make one frame of its neighbours' too: so the first
+ * inner packet is believed to be longer than its datagram only if it fills the message to the octet and no such header stands where the
  * second datagram would begin.
  *
  * @param headers scratch, overwritten
  */
 export function isSuperDatagram(
+  encap: Encap,
   view: DataView,
   at: number,
   length: number,
@@ -22,18 +25,11 @@ export function isSuperDatagram(
   headers: FrameHeaders,
 ): boolean {
   const secondAt = at + segmentBytes;
-  locateHeaders(view, at + VXLAN_HEADER_BYTES, length - VXLAN_HEADER_BYTES, headers);
+  const header = peekHeader(encap, view, at, length);
+  if (header === HEADER_SHORT) return false;
+  const frameAt = at + readHeaderBytes(header);
+  locateHeaders(view, frameAt, at + length - frameAt, headers);
   const isWhole = headers.ipVersion !== 0 && headers.networkEnd === at + length;
   if (!isWhole || headers.transport !== IP_PROTOCOL.udp) return false;
-  return secondAt + VXLAN_HEADER_BYTES > at + length || !isVxlanHeader(view, secondAt, at);
-}
-
-/** Whether a plain header stands there, or one that has reserved bits in the same places as the first: what no payload has by chance. */
-function isVxlanHeader(view: DataView, at: number, firstAt: number): boolean {
-  if (!hasVniFlag(view, at)) return false;
-  if (!hasReservedBits(view, at)) return true;
-  // The bits between them may differ: in VXLAN-GBP they are the sender's policy.
-  const hasSameEnds =
-    view.getUint8(at) === view.getUint8(firstAt) && view.getUint8(at + 7) === view.getUint8(firstAt + 7);
-  return hasSameEnds && hasReservedBits(view, firstAt);
+  return !isNextHeader(encap, view, secondAt, length - segmentBytes, at);
 }

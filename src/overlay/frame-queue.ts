@@ -13,7 +13,6 @@ import { IP_PROTOCOL, locateHeaders, newFrameHeaders } from '../wire/ip.ts';
 import type { OctetSums } from '../wire/octet-sums.ts';
 import { pushTrunkTag, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { GSO_TYPE, gsoType, VNET_HDR_BYTES, writePlainHeader } from '../wire/vnet-hdr.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** Flows that are merged at the same time. When a further one comes, all runs are written. */
 const OPEN_RUNS = 16;
@@ -47,7 +46,7 @@ export class FrameQueue implements FrameSink {
   readonly #tagBytes = new Uint8Array(OPEN_RUNS);
   /** vnet headers: one of each run, one for frames that are written at once. */
   readonly #vnetAt: number;
-  /** Room for one datagram of a super-frame that is cut here. */
+  /** Room for one segment of a super-frame that is cut here. */
   readonly #cutAt: number;
   readonly #headers = newFrameHeaders();
   readonly #superFrame = newSuperFrame();
@@ -186,8 +185,8 @@ export class FrameQueue implements FrameSink {
     writePlainHeader(this.#view, vnetAt);
     let result: number = FORWARDED;
     for (let i = 0; i < frame.segments; i++) {
-      const bytes = writeSegments(this.#view, this.#sums, frame, i, 1, this.#cutAt) - VXLAN_HEADER_BYTES;
-      const error = this.#writeFrame(tap, vnetAt, this.#cutAt + VXLAN_HEADER_BYTES, bytes);
+      const bytes = writeSegments(this.#view, this.#sums, frame, i, 1, 0, this.#cutAt);
+      const error = this.#writeFrame(tap, vnetAt, this.#cutAt, bytes);
       if (error !== FORWARDED) result = error;
     }
     return result;

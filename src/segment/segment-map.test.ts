@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ENCAP } from '../encap/encapsulation.ts';
 import { type Segment, UNTAGGED } from './segment.ts';
 import { SegmentMap } from './segment-map.ts';
 import { plainSegment } from './segment-rig.ts';
@@ -16,30 +17,34 @@ function mapOf(...segments: readonly Segment[]): SegmentMap {
 it('finds a segment by VNI and by TAP, and nothing else', () => {
   const [one, two] = [segment(0), segment(1)];
   const map = mapOf(one, two);
-  expect([map.byVni(100), map.byVni(101), map.byVni(102)]).toEqual([one, two, undefined]);
+  expect([map.byVni(ENCAP.vxlan, 100), map.byVni(ENCAP.vxlan, 101), map.byVni(ENCAP.vxlan, 102)]).toEqual([
+    one,
+    two,
+    undefined,
+  ]);
   expect([map.byTap(10), map.byTap(11), map.byTap(100)]).toEqual([one, two, undefined]);
 });
 
 it('knows VNI 0 and the highest', () => {
   const map = mapOf(segment(0, { vni: 0 }), segment(1, { vni: 0xff_ffff }));
-  expect([map.byVni(0)?.index, map.byVni(0xff_ffff)?.index]).toEqual([0, 1]);
+  expect([map.byVni(ENCAP.vxlan, 0)?.index, map.byVni(ENCAP.vxlan, 0xff_ffff)?.index]).toEqual([0, 1]);
 });
 
 it('replaces the segment of the same index, and forgets its old VNI and TAP', () => {
   const map = mapOf(segment(0), segment(1));
   const changed = segment(0, { vni: 500, tap: 50 });
   map.apply({ kind: 'put', segment: changed });
-  expect([map.byVni(100), map.byTap(10)]).toEqual([undefined, undefined]);
-  expect([map.byVni(500), map.byTap(50)]).toEqual([changed, changed]);
-  expect(map.byVni(101)?.index).toBe(1);
+  expect([map.byVni(ENCAP.vxlan, 100), map.byTap(10)]).toEqual([undefined, undefined]);
+  expect([map.byVni(ENCAP.vxlan, 500), map.byTap(50)]).toEqual([changed, changed]);
+  expect(map.byVni(ENCAP.vxlan, 101)?.index).toBe(1);
 });
 
 it('removes a segment, leaves the others, and takes the same removal twice', () => {
   const map = mapOf(segment(0), segment(1));
   map.apply({ kind: 'remove', index: 0 });
   map.apply({ kind: 'remove', index: 0 });
-  expect([map.byVni(100), map.byTap(10)]).toEqual([undefined, undefined]);
-  expect([map.byVni(101)?.index, map.byTap(11)?.index]).toEqual([1, 1]);
+  expect([map.byVni(ENCAP.vxlan, 100), map.byTap(10)]).toEqual([undefined, undefined]);
+  expect([map.byVni(ENCAP.vxlan, 101)?.index, map.byTap(11)?.index]).toEqual([1, 1]);
 });
 
 describe('a trunk', () => {
@@ -51,7 +56,7 @@ describe('a trunk', () => {
     const trunk = map.trunkOf(99);
     expect([10, 0, 11, 4_095].map((id) => trunk?.byVlan(id))).toEqual([ten, untagged, undefined, undefined]);
     expect([map.byTap(99), map.trunkOf(own.tap), map.byTap(own.tap)]).toEqual([undefined, undefined, own]);
-    expect([map.byVni(100), map.byVni(101)]).toEqual([ten, untagged]);
+    expect([map.byVni(ENCAP.vxlan, 100), map.byVni(ENCAP.vxlan, 101)]).toEqual([ten, untagged]);
   });
 
   it('forgets a VLAN with its segment, and stays a trunk without any', () => {
@@ -74,22 +79,22 @@ describe('a change of a flood list', () => {
   it('adds and removes members of one segment, and keeps all else of it', () => {
     const map = mapOf(segment(0, { floodRemotes: [1, 2] }), segment(1, { floodRemotes: [1, 2] }));
     map.apply({ kind: 'flood-list', index: 0, added: [3, 4], removed: [1] });
-    expect(map.byVni(100)).toEqual(segment(0, { floodRemotes: [2, 3, 4] }));
-    expect(map.byTap(10)).toBe(map.byVni(100));
-    expect(map.byVni(101)).toEqual(segment(1, { floodRemotes: [1, 2] }));
+    expect(map.byVni(ENCAP.vxlan, 100)).toEqual(segment(0, { floodRemotes: [2, 3, 4] }));
+    expect(map.byTap(10)).toBe(map.byVni(ENCAP.vxlan, 100));
+    expect(map.byVni(ENCAP.vxlan, 101)).toEqual(segment(1, { floodRemotes: [1, 2] }));
   });
 
   it('may be told twice', () => {
     const map = mapOf(segment(0, { floodRemotes: [1] }));
     const change = { kind: 'flood-list', index: 0, added: [2], removed: [1] } as const;
     for (let i = 0; i < 2; i++) map.apply(change);
-    expect(map.byVni(100)?.floodRemotes).toEqual([2]);
+    expect(map.byVni(ENCAP.vxlan, 100)?.floodRemotes).toEqual([2]);
   });
 
   it('of a segment that is gone changes nothing', () => {
     const map = mapOf(segment(1));
     map.apply({ kind: 'flood-list', index: 0, added: [2], removed: [] });
-    expect([map.byVni(100), map.byVni(101)]).toEqual([undefined, segment(1)]);
+    expect([map.byVni(ENCAP.vxlan, 100), map.byVni(ENCAP.vxlan, 101)]).toEqual([undefined, segment(1)]);
   });
 
   it('keeps a segment of a trunk on its VLAN', () => {

@@ -1,15 +1,20 @@
+import type { Encap } from '../encap/encapsulation.ts';
 import { NO_VLAN, type Segment, type SegmentUpdate } from './segment.ts';
 import { Trunk } from './trunk.ts';
 
+/** A VNI has so many bits. */
+const VNI_BITS = 24;
+
 /** The segments of one worker, by VNI for what comes from the underlay and by TAP for what comes from the overlay. */
 export class SegmentMap {
+  /** By `keyOf`. */
   readonly #byVni = new Map<number, Segment>();
   readonly #byIndex = new Map<number, Segment>();
   readonly #byTap = new Map<number, Segment>();
   readonly #trunks = new Map<number, Trunk>();
 
-  byVni(vni: number): Segment | undefined {
-    return this.#byVni.get(vni);
+  byVni(encap: Encap, vni: number): Segment | undefined {
+    return this.#byVni.get(keyOf(encap, vni));
   }
 
   /** The segment of a TAP that is no trunk. */
@@ -30,7 +35,7 @@ export class SegmentMap {
   }
 
   #add(segment: Segment): void {
-    this.#byVni.set(segment.vni, segment);
+    this.#byVni.set(keyOf(segment.encap, segment.vni), segment);
     this.#byIndex.set(segment.index, segment);
     if (segment.vlan === NO_VLAN) {
       this.#byTap.set(segment.tap, segment);
@@ -42,7 +47,7 @@ export class SegmentMap {
   }
 
   #remove(segment: Segment): void {
-    this.#byVni.delete(segment.vni);
+    this.#byVni.delete(keyOf(segment.encap, segment.vni));
     this.#byIndex.delete(segment.index);
     if (segment.vlan === NO_VLAN) this.#byTap.delete(segment.tap);
     else this.#trunks.get(segment.tap)?.remove(segment);
@@ -58,4 +63,9 @@ function changedList(
   for (const remote of removed) list.delete(remote);
   for (const remote of added) list.add(remote);
   return [...list];
+}
+
+/** Equal VNIs of two encapsulations are two segments. One map with a small integer as key is faster than a map for each encapsulation. */
+function keyOf(encap: Encap, vni: number): number {
+  return (encap << VNI_BITS) | vni;
 }

@@ -1,4 +1,5 @@
 /** Segments for tests. */
+import { ENCAP } from '../encap/encapsulation.ts';
 import { NO_CONTROL } from '../wire/link-local.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from './segment.ts';
 
@@ -6,6 +7,7 @@ import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from 
 export function plainSegment(differs: Partial<Segment> = {}): Segment {
   return {
     index: 0,
+    encap: ENCAP.vxlan,
     vni: 100,
     ipv4Underlay: 0,
     ipv6Underlay: NO_UNDERLAY,

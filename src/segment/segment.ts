@@ -1,3 +1,5 @@
+import type { Encap } from '../encap/encapsulation.ts';
+
 /** What the data path knows of one VNI. Plain values: a control plane makes one, a worker receives a copy. */
 
 /** Frames with an inner 802.1Q tag (RFC 7348 §6.1). */
@@ -19,6 +21,8 @@ export const UNTAGGED = 0;
 export interface Segment {
   /** Small dense number: the segment's row in the FDB and in the counters. */
   readonly index: number;
+  /** How its frames cross the underlay: one of ENCAP. */
+  readonly encap: Encap;
   /** 0–16777215. */
   readonly vni: number;
   /** Numbers of the underlays that its datagrams leave by, to destinations of each family, or NO_UNDERLAY. */

@@ -1,3 +1,4 @@
+import { ENCAP, type Encap } from '../encap/encapsulation.ts';
 import type { SourceAddress } from '../fdb/fdb.ts';
 import type { RemoteTable } from '../fdb/remotes.ts';
 import { PathLimits } from '../forward/answers/path-limits.ts';
@@ -41,6 +42,7 @@ interface Pool extends QueueShared {
 interface Receiver {
   readonly fd: number;
   readonly group: number;
+  readonly encap: Encap;
   readonly merging: MergedReceiving;
 }
 
@@ -95,10 +97,10 @@ export class KernelUdpPort implements UdpPort {
   }
 
   /** @param group number of the group that the socket is bound to, or NO_GROUP */
-  addSocket(socket: number, fd: number, group: number): void {
+  addSocket(socket: number, fd: number, group: number, encap: Encap): void {
     const kernel = { hasQueued: () => hasQueued(fd), merge: (isOn: boolean) => mergeReceived(fd, isOn) };
     this.#apart.delete(socket);
-    this.#sockets.set(socket, { fd, group, merging: new MergedReceiving(kernel) });
+    this.#sockets.set(socket, { fd, group, encap, merging: new MergedReceiving(kernel) });
   }
 
   removeSocket(fd: number): void {
@@ -217,6 +219,10 @@ export class KernelUdpPort implements UdpPort {
 
   groupOf(socket: number): number {
     return this.#sockets.get(socket)?.group ?? NO_GROUP;
+  }
+
+  encapOf(socket: number): Encap {
+    return this.#sockets.get(socket)?.encap ?? ENCAP.vxlan;
   }
 
   toRemote(

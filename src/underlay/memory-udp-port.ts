@@ -1,3 +1,4 @@
+import { ENCAP, type Encap } from '../encap/encapsulation.ts';
 import type { SourceAddress } from '../fdb/fdb.ts';
 import type { RemoteTable } from '../fdb/remotes.ts';
 import { MAX_UDP_PAYLOAD_BYTES } from '../lib/limits.ts';
@@ -42,7 +43,7 @@ export class MemoryUdpPort implements UdpPort {
   readonly #slotsAt: number;
   readonly #areaAt: number;
   readonly #waiting = new Map<number, Arrival[]>();
-  readonly #groups = new Map<number, number>();
+  readonly #sockets = new Map<number, { readonly group: number; readonly encap: Encap }>();
   #received: Arrival[] = [];
   #queued: (Omit<SentDatagram, 'payload'> & { at: number; length: number })[] = [];
   #areaUsed = 0;
@@ -54,8 +55,8 @@ export class MemoryUdpPort implements UdpPort {
     this.#areaAt = slab.allocate(SEGMENT_AREA_BYTES);
   }
 
-  addSocket(socket: number, group: number): void {
-    this.#groups.set(socket, group);
+  addSocket(socket: number, group: number, encap: Encap): void {
+    this.#sockets.set(socket, { group, encap });
   }
 
   /**
@@ -107,7 +108,11 @@ export class MemoryUdpPort implements UdpPort {
   }
 
   groupOf(socket: number): number {
-    return this.#groups.get(socket) ?? NO_GROUP;
+    return this.#sockets.get(socket)?.group ?? NO_GROUP;
+  }
+
+  encapOf(socket: number): Encap {
+    return this.#sockets.get(socket)?.encap ?? ENCAP.vxlan;
   }
 
   toRemote(

@@ -1,3 +1,4 @@
+import { ENCAPSULATIONS } from '../encap/codec.ts';
 import { NO_REMOTE, type RemoteTable } from '../fdb/remotes.ts';
 import type { Counters } from '../forward/counters.ts';
 import { TX_DROP } from '../forward/drop-reason.ts';
@@ -9,7 +10,6 @@ import { errno, sendmmsg } from '../sys/libc.ts';
 import { drainErrorQueue, type PathMtuListener } from '../sys/socket/error-queue.ts';
 import { type SendArray, SOCKET_TOS } from '../sys/socket/mmsg.ts';
 import { ERRNO } from '../sys/sys-error.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** Messages that one source port holds before it must be flushed: all that one read of a TAP can bring. */
 export const QUEUE_MESSAGES = 64;
@@ -51,12 +51,13 @@ export class SendQueue {
   /** Of each buffer: where and how long. */
   readonly #bufferAt = new Int32Array(QUEUE_MESSAGES);
   readonly #bufferBytes = new Int32Array(QUEUE_MESSAGES);
-  /** Of each message: its buffers, segment index, remote id of its destination, octets, and the size of its datagrams. */
+  /** Of each message: its buffers, segment index, remote id of its destination, octets, and the size of its datagrams and of their headers. */
   readonly #firsts = new Int32Array(QUEUE_MESSAGES + 1);
   readonly #segments = new Int32Array(QUEUE_MESSAGES);
   readonly #destinations = new Int32Array(QUEUE_MESSAGES);
   readonly #bytes = new Int32Array(QUEUE_MESSAGES);
   readonly #datagramBytes = new Int32Array(QUEUE_MESSAGES);
+  readonly #headerBytes = new Int32Array(QUEUE_MESSAGES);
   /** Of each message: the outer TOS octet, or SOCKET_TOS. */
   readonly #tos = new Int32Array(QUEUE_MESSAGES);
   /** Where the kernel last refused a run whose datagrams it then took one by one, and how often since a run was taken there; NO_REMOTE: nowhere. */
@@ -105,12 +106,12 @@ export class SendQueue {
   push(segment: Segment, destination: number, at: number, length: number, datagramBytes: number, tos: number): void {
     const ownTos = tos === this.socketTos ? SOCKET_TOS : tos;
     if (this.#segmentation.isOn) {
-      this.#add(segment.index, destination, at, length, datagramBytes, ownTos);
+      this.#add(segment, destination, at, length, datagramBytes, ownTos);
       return;
     }
     for (let offset = 0; offset < length; offset += datagramBytes) {
       const bytes = Math.min(datagramBytes, length - offset);
-      this.#add(segment.index, destination, at + offset, bytes, bytes, ownTos);
+      this.#add(segment, destination, at + offset, bytes, bytes, ownTos);
     }
   }
 
@@ -133,22 +134,23 @@ export class SendQueue {
     this.#bufferCount = 0;
   }
 
-  #add(segment: number, destination: number, at: number, length: number, datagramBytes: number, tos: number): void {
+  #add(segment: Segment, destination: number, at: number, length: number, datagramBytes: number, tos: number): void {
     if (this.#bufferCount === QUEUE_MESSAGES) this.flush();
     const buffer = this.#bufferCount++;
     this.#bufferAt[buffer] = at;
     this.#bufferBytes[buffer] = length;
     this.#messages.setBuffer(buffer, at, length);
     const last = this.#messageCount - 1;
-    if (last >= 0 && this.#continues(last, segment, destination, length, datagramBytes, tos)) {
+    if (last >= 0 && this.#continues(last, segment.index, destination, length, datagramBytes, tos)) {
       this.#bytes[last] = (this.#bytes[last] as number) + length;
     } else {
       const i = this.#messageCount++;
       this.#firsts[i] = buffer;
-      this.#segments[i] = segment;
+      this.#segments[i] = segment.index;
       this.#destinations[i] = destination;
       this.#bytes[i] = length;
       this.#datagramBytes[i] = datagramBytes;
+      this.#headerBytes[i] = ENCAPSULATIONS[segment.encap].headerBytes;
       this.#tos[i] = tos;
     }
     this.#firsts[this.#messageCount] = buffer + 1;
@@ -248,7 +250,7 @@ export class SendQueue {
   #countSent(i: number): void {
     const bytes = this.#bytes[i] as number;
     const packets = Math.ceil(bytes / (this.#datagramBytes[i] as number));
-    this.#count(i, bytes - packets * VXLAN_HEADER_BYTES, packets);
+    this.#count(i, bytes, packets);
     if (packets === 1 || this.#destinations[i] !== this.#refusedTo) return;
     this.#refusedTo = NO_REMOTE;
     this.#refusals = 0;
@@ -257,12 +259,14 @@ export class SendQueue {
   #countSingle(i: number, single: number): void {
     const size = this.#datagramBytes[i] as number;
     const bytes = Math.min(size, (this.#bytes[i] as number) - single * size);
-    this.#count(i, bytes - VXLAN_HEADER_BYTES, 1);
+    this.#count(i, bytes, 1);
   }
 
+  /** @param bytes of the datagrams, headers included */
   #count(i: number, bytes: number, packets: number): void {
-    this.#counters.sent(this.#segments[i] as number, bytes, packets);
-    this.#remoteCounters.sent(this.#destinations[i] as number, bytes, packets);
+    const inner = bytes - packets * (this.#headerBytes[i] as number);
+    this.#counters.sent(this.#segments[i] as number, inner, packets);
+    this.#remoteCounters.sent(this.#destinations[i] as number, inner, packets);
   }
 }
 

@@ -1,6 +1,8 @@
 /** What any underlay port does, asked of the one in memory and of the kernel's on loopback alike. */
+
 import { createSocket, type Socket } from 'node:dgram';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ENCAP } from '../encap/encapsulation.ts';
 import { Fdb } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { Counters } from '../forward/counters.ts';
@@ -71,8 +73,8 @@ function newMemoryWorld(): Promise<World> {
   const slab = new Slab(8_388_608);
   const fdb = new Fdb(createFdbMemory(1, 0), 1);
   const port = new MemoryUdpPort(slab, fdb.remotes);
-  port.addSocket(UNICAST, NO_GROUP);
-  port.addSocket(BY_GROUP, BY_GROUP);
+  port.addSocket(UNICAST, NO_GROUP, ENCAP.vxlan);
+  port.addSocket(BY_GROUP, BY_GROUP, ENCAP.vxlan);
   return Promise.resolve({
     slab,
     fdb,
@@ -118,8 +120,8 @@ async function newKernelWorld(): Promise<World> {
   }
   const port = newKernelPort(slab, fdb, destinationPort);
   const fds = new Map([UNICAST, BY_GROUP].map((socket) => [socket, openUnicastSocket(ip(LOCAL), 0)]));
-  port.addSocket(UNICAST, fds.get(UNICAST) as number, NO_GROUP);
-  port.addSocket(BY_GROUP, fds.get(BY_GROUP) as number, BY_GROUP);
+  port.addSocket(UNICAST, fds.get(UNICAST) as number, NO_GROUP, ENCAP.vxlan);
+  port.addSocket(BY_GROUP, fds.get(BY_GROUP) as number, BY_GROUP, ENCAP.vxlan);
   const options = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: 1 } as const;
   const pool = [openSendSocket(ip(LOCAL), 0, options), openSendSocket(ip(LOCAL), 0, options)];
   port.addPool(0, 4, 1, pool);
@@ -261,7 +263,7 @@ describe('the kernel’s underlay port', () => {
     const port = newKernelPort(slab, fdb, 9);
     const fd = openUnicastSocket(ip(LOCAL), 0);
     endings.push(() => close(fd));
-    port.addSocket(UNICAST, fd, BY_GROUP);
+    port.addSocket(UNICAST, fd, BY_GROUP, ENCAP.vxlan);
     const injector = await openReceiver(SENDER, 0);
     await new Promise<void>((resolve, reject) => {
       injector.send('text', portOf(fd), LOCAL, (error) => (error ? reject(error) : resolve()));
@@ -281,7 +283,7 @@ describe('the kernel’s underlay port', () => {
       const port = newKernelPort(slab, new Fdb(createFdbMemory(1, 0), 1), 9, apart);
       const fd = openUnicastSocket(ip(LOCAL), 0);
       endings.push(() => close(fd));
-      port.addSocket(UNICAST, fd, NO_GROUP);
+      port.addSocket(UNICAST, fd, NO_GROUP, ENCAP.vxlan);
       port.cutApart(UNICAST, SOURCE, NOW);
       return { apart, port, fd };
     }
@@ -296,7 +298,7 @@ describe('the kernel’s underlay port', () => {
 
     it.each<[string, (port: KernelUdpPort, fd: number) => void]>([
       ['removed', (port, fd) => port.removeSocket(fd)],
-      ['told anew', (port, fd) => port.addSocket(UNICAST, fd, NO_GROUP)],
+      ['told anew', (port, fd) => port.addSocket(UNICAST, fd, NO_GROUP, ENCAP.vxlan)],
     ])('is not told of once it is %s', (_what, change) => {
       const { apart, port, fd } = cutSocket();
       change(port, fd);

@@ -1,3 +1,4 @@
+import type { Encap } from '../encap/encapsulation.ts';
 import type { SourceAddress } from '../fdb/fdb.ts';
 import type { DatagramSink } from '../forward/send.ts';
 
@@ -36,4 +37,6 @@ export interface UdpPort extends DatagramSink {
   tos(i: number): number;
   /** Number of the group whose socket this is, or NO_GROUP. */
   groupOf(socket: number): number;
+  /** What the socket's datagrams are. */
+  encapOf(socket: number): Encap;
 }

@@ -1,11 +1,10 @@
 import type { Settings } from '../config/settings.ts';
+import { ENCAPSULATIONS } from '../encap/codec.ts';
 import type { TraceStep } from '../forward/trace.ts';
-import { OUTER_BYTES } from '../host/underlay/underlay.ts';
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import type { Taps } from '../vtep/vni/taps.ts';
 import type { Underlays } from '../vtep/vni/underlays.ts';
 import { IPV6_MIN_MTU_BYTES } from '../wire/ip.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 
 /** What a trace says of a frame's size: what fits where, and who is told. */
 
@@ -27,23 +26,28 @@ type InForce = Pick<Settings, 'config'>;
 
 type Sent = Extract<TraceStep, { kind: 'send' }>;
 
-/** The longest frame that gets to a VTEP. @param mayFragment whether the outer DF bit is clear for what is inside */
-export function pathFrameBytes({ config }: InForce, paths: Paths, address: IpAddress, mayFragment: boolean): number {
+/** The longest frame that gets to a VTEP. */
+export function pathFrameBytes(
+  { config }: InForce,
+  paths: Paths,
+  address: IpAddress,
+  { encap, mayFragment }: Pick<Sent, 'encap' | 'mayFragment'>,
+): number {
   const family = ipFamily(address);
   if (family === 4 && (mayFragment || config.df === 'unset')) return Infinity;
-  return (paths(address) ?? Infinity) - OUTER_BYTES[family];
+  return (paths(address) ?? Infinity) - ENCAPSULATIONS[encap].outerBytes[family];
 }
 
 /** Whether the kernel takes a datagram that the ladder sends: it refuses copies of a flood. */
-export function fitsPath(settings: InForce, paths: Paths, address: IpAddress, { bytes, mayFragment }: Sent): boolean {
-  return bytes - VXLAN_HEADER_BYTES <= pathFrameBytes(settings, paths, address, mayFragment);
+export function fitsPath(settings: InForce, paths: Paths, address: IpAddress, sent: Sent): boolean {
+  return innerBytes(sent) <= pathFrameBytes(settings, paths, address, sent);
 }
 
 /** What becomes of the size of a datagram on its way. */
 export function outerText(settings: InForce, paths: Paths, address: IpAddress, sent: Sent): string {
   const family = ipFamily(address);
   const { df } = settings.config;
-  const octets = sent.bytes - VXLAN_HEADER_BYTES + OUTER_BYTES[family];
+  const octets = innerBytes(sent) + ENCAPSULATIONS[sent.encap].outerBytes[family];
   const mtuBytes = paths(address);
   const isClear = df === 'unset' || sent.mayFragment;
   const flag =
@@ -53,6 +57,10 @@ export function outerText(settings: InForce, paths: Paths, address: IpAddress, s
   const path = `larger than the path to ${address} (MTU ${mtuBytes})`;
   if (fitsPath(settings, paths, address, sent)) return `${packet}, ${path}: routers fragment it`;
   return `${packet}, ${path}: this copy is dropped (oversize), and nobody is told`;
+}
+
+function innerBytes({ encap, bytes }: Sent): number {
+  return bytes - ENCAPSULATIONS[encap].headerBytes;
 }
 
 /** @param place what the limit is of  @param isGroup whether the frame goes to a group */

@@ -2,6 +2,8 @@ import type { TracedFrame } from '../api/daemon-view.ts';
 import type { Trace } from '../api/schemas.ts';
 import { unknownVni } from '../api/unknown-vni.ts';
 import type { Settings } from '../config/settings.ts';
+import { ENCAPSULATIONS, writeHeader } from '../encap/codec.ts';
+import { ENCAP } from '../encap/encapsulation.ts';
 import { LEARNED, UNKNOWN } from '../fdb/fdb.ts';
 import { LOCAL } from '../fdb/remotes.ts';
 import { ADDRESS_MARK } from '../forward/address-marks.ts';
@@ -22,7 +24,6 @@ import { tosNumber } from '../vtep/workers/worker-state.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE, writeMac } from '../wire/ethernet.ts';
 import { controlName, controlWord, isLinkLocalDestination } from '../wire/link-local.ts';
 import { VLAN_TAG_BYTES } from '../wire/vlan.ts';
-import { VXLAN_HEADER_BYTES, writeVxlanHeader } from '../wire/vxlan.ts';
 import {
   fitsPath,
   outerText,
@@ -86,11 +87,13 @@ function traceFrom(
   { frame, source, steps }: { frame: TracedFrame; source: IpAddress; steps: string[] },
 ): Trace {
   const octets = frameOctets(frame, []);
-  const payload = new Uint8Array(VXLAN_HEADER_BYTES + octets.length);
-  payload.set(octets, VXLAN_HEADER_BYTES);
-  writeVxlanHeader(new DataView(payload.buffer), 0, frame.vni);
+  const encap = vni ? toSegment(vni).encap : ENCAP.vxlan;
+  const frameAt = ENCAPSULATIONS[encap].headerBytes;
+  const payload = new Uint8Array(frameAt + octets.length);
+  payload.set(octets, frameAt);
+  writeHeader(encap, new DataView(payload.buffer), frameAt, frame.vni);
   const paths = pathsNow(vtep);
-  const datagram = { payload, source: sourceOf(source), tos: 0, group: NO_GROUP };
+  const datagram = { encap, payload, source: sourceOf(source), tos: 0, group: NO_GROUP };
   const { verdict, steps: taken } = traceDatagram(groundOf(vtep, paths), datagram, vtep.tables.now());
   if (vni) steps.push(...sayAll(vtep, vni, { frame, taken, source, paths }).steps);
   if (verdict !== FORWARDED) return dropped('rx', RX_REASONS[verdict], { frame, steps });
@@ -139,13 +142,14 @@ function groundOf(vtep: TracedParts, paths: Paths): TraceGround {
     tos: tosNumber(config),
     inheritsDf: config.df === 'inherit',
     pathLimits: {
-      frameBytes: (remote, mayFragment) =>
-        pathFrameBytes(settings, paths, addressOf(fdb, remote) as IpAddress, mayFragment),
+      frameBytes: (encap, remote, mayFragment) =>
+        pathFrameBytes(settings, paths, addressOf(fdb, remote) as IpAddress, { encap, mayFragment }),
     },
     segments: {
-      byVni: (number) => {
+      byVni: (encap, number) => {
         const vni = vnis.find(number);
-        return vni && toSegment(vni);
+        const segment = vni && toSegment(vni);
+        return segment?.encap === encap ? segment : undefined;
       },
     },
     sources: { verdict: (source) => sourceVerdict(source, marksOf(vtep, formatSource(source)), allowed) },

@@ -1,4 +1,5 @@
 /** Captures between workers in memory, whose rings the tests write into. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Capture } from '../api/daemon-view.ts';
 import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture/capture-ring.ts';

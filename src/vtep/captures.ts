@@ -1,5 +1,8 @@
 import type { Capture, CapturedFrame, CaptureQuery } from '../api/daemon-view.ts';
 import type { Config } from '../config/config.ts';
+import { peekHeader } from '../encap/codec.ts';
+import type { Encap } from '../encap/encapsulation.ts';
+import { HEADER_SHORT, readHeaderBytes } from '../encap/reading.ts';
 import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture/capture-ring.ts';
 import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/capture/capture-writer.ts';
 import { FORWARDED, RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
@@ -18,7 +21,6 @@ import { CAPTURE_RING_BYTES, CAPTURE_SLICE_BYTES, CAPTURE_SLICE_FRAMES, MAX_CAPT
 import { NO_GROUP } from '../segment/segment.ts';
 import { locateHeaders, mayNotFragment, newFrameHeaders } from '../wire/ip.ts';
 import type { OuterHeaders } from '../wire/outer-headers.ts';
-import { VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import type { Order } from '../worker/messages.ts';
 import type { Vni } from './vni/vni.ts';
 import type { WorkerPool } from './workers/worker-pool.ts';
@@ -135,19 +137,23 @@ export class Captures {
     const destination = isFlooded ? (vtep ?? this.#firstRemote(known)) : vtep;
     const isSent = isTx && verdict === FORWARDED;
     const captured = word(RECORD.captured);
-    const inner = new DataView(bytes.buffer, bytes.byteOffset + at, captured);
+    const hasHeader = isSent || !isTx;
+    const datagram = new DataView(bytes.buffer, bytes.byteOffset + at, captured);
+    const inHeader = hasHeader ? headerBytesOf(datagram, word(RECORD.encap) as Encap) : 0;
+    const inner = new DataView(bytes.buffer, datagram.byteOffset + inHeader, captured - inHeader);
     const has = { inner, tos: word(RECORD.tos), port: word(RECORD.port), group: word(RECORD.group) };
     const outer = isTx
       ? isSent && destination !== null && this.#sentHeaders(known, destination, has)
       : vtep !== null && this.#receivedHeaders(known, vtep, has);
     // A frame whose datagram is none is shown without its header.
-    const skipped = !outer && (isSent || !isTx) ? Math.min(VXLAN_HEADER_BYTES, captured) : 0;
+    const skipped = outer ? 0 : inHeader;
     return {
       timeUs: Math.round(((doubles[(wordsAt + RECORD.time) / UNIT_WORDS] as number) + offsetMs) * 1_000),
       direction: isTx ? 'tx' : 'rx',
       verdict: verdict !== FORWARDED ? 'dropped' : isFlooded ? 'flooded' : 'forwarded',
       ...{ reason, vni, vtep, copies, segments: word(RECORD.segments) },
       outer: outer || undefined,
+      headerBytes: outer ? inHeader : 0,
       octets: new Uint8Array(bytes.subarray(at + skipped, at + captured)),
       length: word(RECORD.length) - skipped,
     };
@@ -199,11 +205,16 @@ export class Captures {
   }
 }
 
-/** @param datagram VXLAN header and frame */
-function hasInnerDf(datagram: DataView): boolean {
+/** Octets of the header that a datagram begins with, as far as they are there. */
+function headerBytesOf(datagram: DataView, encap: Encap): number {
+  const header = peekHeader(encap, datagram, 0, datagram.byteLength);
+  return header === HEADER_SHORT ? datagram.byteLength : Math.min(readHeaderBytes(header), datagram.byteLength);
+}
+
+function hasInnerDf(frame: DataView): boolean {
   const headers = newFrameHeaders();
-  locateHeaders(datagram, VXLAN_HEADER_BYTES, datagram.byteLength - VXLAN_HEADER_BYTES, headers);
-  return mayNotFragment(datagram, headers);
+  locateHeaders(frame, 0, frame.byteLength, headers);
+  return mayNotFragment(frame, headers);
 }
 
 function filterOf({ vni, mac, vtep, drops }: CaptureQuery): CaptureFilter {

@@ -1,4 +1,5 @@
 /** What is captured of the frames that both ladders get, and what is said of them. */
+
 import { describe, expect, it } from 'vitest';
 import { CaptureRing, UNIT_BYTES, UNIT_WORDS } from '../forward/capture/capture-ring.ts';
 import { type CaptureFilter, NO_VNI, RECORD, RECORD_KIND } from '../forward/capture/capture-writer.ts';

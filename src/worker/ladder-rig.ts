@@ -1,4 +1,5 @@
 /** What the tests of both ladders have in common: the whole of forwardFrames and forwardDatagrams between ports in memory. */
+import { ENCAP } from '../encap/encapsulation.ts';
 import { Fdb, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
 import { LOCAL } from '../fdb/remotes.ts';
@@ -56,6 +57,7 @@ export const PAYLOAD = Buffer.from('88b566726f6d20616661722e2e', 'hex');
 
 export const SEGMENT = plainSegment({
   index: 3,
+  encap: ENCAP.vxlan,
   vni: 0x00_1234,
   group: GROUP_SOCKET,
   groupRemote: GROUP_REMOTE,
@@ -134,8 +136,8 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   const underlay = new MemoryUdpPort(slab, fdb.remotes);
   const map = new SegmentMap();
   for (const segment of segments) map.apply({ kind: 'put', segment });
-  underlay.addSocket(UNICAST_SOCKET, NO_GROUP);
-  for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket);
+  underlay.addSocket(UNICAST_SOCKET, NO_GROUP, ENCAP.vxlan);
+  for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket, ENCAP.vxlan);
   const headers = newFrameHeaders();
   const storm = new StormControl(StormControl.createMemory());
   const tags = new StrippedTags();
@@ -154,10 +156,12 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     headers,
     source: { a: 0, b: 0, c: 0, d: 0 },
     tos: 0,
+    encap: ENCAP.vxlan,
     sources,
     dropReservedBits,
     storm,
     segment: undefined,
+    headerBytes: 0,
     isStormControlled: false,
   };
   const superFrame = newSuperFrame();

@@ -1,3 +1,5 @@
+import { hasVni, peekHeader } from '../encap/codec.ts';
+import { readVni } from '../encap/reading.ts';
 import type { FrameCapture } from '../forward/capture/frame-capture.ts';
 import { type Counters, NO_SEGMENT } from '../forward/counters.ts';
 import { FORWARDED, RX_DROP } from '../forward/drop-reason.ts';
@@ -11,7 +13,6 @@ import type { SegmentMap } from '../segment/segment-map.ts';
 import type { Trunk } from '../segment/trunk.ts';
 import type { UdpPort } from '../underlay/udp-port.ts';
 import { trunkVlan } from '../wire/vlan.ts';
-import { hasVniFlag, hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni } from '../wire/vxlan.ts';
 import type { GroupWatch } from './group-watch.ts';
 
 /** What one worker forwards between. */
@@ -28,8 +29,8 @@ export interface Ports {
   capture: FrameCapture | undefined;
 }
 
-/** From the start of a datagram to its VNI. */
-const VNI_AT = 4;
+/** From the start of a datagram to the second word of its header: the two decide all that a codec reads of it. */
+const SECOND_WORD_AT = 4;
 
 /** A message that is longer counts once more for each 2 KB. */
 const LOAD_OCTETS_SHIFT = 11;
@@ -38,6 +39,7 @@ const LOAD_OCTETS_SHIFT = 11;
 export function forwardDatagrams(ports: Ports, socket: number, now: number): number {
   const { underlay, taps, receivePath, remoteCounters, capture } = ports;
   const group = underlay.groupOf(socket);
+  receivePath.encap = underlay.encapOf(socket);
   const count = underlay.receive(socket, now);
   capture?.batch();
   let load = count;
@@ -58,7 +60,7 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): num
   return load;
 }
 
-/** What UDP_GRO gave as one message. Whether all its datagrams had the VXLAN header of the first. */
+/** What UDP_GRO gave as one message. Whether all its datagrams had the header of the first. */
 function forwardTrain(
   ports: Ports,
   at: number,
@@ -67,22 +69,22 @@ function forwardTrain(
   group: number,
   now: number,
 ): boolean {
-  const { view, headers } = ports.receivePath;
-  if (isSuperDatagram(view, at, length, segmentBytes, headers)) {
+  const { view, encap, headers } = ports.receivePath;
+  if (isSuperDatagram(encap, view, at, length, segmentBytes, headers)) {
     forwardDatagram(ports, at, length, segmentBytes, group, now);
     return true;
   }
   // Before they are forwarded: a trunk's tag is written over the header.
-  const flags = view.getInt32(at);
-  const vni = view.getInt32(at + VNI_AT);
-  // No vxlan device sends a header without the flag: this can only be a train.
-  const isCertain = !hasVniFlag(view, at);
+  const firstWord = view.getInt32(at);
+  const secondWord = view.getInt32(at + SECOND_WORD_AT);
+  // No kernel peer sends a header without a VNI: this can only be a train.
+  const isCertain = !hasVni(encap, view, at, length);
   let isUniform = true;
   let isForwarded = forwardDatagram(ports, at, segmentBytes, 0, group, now);
   for (let offset = segmentBytes; offset < length; offset += segmentBytes) {
     const datagramAt = at + offset;
     const bytes = Math.min(segmentBytes, length - offset);
-    const isSame = view.getInt32(datagramAt) === flags && view.getInt32(datagramAt + VNI_AT) === vni;
+    const isSame = view.getInt32(datagramAt) === firstWord && view.getInt32(datagramAt + SECOND_WORD_AT) === secondWord;
     if (!isSame && !isCertain && isTakenElsewhere(ports, datagramAt, bytes)) {
       isUniform = false;
       isForwarded = false;
@@ -94,9 +96,11 @@ function forwardTrain(
       repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)
     ) {
       ports.capture?.repeated(ports.receivePath, datagramAt, bytes);
-      const frameBytes = bytes - VXLAN_HEADER_BYTES;
-      ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + VXLAN_HEADER_BYTES, frameBytes, 0);
-      ports.remoteCounters.forwarded(bytes);
+      // What the ladder read of the one before is what it would read here.
+      const { headerBytes } = ports.receivePath;
+      const frameBytes = bytes - headerBytes;
+      ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + headerBytes, frameBytes, 0);
+      ports.remoteCounters.forwarded(frameBytes);
     } else {
       isForwarded = forwardDatagram(ports, datagramAt, bytes, 0, group, now);
     }
@@ -105,8 +109,9 @@ function forwardTrain(
 }
 
 /** Whether a datagram is of a VNI that there is. Others are dropped for a reason of their own, whatever they are pieces of. */
-function isTakenElsewhere({ receivePath: { view, segments } }: Ports, at: number, length: number): boolean {
-  return hasVxlanHeader(length) && hasVniFlag(view, at) && segments.byVni(vxlanVni(view, at)) !== undefined;
+function isTakenElsewhere({ receivePath: { view, segments, encap } }: Ports, at: number, length: number): boolean {
+  if (!hasVni(encap, view, at, length)) return false;
+  return segments.byVni(encap, readVni(peekHeader(encap, view, at, length))) !== undefined;
 }
 
 /** Counts what may be a piece of an inner frame, made to look like a datagram of another VNI. */
@@ -130,7 +135,7 @@ function forwardDatagram(
       ? receive(receivePath, at, length, segmentBytes, group, now)
       : capture.receive(receivePath, at, length, segmentBytes, group, now);
   if (verdict === FORWARDED) {
-    remoteCounters.forwarded(length);
+    remoteCounters.forwarded(length - receivePath.headerBytes);
     if (group !== NO_GROUP) groupWatch.heard(receivePath.segment as Segment, receivePath.source);
     return true;
   }

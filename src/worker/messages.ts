@@ -1,3 +1,4 @@
+import type { Encap } from '../encap/encapsulation.ts';
 import type { CaptureFilter } from '../forward/capture/capture-writer.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { SegmentUpdate } from '../segment/segment.ts';
@@ -16,8 +17,14 @@ export type Order =
   /** One queue of a TAP. `mergesUdp`: its kernel takes runs of UDP datagrams as one super-frame (USO, Linux 6.2). */
   | { readonly kind: 'add-tap'; readonly tap: number; readonly fd: number; readonly mergesUdp: boolean }
   | { readonly kind: 'remove-tap'; readonly tap: number }
-  /** A socket to receive from: `group` is the number of the group it is bound to, or NO_GROUP. */
-  | { readonly kind: 'add-socket'; readonly socket: number; readonly fd: number; readonly group: number }
+  /** A socket to receive from: `group` is the number of the group it is bound to, or NO_GROUP. `encap`: what its datagrams are. */
+  | {
+      readonly kind: 'add-socket';
+      readonly socket: number;
+      readonly fd: number;
+      readonly group: number;
+      readonly encap: Encap;
+    }
   | { readonly kind: 'remove-socket'; readonly fd: number }
   /**
    * The send sockets of an underlay instead of those that it had; none while it has no address. `scope`: index of its interface, where its

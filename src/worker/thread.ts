@@ -1,4 +1,5 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { ENCAP } from '../encap/encapsulation.ts';
 import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
 import { ADDRESS_MARK } from '../forward/address-marks.ts';
 import { FrameCapture } from '../forward/capture/frame-capture.ts';
@@ -96,10 +97,12 @@ const receivePath = {
   headers,
   source,
   tos: 0,
+  encap: ENCAP.vxlan,
   sources,
   dropReservedBits: false,
   storm,
   segment: undefined,
+  headerBytes: 0,
   isStormControlled: false,
 };
 const frameCapture = new FrameCapture(fdb, createFineClock(setup.epochMs));
@@ -189,7 +192,7 @@ function obey(order: Order): void {
     case 'add-socket':
       // A worker that died may have had them come one by one.
       if (setup.offload.udpGro) mergeReceived(order.fd);
-      underlay.addSocket(order.socket, order.fd, order.group);
+      underlay.addSocket(order.socket, order.fd, order.group, order.encap);
       watch(order.fd, (order.socket << KIND_BITS) | SOCKET);
       break;
     case 'remove-socket':

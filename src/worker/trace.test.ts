@@ -1,6 +1,8 @@
 /** A trace beside the data path: over any state and any frame it says what then happens, and leaves no mark. */
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Encap } from '../encap/encapsulation.ts';
 import { type EntryView, LEARNED, UNKNOWN } from '../fdb/fdb.ts';
 import { NeighbourTable } from '../forward/answers/neighbours.ts';
 import { FORWARDED, RX_DROP, RX_REASONS, TX_DROP, TX_REASONS } from '../forward/drop-reason.ts';
@@ -40,7 +42,8 @@ function groundOf({ ports, fdb, neighboursMemory }: Rig) {
   const { sources, dropReservedBits } = ports.receivePath;
   const neighbours = new NeighbourTable(neighboursMemory);
   const pathLimits = {
-    frameBytes: (remote: number, mayFragment: boolean) => limits.frameBytes(remote, mayFragment, NOW),
+    frameBytes: (encap: Encap, remote: number, mayFragment: boolean) =>
+      limits.frameBytes(encap, remote, mayFragment, NOW),
   };
   const settings = { tos, inheritsDf, pathLimits, sources, dropReservedBits };
   return { fdb, storm, neighbours, segments: ports.segments, ...settings };
@@ -59,11 +62,15 @@ type Step =
     };
 
 function traceOf(rig: Rig, step: Extract<Step, { octets: Uint8Array }>, now: number): Trace {
-  const segment = rig.ports.segments.byVni(SEGMENT.vni) as Segment;
+  const segment = rig.ports.segments.byVni(SEGMENT.encap, SEGMENT.vni) as Segment;
   if (step.kind === 'send') return traceFrame(groundOf(rig), segment, step.octets, now);
   const source = { a: 0, b: 0, c: 0xffff, d: step.source };
   const group = step.socket === UNICAST_SOCKET ? NO_GROUP : step.socket;
-  return traceDatagram(groundOf(rig), { payload: step.octets, source, tos: step.tos, group }, now);
+  return traceDatagram(
+    groundOf(rig),
+    { encap: SEGMENT.encap, payload: step.octets, source, tos: step.tos, group },
+    now,
+  );
 }
 
 function act(rig: Rig, step: Step, now: number): void {
@@ -223,7 +230,7 @@ describe('a trace', () => {
     expect(traceOf(rig, step(STATION, DESTINATION), NOW).steps).toEqual([
       { kind: 'destination', remote: UNKNOWN },
       { kind: 'source', outcome: LEARNED.added },
-      { kind: 'send', remote: SEGMENT.groupRemote, tos: 0, bytes: 33, mayFragment: false },
+      { kind: 'send', remote: SEGMENT.groupRemote, tos: 0, encap: SEGMENT.encap, bytes: 33, mayFragment: false },
     ]);
     rig.hear(DESTINATION, PEER);
     rig.send(frame({ src: STATION }));
@@ -233,7 +240,7 @@ describe('a trace', () => {
       steps: [
         { kind: 'destination', remote },
         { kind: 'source', outcome: LEARNED.refreshed },
-        { kind: 'send', remote, tos: 0, bytes: 33, mayFragment: false },
+        { kind: 'send', remote, tos: 0, encap: SEGMENT.encap, bytes: 33, mayFragment: false },
       ],
     });
     rig.addStatic(STATION, PEER);

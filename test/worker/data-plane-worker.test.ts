@@ -4,10 +4,12 @@
  *     test ── orders, eventfd ──► thread ── epoll_wait ── 127.7.0.1:port   a UDP socket it is told of
  *          ◄── reports ──────────
  */
+
 import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ENCAP } from '../../src/encap/encapsulation.ts';
 import { createFdbMemory } from '../../src/fdb/layout.ts';
 import { NeighbourTable } from '../../src/forward/answers/neighbours.ts';
 import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
@@ -104,7 +106,7 @@ const FRAME = vxlan({ vni: VNI, inner: Buffer.from('02000000000202000000000188b5
 
 const putSegment: Order = { kind: 'segment', update: { kind: 'put', segment: SEGMENT } };
 
-const addSocket = (fd: number): Order => ({ kind: 'add-socket', socket: 8, fd, group: NO_GROUP });
+const addSocket = (fd: number): Order => ({ kind: 'add-socket', socket: 8, fd, group: NO_GROUP, encap: ENCAP.vxlan });
 
 describe('orders', () => {
   test('are in force when they are acknowledged, in the order given', async () => {
@@ -229,7 +231,7 @@ test('a thread that cannot be made leaves no fd open', () => {
 
 describe('a thread that throws', () => {
   /** An fd that is none: the kernel refuses it, and the thread ends by the error. */
-  const fatal: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
+  const fatal: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP, encap: ENCAP.vxlan };
 
   test('is reported dead, once, with its error', async () => {
     const { worker, deaths } = start();

@@ -5,9 +5,11 @@
  *     ┌► tap1 ── read, sent ── 127.8.0.1 ════ loopback ════ 127.8.0.2 ── received, written ── tap2 ─┐
  *     └──────────────────────────────────────── br0 ◄───────────────────────────────────────────────┘
  */
+
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeSync } from 'node:fs';
 import { Session } from 'node:inspector';
+import { ENCAP } from '../../dist/encap/encapsulation.js';
 import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { NeighbourTable } from '../../dist/forward/answers/neighbours.js';
@@ -68,7 +70,7 @@ const underlay = new KernelUdpPort(
 const epoll = new Epoll(slab, 64);
 const receiver = openUnicastSocket(RECEIVER, PORT);
 if (isOffloaded) setsockopt(receiver, SOL_UDP, UDP_GRO, Buffer.from([1, 0, 0, 0]), 4);
-underlay.addSocket(SOCKET, receiver, -1);
+underlay.addSocket(SOCKET, receiver, -1, ENCAP.vxlan);
 const options = { ttl: 64, mcastTtl: 1, tos: 0, df: 'set', deviceIndex: 1 };
 underlay.addPool(
   0,
@@ -110,8 +112,10 @@ const receivePath = {
   sources,
   dropReservedBits: false,
   tos: 0,
+  encap: ENCAP.vxlan,
   storm,
   segment: undefined,
+  headerBytes: 0,
   isStormControlled: false,
 };
 const superFrame = newSuperFrame();

@@ -2,7 +2,9 @@
  * A worker's data plane between ports that allocate nothing, over the compiled code: the plan comes on standard input, what the heap did
  * in the steady state goes to standard output. Lines of --trace-gc between `steady` and the result are collections.
  */
+
 import { readFileSync, writeSync } from 'node:fs';
+import { ENCAP } from '../../dist/encap/encapsulation.js';
 import { Fdb } from '../../dist/fdb/fdb.js';
 import { createFdbMemory } from '../../dist/fdb/layout.js';
 import { NeighbourTable } from '../../dist/forward/answers/neighbours.js';
@@ -174,6 +176,10 @@ class CountingUnderlay {
     return -1;
   }
 
+  encapOf() {
+    return ENCAP.vxlan;
+  }
+
   toRemote(of, _remote, _at, length, datagramBytes) {
     counters.sent(of.index, length, Math.ceil(length / datagramBytes));
   }
@@ -218,8 +224,10 @@ const receivePath = {
   sources,
   dropReservedBits: false,
   tos: 0,
+  encap: ENCAP.vxlan,
   storm,
   segment: undefined,
+  headerBytes: 0,
   isStormControlled: false,
 };
 const superFrame = newSuperFrame();

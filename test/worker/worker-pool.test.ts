@@ -5,10 +5,12 @@
  *     pool ── orders ┼─ thread 1 ✝ counters 1 ─┼── one socket each on 127.7.0.3:port, SO_REUSEPORT
  *                    └─ thread 1'  counters 1 ─┘
  */
+
 import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test } from 'vitest';
+import { ENCAP } from '../../src/encap/encapsulation.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NeighbourTable } from '../../src/forward/answers/neighbours.ts';
@@ -38,7 +40,7 @@ const FIRST_OWNER = 2;
 
 const HARMLESS: Order = { kind: 'own-addresses', added: new Int32Array(0), removed: new Int32Array(0) };
 /** An fd that is none: the thread ends by the kernel's refusal. */
-const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
+const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP, encap: ENCAP.vxlan };
 
 let compiled: typeof import('../../src/vtep/workers/worker-pool.ts');
 const started: WorkerPool[] = [];
@@ -92,7 +94,7 @@ async function newReceivers(count: number) {
   const sockets = openUnicastSockets(LOCAL, port, count);
   fds.push(...sockets);
   const held = newPool(count, (worker) => [
-    { kind: 'add-socket', socket: 0, fd: sockets[worker] as number, group: NO_GROUP },
+    { kind: 'add-socket', socket: 0, fd: sockets[worker] as number, group: NO_GROUP, encap: ENCAP.vxlan },
   ]);
   const counts = () =>
     held.pool.counters.map((counters) => counters.drops(NO_SEGMENT).rx[RX_DROP['unknown-vni']] as number);

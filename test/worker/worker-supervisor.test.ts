@@ -3,9 +3,11 @@
  *
  *     supervisor ──► thread 2 ✝ ──► thread 3 ✝ ──► …      the numbers that mark the FDB's lock
  */
+
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { ENCAP } from '../../src/encap/encapsulation.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
 import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NeighbourTable } from '../../src/forward/answers/neighbours.ts';
@@ -30,7 +32,7 @@ const [MAX_REVIVE_TRIES, REVIVE_PAUSE_MS] = [60, 1_000];
 
 const HARMLESS: Order = { kind: 'own-addresses', added: new Int32Array(0), removed: new Int32Array(0) };
 /** An fd that is none: the thread ends by the kernel's refusal. */
-const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP };
+const FATAL: Order = { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP, encap: ENCAP.vxlan };
 
 let compiled: typeof import('../../src/vtep/workers/worker-supervisor.ts');
 const started: WorkerSupervisor[] = [];

@@ -4,12 +4,13 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import type { ControlClient } from '../../api/client/client.ts';
 import type { Finding } from '../../api/schemas.ts';
+import { VXLAN } from '../../encap/vxlan.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { cellText, type Style } from '../terminal/table.ts';
 import type { Command } from '../terminal/vtepctl-command.ts';
 
 /** What a daemon would have that is started without `--port` (RFC 7348 §5). */
-const DEFAULT_PORT = 4789;
+const DEFAULT_PORT = VXLAN.port;
 
 const doctor: Command<void, Finding[]> = {
   words: 'doctor',

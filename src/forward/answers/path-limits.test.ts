@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ENCAP } from '../../encap/encapsulation.ts';
 import { Fdb } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
 import { MAX_PATH_LIMITS, PATH_LIMIT_SECONDS } from '../../lib/limits.ts';
@@ -18,7 +19,7 @@ function newLimits() {
     learn: ({ a, b, c, d }: typeof IPV6, mtuBytes: number) => limits.learn(a, b, c, d, mtuBytes),
     /** undefined where no limit is known. */
     of(address: typeof IPV6, now = NOW, mayFragment = false): number | undefined {
-      const frameBytes = limits.frameBytes(fdb.retainRemote(address), mayFragment, now);
+      const frameBytes = limits.frameBytes(ENCAP.vxlan, fdb.retainRemote(address), mayFragment, now);
       return frameBytes > 100_000 ? undefined : frameBytes;
     },
   };

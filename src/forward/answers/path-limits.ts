@@ -1,8 +1,10 @@
+import { ENCAPSULATIONS } from '../../encap/codec.ts';
+import type { Encap } from '../../encap/encapsulation.ts';
 import type { RemoteTable } from '../../fdb/remotes.ts';
 import { MAX_PATH_LIMITS, PATH_LIMIT_SECONDS } from '../../lib/limits.ts';
 
-/** Outer IP, UDP and VXLAN headers (RFC 7348 §5). */
-const OUTER_BYTES = { ipv4: 20 + 8 + 8, ipv6: 40 + 8 + 8 } as const;
+/** By family: what the outer headers of any encapsulation take at least. A path that carries no more carries nothing. */
+const LEAST_OUTER_BYTES = { 4: leastOuterBytes(4), 6: leastOuterBytes(6) } as const;
 
 const IPV4_MAPPED = 0xffff;
 
@@ -24,8 +26,8 @@ export class PathLimits {
   readonly #remotes: RemoteTable;
   /** Four words each. */
   readonly #addresses = new Int32Array(4 * MAX_PATH_LIMITS);
-  /** Longest frame; 0 where the place is free. */
-  readonly #frameBytes = new Int32Array(MAX_PATH_LIMITS);
+  /** MTU of the path; 0 where the place is free. */
+  readonly #mtuBytes = new Int32Array(MAX_PATH_LIMITS);
   /** Since when, in tenths of a second; NOT_YET until the first look, since who learns has no clock. */
   readonly #since = new Int32Array(MAX_PATH_LIMITS);
   #count = 0;
@@ -47,11 +49,10 @@ export class PathLimits {
   /** Takes note of the MTU of the path to an address: four words, IPv4 as ::ffff:a.b.c.d. */
   learn(a: number, b: number, c: number, d: number, mtuBytes: number): void {
     const isIpv4 = a === 0 && b === 0 && c === IPV4_MAPPED;
-    const frameBytes = mtuBytes - (isIpv4 ? OUTER_BYTES.ipv4 : OUTER_BYTES.ipv6);
-    if (frameBytes <= 0) return;
+    if (mtuBytes <= LEAST_OUTER_BYTES[isIpv4 ? 4 : 6]) return;
     const place = this.#placeOf(a, b, c, d);
-    if (this.#frameBytes[place] === 0) this.#count++;
-    this.#frameBytes[place] = frameBytes;
+    if (this.#mtuBytes[place] === 0) this.#count++;
+    this.#mtuBytes[place] = mtuBytes;
     this.#since[place] = NOT_YET;
     this.#addresses[4 * place] = a;
     this.#addresses[4 * place + 1] = b;
@@ -65,25 +66,26 @@ export class PathLimits {
    * @param mayFragment whether routers may cut it, as those of IPv4 alone do
    * @param now tenths of a second
    */
-  frameBytes(remote: number, mayFragment: boolean, now: number): number {
+  frameBytes(encap: Encap, remote: number, mayFragment: boolean, now: number): number {
     const remotes = this.#remotes;
-    if (mayFragment && remotes.isIpv4(remote)) return UNLIMITED;
+    const isIpv4 = remotes.isIpv4(remote);
+    if (mayFragment && isIpv4) return UNLIMITED;
     const a = remotes.word(remote, 0);
     const b = remotes.word(remote, 1);
     const c = remotes.word(remote, 2);
     const d = remotes.word(remote, 3);
     const place = this.#placeOf(a, b, c, d);
-    const frameBytes = this.#frameBytes[place] as number;
-    if (frameBytes === 0 || !this.#isOf(place, a, b, c, d)) return UNLIMITED;
+    const mtuBytes = this.#mtuBytes[place] as number;
+    if (mtuBytes === 0 || !this.#isOf(place, a, b, c, d)) return UNLIMITED;
     const since = this.#since[place] as number;
     if (since === NOT_YET) {
       this.#since[place] = now;
     } else if (now - since >= TENTHS) {
-      this.#frameBytes[place] = 0;
+      this.#mtuBytes[place] = 0;
       this.#count--;
       return UNLIMITED;
     }
-    return frameBytes;
+    return mtuBytes - ENCAPSULATIONS[encap].outerBytes[isIpv4 ? 4 : 6];
   }
 
   #isOf(place: number, a: number, b: number, c: number, d: number): boolean {
@@ -95,4 +97,8 @@ export class PathLimits {
   #placeOf(a: number, b: number, c: number, d: number): number {
     return this.#remotes.hash(a, b, c, d) & (MAX_PATH_LIMITS - 1);
   }
+}
+
+function leastOuterBytes(family: 4 | 6): number {
+  return Math.min(...Object.values(ENCAPSULATIONS).map(({ outerBytes }) => outerBytes[family]));
 }

@@ -1,14 +1,15 @@
+import { HEADER_ROOM_BYTES } from '../../encap/encapsulation.ts';
 import type { SourceAddress } from '../../fdb/fdb.ts';
 import { MAX_CAPTURED_BYTES } from '../../lib/limits.ts';
 import { ETHERNET_HEADER_BYTES, macHigh, macLow, SOURCE_MAC_AT } from '../../wire/ethernet.ts';
-import { VXLAN_HEADER_BYTES } from '../../wire/vxlan.ts';
 import { FORWARDED } from '../drop-reason.ts';
 import { type CaptureRing, UNIT_BYTES, UNIT_WORDS } from './capture-ring.ts';
 
 /**
  * Words of a captured frame, in front of its octets. `vtep`: address, IPv4 as ::ffff:a.b.c.d, or zeros; of a flood it is the group.
  * `verdict`: FORWARDED or the reason. `port`: outer source port of what was received, flow hash of what is sent. `at`: first octet, counted
- * from the record's. `captured` octets of `length` are there: the VXLAN header and the frame, or the frame alone if it is none to be sent.
+ * from the record's. `captured` octets of `length` are there: the header of encapsulation `encap` and the frame, or the frame
+ * alone if it is none to be sent.
  */
 export const RECORD = {
   units: 0,
@@ -25,7 +26,8 @@ export const RECORD = {
   at: 15,
   captured: 16,
   length: 17,
-  words: 18,
+  encap: 18,
+  words: 19,
 } as const;
 
 /** Bits of a record's kind. */
@@ -34,8 +36,9 @@ export const RECORD_KIND = { tx: 1, flooded: 2 } as const;
 /** The VNI of a datagram that is too short to have one. */
 export const NO_VNI = -1;
 
-/** Behind the words is room for a VXLAN header, in front of a frame. */
-export const FRAME_AT = RECORD.words * Int32Array.BYTES_PER_ELEMENT + VXLAN_HEADER_BYTES;
+/** Behind the words a datagram begins; or a frame, behind room for the header that it is sent with. */
+export const DATAGRAM_AT = RECORD.words * Int32Array.BYTES_PER_ELEMENT;
+export const FRAME_AT = DATAGRAM_AT + HEADER_ROOM_BYTES;
 
 /** What is captured; what is undefined is as it likes. Combined with AND. */
 export interface CaptureFilter {

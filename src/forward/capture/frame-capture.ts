@@ -1,3 +1,6 @@
+import { peekHeader, writeHeader } from '../../encap/codec.ts';
+import { ENCAP } from '../../encap/encapsulation.ts';
+import { HEADER_SHORT, readHeaderBytes, readVni } from '../../encap/reading.ts';
 import { type Fdb, type SourceAddress, UNKNOWN } from '../../fdb/fdb.ts';
 import { LOCAL } from '../../fdb/remotes.ts';
 import { isSameIp } from '../../lib/addresses.ts';
@@ -17,12 +20,19 @@ import {
   needsChecksum,
   VNET_HDR_BYTES,
 } from '../../wire/vnet-hdr.ts';
-import { hasVxlanHeader, VXLAN_HEADER_BYTES, vxlanVni, writeVxlanHeader } from '../../wire/vxlan.ts';
 import { FORWARDED } from '../drop-reason.ts';
 import { type ReceivePath, receive } from '../receive.ts';
 import { type SendPath, send, strayReason } from '../send.ts';
 import { CaptureRing } from './capture-ring.ts';
-import { type CaptureFilter, CaptureWriter, FRAME_AT, NO_VNI, RECORD, RECORD_KIND } from './capture-writer.ts';
+import {
+  type CaptureFilter,
+  CaptureWriter,
+  DATAGRAM_AT,
+  FRAME_AT,
+  NO_VNI,
+  RECORD,
+  RECORD_KIND,
+} from './capture-writer.ts';
 
 /** Tells the clock's milliseconds, of which a fraction says microseconds. */
 type Clock = () => number;
@@ -94,41 +104,40 @@ export class FrameCapture {
   }
 
   /** Before a datagram is changed. */
-  #receiving({ view, source }: ReceivePath, at: number, length: number): void {
-    const vni = hasVxlanHeader(length) ? vxlanVni(view, at) : NO_VNI;
-    const frameAt = at + VXLAN_HEADER_BYTES;
-    const frameBytes = length - VXLAN_HEADER_BYTES;
+  #receiving({ view, source, encap }: ReceivePath, at: number, length: number): void {
+    const header = peekHeader(encap, view, at, length);
+    const vni = header === HEADER_SHORT ? NO_VNI : readVni(header);
+    // Of a header that is too short, no frame is behind it.
+    const headerBytes = header === HEADER_SHORT ? length : readHeaderBytes(header);
+    const frameAt = at + headerBytes;
+    const frameBytes = length - headerBytes;
     for (let i = 0; i < this.#writers.length; i++) {
       const writer = this.#writers[i] as CaptureWriter;
       const { vtep } = writer.filter;
       const isMeant = writer.takes(vni, view, frameAt, frameBytes) && (vtep === undefined || isSameIp(vtep, source));
-      writer.begin(isMeant, view, at, length, FRAME_AT - VXLAN_HEADER_BYTES);
+      writer.begin(isMeant, view, at, length, DATAGRAM_AT);
     }
   }
 
   /** What became of it. @param segmentBytes payload of each segment of a super-frame if its sender told, else 0 */
   #received(path: ReceivePath, verdict: number, segmentBytes: number): void {
-    const { source, segment, tos } = path;
+    const { source, segment, tos, encap } = path;
     for (let i = 0; i < this.#writers.length; i++) {
       const writer = this.#writers[i] as CaptureWriter;
       if (!writer.mayEnd(verdict)) continue;
       const { ring, wordsAt, firstAt, captured } = writer;
       const { words } = ring;
-      const frameBytes = captured - VXLAN_HEADER_BYTES;
+      const header = peekHeader(encap, ring.view, firstAt, captured);
+      const headerBytes = header === HEADER_SHORT ? captured : readHeaderBytes(header);
+      const frameBytes = captured - headerBytes;
       const isWhole = segment !== undefined && captured === writer.length && hasEthernetHeader(frameBytes);
       words[wordsAt + RECORD.kind] = 0;
-      words[wordsAt + RECORD.vni] = hasVxlanHeader(captured) ? vxlanVni(ring.view, firstAt) : NO_VNI;
+      words[wordsAt + RECORD.encap] = encap;
+      words[wordsAt + RECORD.vni] = header === HEADER_SHORT ? NO_VNI : readVni(header);
       writeSource(words, wordsAt, source);
       words[wordsAt + RECORD.copies] = 0;
       words[wordsAt + RECORD.segments] = isWhole
-        ? segmentCount(
-            ring.view,
-            firstAt + VXLAN_HEADER_BYTES,
-            frameBytes,
-            segmentBytes,
-            segment.tapMtuBytes,
-            this.#headers,
-          )
+        ? segmentCount(ring.view, firstAt + headerBytes, frameBytes, segmentBytes, segment.tapMtuBytes, this.#headers)
         : 1;
       words[wordsAt + RECORD.tos] = tos;
       words[wordsAt + RECORD.port] = this.#sourcePort;
@@ -202,6 +211,7 @@ export class FrameCapture {
     locateHeaders(view, frameAt, frameBytes, this.#headers);
     const segments = segmentBytes === 0 ? 1 : segmentCount(view, frameAt, frameBytes, segmentBytes, 0, this.#headers);
     words[wordsAt + RECORD.kind] = RECORD_KIND.tx | (isFlooded ? RECORD_KIND.flooded : 0);
+    words[wordsAt + RECORD.encap] = segment?.encap ?? ENCAP.vxlan;
     words[wordsAt + RECORD.vni] = segment?.vni ?? NO_VNI;
     const target = isFlooded && segment.group !== NO_GROUP ? segment.groupRemote : remote;
     for (let word = 0; word < 4; word++) {
@@ -214,8 +224,7 @@ export class FrameCapture {
     words[wordsAt + RECORD.port] = isForwarded ? flowHash(view, frameAt, this.#headers) : 0;
     words[wordsAt + RECORD.group] = NO_GROUP;
     if (isForwarded) {
-      frameAt -= VXLAN_HEADER_BYTES;
-      writeVxlanHeader(view, frameAt, segment.vni);
+      frameAt = writeHeader(segment.encap, view, frameAt, segment.vni);
     }
     writer.end(verdict, this.#time, frameAt - writer.firstAt);
   }

@@ -1,4 +1,6 @@
 import type { Config } from '../../config/config.ts';
+import { ENCAPSULATIONS } from '../../encap/codec.ts';
+import { ENCAP, type Encapsulation } from '../../encap/encapsulation.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import type { HostAddress } from '../../sys/netlink/addresses.ts';
@@ -10,9 +12,6 @@ import type { Source, SourceDevices } from '../../underlay/source.ts';
 import { explainClash } from '../port/port-clash.ts';
 import { unfitAddresses } from './source-choice.ts';
 import { type SourceChange, type SourceGround, UnderlaySource } from './underlay-source.ts';
-
-/** Outer IP, UDP and VXLAN headers (RFC 7348 §5) of each family: what a frame grows by, beside its own Ethernet header. */
-export const OUTER_BYTES = { 4: 20 + 8 + 8, 6: 40 + 8 + 8 } as const;
 
 /** What all underlays of a daemon are made on. */
 export interface UnderlayGround extends SourceGround {
@@ -39,6 +38,8 @@ export interface UnderlayPlace {
 export class Underlay {
   readonly number: number;
   readonly family: 4 | 6;
+  /** What crosses it. */
+  readonly encapsulation: Encapsulation = ENCAPSULATIONS[ENCAP.vxlan];
   /** UDP port that it sends to. */
   readonly port: number;
   readonly membership: GroupMembership;
@@ -164,7 +165,7 @@ export class Underlay {
 
   /** The longest Ethernet frame, without FCS, that fits the MTU once encapsulated. */
   get maxFrameBytes(): number {
-    return this.mtuBytes - OUTER_BYTES[this.family];
+    return this.mtuBytes - this.encapsulation.outerBytes[this.family];
   }
 
   /** The VRF that it is in, or that it is itself. */

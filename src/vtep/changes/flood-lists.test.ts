@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../config/parse.ts';
+import { ENCAP } from '../../encap/encapsulation.ts';
 import { Fdb } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
 import type { Bar } from '../../host/underlay/own-addresses.ts';
@@ -28,7 +29,15 @@ function newLists(bars = new Map<IpAddress, Bar>()) {
   const vni = { config, index: 0, flood, underlay: { family: 4 }, underlays: [{ family: 4 }] } as unknown as Vni;
   // What a worker makes of the orders.
   const map = new SegmentMap();
-  const segment = { index: 0, vni: 100, tap: 0, vlan: -1, floodRemotes: [], ipv6Underlay: NO_UNDERLAY };
+  const segment = {
+    index: 0,
+    encap: ENCAP.vxlan,
+    vni: 100,
+    tap: 0,
+    vlan: -1,
+    floodRemotes: [],
+    ipv6Underlay: NO_UNDERLAY,
+  };
   map.apply({ kind: 'put', segment: segment as unknown as Parameters<SegmentMap['apply']>[0] & never });
   let orders = 0;
   const workers = {
@@ -42,7 +51,7 @@ function newLists(bars = new Map<IpAddress, Bar>()) {
     barOf: (address) => bars.get(address),
     lookAtPaths: () => {},
   });
-  const sentTo = () => (map.byVni(100)?.floodRemotes ?? []).map((id) => addressOf(fdb, id));
+  const sentTo = () => (map.byVni(ENCAP.vxlan, 100)?.floodRemotes ?? []).map((id) => addressOf(fdb, id));
   const follow = () => lists.followOwnAddresses(new Set(ADDRESSES));
   return { lists, vni, flood, fdb, bars, sentTo, follow, orders: () => orders };
 }

@@ -1,7 +1,9 @@
 /** The running VTEP as control planes see it: its forwarding database, flood lists and stations are real; workers are the orders that they are given. */
+
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { describeControlContract } from '../../control/contract-rig.ts';
+import { ENCAP } from '../../encap/encapsulation.ts';
 import { Fdb } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
 import type { Bar } from '../../host/underlay/own-addresses.ts';
@@ -121,7 +123,7 @@ describeControlContract('the running VTEP', async () => {
       return { vtep: addressOf(fdb, entry.remote), origin };
     },
     floodMembers: (vni) => need(vni).flood.members(need(vni).config.remotes),
-    floodedTo: (vni) => (map.byVni(vni)?.floodRemotes ?? []).map((id) => addressOf(fdb, id) as IpAddress),
+    floodedTo: (vni) => (map.byVni(ENCAP.vxlan, vni)?.floodRemotes ?? []).map((id) => addressOf(fdb, id) as IpAddress),
     told: async () => {
       // What was told of a segment is put into force one change after the other.
       await serial.run(() => {});

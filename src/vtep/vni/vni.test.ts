@@ -1,7 +1,9 @@
 /** MTU arithmetic and what the data path is told of a VNI, on an underlay whose sockets are on loopback. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { VniConfig } from '../../config/config.ts';
 import { parseConfig } from '../../config/parse.ts';
+import { ENCAP } from '../../encap/encapsulation.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
 import type { Tap } from '../../host/tap/tap.ts';
 import type { Underlay } from '../../host/underlay/underlay.ts';
@@ -206,6 +208,7 @@ describe('what the data path is told', () => {
     const vni = await newVni('4660=239.1.2.3,max-macs=77', { group: 9, groupRemote: 3, flood: floodingTo(4, 5) });
     expect(toSegment(vni)).toEqual({
       index: 6,
+      encap: ENCAP.vxlan,
       vni: 4_660,
       ipv4Underlay: 2,
       ipv6Underlay: NO_UNDERLAY,

@@ -85,12 +85,13 @@ export function sharersOf(vnis: readonly Vni[], vni: Vni): readonly Vni[] {
 
 /** What the data path needs to know. */
 export function toSegment(vni: Vni): Segment {
-  const { config, index, underlays, reach, group, groupRemote, flood, link, elsewhere, tap } = vni;
+  const { config, index, underlay, underlays, reach, group, groupRemote, flood, link, elsewhere, tap } = vni;
   const seen = seenTap(vni) ?? tap.link;
   const mac = parseMac(seen.mac);
   const { high, low } = mac ? macWords(mac) : { high: 0, low: 0 };
   return {
     index,
+    encap: underlay.encapsulation.encap,
     vni: config.vni,
     ipv4Underlay: reach.ipv4,
     ipv6Underlay: reach.ipv6,

@@ -1,6 +1,8 @@
 /** What each worker is told to take over, of an underlay whose sockets are on loopback. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../config/parse.ts';
+import { ENCAP } from '../../encap/encapsulation.ts';
 import { NO_REMOTE } from '../../fdb/remotes.ts';
 import type { Underlay } from '../../host/underlay/underlay.ts';
 import { openUnderlay } from '../../host/underlay/underlay-rig.ts';
@@ -69,12 +71,13 @@ describe('what a worker is told', () => {
   it('is all, where it is the only one', async () => {
     const orders = (await newState(1))(0);
     expect(ofKind(orders, 'add-socket')).toEqual([
-      { kind: 'add-socket', socket: 0, fd: unicastFds()[0], group: NO_GROUP },
+      { kind: 'add-socket', socket: 0, fd: unicastFds()[0], group: NO_GROUP, encap: ENCAP.vxlan },
       ...underlay.membership.joined.map(({ number, fd }) => ({
         kind: 'add-socket',
         socket: number,
         fd,
         group: number,
+        encap: ENCAP.vxlan,
       })),
     ]);
     expect(unicastFds()).toHaveLength(1);

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/config.ts';
+import { ENCAP } from '../../encap/encapsulation.ts';
 import type { AddressChanges } from '../../host/underlay/own-addresses.ts';
 import type { Underlay } from '../../host/underlay/underlay.ts';
 import { type IpAddress, ipWords } from '../../lib/addresses.ts';
@@ -93,7 +94,7 @@ export function addPool({ number, family, link, source }: Underlay): Order {
 
 /** The worker's own socket of a place that is listened at. */
 export function addListener({ socket, fds }: Listener, worker: number): Order {
-  return { kind: 'add-socket', socket, fd: fds[worker] as number, group: NO_GROUP };
+  return { kind: 'add-socket', socket, fd: fds[worker] as number, group: NO_GROUP, encap: ENCAP.vxlan };
 }
 
 /** The worker's own queue of a VNI's TAP. */
@@ -107,5 +108,5 @@ export function putSegment(vni: Vni): Order {
 }
 
 export function addGroupSocket({ number, fd }: Membership): Order {
-  return { kind: 'add-socket', socket: number, fd, group: number };
+  return { kind: 'add-socket', socket: number, fd, group: number, encap: ENCAP.vxlan };
 }

@@ -4,9 +4,11 @@
  *     frames of many flows ──► tap0 ─┬─ queue 0 ── thread 0
  *                                    └─ queue 1 ── thread 1 ✝, then thread 1'
  */
+
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
+import { ENCAP } from '../../../src/encap/encapsulation.ts';
 import { Fdb } from '../../../src/fdb/fdb.ts';
 import { createFdbMemory } from '../../../src/fdb/layout.ts';
 import { NeighbourTable } from '../../../src/forward/answers/neighbours.ts';
@@ -93,7 +95,7 @@ describeSystem('the death of a thread', () => {
     const [first, second] = counts();
     expect(Math.min(first ?? 0, second ?? 0)).toBeGreaterThan(FLOWS / 8);
 
-    void pool.orderOne(1, { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP });
+    void pool.orderOne(1, { kind: 'add-socket', socket: 1, fd: 1_000_000, group: NO_GROUP, encap: ENCAP.vxlan });
     for (let round = 0; round < 4; round++) inside.send(...flowFrames());
     await waitUntil('a successor', () => threads.length === 3);
     await waitUntil('all frames', () => total() === 5 * FLOWS);

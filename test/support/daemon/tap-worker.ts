@@ -3,9 +3,11 @@
  *
  *     packet socket ── tap0 in a namespace of its own ── thread ── FDB that the test maps too
  */
+
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { ENCAP } from '../../../src/encap/encapsulation.ts';
 import { Fdb } from '../../../src/fdb/fdb.ts';
 import { createFdbMemory } from '../../../src/fdb/layout.ts';
 import { NeighbourTable } from '../../../src/forward/answers/neighbours.ts';
@@ -84,6 +86,7 @@ export async function startTapWorker(segment: Partial<Segment> = {}) {
 function newSegment(remote: number): Segment {
   return {
     index: TAP_SEGMENT,
+    encap: ENCAP.vxlan,
     vni: TAP_VNI,
     ipv4Underlay: 0,
     ipv6Underlay: NO_UNDERLAY,
