@@ -13,5 +13,6 @@ export function saidByConfiguration(config: VniConfig): Said {
     group: said.find(({ group }) => group !== undefined)?.group,
     floods: said.flatMap(({ floods }) => floods),
     macs: said.flatMap(({ macs }) => macs),
+    neighbours: said.flatMap(({ neighbours }) => neighbours),
   };
 }

@@ -27,12 +27,16 @@ export interface VtepUnderTest {
   deleteStatic(vni: number, mac: MacAddress): void;
   /** A frame of the MAC comes from there. */
   learn(vni: number, mac: MacAddress, from: IpAddress | 'local'): void;
+  /** The address was heard with this MAC behind the own TAP. */
+  hear(vni: number, ip: IpAddress, mac: MacAddress): void;
   /** Seconds pass, and what has expired is swept. */
   elapse(seconds: number): void;
   setOwn(address: IpAddress, isOwn: boolean): Promise<void>;
   entryOf(vni: number, mac: MacAddress): { readonly vtep: IpAddress | 'local'; readonly origin: string } | undefined;
   floodMembers(vni: number): readonly { readonly vtep: IpAddress; readonly origin: string }[];
   floodedTo(vni: number): readonly IpAddress[];
+  /** The MAC that questions for an address are answered with. */
+  neighbourOf(vni: number, ip: IpAddress): MacAddress | undefined;
   /** Resolves when the control plane has heard of all that has happened. */
   told(): Promise<void>;
   close(): Promise<void>;
@@ -44,6 +48,8 @@ export class RecordingPlane implements ControlPlane {
   readonly segments = new Map<number, ControlledSegment>();
   /** MACs behind each TAP, as told. */
   readonly here = new Map<number, Map<MacAddress, LocalMac['origin']>>();
+  /** Addresses heard behind each TAP, as told. */
+  readonly neighbours = new Map<number, Map<IpAddress, MacAddress>>();
   /** MACs that were told to be free, since this was emptied. */
   readonly freed: MacAddress[] = [];
   /** What it knows of segments. */
@@ -52,7 +58,7 @@ export class RecordingPlane implements ControlPlane {
   segmentUpdated(segment: ControlledSegment): Said | undefined {
     this.segments.set(segment.vni, segment);
     const known = this.known.get(segment.vni);
-    return known && { group: undefined, floods: [], macs: [], ...known };
+    return known && { ...NOTHING_SAID, ...known };
   }
 
   segmentRemoved(vni: number): void {
@@ -60,7 +66,10 @@ export class RecordingPlane implements ControlPlane {
     this.here.delete(vni);
   }
 
-  stationsChanged({ vni, isWhole, here, gone }: Stations): void {
+  stationsChanged({ vni, isWhole, here, gone, neighbours }: Stations): void {
+    const heard = this.neighbours.get(vni) ?? new Map<IpAddress, MacAddress>();
+    for (const { ip: address, mac: at } of neighbours) heard.set(address, at);
+    this.neighbours.set(vni, heard);
     const macs = isWhole ? new Map<MacAddress, LocalMac['origin']>() : (this.here.get(vni) ?? new Map());
     for (const { mac, origin } of here) macs.set(mac, origin);
     for (const mac of gone) macs.delete(mac);
@@ -73,7 +82,9 @@ const ip = (text: string) => parseIp(text) as IpAddress;
 const mac = (number: number) => parseMac(`02:00:00:00:00:${number.toString(16).padStart(2, '0')}`) as MacAddress;
 const [A, B, C] = [ip('198.18.0.1'), ip('198.18.0.2'), ip('198.18.0.3')];
 const [M, N] = [mac(1), mac(2)];
-const NOTHING: Refused = { floods: [], macs: [] };
+const [X, Y] = [ip('192.0.2.1'), ip('2001:db8::99')];
+const NOTHING: Refused = { floods: [], macs: [], neighbours: [] };
+const NOTHING_SAID: Said = { group: undefined, floods: [], macs: [], neighbours: [] };
 
 export function segmentOf(entry: string): VniConfig {
   return parseConfig({ vni: [entry], local: [], check: false, scalars: {} }).vnis[0] as VniConfig;
@@ -165,7 +176,7 @@ export function describeControlContract(name: string, open: () => Promise<VtepUn
 
       it('give way to a static entry, which says when it is gone', async () => {
         vtep.addStatic(100, M, A);
-        expect(await place(B)).toEqual({ floods: [], macs: [{ mac: M, cause: 'outranked' }] });
+        expect(await place(B)).toEqual({ ...NOTHING, macs: [{ mac: M, cause: 'outranked' }] });
         await place(C);
         vtep.addStatic(100, N, A);
         await say({ macs: { withdrawn: [M, N] } });
@@ -246,11 +257,65 @@ export function describeControlContract(name: string, open: () => Promise<VtepUn
       });
     });
 
+    describe('neighbours', () => {
+      it('are answered for until they are withdrawn, however long that is', async () => {
+        const placed = [
+          { ip: X, mac: M },
+          { ip: Y, mac: N, station: 'router' },
+        ] as const;
+        expect(await say({ neighbours: { placed } })).toEqual(NOTHING);
+        vtep.elapse(100_000);
+        expect([X, Y].map((each) => vtep.neighbourOf(100, each))).toEqual([M, N]);
+        await say({ neighbours: { withdrawn: [X] } });
+        expect([X, Y].map((each) => vtep.neighbourOf(100, each))).toEqual([undefined, N]);
+      });
+
+      it('get another MAC', async () => {
+        await say({ neighbours: { placed: [{ ip: X, mac: M }] } });
+        await say({ neighbours: { placed: [{ ip: X, mac: N }] } });
+        expect(vtep.neighbourOf(100, X)).toBe(N);
+      });
+
+      it('go with their segment, and with all that it withdraws', async () => {
+        await vtep.addSegment(segmentOf('200,remote=198.18.0.1'));
+        for (const vni of [100, 200]) await say({ neighbours: { placed: [{ ip: X, mac: M }] } }, vni);
+        await vtep.removeSegment(100);
+        await vtep.addSegment(segmentOf('100,remote=198.18.0.1'));
+        expect([100, 200].map((vni) => vtep.neighbourOf(vni, X))).toEqual([undefined, M]);
+        await forwarding.withdrawAll();
+        expect(vtep.neighbourOf(200, X)).toBeUndefined();
+      });
+
+      it('behind the TAP are told as they are heard', async () => {
+        vtep.hear(100, X, M);
+        vtep.hear(100, Y, M);
+        await vtep.told();
+        vtep.hear(100, X, N);
+        await vtep.told();
+        expect(new Map(plane.neighbours.get(100))).toEqual(
+          new Map([
+            [X, N],
+            [Y, M],
+          ]),
+        );
+      });
+    });
+
     describe('refusals', () => {
       it('name each part of a batch for a segment that is not here', async () => {
-        expect(await say({ floods: { added: [B] }, macs: { placed: [{ mac: M, vtep: B }] } }, 300)).toEqual({
+        expect(
+          await say(
+            {
+              floods: { added: [B] },
+              macs: { placed: [{ mac: M, vtep: B }] },
+              neighbours: { placed: [{ ip: X, mac: M }] },
+            },
+            300,
+          ),
+        ).toEqual({
           floods: [{ vtep: B, cause: 'no-segment' }],
           macs: [{ mac: M, cause: 'no-segment' }],
+          neighbours: [{ ip: X, cause: 'no-segment' }],
         });
       });
 
@@ -308,11 +373,12 @@ export function describeControlContract(name: string, open: () => Promise<VtepUn
       });
 
       it('begin with what it knows of them', async () => {
-        plane.known.set(200, { floods: [B], macs: [{ mac: M, vtep: B }] });
+        plane.known.set(200, { floods: [B], macs: [{ mac: M, vtep: B }], neighbours: [{ ip: X, mac: M }] });
         await vtep.addSegment(segmentOf('200,remote=198.18.0.1'));
         await vtep.told();
         expect(vtep.floodedTo(200)).toEqual([A, B]);
         expect(vtep.entryOf(200, M)).toEqual({ vtep: B, origin: 'evpn' });
+        expect(vtep.neighbourOf(200, X)).toBe(M);
       });
 
       it('keep what it said when their configuration changes, unless it says otherwise', async () => {

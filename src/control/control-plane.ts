@@ -20,6 +20,15 @@ export interface Placement {
   readonly isSticky?: boolean;
 }
 
+/** Which MAC has an IP address. Questions for it (ARP, neighbour discovery) are answered here while suppression is on. */
+export interface Neighbour {
+  readonly ip: IpAddress;
+  /** Neither group nor zero. */
+  readonly mac: MacAddress;
+  /** undefined: not known, as long as no advertisement of the MAC tells. Nobody answers for it in neighbour discovery until then (RFC 4861 §7.2.5). */
+  readonly station?: 'host' | 'router';
+}
+
 /** A static entry may also be behind the own TAP. */
 export interface StaticPlacement extends Omit<Placement, 'vtep'> {
   readonly vtep: IpAddress | 'local';
@@ -33,6 +42,8 @@ export interface Said {
   readonly floods: readonly IpAddress[];
   /** Each MAC once. */
   readonly macs: readonly StaticPlacement[];
+  /** Each address once. */
+  readonly neighbours: readonly Neighbour[];
 }
 
 /** A MAC behind the segment's TAP. */
@@ -85,6 +96,7 @@ export interface ControlPlane {
 export interface Batch {
   readonly floods?: { readonly added?: readonly IpAddress[]; readonly removed?: readonly IpAddress[] };
   readonly macs?: { readonly placed?: readonly Placement[]; readonly withdrawn?: readonly MacAddress[] };
+  readonly neighbours?: { readonly placed?: readonly Neighbour[]; readonly withdrawn?: readonly IpAddress[] };
 }
 
 /** Why something that was said is not in force. It is not tried again: say it again when the cause has gone. */
@@ -102,6 +114,7 @@ export type RefusalCause = keyof typeof REFUSALS;
 export interface Refused {
   readonly floods: readonly { readonly vtep: IpAddress; readonly cause: RefusalCause }[];
   readonly macs: readonly { readonly mac: MacAddress; readonly cause: RefusalCause }[];
+  readonly neighbours: readonly { readonly ip: IpAddress; readonly cause: RefusalCause }[];
 }
 
 /** What a control plane says to, made for it alone: all that is said here has its origin. */

@@ -18,6 +18,7 @@ interface Segment {
   readonly macs: Map<MacAddress, Entry>;
   /** By origin; the static ones are in the configuration. */
   floods: ReadonlySet<IpAddress>;
+  readonly neighbours: Map<IpAddress, MacAddress>;
 }
 
 type LivePlane = ControlPlane & { readonly origin: ControlOrigin };
@@ -55,7 +56,7 @@ export class MemoryVtep {
 
   /** @param config which has no group of an address family that the VTEP lacks */
   addSegment(config: VniConfig): void {
-    const segment: Segment = { config, macs: new Map(), floods: new Set() };
+    const segment: Segment = { config, macs: new Map(), floods: new Set(), neighbours: new Map() };
     this.#segments.set(config.vni, segment);
     for (const plane of this.#planes) this.#update(plane, segment);
     for (const { mac, vtep } of config.statics) this.addStatic(config.vni, mac, vtep);
@@ -87,6 +88,12 @@ export class MemoryVtep {
     if (known?.origin === 'static') return;
     if (known?.origin === 'evpn' && (from !== 'local' || known.isSticky)) return;
     this.#set(vni, mac, { vtep: from, origin: 'learned', isSticky: false, heard: this.#seconds });
+  }
+
+  /** An address is heard with this MAC behind the own TAP. */
+  hear(vni: number, ip: IpAddress, mac: MacAddress): void {
+    const neighbours = [{ ip, mac }];
+    for (const plane of this.#planes) plane.stationsChanged?.({ vni, isWhole: false, here: [], gone: [], neighbours });
   }
 
   elapse(seconds: number): void {
@@ -132,6 +139,11 @@ export class MemoryVtep {
       .filter((vtep) => !this.#own.has(vtep));
   }
 
+  /** The MAC that a control plane says an address has. */
+  neighbourOf(vni: number, ip: IpAddress): MacAddress | undefined {
+    return this.#segment(vni).neighbours.get(ip);
+  }
+
   #segment(vni: number): Segment {
     const segment = this.#segments.get(vni);
     if (!segment) throw new Error(`no VNI ${vni}`);
@@ -163,18 +175,20 @@ export class MemoryVtep {
     if (said) this.#replace(segment, plane.origin, said);
   }
 
-  #replace(segment: Segment, origin: ControlOrigin, { floods, macs }: Said): void {
+  #replace(segment: Segment, origin: ControlOrigin, { floods, macs, neighbours }: Said): void {
     const old = [...segment.macs].filter((each) => each[1].origin === origin).map(([mac]) => mac);
     const placed = macs.flatMap(({ vtep, ...rest }) => (vtep === 'local' ? [] : [{ ...rest, vtep }]));
     const kept = new Set(placed.map(({ mac }) => mac));
     segment.floods = new Set();
+    segment.neighbours.clear();
     this.#say(segment.config.vni, origin, {
       floods: { added: floods },
       macs: { placed, withdrawn: old.filter((mac) => !kept.has(mac)) },
+      neighbours: { placed: neighbours },
     });
   }
 
-  #say(vni: number, origin: ControlOrigin, { floods, macs }: Batch): Refused {
+  #say(vni: number, origin: ControlOrigin, { floods, macs, neighbours }: Batch): Refused {
     const segment = this.#segments.get(vni);
     const isNew = (vtep: IpAddress) => segment?.floods.has(vtep) === false;
     const members = new Set(segment?.floods);
@@ -193,7 +207,13 @@ export class MemoryVtep {
       const cause = segment ? this.#place(vni, origin, placement) : 'no-segment';
       return cause === undefined ? [] : [{ mac: placement.mac, cause }];
     });
-    return { floods: refusedFloods, macs: refusedMacs };
+    for (const ip of neighbours?.withdrawn ?? []) segment?.neighbours.delete(ip);
+    for (const { ip, mac } of neighbours?.placed ?? []) segment?.neighbours.set(ip, mac);
+    const refusedNeighbours = segment ? [] : (neighbours?.placed ?? []);
+    return {
+      ...{ floods: refusedFloods, macs: refusedMacs },
+      neighbours: refusedNeighbours.map(({ ip }) => ({ ip, cause: 'no-segment' })),
+    };
   }
 
   #place(vni: number, origin: Origin, { mac, vtep, isSticky = false }: Placement): RefusalCause | undefined {
@@ -210,4 +230,4 @@ export class MemoryVtep {
   }
 }
 
-const NOTHING_SAID: Said = { group: undefined, floods: [], macs: [] };
+const NOTHING_SAID: Said = { group: undefined, floods: [], macs: [], neighbours: [] };

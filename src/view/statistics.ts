@@ -9,6 +9,7 @@ import {
   MAX_HOST_ADDRESSES,
   MAX_NEIGHBOURS,
   MAX_PATH_LIMITS,
+  MAX_PLACED_NEIGHBOURS,
   MAX_REMOTES,
   MAX_SEGMENTS,
   MAX_UNDERLAYS,
@@ -73,6 +74,7 @@ export function limitsOf(
     { limit: 'underlays', used: underlays.list.length, max: MAX_UNDERLAYS },
     { limit: 'host-addresses', used: addresses.count, max: MAX_HOST_ADDRESSES },
     { limit: 'neighbours', used: neighbours.fresh(now()), max: MAX_NEIGHBOURS },
+    { limit: 'placed-neighbours', used: neighbours.placed.count, max: MAX_PLACED_NEIGHBOURS },
     { limit: 'path-limits', used: workers.pathLimits, max: MAX_PATH_LIMITS },
     { limit: 'captures', used: captures.count, max: MAX_CAPTURES },
     ...servers.map((server) => {

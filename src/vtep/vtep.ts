@@ -16,6 +16,7 @@ import { FdbEvents } from './entries/fdb-events.ts';
 import { FdbSnapshots } from './entries/fdb-snapshots.ts';
 import { FdbSweep } from './entries/fdb-sweep.ts';
 import { LocalMacs } from './entries/local-macs.ts';
+import { LocalNeighbours } from './entries/local-neighbours.ts';
 import type { Stopping } from './stopping.ts';
 import { HostWatch } from './upkeep/host-watch.ts';
 import { LazyJoin } from './upkeep/lazy-join.ts';
@@ -73,7 +74,7 @@ export class Vtep {
     this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
 
     // What is held. The lists are their owners' and change.
-    this.tables = new SharedTables(config.ageingSeconds);
+    this.tables = new SharedTables(config);
     const { fdb, now, nowMs } = this.tables;
     const offload = possibleOffload(config.offload, log);
     const vnis = this.vnis.list;
@@ -126,7 +127,7 @@ export class Vtep {
     const opening = { netlink, log, fdb, now, registry: this.vnis, opened: this.underlays, barOf: own.barOf.bind(own) };
     this.#opener = new VniOpener({ ...opening, taps: this.taps });
     this.changes = new LiveChanges({
-      ...{ ...held, ...opening, settings, opener: this.#opener },
+      ...{ ...held, ...opening, settings, opener: this.#opener, neighbours: this.tables.neighbours },
       ...{ sources: this.#host.underlays.sources, lazyJoin: this.#lazyJoin, queriers: this.queriers },
       settle: () => this.#host.settle(),
       lookAtPaths: (vni) => this.#paths.lookAt(vni),
@@ -134,7 +135,8 @@ export class Vtep {
     });
 
     const localMacs = new LocalMacs({ fdb, now, log, vnis: () => [...this.vnis.numbers().values()] });
-    this.control = new ControlPlanes({ log, vnis, changes: this.changes, localMacs });
+    const localNeighbours = new LocalNeighbours(this.tables.told, log);
+    this.control = new ControlPlanes({ log, vnis, changes: this.changes, localMacs, localNeighbours });
 
     // What tells of it.
     const isOwnAddress = own.has.bind(own);

@@ -20,7 +20,7 @@ import type { Vnis } from '../vni/vnis.ts';
 import { addGroupSocket, addTap, groupWorker, putSegment } from '../workers/worker-state.ts';
 import { type FloodGround, FloodLists } from './flood-lists.ts';
 import { RemovedDrops } from './removed-drops.ts';
-import { refuseAll, SaidChanges } from './said-changes.ts';
+import { refuseAll, SaidChanges, type SaidGround } from './said-changes.ts';
 import { changeSettings, type SettingsGround } from './settings-change.ts';
 import { type ChangedVni, changeInPlace } from './vni-change.ts';
 import { type MoverGround, VniMover } from './vni-mover.ts';
@@ -33,6 +33,7 @@ export interface ChangedVtep extends HeldOnHost, SettingsGround, FloodGround, Pi
   readonly workers: HeldOnHost['workers'];
   readonly registry: Vnis;
   readonly opener: Pick<VniOpener, 'open'>;
+  readonly neighbours: SaidGround['neighbours'];
   readonly lazyJoin: Pick<LazyJoin, 'look'>;
   /** VNIs came, went or changed. */
   readonly vnisChanged: () => void;
@@ -107,6 +108,7 @@ export class LiveChanges {
       await Promise.all(orders);
       await this.#mover.leaveGroup(vni);
       const statics = await this.#staticsOf(vni);
+      await this.#said.forgetNeighbours(vni);
       await whenUnlocked(() => forgetVni(fdb, vni, now()));
       if (!isTapShared)
         this.removedDrops.tapOverrun += tapOverrun(tap, link ? findLink(netlink, link.index) : elsewhere?.link);

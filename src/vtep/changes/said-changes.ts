@@ -1,9 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Batch, Placement, RefusalCause, Refused, Said } from '../../control/control-plane.ts';
+import type { Batch, Neighbour, Placement, RefusalCause, Refused, Said } from '../../control/control-plane.ts';
 import type { ControlOrigin } from '../../control/origin.ts';
 import { type Fdb, PLACED, PLACED_AT_ONCE } from '../../fdb/fdb.ts';
+import { type NeighbourTable, STATION } from '../../forward/answers/neighbours.ts';
+import { PLACED_NEIGHBOUR } from '../../forward/answers/placed-neighbours.ts';
 import type { Bar } from '../../host/underlay/own-addresses.ts';
-import { formatMac, type IpAddress, ipFamily, type MacAddress, macWords } from '../../lib/addresses.ts';
+import { formatMac, type IpAddress, ipFamily, ipWords, type MacAddress, macWords } from '../../lib/addresses.ts';
 import { NO_UNDERLAY } from '../../segment/segment.ts';
 import { whenUnlocked } from '../entries/when-unlocked.ts';
 import type { Vni } from '../vni/vni.ts';
@@ -18,6 +20,7 @@ export interface SaidGround {
   /** Tenths of a second. */
   readonly now: () => number;
   readonly barOf: (address: IpAddress) => Bar | undefined;
+  readonly neighbours: Pick<NeighbourTable, 'placed'>;
 }
 
 /** Why the forwarding database does not take a placement; undefined: it does. */
@@ -42,26 +45,66 @@ export class SaidChanges {
   }
 
   /** Adds to what an origin says of a segment, and takes away from it. What is removed goes first. */
-  async say(vni: Vni, origin: ControlOrigin, { floods, macs }: Batch): Promise<Refused> {
+  async say(vni: Vni, origin: ControlOrigin, { floods, macs, neighbours }: Batch): Promise<Refused> {
     await this.#withdraw(vni, macs?.withdrawn ?? []);
-    const refusedMacs = await this.#place(vni, macs?.placed ?? []);
-    if (!floods) return { floods: [], macs: refusedMacs };
+    await this.#withdrawNeighbours(vni, neighbours?.withdrawn ?? []);
+    const refused = {
+      macs: await this.#place(vni, macs?.placed ?? []),
+      neighbours: await this.#placeNeighbours(vni, neighbours?.placed ?? []),
+    };
+    if (!floods) return { ...refused, floods: [] };
     const members = new Set(vni.flood.saidBy(origin));
     for (const member of floods.removed ?? []) members.delete(member);
     for (const member of floods.added ?? []) members.add(member);
-    return { floods: await this.#floodLists.put(vni, origin, members), macs: refusedMacs };
+    return { ...refused, floods: await this.#floodLists.put(vni, origin, members) };
   }
 
   /** Makes this all that an origin says of a segment. */
-  async replace(vni: Vni, origin: ControlOrigin, { floods, macs }: Said): Promise<Refused> {
+  async replace(vni: Vni, origin: ControlOrigin, { floods, macs, neighbours }: Said): Promise<Refused> {
     const kept = new Set(macs.map(({ mac }) => mac));
     await this.#withdraw(
       vni,
       (await this.#placedIn(vni)).filter((mac) => !kept.has(mac)),
     );
     const placed = macs.flatMap(({ vtep, ...rest }) => (vtep === 'local' ? [] : [{ ...rest, vtep }]));
-    const refusedMacs = await this.#place(vni, placed);
-    return { floods: await this.#floodLists.put(vni, origin, new Set(floods)), macs: refusedMacs };
+    await this.forgetNeighbours(vni);
+    return {
+      macs: await this.#place(vni, placed),
+      neighbours: await this.#placeNeighbours(vni, neighbours),
+      floods: await this.#floodLists.put(vni, origin, new Set(floods)),
+    };
+  }
+
+  /** Withdraws the neighbours of a segment, as before its number is another's. The search goes through those of all VNIs. */
+  async forgetNeighbours({ index }: Pick<Vni, 'index'>): Promise<void> {
+    const { placed } = this.#ground.neighbours;
+    if (placed.count === 0) return;
+    for (let from = placed.withdrawSlice(index, 0, SLICE_RECORDS); from !== 0; await setImmediate()) {
+      from = placed.withdrawSlice(index, from, SLICE_RECORDS);
+    }
+  }
+
+  async #placeNeighbours({ index }: Vni, neighbours: readonly Neighbour[]): Promise<Refused['neighbours']> {
+    const { placed } = this.#ground.neighbours;
+    const refused: Refused['neighbours'][number][] = [];
+    await inSlices(neighbours, async (slice) => {
+      for (const { ip, mac, station } of slice) {
+        const kind = station === undefined ? STATION.unknown : STATION[station];
+        const result = placed.place(index, { ...ipWords(ip), ...macWords(mac), kind });
+        if (result === PLACED_NEIGHBOUR.full) refused.push({ ip, cause: 'full' });
+      }
+    });
+    return refused;
+  }
+
+  async #withdrawNeighbours({ index }: Vni, addresses: readonly IpAddress[]): Promise<void> {
+    const { placed } = this.#ground.neighbours;
+    await inSlices(addresses, async (slice) => {
+      for (const ip of slice) {
+        const { a, b, c, d } = ipWords(ip);
+        placed.withdraw(index, a, b, c, d);
+      }
+    });
   }
 
   async #place({ index, reach }: Vni, placed: readonly Placement[]): Promise<RefusedMac[]> {
@@ -123,9 +166,10 @@ async function inSlices<Item>(items: readonly Item[], work: (slice: readonly Ite
 }
 
 /** Of a segment that this VTEP does not have. */
-export function refuseAll({ floods, macs }: Batch): Refused {
+export function refuseAll({ floods, macs, neighbours }: Batch): Refused {
   return {
     floods: (floods?.added ?? []).map((vtep) => ({ vtep, cause: 'no-segment' })),
     macs: (macs?.placed ?? []).map(({ mac }) => ({ mac, cause: 'no-segment' })),
+    neighbours: (neighbours?.placed ?? []).map(({ ip }) => ({ ip, cause: 'no-segment' })),
   };
 }

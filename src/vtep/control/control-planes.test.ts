@@ -6,10 +6,12 @@ import { describeControlContract } from '../../control/contract-rig.ts';
 import { ENCAP } from '../../encap/encapsulation.ts';
 import { Fdb } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
+import { NeighbourTable } from '../../forward/answers/neighbours.ts';
+import { NeighbourTeller, ToldNeighbours } from '../../forward/answers/told-neighbours.ts';
 import type { Bar } from '../../host/underlay/own-addresses.ts';
-import { type IpAddress, macWords } from '../../lib/addresses.ts';
+import { formatMac, type IpAddress, ipWords, macWords } from '../../lib/addresses.ts';
 import { Serial } from '../../lib/serial.ts';
-import { NO_GROUP, NO_UNDERLAY } from '../../segment/segment.ts';
+import { NO_GROUP, NO_UNDERLAY, type Segment } from '../../segment/segment.ts';
 import { SegmentMap } from '../../segment/segment-map.ts';
 import type { Order } from '../../worker/messages.ts';
 import { FloodLists } from '../changes/flood-lists.ts';
@@ -17,6 +19,7 @@ import { refuseAll, SaidChanges } from '../changes/said-changes.ts';
 import { addStatics, forgetVni } from '../changes/vni-setup.ts';
 import { ENTRY_TYPE } from '../entries/entry-type.ts';
 import { LocalMacs } from '../entries/local-macs.ts';
+import { LocalNeighbours } from '../entries/local-neighbours.ts';
 import { FloodList } from '../vni/flood-list.ts';
 import type { Vni } from '../vni/vni.ts';
 import { Vnis } from '../vni/vnis.ts';
@@ -30,6 +33,10 @@ describeControlContract('the running VTEP', async () => {
   let tenths = 0;
   const now = () => tenths;
   const log = pino({ level: 'silent' });
+  const neighboursMemory = NeighbourTable.createMemory(7);
+  const neighbours = new NeighbourTable(neighboursMemory);
+  const teller = new NeighbourTeller(neighboursMemory, 0);
+  const localNeighbours = new LocalNeighbours(new ToldNeighbours(neighboursMemory, 1), log);
   const fdb = new Fdb(createFdbMemory(7, 300), 1);
   const registry = new Vnis();
   const vnis = registry.list;
@@ -43,7 +50,7 @@ describeControlContract('the running VTEP', async () => {
     },
   } as unknown as WorkerPool;
   const floodLists = new FloodLists({ fdb, now, log, vnis, workers, barOf, lookAtPaths: () => {} });
-  const said = new SaidChanges({ fdb, now, barOf }, floodLists);
+  const said = new SaidChanges({ fdb, now, barOf, neighbours }, floodLists);
   const serial = new Serial();
   const changes: ConstructorParameters<typeof ControlPlanes>[0]['changes'] = {
     say: (vni, origin, batch) =>
@@ -58,7 +65,7 @@ describeControlContract('the running VTEP', async () => {
       }),
   };
   const localMacs = new LocalMacs({ fdb, now, log, vnis: () => [...registry.numbers().values()] });
-  const planes = new ControlPlanes({ log, vnis, changes, localMacs });
+  const planes = new ControlPlanes({ log, vnis, changes, localMacs, localNeighbours });
 
   const need = (vni: number): Vni => registry.need(vni);
   const words = (mac: Parameters<typeof macWords>[0]) => macWords(mac);
@@ -80,11 +87,12 @@ describeControlContract('the running VTEP', async () => {
       planes.look();
     },
     removeSegment: async (number) => {
-      await serial.run(() => {
+      await serial.run(async () => {
         const vni = need(number);
         registry.remove(vni);
         map.apply({ kind: 'remove', index: vni.index });
         forgetVni(fdb, { ...vni, groupRemote: -1 }, now());
+        await said.forgetNeighbours(vni);
         registry.release(vni);
       });
       planes.look();
@@ -105,6 +113,17 @@ describeControlContract('the running VTEP', async () => {
     learn: (vni, mac, from) => {
       const { high, low } = words(mac);
       fdb.learn(need(vni).index, high, low, sourceOf(from), MAX_MACS, now());
+    },
+    hear: (vni, ip, mac) => {
+      const { a, b, c, d } = ipWords(ip);
+      const { high, low } = words(mac);
+      const { index } = need(vni);
+      teller.tell({ index, vni } as Segment, a, b, c, d, high, low, now());
+    },
+    neighbourOf: (vni, ip) => {
+      const { a, b, c, d } = ipWords(ip);
+      const isKnown = neighbours.find(need(vni).index, a, b, c, d, now());
+      return isKnown ? formatMac(neighbours.macHigh, neighbours.macLow) : undefined;
     },
     elapse: (seconds) => {
       tenths += seconds * 10;
@@ -127,11 +146,12 @@ describeControlContract('the running VTEP', async () => {
     told: async () => {
       // What was told of a segment is put into force one change after the other.
       await serial.run(() => {});
-      while (localMacs.slice()) await setImmediate();
+      while (localMacs.slice() || localNeighbours.slice()) await setImmediate();
     },
     close: async () => {
       planes.stop();
       localMacs.stop();
+      localNeighbours.stop();
     },
   };
 });

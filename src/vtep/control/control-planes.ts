@@ -6,6 +6,7 @@ import { VtepError } from '../../lib/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { LiveChanges } from '../changes/live-changes.ts';
 import type { LocalMacs } from '../entries/local-macs.ts';
+import type { LocalNeighbours } from '../entries/local-neighbours.ts';
 import type { Vni } from '../vni/vni.ts';
 
 /** A control plane that speaks while vtepd runs. */
@@ -16,10 +17,13 @@ export interface ControlGround {
   readonly vnis: readonly Vni[];
   readonly changes: Pick<LiveChanges, 'say' | 'replaceSaid'>;
   readonly localMacs: Pick<LocalMacs, 'watch'>;
+  readonly localNeighbours: Pick<LocalNeighbours, 'listen'>;
 }
 
 /** What a control plane was told of a segment last. */
 interface Told {
+  /** Ends the telling of neighbours. */
+  readonly ignore: () => void;
   readonly config: VniConfig;
   readonly local: readonly IpAddress[];
 }
@@ -63,6 +67,7 @@ export class ControlPlanes {
   /** No control plane is told anything any more. */
   stop(): void {
     for (const end of this.#endings) end();
+    for (const told of this.#attached.values()) for (const { ignore } of told.values()) ignore();
     this.#attached.clear();
   }
 
@@ -71,6 +76,7 @@ export class ControlPlanes {
     const told = this.#attached.get(plane) as Map<Vni, Told>;
     for (const vni of told.keys()) {
       if (vnis.includes(vni)) continue;
+      told.get(vni)?.ignore();
       told.delete(vni);
       plane.segmentRemoved?.(vni.config.vni);
     }
@@ -79,10 +85,18 @@ export class ControlPlanes {
       const local = vni.underlays.flatMap(({ source }) => source?.address ?? []);
       const before = told.get(vni);
       if (before?.config === config && before.local.join() === local.join()) continue;
-      told.set(vni, { config, local });
+      told.set(vni, { config, local, ignore: before?.ignore ?? this.#listen(plane, vni) });
       const said = plane.segmentUpdated({ vni: config.vni, config, local });
       if (said) void this.#put(config.vni, plane.origin, said);
     }
+  }
+
+  #listen(plane: LivePlane, { index, config: { vni } }: Vni): () => void {
+    const tell = plane.stationsChanged?.bind(plane);
+    if (!tell) return () => {};
+    return this.#ground.localNeighbours.listen(index, vni, (heard) =>
+      tell({ ...heard, isWhole: false, here: [], gone: [] }),
+    );
   }
 
   async #put(vni: number, origin: ControlOrigin, said: Said): Promise<void> {
@@ -97,4 +111,4 @@ export class ControlPlanes {
   }
 }
 
-const NOTHING_SAID: Said = { group: undefined, floods: [], macs: [] };
+const NOTHING_SAID: Said = { group: undefined, floods: [], macs: [], neighbours: [] };

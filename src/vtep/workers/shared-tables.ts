@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto';
+import type { Config } from '../../config/config.ts';
 import { Fdb } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
 import { NeighbourTable } from '../../forward/answers/neighbours.ts';
+import { ToldNeighbours } from '../../forward/answers/told-neighbours.ts';
 import { StormControl } from '../../forward/storm-control.ts';
 import { createClock, createFineClock, monotonicMs } from '../../worker/clock.ts';
 import type { WorkerSetup } from '../../worker/messages.ts';
@@ -16,6 +18,8 @@ const MAIN_OWNER = 1;
 export class SharedTables {
   readonly fdb: Fdb;
   readonly neighbours: NeighbourTable;
+  /** Neighbours behind the own TAP, as workers hear them. */
+  readonly told: ToldNeighbours;
   readonly storm: StormControl;
   /** Tenths of a second since the start. */
   readonly now: () => number;
@@ -27,7 +31,7 @@ export class SharedTables {
   readonly setup: Pick<WorkerSetup, 'fdbMemory' | 'neighboursMemory' | 'stormMemory' | 'epochMs'>;
 
   /** @param ageingSeconds 0: entries never age */
-  constructor(ageingSeconds: number) {
+  constructor({ ageingSeconds, workers }: Pick<Config, 'ageingSeconds' | 'workers'>) {
     const epochMs = monotonicMs();
     const fdbMemory = createFdbMemory(randomInt(2 ** 48 - 1), ageingSeconds);
     const neighboursMemory = NeighbourTable.createMemory(randomInt(2 ** 48 - 1));
@@ -35,6 +39,7 @@ export class SharedTables {
     this.setup = { fdbMemory, neighboursMemory, stormMemory, epochMs };
     this.fdb = new Fdb(fdbMemory, MAIN_OWNER, LOCK_PATIENCE_MS);
     this.neighbours = new NeighbourTable(neighboursMemory);
+    this.told = new ToldNeighbours(neighboursMemory, workers);
     this.storm = new StormControl(stormMemory);
     this.now = createClock(epochMs);
     this.nowMs = createFineClock(epochMs);

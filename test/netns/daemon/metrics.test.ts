@@ -121,6 +121,7 @@ describeSystem('what is counted', () => {
       'underlays',
       'host-addresses',
       'neighbours',
+      'placed-neighbours',
       'path-limits',
       'captures',
     ];

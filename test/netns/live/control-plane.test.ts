@@ -17,12 +17,23 @@ import {
   type VtepdVtep,
 } from '../../support/daemon/vtep-host.ts';
 import { describeSystem, useLab } from '../../support/lab/lab.ts';
-import type { PacketSocket } from '../../support/traffic/packet-socket.ts';
+import {
+  type Arp,
+  arp,
+  BROADCAST,
+  ETHERTYPE,
+  ethernet,
+  readArp,
+  readVxlanPacket,
+} from '../../support/traffic/frames.ts';
+import type { CapturedFrame, PacketSocket } from '../../support/traffic/packet-socket.ts';
 import { isProbe, probeTexts, sendProbe, settle } from '../../support/traffic/probes.ts';
 import { waitFor, waitUntil } from '../../support/wait.ts';
 
 const STATION = '02:00:00:00:01:01';
 const ELSEWHERE = '02:00:00:00:03:03';
+/** What is refused of a batch that is in force. */
+const NOTHING = { floods: [], macs: [], neighbours: [] };
 const UNKNOWN = '02:00:00:00:ff:fe';
 
 describeSystem('a control plane', () => {
@@ -67,12 +78,9 @@ describeSystem('a control plane', () => {
     const { vtep, plane, taps } = await start({}, ['--workers', `${workers}`]);
     await expectFive(taps, UNKNOWN, 0, 0);
     const members = { floods: { added: [two.address, three.address] } };
-    expect(await plane.say(100, members)).toEqual({ floods: [], macs: [] });
+    expect(await plane.say(100, members)).toEqual(NOTHING);
     await expectFive(taps, UNKNOWN, 5, 5);
-    expect(await plane.say(100, { macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] } })).toEqual({
-      floods: [],
-      macs: [],
-    });
+    expect(await plane.say(100, { macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] } })).toEqual(NOTHING);
     await expectFive(taps, ELSEWHERE, 0, 5);
     expect(await vtep.fdb()).toContainEqual(
       expect.objectContaining({ mac: ELSEWHERE, vtep: three.address, type: 'evpn', age: null }),
@@ -104,6 +112,37 @@ describeSystem('a control plane', () => {
     await waitUntil('the MAC is told', isHere, { timeoutMs: 1_000 });
     sendProbe(taps[1], { dst: UNKNOWN, src: STATION, text: 'moved' });
     await waitFor('the MAC is told to be gone', isHere, (here) => !here, { timeoutMs: 1_000 });
+  });
+
+  test('has ARP answered for a neighbour that it placed, and hears of those behind the TAP', async () => {
+    const { plane, taps } = await start({ remotes: [two.address, three.address], keys: ['suppress=on'] });
+    const [there, here] = ['192.0.2.3', '192.0.2.1'];
+    const message: Arp = {
+      operation: 1,
+      senderMac: STATION,
+      senderIp: here,
+      targetMac: '00:00:00:00:00:00',
+      targetIp: there,
+    };
+    const payload = Buffer.concat([arp(message), Buffer.alloc(18)]);
+    const question = ethernet({ dst: BROADCAST, src: STATION, type: ETHERTYPE.arp, payload });
+    const isQuestion = ({ bytes }: CapturedFrame) => readArp(bytes)?.targetIp === there;
+    taps[0].send(question);
+    await taps[2].waitForFrame('the question, of which nobody knows the answer', isQuestion);
+    const heard = async () => (await plane.heard()).neighbours.get(100)?.get(here);
+    await waitFor('the asker is told', heard, (mac) => mac === STATION, { timeoutMs: 1_000 });
+    const placed = {
+      macs: { placed: [{ mac: ELSEWHERE, vtep: three.address }] },
+      neighbours: { placed: [{ ip: there, mac: ELSEWHERE }] },
+    };
+    expect(await plane.say(100, placed)).toEqual(NOTHING);
+    const cable = one.cable();
+    taps[0].send(question);
+    const answer = ({ bytes }: CapturedFrame) => readArp(bytes)?.operation === 2;
+    const { bytes } = await taps[0].waitForFrame('the answer', answer);
+    expect(readArp(bytes)).toMatchObject({ senderMac: ELSEWHERE, senderIp: there, targetMac: STATION, targetIp: here });
+    await settle();
+    expect(cable.select(({ bytes: sent }) => readVxlanPacket(sent) !== undefined)).toEqual([]);
   });
 
   test('keeps what it said through a flush and changes of the list; neither configuration nor snapshot has it', async () => {

@@ -13,6 +13,7 @@ if (isMainThread) {
     const vtep = await start.apply(Vtep, options);
     const segments = new Map();
     const here = new Map();
+    const heard = new Map();
     const forwarding = vtep.control.attach({
       origin: 'evpn',
       segmentUpdated: ({ vni, local }) => {
@@ -23,17 +24,21 @@ if (isMainThread) {
         segments.delete(vni);
         here.delete(vni);
       },
-      stationsChanged: ({ vni, isWhole, here: macs, gone }) => {
+      stationsChanged: ({ vni, isWhole, here: macs, gone, neighbours }) => {
         const known = isWhole ? new Map() : (here.get(vni) ?? new Map());
         for (const { mac, origin } of macs) known.set(mac, origin);
         for (const mac of gone) known.delete(mac);
         here.set(vni, known);
+        const addresses = heard.get(vni) ?? new Map();
+        for (const { ip, mac } of neighbours) addresses.set(ip, mac);
+        heard.set(vni, addresses);
       },
     });
     const answer = async ({ say, withdraw }) => {
       if (say) return forwarding.say(...say);
       if (withdraw) return (await forwarding.withdrawAll()) ?? null;
-      return { segments: [...segments], here: [...here].map(([vni, macs]) => [vni, [...macs]]) };
+      const rows = (byVni) => [...byVni].map(([vni, of]) => [vni, [...of]]);
+      return { segments: [...segments], here: rows(here), neighbours: rows(heard) };
     };
     const server = createServer((client) => {
       client.on('error', () => {});

@@ -17,6 +17,8 @@ export interface Heard {
   readonly segments: ReadonlyMap<number, readonly string[]>;
   /** Origin of each MAC behind the TAP, by VNI. */
   readonly here: ReadonlyMap<number, ReadonlyMap<string, string>>;
+  /** MAC of each address behind the TAP, by VNI. */
+  readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
 }
 
 /** A batch whose addresses are plain text. */
@@ -24,6 +26,10 @@ export interface SaidBatch {
   readonly floods?: { readonly added?: readonly string[]; readonly removed?: readonly string[] };
   readonly macs?: {
     readonly placed?: readonly { readonly mac: string; readonly vtep: string; readonly isSticky?: boolean }[];
+    readonly withdrawn?: readonly string[];
+  };
+  readonly neighbours?: {
+    readonly placed?: readonly { readonly ip: string; readonly mac: string }[];
     readonly withdrawn?: readonly string[];
   };
 }
@@ -46,11 +52,13 @@ export class AttachedPlane {
   }
 
   async heard(): Promise<Heard> {
-    const { segments, here } = await this.#ask<{
+    const { segments, here, neighbours } = await this.#ask<{
       segments: [number, string[]][];
       here: [number, [string, string][]][];
+      neighbours: [number, [string, string][]][];
     }>({ heard: true });
-    return { segments: new Map(segments), here: new Map(here.map(([vni, macs]) => [vni, new Map(macs)])) };
+    const byVni = (rows: [number, [string, string][]][]) => new Map(rows.map(([vni, of]) => [vni, new Map(of)]));
+    return { segments: new Map(segments), here: byVni(here), neighbours: byVni(neighbours) };
   }
 
   close(): void {
