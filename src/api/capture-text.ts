@@ -40,9 +40,9 @@ export function fileHead(application: string): Uint8Array[] {
     interfaceBlock(
       LINKTYPE.raw,
       'underlay',
-      `${labels} datagrams; IP and UDP headers made of what vtepd knows of them`,
+      `${labels} datagrams; vtepd built the IP and UDP headers from what it knows`,
     ),
-    interfaceBlock(LINKTYPE.ethernet, 'overlay', 'frames that are in no datagram'),
+    interfaceBlock(LINKTYPE.ethernet, 'overlay', 'frames without a datagram'),
   ];
 }
 

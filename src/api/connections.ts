@@ -91,7 +91,7 @@ export class Connections {
     this.#loggedMs = nowMs;
     this.#logger?.warn(
       { event: 'api-full', server: this.#name, limit: MAX_API_CONNECTIONS, cut: this.#crowded },
-      'too many API clients: some were cut',
+      'too many API clients: some were disconnected',
     );
   }
 }

@@ -95,7 +95,7 @@ export class MemoryDaemon implements DaemonView {
       throw new VtepError('ERR_VTEP_CONFLICT', {
         object: `${key.mac} in VNI ${key.vni}`,
         cause: 'a control plane placed this entry',
-        remedy: 'add a static entry, which comes before it',
+        remedy: 'add a static entry, which takes precedence',
       });
     }
     this.state.entries.splice(this.state.entries.indexOf(entry), 1);

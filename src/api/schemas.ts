@@ -22,7 +22,7 @@ const Mac = Type.Unsafe<MacAddress>({ type: 'string', description: 'lower-case M
 const Ip = Type.Unsafe<IpAddress>({ type: 'string', description: 'IPv4, or IPv6 as in RFC 5952' });
 const VtepName = Type.Unsafe<IpAddress | 'local'>({
   type: 'string',
-  description: 'outer IP address of the VTEP, `local` for what is behind the TAP',
+  description: 'outer IP address of the VTEP, `local` if the MAC is behind the TAP',
 });
 const Count = Type.Integer({ minimum: 0 });
 const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -51,14 +51,14 @@ export const FdbEventSchema = Type.Object({
   time: Type.String({ description: 'RFC 3339, UTC, to a tenth of a second' }),
   event: Type.Union(
     [Type.Literal('add'), Type.Literal('move'), Type.Literal('age'), Type.Literal('delete'), Type.Literal('lost')],
-    { description: '`lost`: events could not be told: read the table again' },
+    { description: '`lost`: events were lost: read the table again' },
   ),
   vni: orNull(Vni),
   mac: orNull(Mac),
   vtep: orNull(VtepName),
-  from: Type.Union([VtepName, Type.Null()], { description: 'where the MAC was before, null if nowhere' }),
+  from: Type.Union([VtepName, Type.Null()], { description: 'VTEP that the MAC was at before, null if none' }),
   type: orNull(FdbEntryTypeSchema),
-  count: Type.Optional(Type.Integer({ minimum: 1, description: 'how many are lost; on `lost` alone' })),
+  count: Type.Optional(Type.Integer({ minimum: 1, description: 'number of lost ones; only with `lost`' })),
 });
 export type FdbEvent = Static<typeof FdbEventSchema>;
 
@@ -82,7 +82,7 @@ export const VniStatusSchema = Type.Object({
   name: orNull(Type.String()),
   group: orNull(Ip),
   remotes: Type.Array(Ip),
-  tap: Type.Union([Type.String(), Type.Null()], { description: 'as configured; the trunk, for a VLAN of it' }),
+  tap: Type.Union([Type.String(), Type.Null()], { description: 'as configured; the trunk if the VNI is a VLAN of it' }),
   device: Type.Union([Type.String(), Type.Null()], { description: 'the name that the TAP has now; null: it is gone' }),
   namespace: Type.Union([Type.String(), Type.Null()], {
     description: 'the network namespace that the TAP was moved to, `?` if it has no name; null: vtepd’s own',
@@ -92,7 +92,7 @@ export const VniStatusSchema = Type.Object({
   vlan: orNull(Type.Integer({ minimum: 0, maximum: MAX_VLAN })),
   learning: Type.Boolean(),
   macs: Count,
-  joined: Type.Boolean({ description: 'a member of the group now; false where there is none' }),
+  joined: Type.Boolean({ description: 'whether the host is a member of the group now; false if there is no group' }),
   status: Type.String({ description: '`ok`, or the reason why not' }),
 });
 export type VniStatus = Static<typeof VniStatusSchema>;
@@ -105,7 +105,7 @@ export type Drops = Static<typeof DropsSchema>;
 
 const Passages = {
   rxPackets: Count,
-  rxBytes: Type.Integer({ minimum: 0, description: 'inner bytes, as all others here' }),
+  rxBytes: Type.Integer({ minimum: 0, description: 'bytes of inner frames, like all byte counters here' }),
   txPackets: Count,
   txBytes: Count,
 };
@@ -116,9 +116,9 @@ export const VtepSchema = Type.Object({
   macs: Count,
   ...Passages,
   lastHeard: Type.Union([Count, Type.Null()], { description: 'whole seconds ago, null if never' }),
-  drops: Type.Integer({ minimum: 0, description: 'of what came from it, and of what could not be sent to it' }),
+  drops: Type.Integer({ minimum: 0, description: 'datagrams that came from it or were for it, and were dropped' }),
   pathMtu: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
-    description: 'MTU of the path there, where it is known to be narrower than the underlay, else null',
+    description: 'MTU of the path to it if known to be narrower than the underlay, else null',
   }),
 });
 export type Vtep = Static<typeof VtepSchema>;
@@ -145,11 +145,11 @@ export const VniStatsSchema = Type.Object({
   name: orNull(Type.String()),
   macs: Count,
   ...Passages,
-  flooded: Type.Integer({ minimum: 0, description: 'packets sent as floods, each copy by itself' }),
+  flooded: Type.Integer({ minimum: 0, description: 'packets sent as floods, each copy counted' }),
   moves: Count,
   evictions: Count,
   full: Type.Integer({ minimum: 0, description: 'frames whose source was not learned, since there was no room' }),
-  held: Type.Integer({ minimum: 0, description: 'frames whose source moved too often, and is held where it was' }),
+  held: Type.Integer({ minimum: 0, description: 'frames whose source MAC moved too often and is held where it was' }),
   rxDrops: Count,
   txDrops: Count,
 });
@@ -161,7 +161,7 @@ export const StatsSchema = Type.Object({
   workers: Type.Array(
     Type.Object({
       worker: Count,
-      busy: Type.Number({ minimum: 0, maximum: 1, description: 'share of the last second that it did not wait' }),
+      busy: Type.Number({ minimum: 0, maximum: 1, description: 'share of the last second that the worker was busy' }),
     }),
   ),
 });
@@ -172,9 +172,11 @@ export const QuerierSchema = Type.Object({
   dev: Type.String(),
   family: Type.Union([Type.Literal(4), Type.Literal(6)]),
   watching: Type.Boolean({ description: 'false: queries cannot be heard, and the rest is null' }),
-  since: orNull(Type.Integer({ minimum: 0, description: 'whole seconds that it has been watched' })),
-  querier: Type.Union([Ip, Type.Null()], { description: 'null if none was heard as long as one counts as present' }),
-  lastHeard: Type.Union([Count, Type.Null()], { description: 'whole seconds since another was heard, null if never' }),
+  since: orNull(Type.Integer({ minimum: 0, description: 'whole seconds since vtepd began to listen for queries' })),
+  querier: Type.Union([Ip, Type.Null()], { description: 'null if none was heard recently enough to count as present' }),
+  lastHeard: Type.Union([Count, Type.Null()], {
+    description: 'whole seconds since another querier was heard, null if never',
+  }),
   own: Type.Boolean({ description: 'this daemon is the querier' }),
 });
 export type Querier = Static<typeof QuerierSchema>;
@@ -199,7 +201,7 @@ export const StatusSchema = Type.Object({
     Type.Object({
       worker: Count,
       state: Type.Union([Type.Literal('ok'), Type.Literal('hung'), Type.Literal('dead')], {
-        description: 'whether the thread turns; dead: its successor is not there yet',
+        description: 'state of the thread; dead: it has no successor yet',
       }),
       deaths: Type.Integer({ minimum: 0, description: 'threads of this worker that died' }),
     }),
@@ -208,9 +210,9 @@ export const StatusSchema = Type.Object({
   unmerged: Type.Object(
     {
       sockets: Count,
-      vteps: Type.Array(Ip, { description: 'where the last such message came from, of each worker' }),
+      vteps: Type.Array(Ip, { description: 'VTEP that the last such message came from, for each worker' }),
     },
-    { description: 'sockets without UDP_GRO until a minute after a message with datagrams of several VNIs' },
+    { description: 'sockets that receive without UDP_GRO for a minute after a message with datagrams of several VNIs' },
   ),
   vnis: Count,
   macs: Count,
@@ -222,13 +224,13 @@ export type Status = Static<typeof StatusSchema>;
 
 /** One line of `GET /v1/doctor`. */
 export const FindingSchema = Type.Object({
-  check: Type.String({ description: 'what was looked at, e.g. `mtu`; lines of one check stand together' }),
+  check: Type.String({ description: 'name of the check, e.g. `mtu`; rows of one check follow each other' }),
   status: Type.Union([Type.Literal('ok'), Type.Literal('warning'), Type.Literal('failed'), Type.Literal('unknown')], {
-    description: '`unknown`: it cannot be told from here',
+    description: '`unknown`: the doctor could not find out',
   }),
-  object: Type.String({ description: 'what it was looked at of, e.g. `vxlan100`' }),
+  object: Type.String({ description: 'what was checked, e.g. `vxlan100`' }),
   message: Type.String(),
-  remedy: Type.Union([Type.String(), Type.Null()], { description: 'the command that mends it' }),
+  remedy: Type.Union([Type.String(), Type.Null()], { description: 'the command that corrects the fault' }),
 });
 export type Finding = Static<typeof FindingSchema>;
 export const FindingsSchema = Type.Array(FindingSchema);
@@ -241,10 +243,10 @@ export const TraceSchema = Type.Object({
   verdict: Type.Union([Type.Literal('forwarded'), Type.Literal('flooded'), Type.Literal('dropped')]),
   reason: Type.Union([Type.String(), Type.Null()], { description: 'the drop reason, null unless dropped' }),
   detail: Type.Union([Type.String(), Type.Null()], {
-    description: 'what the drop is about and what would let the frame pass, in words, where that is known',
+    description: 'kind of the dropped frame and the key that lets it pass, in words, if known',
   }),
   destinations: Type.Array(Type.String(), { description: 'VTEPs and groups; for `rx` the TAP; none if dropped' }),
-  steps: Type.Array(Type.String(), { description: 'in words, in their order' }),
+  steps: Type.Array(Type.String(), { description: 'in words, in order' }),
 });
 export type Trace = Static<typeof TraceSchema>;
 
@@ -252,7 +254,7 @@ export type Trace = Static<typeof TraceSchema>;
 export const CaptureEventSchema = Type.Object({
   time: Type.String({ description: 'RFC 3339, UTC, to a microsecond' }),
   event: Type.Union([Type.Literal('frame'), Type.Literal('lost')], {
-    description: '`lost`: frames came faster than they were read; `count` alone says something then',
+    description: '`lost`: frames came faster than they were read; then only `count` has a meaning',
   }),
   direction: Type.Union([Type.Literal('tx'), Type.Literal('rx'), Type.Null()], {
     description: '`tx`: out of the TAP; `rx`: from the underlay',
@@ -261,15 +263,15 @@ export const CaptureEventSchema = Type.Object({
   reason: Type.Union([Type.String(), Type.Null()], { description: 'the drop reason, null unless dropped' }),
   vni: orNull(Vni),
   vtep: Type.Union([Ip, Type.Null()], {
-    description: 'where it came from, or the one VTEP that it is for; of a flood the group',
+    description: 'VTEP that it came from or is for; of a flood the group',
   }),
-  copies: Type.Integer({ minimum: 0, description: 'remotes that a flood goes to beside the group' }),
-  segments: Type.Integer({ minimum: 0, description: 'frames that it stands for: above 1 it is a super-frame' }),
+  copies: Type.Integer({ minimum: 0, description: 'remotes that a flood is sent to in addition to the group' }),
+  segments: Type.Integer({ minimum: 0, description: 'number of frames in it: above 1 it is a super-frame' }),
   src: orNull(Mac),
   dst: orNull(Mac),
   length: Type.Integer({ minimum: 0, description: 'octets of the inner frame' }),
-  summary: Type.String({ description: 'what is in it, in a few words' }),
-  count: Type.Optional(Type.Integer({ minimum: 1, description: 'how many are lost; on `lost` alone' })),
+  summary: Type.String({ description: 'summary of its contents' }),
+  count: Type.Optional(Type.Integer({ minimum: 1, description: 'number of lost ones; only with `lost`' })),
 });
 export type CaptureEvent = Static<typeof CaptureEventSchema>;
 

@@ -5,6 +5,6 @@ export function unknownVni(vni: number): VtepError {
   return new VtepError('ERR_VTEP_NOT_FOUND', {
     object: `VNI ${vni}`,
     cause: 'this vtepd does not have it',
-    remedy: '`vtepctl vni show` lists those it has',
+    remedy: '`vtepctl vni show` lists its VNIs',
   });
 }

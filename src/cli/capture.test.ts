@@ -176,7 +176,7 @@ describe('with -w', () => {
     symlinkSync(target, file());
     const { stderr, ended } = start(['-w', file()]);
     expect(await ended).toBe(1);
-    const cause = 'ELOOP, that is a symbolic link, which may lead to a file of another user';
+    const cause = 'ELOOP, it is a symbolic link, which may point to a file of another user';
     expect(stderr.text).toBe(`vtepctl: -w ${file()}: ${cause}: name the file itself, or - for standard output\n`);
     expect(readFileSync(target, 'utf8')).toBe('keep me');
   });
@@ -193,9 +193,9 @@ describe('with -w', () => {
   });
 
   it.each([
-    ['a directory', '', 'EISDIR, that is a directory: name a file in it'],
+    ['a directory', '', 'EISDIR, it is a directory: name a file in it'],
     ['what is in no directory', 'none/a', 'ENOENT, there is no such directory: make it, or name another file'],
-    ['what is in a file', 'v.sock/a', 'ENOTDIR, what stands before the last / is no directory: name another file'],
+    ['what is in a file', 'v.sock/a', 'ENOTDIR, the part before the last / is not a directory: name another file'],
   ])('refuses %s', async (_, name, message) => {
     const target = join(directory, name);
     const { stderr, ended } = start(['-w', target]);
@@ -220,7 +220,7 @@ describe('ends', () => {
     await expect.poll(() => existsSync(file()) && statSync(file()).size).toBe(fileOf(FLOODED).length);
     await server.close();
     expect(await ended).toBe(2);
-    expect(stderr.text).toBe(`vtepctl: control socket ${path}: vtepd ended: start it, then ask again\n`);
+    expect(stderr.text).toBe(`vtepctl: control socket ${path}: vtepd ended: start it and try again\n`);
     expect(readFileSync(file())).toEqual(fileOf(FLOODED));
   });
 
@@ -269,7 +269,7 @@ describe('ends', () => {
   it('with 1 for a VNI that is not there', async () => {
     const { stderr, ended } = start(['--vni', '77']);
     expect(await ended).toBe(1);
-    expect(stderr.text).toBe('vtepctl: VNI 77: this vtepd does not have it: `vtepctl vni show` lists those it has\n');
+    expect(stderr.text).toBe('vtepctl: VNI 77: this vtepd does not have it: `vtepctl vni show` lists its VNIs\n');
   });
 });
 

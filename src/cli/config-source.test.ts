@@ -30,7 +30,7 @@ it('a reading that does not come back is waited for so long, and not begun twice
   execFileSync('mkfifo', [path]);
   const source = new ConfigSource();
   await expect(source.reread(path, 100)).rejects.toThrow('it cannot be read within 0.1 s');
-  await expect(source.reread(path, 100)).rejects.toThrow('an earlier reading has not come back');
+  await expect(source.reread(path, 100)).rejects.toThrow('an earlier read of it has not ended');
   writeFileSync(path, 'dev: eth0\n');
   await expect.poll(() => source.reread(path, 100).catch((error: Error) => error.message)).toContain('within');
   writeFileSync(path, '');

@@ -26,7 +26,7 @@ export class ConfigSource {
 
   /** While vtepd runs. @throws VtepError ERR_VTEP_USAGE also where it does not come in time */
   async reread(path: string, limitMs = REREAD_LIMIT_MS): Promise<string> {
-    if (this.#isReading) refuse(flagObject('config', path), 'an earlier reading has not come back', REMEDY);
+    if (this.#isReading) refuse(flagObject('config', path), 'an earlier read of it has not ended', REMEDY);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), limitMs);
@@ -47,7 +47,7 @@ export class ConfigSource {
   }
 }
 
-const REMEDY = 'look at its disk, or at who writes the pipe';
+const REMEDY = 'check its disk, or the program that writes the pipe';
 
 async function readText(path: string): Promise<string> {
   const object = flagObject('config', path);

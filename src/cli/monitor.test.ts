@@ -92,7 +92,7 @@ describe('ends', () => {
     await server.close();
     expect(await ended).toBe(2);
     expect(stdout.text).toBe('');
-    expect(stderr.text).toBe(`vtepctl: control socket ${path}: vtepd ended: start it, then ask again\n`);
+    expect(stderr.text).toBe(`vtepctl: control socket ${path}: vtepd ended: start it and try again\n`);
   });
 
   it('with 2 where no daemon is', async () => {

@@ -22,16 +22,16 @@ const ctl = (line: string) => runVtepctl(['--socket', path, ...line.split(' ').f
 
 describe('exit 1: refused or not found', () => {
   it.each([
-    ['vni show 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['vni show 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs'],
     [
       'vtep show 198.18.0.9',
-      'VTEP 198.18.0.9: no entry and no flood list of this vtepd names it: `vtepctl vtep show` lists those that are known',
+      'VTEP 198.18.0.9: it is in no entry and no flood list of this vtepd: `vtepctl vtep show` lists the known VTEPs',
     ],
-    ['stats --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
-    ['drops --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
-    ['vni del 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['stats --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs'],
+    ['drops --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs'],
+    ['vni del 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs'],
     ['vni add 100', 'vni add 100: VNI 100 is already given'],
-    ['remote add 198.18.0.9 --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has'],
+    ['remote add 198.18.0.9 --vni 999', 'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs'],
     ['remote del 198.18.0.9 --vni 100', 'remote 198.18.0.9 of VNI 100: it is not in the flood list'],
     ['remote add 239.1.1.1 --vni 100', 'remote 239.1.1.1: a multicast address: give the unicast address of a VTEP'],
     ['fdb del 02:00:00:00:00:77 --vni 100', '02:00:00:00:00:77 in VNI 100: no such entry'],

@@ -70,7 +70,7 @@ describe('text', () => {
     const { exitCode, stderr } = await ctl('fdb del 02:00:00:00:00:0e --vni 100');
     expect([exitCode, stderr]).toEqual([
       1,
-      'vtepctl: 02:00:00:00:00:0e in VNI 100: a control plane placed this entry: add a static entry, which comes before it\n',
+      'vtepctl: 02:00:00:00:00:0e in VNI 100: a control plane placed this entry: add a static entry, which takes precedence\n',
     ]);
   });
 

@@ -110,7 +110,7 @@ function refusal(message: string): never {
     refuse(`--${flag.name}`, 'it takes no value', `write --${flag.name} alone`);
   }
   if (problem?.startsWith('Unknown argument')) refusePositional(names);
-  refuse('command line', message, 'vtepd --help shows how it is written');
+  refuse('command line', message, 'vtepd --help shows the syntax');
 }
 
 function refusePositional(text: string): never {

@@ -138,8 +138,8 @@ it.each(keys.filter((key) => !LIVE.includes(key)))('%s is refused, and stays as 
   const { settings, refused, config } = diffConfig(before, after);
   expect(settings).toEqual([['ttl']]);
   const object = `reload: ${KEYS[key].name}`;
-  const cause = expect.stringMatching(/^cannot change while vtepd runs, for ./);
-  expect(refused).toEqual([{ key, refusal: { object, cause, remedy: 'restart vtepd, or take it out again' } }]);
+  const cause = expect.stringMatching(/^cannot change while vtepd runs: ./);
+  expect(refused).toEqual([{ key, refusal: { object, cause, remedy: 'restart vtepd, or remove it from the file' } }]);
   expect(config).toEqual({ ...before, ttl: 9 });
   expect(diffConfig(after, parse('ttl: 9')).refused).toMatchObject([
     { key, refusal: { remedy: expect.stringContaining(`restart vtepd, or put \`${KEYS[key].name}: `) } },

@@ -26,11 +26,11 @@ interface Key {
   readonly fixedBy?: string;
 }
 
-const SOCKETS = 'the sockets are bound when it starts';
+const SOCKETS = 'the sockets are bound at the start';
 
 /** Every key of a file but the list of VNIs. A new one has to be decided on here. */
 export const KEYS = {
-  dev: { name: 'dev', fixedBy: 'interface, sockets and groups are taken when it starts' },
+  dev: { name: 'dev', fixedBy: 'interface, sockets and groups are chosen at the start' },
   local: { name: 'local', fixedBy: SOCKETS },
   listen: { name: 'listen', fixedBy: SOCKETS },
   port: { name: 'port', fixedBy: SOCKETS },
@@ -45,15 +45,15 @@ export const KEYS = {
   allowedVteps: { name: 'allow-vtep' },
   reservedBits: { name: 'reserved-bits' },
   trunk: { name: 'trunk' },
-  workers: { name: 'workers', fixedBy: 'sockets and TAP queues are opened for as many when it starts' },
-  offload: { name: 'offload', fixedBy: 'sockets and TAPs are opened with it' },
+  workers: { name: 'workers', fixedBy: 'sockets and TAP queues are opened for this number at the start' },
+  offload: { name: 'offload', fixedBy: 'sockets and TAPs are opened with it at the start' },
   busyPoll: { name: 'busy-poll' },
   querier: { name: 'querier' },
-  persist: { name: 'persist', fixedBy: 'TAPs and state-dir are taken when it starts' },
-  stateDir: { name: 'state-dir', fixedBy: 'the directory is taken when it starts' },
-  socketPath: { name: 'socket', fixedBy: 'vtepctl is answered there' },
+  persist: { name: 'persist', fixedBy: 'TAPs and state-dir are opened at the start' },
+  stateDir: { name: 'state-dir', fixedBy: 'the directory is opened at the start' },
+  socketPath: { name: 'socket', fixedBy: 'the control socket is opened at the start' },
   http: { name: 'http' },
-  logFormat: { name: 'log-format', fixedBy: 'the log is opened when it starts' },
+  logFormat: { name: 'log-format', fixedBy: 'the log is opened at the start' },
 } as const satisfies Record<Exclude<keyof Config, 'vnis' | 'logLevel' | 'check'>, Key>;
 
 export type ConfigKey = keyof typeof KEYS;
@@ -130,11 +130,11 @@ function refusalOf({ name, fixedBy = '' }: Key, before: Config): Refusal {
   const value = toFileValue(before)[name];
   const back =
     value === undefined
-      ? 'take it out again'
+      ? 'remove it from the file'
       : `put \`${name}: ${Array.isArray(value) ? `[${value.join(', ')}]` : value}\` back`;
   return {
     object: `reload: ${name}`,
-    cause: `cannot change while vtepd runs, for ${fixedBy}`,
+    cause: `cannot change while vtepd runs: ${fixedBy}`,
     remedy: `restart vtepd, or ${back}`,
   };
 }

@@ -41,7 +41,7 @@ export function readConfigFile(text: string, path: string): WrittenConfig {
     return `${path}:${line}:${col}`;
   };
   const [fault] = [...document.errors, ...document.warnings];
-  if (fault !== undefined) refuse(place(fault.pos[0]), `not YAML as it should be: ${faultText(fault, text)}`);
+  if (fault !== undefined) refuse(place(fault.pos[0]), `not valid YAML: ${faultText(fault, text)}`);
   const { contents } = document;
   // A file of comments alone.
   if (contents === null) return { vnis: [], local: undefined, allowVtep: undefined, scalars: {}, switches: {} };
@@ -115,8 +115,8 @@ class FileReader {
 
   #value(node: Node, path: string, at: number): WrittenValue {
     const object = `${this.#place(node?.range[0] ?? at)}: ${path}`;
-    if (isAlias(node)) refuse(object, 'aliases are not taken', 'write the value out');
-    if (!isScalar(node)) refuse(object, 'one value belongs here', 'write it behind the colon');
+    if (isAlias(node)) refuse(object, 'aliases are not allowed', 'write the value out');
+    if (!isScalar(node)) refuse(object, 'a single value is needed', 'write it after the colon');
     const text = scalarText(node.value, node.source ?? '');
     if (text === '') refuse(object, 'it has no value', 'give one, or leave out the key');
     const written = typeof node.value === 'boolean' ? (node.source ?? text) : text;
@@ -128,7 +128,7 @@ class FileReader {
 function faultText({ code, message, pos }: YAMLError, text: string): string {
   if (code === 'MULTIPLE_DOCS') return 'a second document begins: leave out the `---`';
   const [key] = /^[\w-]{1,40}/.exec(text.slice(pos[0], pos[0] + 40)) ?? [];
-  if (code === 'DUPLICATE_KEY' && key) return `the key ${key} is there twice: leave one out`;
+  if (code === 'DUPLICATE_KEY' && key) return `the key ${key} is given twice: remove one`;
   return message;
 }
 

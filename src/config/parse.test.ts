@@ -168,7 +168,7 @@ describe('refusals', () => {
       '--http :9477: :9477 has no address: write 127.0.0.1:9477 or [::1]:9477 for this host alone, [::]:9477 for every address',
     ],
     [{ 'log-format': 'auto' }, '--log-format auto: auto is not one of json, pretty'],
-    [{ dev: 'a b' }, '--dev a b: a b is not an interface name: only visible ASCII characters can be in it'],
+    [{ dev: 'a b' }, '--dev a b: a b is not an interface name: it can contain only visible ASCII characters'],
   ])('%j', (scalars, message) => {
     expect(() => parse(scalars)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
   });

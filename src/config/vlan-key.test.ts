@@ -44,33 +44,33 @@ describe('refusals', () => {
     [['5,vlan=1,vlan=1'], '--vni 5,vlan=1,vlan=1: vlan= is given twice: give it once'],
     [
       ['5,vlan=1,tap=x'],
-      '--vni 5,vlan=1,tap=x: tap= cannot stand beside vlan=: the TAP of a VLAN is the trunk: leave out tap=',
+      '--vni 5,vlan=1,tap=x: tap= cannot be combined with vlan=: the TAP of a VLAN is the trunk: leave out tap=',
     ],
     [
       ['5,bridge=br0,vlan=1'],
-      '--vni 5,bridge=br0,vlan=1: bridge= cannot stand beside vlan=: it is the trunk that may be in a bridge: ' +
+      '--vni 5,bridge=br0,vlan=1: bridge= cannot be combined with vlan=: only the trunk can be in a bridge: ' +
         'leave out bridge=, and put the trunk into a VLAN-aware bridge',
     ],
     [
       ['5,vlan=0,mac=02:00:00:00:00:01'],
-      '--vni 5,vlan=0,mac=02:00:00:00:00:01: mac= cannot stand beside vlan=: ' +
+      '--vni 5,vlan=0,mac=02:00:00:00:00:01: mac= cannot be combined with vlan=: ' +
         'the TAP of a VLAN is the trunk, which has a MAC of its own: leave out mac=',
     ],
     [
       ['5,vlan=1,mtu=1400'],
-      '--vni 5,vlan=1,mtu=1400: mtu= cannot stand beside vlan=: ' +
+      '--vni 5,vlan=1,mtu=1400: mtu= cannot be combined with vlan=: ' +
         'the trunk has one MTU for all of its VLANs, which follows the underlay: leave out mtu=',
     ],
     [
       ['5,inner-vlan=pass,vlan=0'],
-      '--vni 5,inner-vlan=pass,vlan=0: inner-vlan=pass cannot stand beside vlan=0: ' +
+      '--vni 5,inner-vlan=pass,vlan=0: inner-vlan=pass cannot be combined with vlan=0: ' +
         'inner tags would be VLANs of the trunk: give inner-vlan=strip, or another vlan=',
     ],
     [
       ['5,vlan=10', '6', '7=239.1.1.1,vlan=10'],
-      '--vni 7=239.1.1.1,vlan=10: VLAN 10 is already that of --vni 5,vlan=10: give each VNI another',
+      '--vni 7=239.1.1.1,vlan=10: VLAN 10 is already used by --vni 5,vlan=10: give each VNI its own',
     ],
-    [['5,vlan=0', '6,vlan=0'], '--vni 6,vlan=0: VLAN 0 is already that of --vni 5,vlan=0: give each VNI another'],
+    [['5,vlan=0', '6,vlan=0'], '--vni 6,vlan=0: VLAN 0 is already used by --vni 5,vlan=0: give each VNI its own'],
     [['5,vlan=1', '6,tap=trunk0'], '--vni 6,tap=trunk0: TAP trunk0 is also the --trunk: give another tap='],
     [['5,vlan=1', '6,bridge=trunk0'], '--vni 6,bridge=trunk0: bridge trunk0 is also the --trunk: name another bridge'],
   ])('%j', (vni, message) => {
@@ -78,9 +78,9 @@ describe('refusals', () => {
   });
 
   it.each<[scalars: object, message: string]>([
-    [{}, '--vni 5,vlan=10: vlan=10 needs a trunk that it is a VLAN of: give --trunk NAME'],
+    [{}, '--vni 5,vlan=10: vlan=10 needs a trunk: give --trunk NAME'],
     [{ trunk: 'eth0', dev: 'eth0' }, '--trunk eth0: it is also the underlay --dev: name another TAP'],
-    [{ trunk: 'a/b' }, '--trunk a/b: a/b is not an interface name: / cannot be in it'],
+    [{ trunk: 'a/b' }, '--trunk a/b: a/b is not an interface name: it cannot contain /'],
     [
       { trunk: 'abcdefghijklmnop' },
       '--trunk abcdefghijklmnop: abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit',

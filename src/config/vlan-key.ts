@@ -7,11 +7,7 @@ import { refuse, type WrittenValue } from './keys/written-value.ts';
 /** Keys of a VNI that has a TAP of its own. */
 const EXCLUDED: readonly [key: EntryKeyName, because: string, remedy: string][] = [
   ['tap', 'the TAP of a VLAN is the trunk', 'leave out tap='],
-  [
-    'bridge',
-    'it is the trunk that may be in a bridge',
-    'leave out bridge=, and put the trunk into a VLAN-aware bridge',
-  ],
+  ['bridge', 'only the trunk can be in a bridge', 'leave out bridge=, and put the trunk into a VLAN-aware bridge'],
   ['mac', 'the TAP of a VLAN is the trunk, which has a MAC of its own', 'leave out mac='],
   ['mtu', 'the trunk has one MTU for all of its VLANs, which follows the underlay', 'leave out mtu='],
 ];
@@ -25,15 +21,15 @@ export function checkVlan(
   keys: ReadonlyMap<EntryKeyName, readonly WrittenValue[]>,
   { object, vlan, trunk }: { object: string; vlan: number; trunk: string | undefined },
 ): void {
-  if (trunk === undefined) refuse(object, `vlan=${vlan} needs a trunk that it is a VLAN of`, 'give --trunk NAME');
+  if (trunk === undefined) refuse(object, `vlan=${vlan} needs a trunk`, 'give --trunk NAME');
   for (const [key, because, remedy] of EXCLUDED) {
-    if (keys.has(key)) refuse(object, `${key}= cannot stand beside vlan=: ${because}`, remedy);
+    if (keys.has(key)) refuse(object, `${key}= cannot be combined with vlan=: ${because}`, remedy);
   }
   // Its frames have no tag on the trunk, so that a tag inside would be taken for another VLAN's.
   if (vlan === 0 && keys.get('inner-vlan')?.[0]?.text === 'pass') {
     refuse(
       object,
-      'inner-vlan=pass cannot stand beside vlan=0: inner tags would be VLANs of the trunk',
+      'inner-vlan=pass cannot be combined with vlan=0: inner tags would be VLANs of the trunk',
       'give inner-vlan=strip, or another vlan=',
     );
   }

@@ -99,8 +99,8 @@ describe('refusals', () => {
     ['0100', 'VNI 0100 is not a whole number from 0 to 16777215: leave out the leading zeros'],
     ['100 ,tap=x', 'VNI "100 " is not a whole number from 0 to 16777215'],
     ['tap=x', 'VNI tap is not a whole number from 0 to 16777215'],
-    ['100,', 'nothing stands after a comma: leave out the comma, or give key=value'],
-    ['100,,tap=x', 'nothing stands after a comma: leave out the comma, or give key=value'],
+    ['100,', 'nothing follows a comma: leave out the comma, or give key=value'],
+    ['100,,tap=x', 'nothing follows a comma: leave out the comma, or give key=value'],
     ['100,239.1.1.1', '239.1.1.1 is not key=value: a group is written VNI=GROUP, a unicast VTEP remote=IP'],
     ['100,tap', 'tap has no value: write tap=NAME'],
     ['100,tap=', 'tap= has no value: give one, or leave out tap='],
@@ -114,9 +114,9 @@ describe('refusals', () => {
       `unknown key ${item.split('=')[0] || '""'}: ` +
         'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, l2-control, join, flood, storm, suppress, vlan',
     ]),
-    ['100,tap=a/b', 'tap=a/b is not an interface name: / cannot be in it'],
+    ['100,tap=a/b', 'tap=a/b is not an interface name: it cannot contain /'],
     ['100,tap=abcdefghijklmnop', 'tap=abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit'],
-    ['100,bridge=..', 'bridge=.. is not an interface name: the kernel keeps this name for itself'],
+    ['100,bridge=..', 'bridge=.. is not an interface name: the kernel reserves this name'],
     ['100,mtu=67', `mtu=67 is not a whole number from ${MIN_MTU_BYTES} to ${MAX_MTU_BYTES}`],
     ['100,mtu=65522', `mtu=65522 is not a whole number from ${MIN_MTU_BYTES} to ${MAX_MTU_BYTES}`],
     ['100,mac=01:00:00:00:00:00', 'mac=01:00:00:00:00:00 is a group MAC: give the MAC of one station'],
@@ -165,7 +165,7 @@ describe('refusals', () => {
       `5${Array.from({ length: count }, (_, i) => `,remote=10.0.${i >> 8}.${i & 255}`).join('')}`;
     expect(parse(entry(MAX_FLOOD_REMOTES)).remotes).toHaveLength(MAX_FLOOD_REMOTES);
     expect(() => parse(entry(MAX_FLOOD_REMOTES + 1))).toThrow(
-      /^--vni 5,remote=10\.0\.0\.0.{0,200}…: 1025 remotes, at most 1024 are possible: use a group$/,
+      /^--vni 5,remote=10\.0\.0\.0.{0,200}…: 1025 remotes, at most 1024 are allowed: use a group$/,
     );
   });
 });

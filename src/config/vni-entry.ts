@@ -100,7 +100,7 @@ function single<T>(keys: WrittenVni['keys'], name: EntryKeyName, parse: (written
 function parseRemotes(written: readonly WrittenValue[]): IpAddress[] {
   const remotes = [...new Set(written.map(parseVtepAddress))];
   if (written[0] !== undefined && remotes.length > MAX_FLOOD_REMOTES) {
-    refuse(written[0].object, `${remotes.length} remotes, at most ${MAX_FLOOD_REMOTES} are possible`, 'use a group');
+    refuse(written[0].object, `${remotes.length} remotes, at most ${MAX_FLOOD_REMOTES} are allowed`, 'use a group');
   }
   return remotes;
 }

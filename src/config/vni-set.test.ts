@@ -36,12 +36,12 @@ describe('refusals', () => {
       undefined,
       '--vni 100,tap=x: VNI 100 is already given by --vni 100=239.1.1.1: give each VNI once',
     ],
-    [['1,tap=x', '2,tap=x'], [], undefined, '--vni 2,tap=x: TAP x is already that of --vni 1,tap=x: give another tap='],
+    [['1,tap=x', '2,tap=x'], [], undefined, '--vni 2,tap=x: TAP x is already used by --vni 1,tap=x: give another tap='],
     [
       ['1', '2,tap=vxlan1'],
       [],
       undefined,
-      '--vni 2,tap=vxlan1: TAP vxlan1 is already that of --vni 1: give another tap=',
+      '--vni 2,tap=vxlan1: TAP vxlan1 is already used by --vni 1: give another tap=',
     ],
     [['1,tap=eth0'], [], 'eth0', '--vni 1,tap=eth0: TAP eth0 is also the underlay --dev: give another tap='],
     [['1,bridge=br0'], [], 'br0', '--vni 1,bridge=br0: bridge br0 is also the underlay --dev: name another bridge'],
@@ -79,7 +79,7 @@ describe('refusals', () => {
       ['1,static=02:00:00:00:00:01@10.0.0.1'],
       ['10.0.0.1'],
       undefined,
-      "--vni 1,static=02:00:00:00:00:01@10.0.0.1: static=02:00:00:00:00:01@10.0.0.1 is at the own address --local 10.0.0.1: give the remote VTEP, or 'local'",
+      "--vni 1,static=02:00:00:00:00:01@10.0.0.1: static=02:00:00:00:00:01@10.0.0.1 has the own address --local 10.0.0.1: give the remote VTEP, or 'local'",
     ],
   ])('%j with --local %j and --dev %s', (texts, local, dev, message) => {
     expect(() => check(texts, local, dev)).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));

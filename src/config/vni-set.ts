@@ -47,13 +47,13 @@ function checkDistinct(segments: readonly NamedVni[], { dev, trunk }: UnderlayFl
     const { object, config } = segment;
     const sameVni = byVni.get(config.vni);
     if (sameVni?.isRunning)
-      refuse(object, `vtepd runs ${sameVni.object} already`, `delete it first (\`vtepctl vni del ${config.vni}\`)`);
+      refuse(object, `vtepd already runs ${sameVni.object}`, `delete it first (\`vtepctl vni del ${config.vni}\`)`);
     if (sameVni) refuse(object, `VNI ${config.vni} is already given by ${sameVni.object}`, 'give each VNI once');
     byVni.set(config.vni, segment);
     if (config.vlan !== undefined) continue;
     if (config.tap === trunk) refuse(object, `TAP ${config.tap} is also the --trunk`, 'give another tap=');
     const sameTap = byTap.get(config.tap);
-    if (sameTap !== undefined) refuse(object, `TAP ${config.tap} is already that of ${sameTap}`, 'give another tap=');
+    if (sameTap !== undefined) refuse(object, `TAP ${config.tap} is already used by ${sameTap}`, 'give another tap=');
     byTap.set(config.tap, object);
     if (config.bridge !== undefined && config.bridge === dev) {
       refuse(object, `bridge ${config.bridge} is also the underlay --dev`, 'name another bridge');
@@ -76,7 +76,7 @@ function checkTrunk(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags
     if (config.bridge === trunk) refuse(object, `bridge ${trunk} is also the --trunk`, 'name another bridge');
     if (config.vlan === undefined) continue;
     const other = byVlan.get(config.vlan);
-    if (other !== undefined) refuse(object, `VLAN ${config.vlan} is already that of ${other}`, 'give each VNI another');
+    if (other !== undefined) refuse(object, `VLAN ${config.vlan} is already used by ${other}`, 'give each VNI its own');
     byVlan.set(config.vlan, object);
   }
 }
@@ -104,7 +104,7 @@ function checkStatics({ object, config }: NamedVni, local: readonly IpAddress[])
   if (own === undefined) return;
   refuse(
     object,
-    `static=${own.mac}@${own.vtep} is at the own address --local ${own.vtep}`,
+    `static=${own.mac}@${own.vtep} has the own address --local ${own.vtep}`,
     "give the remote VTEP, or 'local'",
   );
 }

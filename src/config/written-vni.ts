@@ -52,7 +52,7 @@ function collectKeys(items: readonly string[], object: string): WrittenVni['keys
 }
 
 function refuseUnknownKey(item: string, name: string, object: string): never {
-  if (item === '') refuse(object, 'nothing stands after a comma', 'leave out the comma, or give key=value');
+  if (item === '') refuse(object, 'nothing follows a comma', 'leave out the comma, or give key=value');
   if (!item.includes('=') && /[.:]/.test(item)) {
     refuse(object, `${shown(item)} is not key=value`, 'a group is written VNI=GROUP, a unicast VTEP remote=IP');
   }

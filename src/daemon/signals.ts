@@ -5,7 +5,7 @@ const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR'
 
 export function ignoreSignals(log: Logger): void {
   for (const signal of IGNORED) {
-    process.on(signal, () => log.info({ event: 'signal-ignored', signal }, 'vtepd does nothing on it'));
+    process.on(signal, () => log.info({ event: 'signal-ignored', signal }, 'vtepd has no action for this signal'));
   }
 }
 

@@ -49,7 +49,7 @@ export async function gatherFirewall(
   const chains = rules.flatMap((each) => each.chains);
   if ('error' in nft) {
     if (chains.length === 0) return { unreadable: [nft.error, ...unseen].join('; ') };
-    unseen.push(`${nft.error}, and what it would tell is not known`);
+    unseen.push(`${nft.error}, so the rules of nftables are not known`);
   } else {
     const twins = new Set(rules.flatMap((each) => each.twins));
     try {
@@ -62,19 +62,19 @@ export async function gatherFirewall(
       ({ kind, master }) => kind === 'bridge' || links.some((link) => link.index === master && link.kind === 'bridge'),
     );
     const unread = unreadChains(nft.text, isBridged);
-    if (unread.length > 0) unseen.push(`what the rules of ${unread.join(', ')} do to it is not looked at`);
+    if (unread.length > 0) unseen.push(`the rules of ${unread.join(', ')} are not evaluated`);
   }
   const { found, unasked } = askBpf([...devs, ...lower], isVtep);
   const hooks = [
     ...[...devs, ...lower].flatMap((dev) => packetHooks(netlink, dev)),
     ...found,
     ...('text' in xfrm && /^src .*(?:\n\t(?!socket).*)*dir (?:in|out)\b/m.test(xfrm.text)
-      ? ['policies of IPsec (ip xfrm policy)']
+      ? ['IPsec policies (ip xfrm policy)']
       : []),
-    ...(hasRefusingRules(netlink) ? ['rules of routing that refuse (ip rule)'] : []),
-    ...(legacyArp?.trim() ? ['rules of arptables'] : []),
+    ...(hasRefusingRules(netlink) ? ['routing rules that refuse (ip rule)'] : []),
+    ...(legacyArp?.trim() ? ['arptables rules'] : []),
   ];
-  if (hooks.length > 0) unseen.push(`what becomes of it by ${hooks.join(', ')} cannot be told`);
+  if (hooks.length > 0) unseen.push(`it cannot be evaluated whether these drop it: ${hooks.join(', ')}`);
   return { chains, ...(unseen.length > 0 && { unseen: unseen.join('; ') }), ...(unasked !== undefined && { unasked }) };
 }
 
@@ -112,7 +112,7 @@ function askBpf(devs: readonly Link[], isVtep: boolean): { found: string[]; unas
     }
   }
   const told = [...refusals].map(
-    ([why, places]) => `BPF programs of ${[...places].join(' and ')} are not looked at (${why})`,
+    ([why, places]) => `BPF programs of ${[...places].join(' and ')} are not checked (${why})`,
   );
   return { found, unasked: told.length > 0 ? told.join('; ') : undefined };
 }

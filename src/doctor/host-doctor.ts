@@ -74,7 +74,7 @@ function isFit({ dev, isGlobal, isTentative, isDeprecated }: AddressFacts): bool
 
 function checkCandidates(candidates: readonly Link[], addresses: readonly AddressFacts[]): Finding {
   if (candidates.length === 0) {
-    const message = 'no interface that is up has an address of global scope, and so none can be the underlay';
+    const message = 'no interface that is up has an address of global scope, so none can be the underlay';
     return failed('address', 'any interface', message);
   }
   const named = candidates.map(({ name }) => `${name} ${addresses.find(({ dev }) => dev === name)?.address}`);
@@ -92,11 +92,11 @@ function checkSomeRoute(netlink: NetlinkSocket, links: readonly Link[], candidat
     routeIndex = findRoute(netlink, SOME_GROUP)?.interfaceIndex;
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
-    return unknown('multicast-route', SOME_GROUP, `the kernel does not say how it is routed: ${error.reason}`);
+    return unknown('multicast-route', SOME_GROUP, `its route cannot be read from the kernel: ${error.reason}`);
   }
   const dev = links.find(({ index }) => index === routeIndex)?.name;
-  if (dev !== undefined) return ok('multicast-route', dev, `${SOME_GROUP} leaves by it, unless --dev says otherwise`);
-  const message = 'there is no route to multicast groups: vtepd must be told its --dev';
+  if (dev !== undefined) return ok('multicast-route', dev, `${SOME_GROUP} is routed by it, unless --dev names another`);
+  const message = 'there is no route to multicast groups: vtepd needs --dev';
   return warning(
     'multicast-route',
     SOME_GROUP,

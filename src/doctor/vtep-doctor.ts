@@ -116,7 +116,7 @@ export async function examineVtep(parts: ExaminedParts, queriers: readonly Queri
           unknown(
             'mtu',
             to,
-            `the kernel does not say the path there${unseenPaths.length > 1 ? ` and to ${unseenPaths.length - 1} more` : ''}`,
+            `the kernel does not say the path to it${unseenPaths.length > 1 ? ` and to ${unseenPaths.length - 1} more` : ''}`,
           ),
         ),
       ...checkOwnPort(port, heardOn(config, underlays), vxlanDevices(links, port, locals)),

@@ -16,7 +16,7 @@ const WAIT_MS = 1;
 export class LockTimeout extends VtepError {
   constructor(owner: number) {
     super('ERR_VTEP_BUSY', {
-      object: 'forwarding table',
+      object: 'forwarding database',
       cause: `thread ${owner} keeps it locked`,
       remedy: 'try again; `vtepctl status` shows whether a worker hangs',
     });

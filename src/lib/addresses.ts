@@ -112,7 +112,7 @@ export function notUnicast(address: IpAddress): string | undefined {
   if (isUnspecifiedIp(address)) return 'the unspecified address';
   if (isMulticastIp(address)) return 'a multicast address';
   if (address === '255.255.255.255') return 'the broadcast address';
-  return isHostIp(ipWords(address)) ? undefined : 'of 0.0.0.0/8, which no host has';
+  return isHostIp(ipWords(address)) ? undefined : 'of 0.0.0.0/8, which no host can have';
 }
 
 /** fe80::/10. */

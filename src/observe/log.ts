@@ -51,7 +51,7 @@ export async function openLog(level: string, format: 'json' | 'pretty' | 'auto')
   );
   const look = setInterval(() => {
     for (const { of, lines } of budget.leftOut(performance.now())) {
-      log.warn({ event: 'log-limited', of, lines }, 'so many more lines of this event within an hour');
+      log.warn({ event: 'log-limited', of, lines }, 'further lines of this event were left out within an hour');
     }
   }, BUDGET_LOOK_MS);
   look.unref();

@@ -109,12 +109,12 @@ const define = <Item>({ items, samples, ...text }: Definition<Item>) => ({
 
 const FAMILIES = [
   define({
-    ...{ name: 'vtep_build_info', help: 'Always 1; the labels say what runs', type: 'gauge' },
+    ...{ name: 'vtep_build_info', help: 'Always 1; the labels have the versions', type: 'gauge' },
     items: one,
     samples: ({ version }) => [{ labels: { version, node: process.versions.node }, value: 1 }],
   }),
   define({
-    ...{ name: 'vtep_start_time_seconds', help: 'When the daemon began, as Unix time', type: 'gauge' },
+    ...{ name: 'vtep_start_time_seconds', help: 'Start of the daemon, as Unix time', type: 'gauge' },
     items: one,
     samples: ({ startTime }) => [{ labels: {}, value: startTime }],
   }),
@@ -134,13 +134,13 @@ const FAMILIES = [
     samples: ({ vni, flooded }) => [{ labels: { vni }, value: flooded }],
   }),
   define({
-    ...{ name: 'vtep_drops_total', help: 'Frames and datagrams that did not go on, by reason', type: 'counter' },
+    ...{ name: 'vtep_drops_total', help: 'Dropped frames and datagrams, by reason', type: 'counter' },
     items: ({ drops }) => [['rx', drops.rx] as const, ['tx', drops.tx] as const],
     samples: ([direction, counts]) =>
       Object.entries(counts).map(([reason, value]) => ({ labels: { direction, reason }, value })),
   }),
   define({
-    ...{ name: 'vtep_fdb_entries', help: 'MAC addresses that are known, local ones too', type: 'gauge' },
+    ...{ name: 'vtep_fdb_entries', help: 'Known MAC addresses, local ones included', type: 'gauge' },
     items: vnis,
     samples: ({ vni, macs, statics, controls }) => [
       { labels: { vni, type: 'dynamic' }, value: Math.max(0, macs - statics - controls) },
@@ -159,7 +159,7 @@ const FAMILIES = [
     samples: ({ vni, moves }) => [{ labels: { vni }, value: moves }],
   }),
   define({
-    ...{ name: 'vtep_fdb_evictions_total', help: 'Entries that made room for others', type: 'counter' },
+    ...{ name: 'vtep_fdb_evictions_total', help: 'Entries that were evicted to make room for others', type: 'counter' },
     items: vnis,
     samples: ({ vni, evictions }) => [{ labels: { vni }, value: evictions }],
   }),
@@ -176,12 +176,12 @@ const FAMILIES = [
     ],
   }),
   define({
-    ...{ name: 'vtep_vni_up', help: '1 if the VNI was looked at and found ok, else 0', type: 'gauge' },
+    ...{ name: 'vtep_vni_up', help: '1 if the status of the VNI is ok, else 0', type: 'gauge' },
     items: vnis,
     samples: ({ vni, isOk }) => [{ labels: { vni }, value: isOk ? 1 : 0 }],
   }),
   define({
-    ...{ name: 'vtep_vni_info', help: 'Always 1; the labels say what the VNI is called', type: 'gauge' },
+    ...{ name: 'vtep_vni_info', help: 'Always 1; the labels have the names of the VNI and its TAP', type: 'gauge' },
     items: vnis,
     samples: ({ vni, name, tap }) => [{ labels: { vni, name: name ?? '', tap: tap ?? '' }, value: 1 }],
   }),
@@ -222,7 +222,7 @@ const FAMILIES = [
     samples: ({ worker, busySeconds }) => [{ labels: { worker }, value: busySeconds }],
   }),
   define({
-    ...{ name: 'vtep_worker_up', help: '1 while the worker turns, 0 while it hangs or is dead', type: 'gauge' },
+    ...{ name: 'vtep_worker_up', help: '1 while the worker runs, 0 while it hangs or is dead', type: 'gauge' },
     items: ({ workers }) => workers,
     samples: ({ worker, state }) => [{ labels: { worker }, value: state === 'ok' ? 1 : 0 }],
   }),
@@ -238,13 +238,13 @@ const FAMILIES = [
   }),
   define({
     name: 'vtep_fdb_events_lost_total',
-    ...{ help: 'Changes of the forwarding table that came too fast to be told', type: 'counter' },
+    ...{ help: 'Changes of the forwarding database that came too fast to be reported', type: 'counter' },
     items: one,
     samples: ({ fdbEventsLost }) => [{ labels: {}, value: fdbEventsLost }],
   }),
   define({
     name: 'vtep_fdb_repairs_total',
-    ...{ help: 'Repairs of the forwarding table after a change that failed', type: 'counter' },
+    ...{ help: 'Repairs of the forwarding database after a change that failed', type: 'counter' },
     items: one,
     samples: ({ fdbRepairs }) => [{ labels: {}, value: fdbRepairs }],
   }),
@@ -256,7 +256,7 @@ const FAMILIES = [
   }),
   define({
     name: 'vtep_api_connections_cut_total',
-    ...{ help: 'API connections cut: no room, or a client that does not read', type: 'counter' },
+    ...{ help: 'API connections closed: too many, or a client that does not read', type: 'counter' },
     items: ({ connectionsCut }) => connectionsCut,
     samples: ({ server, cut }) => [{ labels: { server }, value: cut }],
   }),
@@ -272,12 +272,12 @@ const FAMILIES = [
     samples: ({ unmergedSockets }) => [{ labels: {}, value: unmergedSockets }],
   }),
   define({
-    ...{ name: 'vtep_limit_used', help: 'How much of a bounded table is in use', type: 'gauge' },
+    ...{ name: 'vtep_limit_used', help: 'Entries of a bounded table in use', type: 'gauge' },
     items: ({ limits }) => limits,
     samples: ({ limit, used }) => [{ labels: { limit }, value: used }],
   }),
   define({
-    ...{ name: 'vtep_limit_max', help: 'How much a bounded table holds', type: 'gauge' },
+    ...{ name: 'vtep_limit_max', help: 'Most entries that a bounded table holds', type: 'gauge' },
     items: ({ limits }) => limits,
     samples: ({ limit, max }) => [{ labels: { limit }, value: max }],
   }),

@@ -39,7 +39,7 @@ export function tcxPrograms({ index, name }: { index: number; name: string }): B
 /** Those in force for the sockets of this process: of its control group and of all above it. */
 export function controlGroupPrograms(): BpfPlaces {
   const fd = openControlGroup();
-  if (fd === undefined) return { refusal: 'the control group of this process is not to be seen' };
+  if (fd === undefined) return { refusal: 'the control group of this process is not visible' };
   try {
     const found: string[] = [];
     for (const { name, type } of OF_CONTROL_GROUP) {

@@ -14,7 +14,7 @@ export function startRefusal(object: string, error: Error): VtepError {
   const name = [code, ...error.message.split(/[^A-Z]+/)].find((word) => Object.hasOwn(constants.errno, word));
   const errno = constants.errno[name as keyof typeof constants.errno];
   if (errno === undefined) {
-    const remedy = `see whether the limits of open files, which is ${openFilesLimit() ?? 'not known'}, of threads and of memory leave room`;
+    const remedy = `check the limits of open files (${openFilesLimit() ?? 'not known'}), of threads and of memory`;
     return new VtepError('ERR_VTEP_SYSTEM', { object, cause: error.message, remedy });
   }
   // Node says so and no more where there is no thread; so does pthread_create(3), for whatever the host lacks.

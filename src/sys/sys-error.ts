@@ -37,7 +37,7 @@ export const ERRNO = {
 const REMEDIES: Partial<Record<string, () => string>> = {
   EPERM: () =>
     hasCapability(CAP_NET_ADMIN)
-      ? 'vtepd has CAP_NET_ADMIN here: look for what else forbids it, as a limit of its container or service, or a BPF program'
+      ? 'vtepd has CAP_NET_ADMIN here: something else forbids it, such as a limit of its container or service, or a BPF program'
       : 'run vtepd as root or give it CAP_NET_ADMIN',
   EACCES: () => 'run vtepd as root or give its user access',
   EMFILE: () =>
@@ -45,7 +45,7 @@ const REMEDIES: Partial<Record<string, () => string>> = {
   ENFILE: () => 'raise fs.file-max',
   ENOMEM: () => 'free memory of the host or of the service’s own limit (MemoryMax=), or lower the number of VNIs',
   ENOBUFS: () => 'free memory, or raise net.core.optmem_max',
-  EADDRNOTAVAIL: () => 'see whether this host has the address and may use it (`ip addr`)',
+  EADDRNOTAVAIL: () => 'check that this host has the address and can use it (`ip addr`)',
   EADDRINUSE: () => 'stop what uses it, or choose another one',
   ENODEV: () => 'name an interface that exists',
 };

@@ -39,22 +39,24 @@ describe.skipIf(!canOpen())('openTap, where an interface that is no TAP has the 
   it('refuses to create it, saying that the name is in use', () => {
     const error = refusal('lo', 'create');
     expect(error.code).toBe('ERR_VTEP_TAP');
-    expect(error.message).toBe('TAP "lo": the name is in use: stop what holds it, or name another TAP with tap=');
+    expect(error.message).toBe(
+      'TAP "lo": the name is in use: stop the program that uses it, or name another TAP with tap=',
+    );
   });
 
   it('refuses to attach to it, saying how to make a TAP', () => {
     const error = refusal('lo', 'attach');
     expect(error.code).toBe('ERR_VTEP_TAP');
     expect(error.message).toBe(
-      'TAP "lo": a device of that name is there that is no single-queue TAP: ' +
-        'delete it, make it anew with `ip tuntap add dev lo mode tap`, or name another TAP with tap=',
+      'TAP "lo": a device of that name exists, and is not a single-queue TAP: ' +
+        'delete it, make it again with `ip tuntap add dev lo mode tap`, or name another TAP with tap=',
     );
   });
 
   it('refuses to attach several queues to it, saying how to make a TAP that has them', () => {
     expect(refusal('lo', 'attach', 2).message).toBe(
-      'TAP "lo": a device of that name is there that is no multi-queue TAP: ' +
-        'delete it, make it anew with `ip tuntap add dev lo mode tap multi_queue`, or name another TAP with tap=',
+      'TAP "lo": a device of that name exists, and is not a multi-queue TAP: ' +
+        'delete it, make it again with `ip tuntap add dev lo mode tap multi_queue`, or name another TAP with tap=',
     );
   });
 

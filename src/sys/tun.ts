@@ -161,10 +161,10 @@ function int32(value: number): Buffer {
 
 function openError(value: number): VtepError {
   const remedies: Partial<Record<string, string>> = {
-    ENOENT: 'load the module with `modprobe tun`, or let the container have the device (--device /dev/net/tun)',
+    ENOENT: 'load the module with `modprobe tun`, or give the container the device (--device /dev/net/tun)',
     ENODEV: 'load the module with `modprobe tun`',
     EACCES: 'run vtepd as root or as a user who may read and write it',
-    EPERM: 'let the service or container have the device (DeviceAllow=/dev/net/tun, --device /dev/net/tun)',
+    EPERM: 'give the service or container the device (DeviceAllow=/dev/net/tun, --device /dev/net/tun)',
   };
   return new SysError(TUN_PATH, value, { remedy: remedies[errnoName(value)] });
 }
@@ -173,10 +173,10 @@ function attachError(name: string, isMultiQueue: boolean, value: number): VtepEr
   const object = `TAP "${name}"`;
   const causes: Partial<Record<number, [cause: string, remedy: string]>> = {
     [ERRNO.EPERM]: ['EPERM', 'vtepd needs CAP_NET_ADMIN to make a TAP: run it as root or by its systemd unit'],
-    [ERRNO.EBUSY]: ['the name is in use', 'stop what holds it, or name another TAP with tap='],
+    [ERRNO.EBUSY]: ['the name is in use', 'stop the program that uses it, or name another TAP with tap='],
     [ERRNO.EINVAL]: [
-      `a device of that name is there that is no ${isMultiQueue ? 'multi' : 'single'}-queue TAP`,
-      `delete it, make it anew with \`${tapCommand(name, isMultiQueue)}\`, or name another TAP with tap=`,
+      `a device of that name exists, and is not a ${isMultiQueue ? 'multi' : 'single'}-queue TAP`,
+      `delete it, make it again with \`${tapCommand(name, isMultiQueue)}\`, or name another TAP with tap=`,
     ],
   };
   const known = causes[value];

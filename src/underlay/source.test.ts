@@ -57,7 +57,7 @@ describe('the send sockets of a source', () => {
 
   it('are refused over IPv4 where the range has no room for two pools', () => {
     expect(() => open('inherit', { range: { first: 62_000, last: 62_004 } })).toThrow(
-      '--source-port-range 62000-62004: it holds 5 ports, and --df inherit takes 6 over IPv4: widen it, or give --df set or --df unset',
+      '--source-port-range 62000-62004: it holds 5 ports, and --df inherit needs 6 over IPv4: widen it, or give --df set or --df unset',
     );
     expect(open('inherit', { range: { first: 62_000, last: 62_004 }, address: '::1' as IpAddress }).fds).toHaveLength(
       3,
@@ -101,7 +101,7 @@ describe('the successor of a source', () => {
     const files = readdirSync('/proc/self/fd').length;
     const options = { ...OPTIONS, df: 'inherit' } as const;
     expect(() => openSource(listeners, { plan: { ...plan, count: 3, range: narrow }, options, before })).toThrow(
-      /it holds 4 ports, and --df inherit takes 6/,
+      /it holds 4 ports, and --df inherit needs 6/,
     );
     expect(readdirSync('/proc/self/fd').length).toBe(files);
     expect(before.fds.map(discovery)).toEqual([DO, DO, DO]);

@@ -143,7 +143,7 @@ function checkRange({ range, count }: SourcePlan): void {
   if (size >= 2 * count) return;
   throw new VtepError('ERR_VTEP_USAGE', {
     object: `--source-port-range ${range.first}-${range.last}`,
-    cause: `it holds ${size} ${size === 1 ? 'port' : 'ports'}, and --df inherit takes ${2 * count} over IPv4`,
+    cause: `it holds ${size} ${size === 1 ? 'port' : 'ports'}, and --df inherit needs ${2 * count} over IPv4`,
     remedy: 'widen it, or give --df set or --df unset',
   });
 }

@@ -116,7 +116,7 @@ function dropDetail(reason: string | undefined, { vlan, dst }: TracedFrame): str
   const control = controlDigit(dst);
   if (reason !== 'link-local' || control === undefined) return null;
   const word = controlWord(control);
-  const remedy = word === undefined ? 'nothing passes it' : `l2-control=${word} passes it`;
+  const remedy = word === undefined ? 'no key lets it pass' : `l2-control=${word} passes it`;
   return `${controlName(control)}, reserved by IEEE 802.1Q for the link; ${remedy}`;
 }
 
@@ -196,7 +196,7 @@ function* describeFrame(vni: Vni | undefined, { vni: number, vtep, dst, vlan, si
     yield `destination ${dst}: ${controlName(control)}, for the neighbour on the link (802.1Q)`;
   else if (isGroupMac(dst)) yield `destination ${dst}: a group`;
   if (vtep === undefined && isGroupMac(dst) && vni?.config.suppress) {
-    yield 'suppress=on: if it asks for a neighbour that was heard lately, it is answered instead';
+    yield 'suppress=on: if it asks for a neighbour that was heard recently, it is answered instead';
   }
 }
 
@@ -234,7 +234,7 @@ function stepTexts(vtep: TracedParts, vni: Vni, told: Told & { readonly step: Tr
     case 'source':
       return `source ${frame.src}: ${sourceText(step.outcome, whereIs(vtep, vni, frame.src), placeText(vni, source))}`;
     case 'storm':
-      return `storm=${vni.config.stormPps}: ${step.passes ? 'it passes' : 'this second’s frames are used up'}`;
+      return `storm=${vni.config.stormPps}: ${step.passes ? 'it passes' : 'the limit of this second is reached'}`;
     case 'too-big':
       return tooBigTexts(step, limitedBy(vtep, vni, told), isGroupMac(frame.dst));
     case 'deliver':
@@ -293,8 +293,8 @@ function barText(vtep: TracedParts, remote: number): string {
   if (remote === UNKNOWN || !vtep.tables.fdb.isBarred(remote)) return '';
   const bar = vtep.own.barOf(addressOf(vtep.tables.fdb, remote) as IpAddress);
   return bar === 'broadcast'
-    ? ', a broadcast address: nothing is sent there'
-    : ', this host’s own address now: nothing is sent there';
+    ? ', a broadcast address: nothing is sent to it'
+    : ', an own address of this host now: nothing is sent to it';
 }
 
 function placeText({ config }: Vni, vtep: IpAddress | 'local'): string {

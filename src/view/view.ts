@@ -98,7 +98,7 @@ export class VtepView implements DaemonView {
     if (vtep !== 'local') {
       const bar = this.#vtep.own.barOf(vtep);
       if (bar === 'broadcast') throw broadcastAddress(`${mac} at ${vtep} in VNI ${vni}`);
-      if (bar === 'own') throw conflict(`${vtep} is this host’s own address`, "say 'local' instead");
+      if (bar === 'own') throw conflict(`${vtep} is this host’s own address`, "give 'local' instead");
       const family = ipFamily(vtep);
       if ((family === 4 ? reach.ipv4 : reach.ipv6) === NO_UNDERLAY) {
         const cause = `${vtep} is IPv${family}, and the underlay is IPv${underlay.family}`;
@@ -114,7 +114,7 @@ export class VtepView implements DaemonView {
     }
     if (result === LEARNED.full) {
       const remedy = 'flush entries, or delete static ones';
-      throw new VtepError('ERR_VTEP_LIMIT', { object, cause: 'the forwarding table is full', remedy });
+      throw new VtepError('ERR_VTEP_LIMIT', { object, cause: 'the forwarding database is full', remedy });
     }
   }
 
@@ -125,7 +125,7 @@ export class VtepView implements DaemonView {
     if (fdb.delete(index, high, low, now())) return;
     const object = `${mac} in VNI ${vni}`;
     if (fdb.entryOf(index, high, low, now())?.kind === 'control') {
-      const remedy = 'add a static entry, which comes before it';
+      const remedy = 'add a static entry, which takes precedence';
       throw new VtepError('ERR_VTEP_CONFLICT', { object, cause: 'a control plane placed this entry', remedy });
     }
     throw new VtepError('ERR_VTEP_NOT_FOUND', { object, cause: 'there is no such entry' });

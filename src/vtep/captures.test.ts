@@ -247,7 +247,7 @@ describe('captures', () => {
 
   it('are refused beyond a bound, until one ends', async () => {
     for (let i = 0; i < MAX_CAPTURES; i++) await open();
-    const message = `GET /v1/capture: ${MAX_CAPTURES} are under way already: stop one of them`;
+    const message = `GET /v1/capture: ${MAX_CAPTURES} captures already run: stop one of them`;
     await expect(open()).rejects.toMatchObject({ code: 'ERR_VTEP_LIMIT', message });
     opened[0]?.close();
     await open();

@@ -71,7 +71,7 @@ export class Captures {
   /** Resolves once every worker captures. @throws VtepError ERR_VTEP_LIMIT */
   async open(query: CaptureQuery): Promise<Capture> {
     if (this.#open.size >= MAX_CAPTURES) {
-      const [cause, remedy] = [`${MAX_CAPTURES} are under way already`, 'stop one of them'];
+      const [cause, remedy] = [`${MAX_CAPTURES} captures already run`, 'stop one of them'];
       throw new VtepError('ERR_VTEP_LIMIT', { object: 'GET /v1/capture', cause, remedy });
     }
     const { workers, nowMs } = this.#ground;

@@ -137,9 +137,15 @@ describe('without a daemon', () => {
   it.each([
     ['closed without an answer (ECONNRESET)', undefined],
     ['closed without an answer (ECONNRESET)', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'],
-    ['what answers there is not vtepd (HPE_INVALID_CONSTANT)', 'SSH-2.0-OpenSSH_9.9\r\n'],
-    ['what answers there is not vtepd (GET /v1/status: HTTP 200)', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html'],
-    ['what answers there is not vtepd (GET /v1/status: HTTP 502)', 'HTTP/1.1 502 Bad\r\nContent-Length: 2\r\n\r\n{}'],
+    ['the program that answers there is not vtepd (HPE_INVALID_CONSTANT)', 'SSH-2.0-OpenSSH_9.9\r\n'],
+    [
+      'the program that answers there is not vtepd (GET /v1/status: HTTP 200)',
+      'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html',
+    ],
+    [
+      'the program that answers there is not vtepd (GET /v1/status: HTTP 502)',
+      'HTTP/1.1 502 Bad\r\nContent-Length: 2\r\n\r\n{}',
+    ],
   ])('tells %s from an answer', async (cause, reply) => {
     const client = await impostor(reply);
     await expect(client.status()).rejects.toMatchObject({ code, message: expect.stringContaining(cause) });

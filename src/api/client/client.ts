@@ -175,7 +175,7 @@ export class ControlClient {
       if (error instanceof VtepError) throw error;
       // A stream that breaks off is a daemon that was killed.
     }
-    if (!signal.aborted) throw this.#unreachable('vtepd ended', 'start it, then ask again');
+    if (!signal.aborted) throw this.#unreachable('vtepd ended', 'start it and try again');
   }
 
   /** @returns the parsed body, undefined for an empty one */
@@ -187,7 +187,9 @@ export class ControlClient {
   }
 
   #refusal(request: string, status: number, body: unknown): VtepError {
-    return errorOf(body) ?? this.#unreachable(`what answers there is not vtepd (${request}: HTTP ${status})`);
+    return (
+      errorOf(body) ?? this.#unreachable(`the program that answers there is not vtepd (${request}: HTTP ${status})`)
+    );
   }
 
   #exchange<Result>(
@@ -232,9 +234,12 @@ export class ControlClient {
       return this.#unreachable(`no permission (${code})`, 'run as root or join group vtepd');
     }
     if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'EAGAIN') {
-      return this.#unreachable(`closed without an answer (${code})`, 'vtepd stops or has too many clients: try again');
+      return this.#unreachable(
+        `closed without an answer (${code})`,
+        'vtepd is stopping or has too many clients: try again',
+      );
     }
-    if (code.startsWith('HPE_')) return this.#unreachable(`what answers there is not vtepd (${code})`);
+    if (code.startsWith('HPE_')) return this.#unreachable(`the program that answers there is not vtepd (${code})`);
     return this.#unreachable(code || message);
   }
 

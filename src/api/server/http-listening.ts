@@ -26,7 +26,7 @@ export async function listenHttp(server: Server, { address, port }: HttpAddress)
 }
 
 const REFUSALS: Readonly<Record<string, readonly [cause: string, remedy: string] | undefined>> = {
-  EADDRINUSE: ['somebody listens there already', '`ss -ltnp` says who; stop it or choose another port'],
+  EADDRINUSE: ['another program already listens there', '`ss -ltnp` names it; stop it or choose another port'],
   EADDRNOTAVAIL: ['no interface of this host has the address', 'choose one that `ip address` lists'],
-  EACCES: ['no permission for this port', 'choose one from 1024 on'],
+  EACCES: ['no permission for this port', 'choose one of 1024 or above'],
 };

@@ -78,7 +78,7 @@ describe('a read-only API on a loopback address', () => {
 describe('an address that cannot be had', () => {
   it('is refused: in use', async () => {
     const object = `--http 127.0.0.1:${http.port}`;
-    const message = `${object}: somebody listens there already: \`ss -ltnp\` says who; stop it or choose another port`;
+    const message = `${object}: another program already listens there: \`ss -ltnp\` names it; stop it or choose another port`;
     await expect(checkHttpAddress(http)).rejects.toThrow(message);
     await expect(openHttp(http, new MemoryDaemon(sampleState()))).rejects.toThrow(message);
   });

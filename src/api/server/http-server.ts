@@ -27,7 +27,7 @@ export async function openHttp(http: HttpAddress, view: DaemonView, logger?: Fas
     await api.close();
     throw error;
   });
-  logger?.info({ event: 'http', address: name }, 'whoever reaches this address may read the API');
+  logger?.info({ event: 'http', address: name }, 'everyone who reaches this address can read the API');
   return { name: 'http', connections: () => connectionsOf(api), close: () => closeApi(api) };
 }
 

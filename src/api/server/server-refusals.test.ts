@@ -40,7 +40,7 @@ describe('refusals', () => {
     ['GET', '/v1/status?x=1', undefined, 400, usage, 'query "x": unknown: known are none'],
     [
       ...(['GET', '/v1/vnis?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
-      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs',
     ],
     [
       ...(['GET', '/v1/vteps?vtep=x', undefined, 400, 'ERR_VTEP_USAGE'] as const),
@@ -48,7 +48,7 @@ describe('refusals', () => {
     ],
     [
       ...(['GET', '/v1/drops?vni=999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
-      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs',
     ],
     [
       'GET',
@@ -88,7 +88,7 @@ describe('refusals', () => {
       undefined,
       404,
       'ERR_VTEP_NOT_FOUND',
-      'GET /v1/reload: no such resource here: GET /openapi.json lists those there are',
+      'GET /v1/reload: no such resource here: GET /openapi.json lists all resources',
     ],
     [
       'GET',
@@ -96,7 +96,7 @@ describe('refusals', () => {
       undefined,
       404,
       'ERR_VTEP_NOT_FOUND',
-      'GET /v2: no such resource here: GET /openapi.json lists those there are',
+      'GET /v2: no such resource here: GET /openapi.json lists all resources',
     ],
     [
       'PATCH',
@@ -104,7 +104,7 @@ describe('refusals', () => {
       undefined,
       404,
       'ERR_VTEP_NOT_FOUND',
-      'PATCH /v1/fdb: no such resource here: GET /openapi.json lists those there are',
+      'PATCH /v1/fdb: no such resource here: GET /openapi.json lists all resources',
     ],
     ['GET', '/v1/%zz', undefined, 400, usage, 'GET /v1/%zz: the URL is malformed'],
     ['DELETE', '/v1/fdb?al=true', undefined, 400, usage, 'query "al": unknown: known are vni, mac, vtep, all'],
@@ -148,15 +148,15 @@ describe('refusals', () => {
       undefined,
       404,
       'ERR_VTEP_NOT_FOUND',
-      'DELETE /v1/vnis: no such resource here: GET /openapi.json lists those there are',
+      'DELETE /v1/vnis: no such resource here: GET /openapi.json lists all resources',
     ],
     [
       ...(['DELETE', '/v1/vnis/999', undefined, 404, 'ERR_VTEP_NOT_FOUND'] as const),
-      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs',
     ],
     [
       ...(['POST', '/v1/vnis/999/remotes', { remote: '198.18.0.9' }, 404, 'ERR_VTEP_NOT_FOUND'] as const),
-      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists those it has',
+      'VNI 999: this vtepd does not have it: `vtepctl vni show` lists its VNIs',
     ],
     [
       ...(['POST', '/v1/vnis/100/remotes', { remote: 'x' }, 400, usage] as const),
@@ -167,7 +167,7 @@ describe('refusals', () => {
         ['239.1.1.1', 'a multicast address'],
         ['0.0.0.0', 'the unspecified address'],
         ['255.255.255.255', 'the broadcast address'],
-        ['fe80::1', 'link-local, which says nothing without a zone'],
+        ['fe80::1', 'link-local, which is ambiguous without a zone'],
       ] as const
     ).map(
       ([remote, cause]) =>

@@ -31,7 +31,7 @@ export interface FileIdentity {
  */
 export async function checkControlSocket(path: string): Promise<void> {
   if (path === '' || Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-    throw refused(path, `the path has not 1 to ${MAX_SOCKET_PATH_BYTES} bytes`, 'choose another --socket');
+    throw refused(path, `the path must have 1 to ${MAX_SOCKET_PATH_BYTES} bytes`, 'choose another --socket');
   }
   try {
     withUmask(0o022, () => makeDirectory(dirname(path)));
@@ -59,7 +59,7 @@ export async function takeSocketFile(server: Server, path: string, groupFile: st
     await refuseOccupied(path);
     renameSync(pending, path);
     // Only a start that took another's just bound `PATH.new` for a stale one gets here with a foreign file.
-    if (!isFile(path, own)) throw new Error('the name went to another socket');
+    if (!isFile(path, own)) throw new Error('another socket has taken the name');
     return own;
   } catch (error) {
     server.close();
@@ -119,7 +119,7 @@ async function stateOf(path: string): Promise<'absent' | 'stale' | 'live'> {
     case 'ENOENT':
       return 'absent';
     default:
-      throw refused(path, `cannot tell whether a vtepd answers there (${code})`, 'choose another --socket');
+      throw refused(path, `cannot find out whether a vtepd answers there (${code})`, 'choose another --socket');
   }
 }
 
@@ -161,7 +161,7 @@ function withUmask<T>(mask: number, run: () => T): T {
 }
 
 function simultaneous(path: string): VtepError {
-  return refused(path, 'another vtepd starts there at this moment', 'stop it or choose another --socket');
+  return refused(path, 'another vtepd is starting there', 'stop it or choose another --socket');
 }
 
 function refused(path: string, cause: string, remedy: string): VtepError {

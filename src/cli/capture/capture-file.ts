@@ -72,12 +72,12 @@ export class CaptureFile {
 const REFUSALS: Readonly<Record<string, readonly [cause: string, remedy: string] | undefined>> = {
   ENOSPC: ['no space left', 'free some, or name a file on another file system'],
   EDQUOT: ['the disk quota is used up', 'free some, or name a file on another file system'],
-  EFBIG: ['the file may not grow any more', 'raise `ulimit -f`, or end after so many frames with -c'],
+  EFBIG: ['the limit of the file size is reached', 'raise `ulimit -f`, or limit the number of frames with -c'],
   ENOENT: ['there is no such directory', 'make it, or name another file'],
-  ENOTDIR: ['what stands before the last / is no directory', 'name another file'],
-  EISDIR: ['that is a directory', 'name a file in it'],
+  ENOTDIR: ['the part before the last / is not a directory', 'name another file'],
+  EISDIR: ['it is a directory', 'name a file in it'],
   ELOOP: [
-    'that is a symbolic link, which may lead to a file of another user',
+    'it is a symbolic link, which may point to a file of another user',
     'name the file itself, or - for standard output',
   ],
   EACCES: ['no permission to write there', 'name another file'],

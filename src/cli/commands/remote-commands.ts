@@ -15,7 +15,7 @@ import {
 
 const remoteShow: Command<number | undefined, FloodMember[]> = {
   words: 'remote show',
-  summary: 'Show the flood lists: who gets floods by unicast, and who says so',
+  summary: 'Show the unicast flood lists, with the origin of each remote',
   flags: { vni: { describe: 'only the list of this VNI', value: 'N' } },
   parse: ({ values: { vni } }) => (vni === undefined ? undefined : readVni('--vni', vni)),
   call: (client, vni) => client.floodMembers(vni),
@@ -23,8 +23,12 @@ const remoteShow: Command<number | undefined, FloodMember[]> = {
 };
 
 export const REMOTE_COMMANDS: readonly Command[] = [
-  remoteCommand('remote add', 'Flood to this VTEP by unicast too', (client, remote) => client.addRemote(remote)),
-  remoteCommand('remote del', 'Flood to this VTEP by unicast no more', (client, remote) => client.deleteRemote(remote)),
+  remoteCommand('remote add', 'Add a VTEP to the unicast flood list of a VNI', (client, remote) =>
+    client.addRemote(remote),
+  ),
+  remoteCommand('remote del', 'Delete a VTEP from the unicast flood list of a VNI', (client, remote) =>
+    client.deleteRemote(remote),
+  ),
   remoteShow,
 ];
 

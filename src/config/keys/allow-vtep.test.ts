@@ -45,11 +45,11 @@ describe('refusals', () => {
     ],
     [
       '239.0.0.0/8',
-      '--allow-vtep 239.0.0.0/8: 239.0.0.0/8 is multicast, which no datagram comes from: give the unicast addresses of VTEPs',
+      '--allow-vtep 239.0.0.0/8: 239.0.0.0/8 is a multicast address, which cannot be a source: give the unicast addresses of VTEPs',
     ],
     [
       'ff00::/8',
-      '--allow-vtep ff00::/8: ff00::/8 is multicast, which no datagram comes from: give the unicast addresses of VTEPs',
+      '--allow-vtep ff00::/8: ff00::/8 is a multicast address, which cannot be a source: give the unicast addresses of VTEPs',
     ],
   ])('%j', (text, message) => {
     expect(() => parse([text])).toThrow(expect.objectContaining({ code: 'ERR_VTEP_USAGE', message }));
@@ -59,7 +59,7 @@ describe('refusals', () => {
     const texts = Array.from({ length: MAX_ALLOWED_PREFIXES + 1 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
     expect(parse(texts.slice(1))).toHaveLength(MAX_ALLOWED_PREFIXES);
     expect(() => parse(texts)).toThrow(
-      '--allow-vtep 10.0.16.0: at most 4096 prefixes are possible: give fewer, wider ones',
+      '--allow-vtep 10.0.16.0: at most 4096 prefixes are allowed: give fewer, wider ones',
     );
   });
 });

@@ -11,7 +11,7 @@ export function parseAllowedVteps(values: readonly WrittenValue[]): IpPrefix[] {
     const prefix = parsePrefix(written);
     prefixes.set(formatPrefix(prefix), prefix);
     if (prefixes.size <= MAX_ALLOWED_PREFIXES) continue;
-    refuse(written.object, `at most ${MAX_ALLOWED_PREFIXES} prefixes are possible`, 'give fewer, wider ones');
+    refuse(written.object, `at most ${MAX_ALLOWED_PREFIXES} prefixes are allowed`, 'give fewer, wider ones');
   }
   return [...prefixes.values()];
 }
@@ -30,7 +30,7 @@ function parsePrefix({ object, label, text }: WrittenValue): IpPrefix {
     );
   }
   if (isMulticastIp(prefix.address)) {
-    refuse(object, `${label} is multicast, which no datagram comes from`, 'give the unicast addresses of VTEPs');
+    refuse(object, `${label} is a multicast address, which cannot be a source`, 'give the unicast addresses of VTEPs');
   }
   return prefix;
 }

@@ -42,10 +42,10 @@ describe('l2-control=', () => {
   it.each([
     ['1,l2-control=sdp', 'l2-control=sdp is not one of drop, pass, stp, lacp, eapol, lldp: did you mean stp?'],
     ['1,l2-control=stp+', 'nothing in l2-control=stp+ is not one of drop, pass, stp, lacp, eapol, lldp'],
-    ['1,l2-control=pass+stp', 'l2-control: pass cannot stand beside other words: give it alone, or names alone'],
+    ['1,l2-control=pass+stp', 'l2-control: pass cannot be combined with other words: give it alone, or only names'],
     [
       '1,l2-control=stp,l2-control=drop',
-      'l2-control: drop cannot stand beside other words: give it alone, or names alone',
+      'l2-control: drop cannot be combined with other words: give it alone, or only names',
     ],
     ['1,l2-control=', 'l2-control= has no value: give one, or leave out l2-control='],
   ])('%s is refused', (text, cause) => {

@@ -21,7 +21,7 @@ export function parseL2Control(written: readonly WrittenValue[]): L2Control {
   const whole = words.find((word) => word === 'drop' || word === 'pass');
   if (whole !== undefined && words.some((word) => word !== whole)) {
     const { object } = written[0] as WrittenValue;
-    refuse(object, `l2-control: ${whole} cannot stand beside other words`, 'give it alone, or names alone');
+    refuse(object, `l2-control: ${whole} cannot be combined with other words`, 'give it alone, or only names');
   }
   if (whole !== undefined || words.length === 0) return whole ?? 'drop';
   return L2_PROTOCOLS.filter((name) => words.includes(name));

@@ -64,10 +64,10 @@ export function parseInterfaceName(written: WrittenValue): string {
 
 function interfaceNameFault(text: string): string | undefined {
   if (text.length > MAX_INTERFACE_NAME) return `it has ${text.length} characters, at most ${MAX_INTERFACE_NAME} fit`;
-  if (!/^[!-~]+$/.test(text)) return 'only visible ASCII characters can be in it';
+  if (!/^[!-~]+$/.test(text)) return 'it can contain only visible ASCII characters';
   const forbidden = /[/:%]/.exec(text)?.[0];
-  if (forbidden !== undefined) return `${forbidden} cannot be in it`;
-  if (['.', '..', 'all', 'default'].includes(text)) return 'the kernel keeps this name for itself';
+  if (forbidden !== undefined) return `it cannot contain ${forbidden}`;
+  if (['.', '..', 'all', 'default'].includes(text)) return 'the kernel reserves this name';
   return undefined;
 }
 
@@ -105,11 +105,11 @@ export function parseStateDir(written: WrittenValue): string {
   const path = text.endsWith('/') ? text.slice(0, -1) : text;
   const steps = path.split('/').slice(1);
   if (steps.length === 0 || steps.some((step) => ['', '.', '..'].includes(step))) {
-    refuse(object, `${label} is the root or has //, . or .. in it`, 'write it like /var/lib/vtepd');
+    refuse(object, `${label} is the root directory, or contains //, . or ..`, 'write it like /var/lib/vtepd');
   }
   const bytes = new TextEncoder().encode(path).length;
   if (bytes > MAX_STATE_DIR_BYTES) {
-    refuse(object, `the path has ${bytes} bytes, at most ${MAX_STATE_DIR_BYTES} are possible`, 'choose a shorter one');
+    refuse(object, `the path has ${bytes} bytes, at most ${MAX_STATE_DIR_BYTES} are allowed`, 'choose a shorter one');
   }
   return path;
 }

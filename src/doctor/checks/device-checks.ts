@@ -38,16 +38,16 @@ export function checkTun({ error, isDevice, isLoaded, mayMakeNode, service }: Tu
     failed('tun', TUN, `no TAP can be made: ${message}`, remedy);
   if (error === undefined)
     return fault(
-      'it is something else than the TUN driver’s device',
+      'it is not the device of the TUN driver',
       mayMakeNode ? `mv ${TUN} ${TUN}.other && ${MAKE_NODE}` : GIVE_TO_CONTAINER,
     );
   if (error === 'ENOENT' && isLoaded) {
-    const message = 'the device node is missing (a container is given it by --device /dev/net/tun)';
+    const message = 'the device node is missing (for a container: --device /dev/net/tun)';
     return fault(message, mayMakeNode ? MAKE_NODE : GIVE_TO_CONTAINER);
   }
   if (error === 'ENOENT' || error === 'ENODEV' || error === 'ENXIO')
     return fault(
-      'the driver is not loaded, by what this kernel says of itself (of a container: on its host)',
+      'according to the kernel, the TUN driver is not loaded (for a container: on its host)',
       'modprobe tun',
     );
   if (error === 'EACCES') return fault('this user may not open it (EACCES)', `chmod 0666 ${TUN}`);
@@ -68,10 +68,10 @@ export function checkCapabilities(facts: CapabilityFacts): Finding {
   }
   if (netAdmin) {
     const message =
-      'CAP_NET_ADMIN counts in its user namespace alone, and the network namespace is not of that: no TAP can be made or brought up';
-    return failed('capabilities', whose, `${message}; give it a network of its own, or start it outside`, null);
+      'CAP_NET_ADMIN is valid only in its user namespace, and the network namespace belongs to another one: no TAP can be made or set up';
+    return failed('capabilities', whose, `${message}; give it its own network namespace, or start it outside`, null);
   }
-  const message = 'CAP_NET_ADMIN is missing: no TAP can be made or brought up';
+  const message = 'CAP_NET_ADMIN is missing: no TAP can be made or set up';
   if (service !== undefined) {
     return failed(
       'capabilities',

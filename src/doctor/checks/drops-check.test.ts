@@ -98,7 +98,7 @@ describe('drops', () => {
   it('names what a list of l2-control= passes, and no word that would pass more than was asked for', () => {
     const listed = { ...VNI, l2Control: ['stp', 'lldp'] as const };
     const told = (...vnis: RecentDrops['drops'][number]['vnis']) => check('tx', 'link-local', vnis)[0];
-    expect(told(listed)?.message).toContain('other protocols than its l2-control=stp+lldp passes');
+    expect(told(listed)?.message).toContain('protocols that l2-control=stp+lldp does not pass');
     expect(told(listed)?.remedy).toContain('capture --drops');
     expect(told(listed, { ...VNI, l2Control: 'pass' })?.remedy).toContain('capture --drops');
     expect(told(listed, VNI)?.remedy).toBe('l2-control=pass');

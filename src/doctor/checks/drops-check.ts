@@ -19,32 +19,32 @@ const capture: Remedy = ({ vnis }, vtepctl) =>
 
 /** On a trunk, tags that passed in the VNI of what is untagged would be VLANs of others. */
 const TAGS: Meaning = [
-  'frames with an 802.1Q tag, which a VNI drops unless told otherwise',
+  'frames with an 802.1Q tag, which a VNI drops by default',
   ({ vnis }) => (vnis[0]?.vlan === 0 ? 'inner-vlan=strip' : 'inner-vlan=pass'),
 ];
 const CONTROL: MeaningHere = (_, { vnis }) => {
   const settings = vnis.map(({ l2Control }) => l2Control);
   if (settings.length > 0 && settings.every((each) => each === 'pass'))
-    return ['pause frames, which end at the next port of any wire', capture];
+    return ['pause frames, which are never forwarded', capture];
   const names = [...new Set(settings.filter(Array.isArray).flat())];
   if (names.length === 0 || settings.includes('drop')) {
-    const all = 'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops unless told otherwise';
+    const all = 'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops by default';
     return [all, just('l2-control=pass')];
   }
   // Which of the others they are, only a look tells.
-  return [`layer-2 control frames of other protocols than its l2-control=${names.join('+')} passes`, capture];
+  return [`layer-2 control frames of protocols that l2-control=${names.join('+')} does not pass`, capture];
 };
 const BAD_SOURCE: Meaning = ['frames whose source MAC is a group or zero, which no station can have', capture];
 const CONFLICT: Meaning = [
-  'frames of a station that a static entry has elsewhere',
+  'frames of a station whose static entry names another place',
   ({ vnis }, vtepctl) => `${vtepctl} fdb show --static${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''}`,
 ];
 /** Where the TAP is now, and only while it is down: it may have been moved or set up since. */
 const TAP_DOWN: MeaningHere = (_, { vnis }) => {
   const [down] = vnis.filter(({ tapNow }) => tapNow?.up === false);
-  if (!down?.tapNow) return ['the TAP they are for was down or gone', none];
+  if (!down?.tapNow) return ['the TAP was down or gone', none];
   const ipLink = ipLinkIn(down.elsewhere);
-  return ['the TAP they are for is down', just(ipLink && `${ipLink} set ${down.tapNow.name} up`)];
+  return ['the TAP is down', just(ipLink && `${ipLink} set ${down.tapNow.name} up`)];
 };
 /** A cause only where each of the VNIs has one that is known. */
 const SEND_ERROR: MeaningHere = (_, { vnis }) => {
@@ -52,7 +52,7 @@ const SEND_ERROR: MeaningHere = (_, { vnis }) => {
   if (vnis.length > 0 && !troubles.has(undefined)) return [`they cannot be sent: ${[...troubles].join(', ')}`, none];
   return ['the kernel refused to send: perhaps an interface that is down, no route, or a firewall', none];
 };
-const STORM: Meaning = ['more floods than storm= lets pass: a loop, or too low a limit', capture];
+const STORM: Meaning = ['more floods than storm= allows: a loop, or a limit that is too low', capture];
 
 /**
  * Drops that somebody loses all of his frames by, or that tell of a host that cannot keep up. The others are part of the day: echoes of own
@@ -60,21 +60,21 @@ const STORM: Meaning = ['more floods than storm= lets pass: a loop, or too low a
  */
 const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | MeaningHere | undefined>>>> = {
   rx: {
-    short: ['less than a VXLAN header: something else is sent to this port', capture],
+    short: ['shorter than a VXLAN header: another protocol is sent to this port', capture],
     'vtep-not-allowed': ({ allowedVteps }) =>
       allowedVteps.length > 0
-        ? ['from a VTEP that no --allow-vtep names, or from an address that no host has', capture]
-        : ['from an address that no host has: 0.0.0.0/8, a group, a broadcast address', capture],
-    'no-i-flag': ['without the flag that each VXLAN header has: another protocol is sent to this port', capture],
+        ? ['from a VTEP that no --allow-vtep names, or from an address that no host can have', capture]
+        : ['from an address that no host can have: 0.0.0.0/8, a group, a broadcast address', capture],
+    'no-i-flag': ['without the I flag of VXLAN: another protocol is sent to this port', capture],
     'reserved-bits': ({ reservedBits }) =>
       reservedBits === 'drop'
-        ? ['another VTEP uses an extension of VXLAN, as VXLAN-GPE or group policy', just('--reserved-bits ignore')]
+        ? ['another VTEP uses an extension of VXLAN, such as VXLAN-GPE or group policy', just('--reserved-bits ignore')]
         : ['another VTEP sends VXLAN-GPE whose payload is not Ethernet: have it send Ethernet', capture],
     'unknown-vni': ['another VTEP sends a VNI that is not configured here', capture],
-    'wrong-group': ['another VTEP has the VNI in another group', capture],
-    'short-inner': ['no whole Ethernet frame inside: malformed, or a protocol that has none', capture],
+    'wrong-group': ['another VTEP uses another group for the VNI', capture],
+    'short-inner': ['no complete Ethernet frame inside: malformed, or another protocol', capture],
     'bad-source-mac': BAD_SOURCE,
-    'own-mac': ['from elsewhere with the MAC of the TAP here: a loop, or a station with the same MAC', capture],
+    'own-mac': ['received with the source MAC of the TAP here: a loop, or a station with the same MAC', capture],
     'link-local': CONTROL,
     'inner-vlan': TAGS,
     oversize: ['frames longer than a TAP can carry', capture],
@@ -87,20 +87,20 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | Me
     'bad-source-mac': BAD_SOURCE,
     'static-conflict': CONFLICT,
     'inner-vlan': TAGS,
-    'unknown-vlan': ['frames on the trunk of a VLAN that no VNI is', capture],
+    'unknown-vlan': ['frames on the trunk with a VLAN that belongs to no VNI', capture],
     'link-local': CONTROL,
     storm: STORM,
     'no-remote': [
-      'floods go nowhere, with no group and no remote but this host; or a static entry names an address of this host',
+      'floods have no destination, since there is no group and no remote but this host; or a static entry names an address of this host',
       ({ vnis }, vtepctl) => (vnis[0] ? `${vtepctl} remote add IP --vni ${vnis[0].vni}` : null),
     ],
     'send-full': [
-      'the kernel takes no more: perhaps the underlay’s queue is full, or remotes that do not answer hold the send buffer',
+      'the kernel accepts no more: perhaps the queue of the underlay is full, or remotes that do not answer hold the send buffer',
       none,
     ],
     'send-error': SEND_ERROR,
     'tap-overrun': [
-      'the host sends faster than vtepd reads, where more threads help; or it sends super-frames with headers that contradict each other',
+      'the host sends faster than vtepd reads, and more threads help; or it sends super-frames with contradictory headers',
       just('--workers 2'),
     ],
   },
@@ -117,5 +117,5 @@ export function checkDrops({ seconds, drops }: RecentDrops, vtepctl: string, set
     const message = `${count} in the last ${seconds} s${where}: ${meaning}`;
     return warning('drops', `${direction} ${reason}`, message, remedy(drop, vtepctl));
   });
-  return faultsOr(faults, ok('drops', 'all VNIs', 'none lately that tell of trouble'));
+  return faultsOr(faults, ok('drops', 'all VNIs', 'no recent drops that need attention'));
 }

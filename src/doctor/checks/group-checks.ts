@@ -48,7 +48,7 @@ export function checkMembershipLimit(maxMemberships: number | undefined, raise: 
   if (maxMemberships === undefined) return unknown('groups', object, 'it cannot be read');
   if (maxMemberships > 0)
     return ok('groups', object, `${maxMemberships} for each socket, and vtepd has one for each group`);
-  return failed('groups', object, 'no socket may join any group', raise);
+  return failed('groups', object, 'no socket can join a group', raise);
 }
 
 /** Never more than a warning: vtepd sends by `--dev`, whatever the routes say; other programs do not. */
@@ -58,17 +58,17 @@ export function checkMulticastRoute(
   const faults = new Map<string, Finding>();
   for (const { group, dev, routeDev, routeUnseen } of groups) {
     if (routeUnseen !== undefined) {
-      faults.set('', unknown('multicast-route', group, `the kernel does not say how it is routed: ${routeUnseen}`));
+      faults.set('', unknown('multicast-route', group, `its route cannot be read from the kernel: ${routeUnseen}`));
       continue;
     }
     const isIpv6 = group.includes(':');
     // Every interface has a route to ff00::/8, and which of them is first says nothing.
     if (routeDev === dev || (isIpv6 && routeDev !== undefined)) continue;
-    const where = routeDev === undefined ? 'there is no route to it' : `the route to it leaves by ${routeDev}`;
+    const where = routeDev === undefined ? 'there is no route to it' : `the route to it uses ${routeDev}`;
     const remedy = isIpv6
       ? `ip -6 route add multicast ff00::/8 dev ${dev} table local`
       : `ip route add ${routeDev === undefined ? '224.0.0.0/4' : `${group}/32`} dev ${dev}`;
-    faults.set(remedy, warning('multicast-route', group, `${where}; vtepd sends by ${dev} all the same`, remedy));
+    faults.set(remedy, warning('multicast-route', group, `${where}; vtepd still sends on ${dev}`, remedy));
   }
   const devs = [...new Set(groups.map(({ dev }) => dev))];
   return faultsOr(

@@ -150,7 +150,7 @@ describe('mtu', () => {
 
   it('says what the underlay needs for ports that are wider', () => {
     const [finding] = checkMtu([], [{ ...tap, ports: [{ name: 'veth1', mtuBytes: 1500 }] }], []);
-    expect(finding?.message).toContain('or give eth0 1550');
+    expect(finding?.message).toContain('or set MTU 1550 on eth0');
   });
 
   it('warns of a narrower path, unless the TAP fits it', () => {
@@ -163,18 +163,22 @@ describe('mtu', () => {
   });
 
   it.each([
-    ['198.18.1.2', 'set', 'the rest is lost, since it is without DF or no IP: with --df inherit routers cut it'],
-    ['198.18.1.2', 'inherit', 'the rest is cut by routers'],
+    [
+      '198.18.1.2',
+      'set',
+      'IPv4 without DF and frames that are not IP are lost: with --df inherit routers fragment them',
+    ],
+    ['198.18.1.2', 'inherit', 'routers fragment all other frames'],
     ['198.18.1.2', 'unset', undefined],
-    ['fd00:18::2', 'set', 'the rest is lost, since it is without DF or no IP'],
-    ['fd00:18::2', 'inherit', 'the rest is lost, since it is without DF or no IP'],
-    ['fd00:18::2', 'unset', 'the rest is lost, since it is without DF or no IP'],
+    ['fd00:18::2', 'set', 'IPv4 without DF and frames that are not IP are lost'],
+    ['fd00:18::2', 'inherit', 'IPv4 without DF and frames that are not IP are lost'],
+    ['fd00:18::2', 'unset', 'IPv4 without DF and frames that are not IP are lost'],
   ] as const)('of a path to %s with --df %s says what becomes of what has no DF: %s', (vtep, df, said) => {
     const taps = [{ name: 'vxlan100', mtuBytes: 1450, limitBytes: 1350 }];
     const [finding] = checkMtu([], [tap], [{ ...path, vtep: vtep as IpAddress, taps }], df);
     if (said === undefined) expect(finding?.status).toBe('ok');
     else
-      expect(finding?.message).toMatch(new RegExp(`above 1350 IPv4 with DF and IPv6 is answered "too big", ${said}$`));
+      expect(finding?.message).toMatch(new RegExp(`above 1350 IPv4 with DF and IPv6 are answered "too big", ${said}$`));
   });
 
   it.each([
@@ -190,8 +194,8 @@ describe('mtu', () => {
       const narrow = { ...path, vtep: vtep as IpAddress, mtuBytes: 1300, taps };
       const [finding] = checkMtu([], [tap], [narrow], df);
       expect(finding).toMatchObject({ status: 'warning', remedy });
-      expect(finding?.message).toContain('IPv6 too, which cannot be told less than 1280');
-      expect(finding?.message).toContain(`give the path ${needed}`);
+      expect(finding?.message).toContain('also IPv6, which cannot be told less than 1280');
+      expect(finding?.message).toContain(`raise the MTU of the path to ${needed}`);
     },
   );
 
@@ -221,7 +225,7 @@ describe('port', () => {
   it('of a running daemon', () => {
     expect(checkOwnPort(4789, ['198.18.0.1'], [])).toMatchObject([{ status: 'ok' }]);
     expect(checkOwnPort(4789, ['198.18.0.1'], [{ name: 'vx', up: false }])).toMatchObject([
-      { object: 'UDP 4789', status: 'ok', message: expect.stringContaining('vx wants it too'), remedy: null },
+      { object: 'UDP 4789', status: 'ok', message: expect.stringContaining('vx needs it too'), remedy: null },
     ]);
   });
 

@@ -47,11 +47,11 @@ export function checkLoops(bridges: readonly BridgeFacts[]): Finding[] {
     // A trunk has other VLANs than they, as far as the bridge keeps VLANs apart.
     const tunnels = [...taps.filter(({ isTrunk }) => !isTrunk).map(({ tap }) => tap), ...otherTunnels];
     if (tunnels.length < 2) return [];
-    const message = `joins ${someOf(tunnels)} without spanning tree (STP): where another host joins them too, frames go round in a loop`;
+    const message = `connects ${someOf(tunnels)} without spanning tree (STP): if another host connects them too, frames loop`;
     return warning('loop', bridge, message, `ip link set ${bridge} type bridge stp_state 1`);
   });
   const names = someOf(bridges.map(({ bridge }) => bridge));
-  return faultsOr(faults, ok('loop', names, 'no second way that spanning tree would not see'));
+  return faultsOr(faults, ok('loop', names, 'no second path that spanning tree cannot see'));
 }
 
 function blindTaps(bridge: string, taps: readonly BridgedTap[]): Finding[] {
@@ -59,7 +59,7 @@ function blindTaps(bridge: string, taps: readonly BridgedTap[]): Finding[] {
     .filter(({ l2Control }) => l2Control !== 'pass' && !(Array.isArray(l2Control) && l2Control.includes('stp')))
     .map(({ tap, l2Control }) => {
       const names = Array.isArray(l2Control) ? ['stp', ...l2Control] : ['stp'];
-      const message = `its spanning tree (STP) does not see through ${tap}, which drops its frames: a second way between the same bridges is a loop`;
+      const message = `its spanning tree (STP) frames are dropped by ${tap}: a second path between the same bridges is a loop`;
       const remedy = `l2-control=${names.join('+')}`;
       return warning('loop', bridge, message, l2Control === undefined ? `vlan=0,${remedy}` : remedy);
     });

@@ -9,8 +9,8 @@ it('says nothing while every socket receives as it should', () => {
 });
 
 it.each([
-  [1, [VTEP], /^1 socket receives .* as one message, the last from 198\.18\.0\.2; no remedy is needed, it ends 60 s /],
-  [2, [], /^2 sockets receive .* as one message; no remedy/],
+  [1, [VTEP], /^1 socket receives .* in one message, the last from 198\.18\.0\.2; no remedy is needed, it ends 60 s /],
+  [2, [], /^2 sockets receive .* in one message; no remedy/],
 ])('warns of %i sockets, and names %j', (sockets, vteps, message) => {
   expect(checkMerging({ sockets, vteps })).toEqual([
     { check: 'merging', status: 'warning', object: 'UDP_GRO', message: expect.stringMatching(message), remedy: null },

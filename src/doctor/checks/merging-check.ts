@@ -8,7 +8,7 @@ export function checkMerging({ sockets, vteps }: Status['unmerged']): Finding[] 
   const from = vteps.length > 0 ? `, the last from ${someOf(vteps)}` : '';
   const count = sockets === 1 ? '1 socket receives' : `${sockets} sockets receive`;
   const message =
-    `${count} more slowly, without UDP_GRO: datagrams of several VNIs came as one message${from}; ` +
+    `${count} more slowly, without UDP_GRO: datagrams of several VNIs arrived in one message${from}; ` +
     `no remedy is needed, it ends ${CUT_APART_SECONDS} s after the last such message`;
   return [warning('merging', 'UDP_GRO', message)];
 }

@@ -56,7 +56,7 @@ export function checkMtu(
 
 function devFaults({ dev, mtuBytes, firstMtuBytes }: DevMtuFacts): Finding[] {
   if (mtuBytes >= firstMtuBytes) return [];
-  const message = `MTU ${mtuBytes}, and ${firstMtuBytes} when vtepd started: what other VTEPs send up to that is lost; if all were lowered, restart vtepd`;
+  const message = `MTU ${mtuBytes}, but ${firstMtuBytes} when vtepd started: larger packets of other VTEPs are lost; if the MTU of all hosts was lowered, restart vtepd`;
   return [failed('mtu', dev, message, `ip link set ${dev} mtu ${firstMtuBytes}`)];
 }
 
@@ -70,7 +70,7 @@ function tapFaults(facts: TapMtuFacts, firstMtuBytes: number): Finding[] {
     faults.push(failed('mtu', tap, message, ipLink ? `${ipLink} set ${tap} mtu ${ownBytes}` : null));
   } else if (mtuBytes > limitBytes) {
     const needed = Math.max(devMtuBytes + mtuBytes - limitBytes, firstMtuBytes);
-    const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: ${belowIpv6(limitBytes)}; give ${dev} ${needed} if its network carries that; without IPv6, mtu=${limitBytes} is right`;
+    const message = `MTU ${mtuBytes}, but ${dev} (MTU ${devMtuBytes}) carries ${limitBytes}: ${belowIpv6(limitBytes)}; set MTU ${needed} on ${dev} if its network carries that; without IPv6, mtu=${limitBytes} is right`;
     faults.push(warning('mtu', tap, message, `ip link set ${dev} mtu ${needed}`));
   }
   const wanted = Math.min(mtuBytes, ownBytes);
@@ -78,8 +78,8 @@ function tapFaults(facts: TapMtuFacts, firstMtuBytes: number): Finding[] {
     if (port.mtuBytes === wanted) continue;
     const isWider = port.mtuBytes > wanted;
     const message = isWider
-      ? `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: what is larger is lost between them; lower it here and in the machine, or give ${dev} ${devMtuBytes + port.mtuBytes - wanted} if its network carries that`
-      : `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: what is larger is lost between them`;
+      ? `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: larger frames are lost between them; lower it here and in the VM, or set MTU ${devMtuBytes + port.mtuBytes - wanted} on ${dev} if its network carries that`
+      : `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: larger frames are lost between them`;
     // An MTU that takes IPv6 away was asked for of the TAP, not of its neighbours.
     const remedy = wanted < IPV6_MIN_MTU_BYTES ? null : `ip link set ${port.name} mtu ${wanted}`;
     faults.push(warning('mtu', port.name, message, remedy));
@@ -97,23 +97,23 @@ function pathFaults({ vtep, mtuBytes, dev, devMtuBytes, taps }: PathFacts, df: C
     if (limitBytes < IPV6_MIN_MTU_BYTES) {
       const wanted = mtuBytes + IPV6_MIN_MTU_BYTES - limitBytes;
       const others = isIpv4 ? ', or let routers fragment' : '';
-      const message = `${path}: ${belowIpv6(limitBytes)}; give the path ${wanted}${others}`;
+      const message = `${path}: ${belowIpv6(limitBytes)}; raise the MTU of the path to ${wanted}${others}`;
       return warning('mtu', name, message, isIpv4 ? '--df unset' : null);
     }
-    const message = `${path}: above ${limitBytes} IPv4 with DF and IPv6 is answered "too big", ${fateOfOthers(isIpv4, df)}`;
+    const message = `${path}: above ${limitBytes} IPv4 with DF and IPv6 are answered "too big", ${fateOfOthers(isIpv4, df)}`;
     return warning('mtu', name, message, `ip link set ${name} mtu ${limitBytes}`);
   });
 }
 
 /** What may neither be told its sender nor cut on its way. */
 function fateOfOthers(isIpv4: boolean, df: Config['df']): string {
-  if (!isIpv4) return 'the rest is lost, since it is without DF or no IP';
+  if (!isIpv4) return 'IPv4 without DF and frames that are not IP are lost';
   return df === 'inherit'
-    ? 'the rest is cut by routers'
-    : 'the rest is lost, since it is without DF or no IP: with --df inherit routers cut it';
+    ? 'routers fragment all other frames'
+    : 'IPv4 without DF and frames that are not IP are lost: with --df inherit routers fragment them';
 }
 
 /** Below IPv6's least MTU (RFC 8200 §5). */
 function belowIpv6(limitBytes: number): string {
-  return `above ${limitBytes} IPv4 with DF is answered "too big", the rest is lost, IPv6 too, which cannot be told less than ${IPV6_MIN_MTU_BYTES}`;
+  return `above ${limitBytes} IPv4 with DF is answered "too big"; all other frames are lost, also IPv6, which cannot be told less than ${IPV6_MIN_MTU_BYTES}`;
 }

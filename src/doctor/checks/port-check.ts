@@ -16,10 +16,10 @@ export interface VxlanDeviceFacts {
  */
 export function checkOwnPort(port: number, locals: readonly string[], devices: readonly VxlanDeviceFacts[]): Finding[] {
   if (locals.length === 0) {
-    return [warning('port', `UDP ${port}`, 'not held for unicast while there is no address to send from')];
+    return [warning('port', `UDP ${port}`, 'not bound for unicast, since there is no source address')];
   }
   const waiting = devices.map(({ name }) => name).join(', ');
-  const note = waiting && `; the kernel's vxlan device ${waiting} wants it too, and cannot come up while vtepd runs`;
+  const note = waiting && `; the kernel's vxlan device ${waiting} needs it too, and cannot be set up while vtepd runs`;
   return [ok('port', `UDP ${port}`, `held by vtepd on ${locals.join(', ')}${note}`)];
 }
 

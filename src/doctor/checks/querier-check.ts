@@ -24,11 +24,11 @@ const MEMBERSHIP_SECONDS = 260;
 export function checkQuerier({ dev, family, watching, since, querier, lastHeard, own }: QuerierFacts): Finding {
   const protocol = family === 4 ? 'IGMP' : 'MLD';
   const object = `${dev}, ${protocol}`;
-  if (!watching) return unknown('querier', object, 'vtepd lacks CAP_NET_RAW, so it cannot know');
+  if (!watching) return unknown('querier', object, 'vtepd cannot hear queries without CAP_NET_RAW');
   if (own) return ok('querier', object, 'this vtepd is the querier');
   if (querier !== null) return ok('querier', object, `${querier}, heard ${lastHeard ?? 0} s ago`);
   const silent = lastHeard ?? since ?? 0;
-  if (silent < MEMBERSHIP_SECONDS) return unknown('querier', object, `none heard yet, watching for ${since ?? 0} s`);
-  const message = `no querier heard for ${silent} s: a snooping switch will stop the floods; let one vtepd be it, or the switch itself, as a Linux bridge (mcast_querier 1)`;
+  if (silent < MEMBERSHIP_SECONDS) return unknown('querier', object, `none heard yet, listening for ${since ?? 0} s`);
+  const message = `no querier heard for ${silent} s: a switch that snoops will stop forwarding the floods; run one vtepd with --querier, or let the switch be the querier (a Linux bridge: mcast_querier 1)`;
   return warning('querier', object, message, '--querier');
 }

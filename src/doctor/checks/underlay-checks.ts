@@ -33,14 +33,17 @@ export function checkInterface({ name, isGone, up, carrier, portOf, downVrf, isN
   const fault = (message: string, remedy?: string) =>
     isNeeded
       ? failed('interface', name, message, remedy)
-      : warning('interface', name, `${message}; the routes to all VTEPs leave by others`, remedy ?? null);
+      : warning('interface', name, `${message}; the routes to all VTEPs use other interfaces`, remedy ?? null);
   if (isGone) return fault('there is no such interface');
   if (!up) return fault('it is down', `ip link set ${name} up`);
-  if (!carrier) return fault('it has no carrier: its cable, or what it is a part of, is down');
+  if (!carrier) return fault('it has no carrier: its cable, or the interface below it, is down');
   if (portOf !== undefined)
-    return fault(`it is a port of ${portOf}, which gets what comes in: groups are deaf on it`, `--dev ${portOf}`);
+    return fault(
+      `it is a port of ${portOf}, which receives its packets: groups joined on it receive nothing`,
+      `--dev ${portOf}`,
+    );
   if (downVrf !== undefined) {
-    const message = `${downVrf}, the VRF that it is in, is down: nothing is routed in it`;
+    const message = `its VRF ${downVrf} is down: nothing is routed in it`;
     return failed('interface', name, message, `ip link set ${downVrf} up`);
   }
   return ok('interface', name, 'up');
@@ -48,8 +51,8 @@ export function checkInterface({ name, isGone, up, carrier, portOf, downVrf, isN
 
 /** What is told of an address that somebody else keeps: a lease, or a prefix that a router announces. */
 const KEEPERS = {
-  router: 'a router announced its prefix, and has to do so again',
-  other: 'it had a lifetime, and what gave it, mostly a DHCP client, has to renew it',
+  router: 'a router advertised its prefix and must do so again',
+  other: 'it had a lifetime, and its source, usually a DHCP client, must renew it',
 } as const;
 
 /**
@@ -83,7 +86,7 @@ export function checkAddress(
   }
   // To end it by force would take away what it is for.
   if (found.isTentative) {
-    return warning('address', address, 'tentative: not fit for use until duplicate address detection has ended');
+    return warning('address', address, 'tentative: not usable until duplicate address detection has ended');
   }
   if (found.isDeprecated) {
     const message = `deprecated: its lifetime ends`;

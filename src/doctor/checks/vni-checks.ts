@@ -58,7 +58,7 @@ export function checkVnis(vnis: readonly VniFacts[], vtepctl: string): Finding[]
   const where = away === 0 ? '' : `, ${away} of them in another namespace`;
   return faultsOr(
     faults,
-    ok('vni', `${vnis.length} ${vnis.length === 1 ? 'VNI' : 'VNIs'}`, `every TAP is up and where it belongs${where}`),
+    ok('vni', `${vnis.length} ${vnis.length === 1 ? 'VNI' : 'VNIs'}`, `every TAP is up and in place${where}`),
   );
 }
 
@@ -66,11 +66,11 @@ function tapFault(facts: VniFacts, vtepctl: string): Finding | undefined {
   const { vni, tap, isTapGone, refusal, elsewhere, isSeen, isTapUp, bridge, entry } = facts;
   const object = `VNI ${vni}`;
   if (isTapGone) {
-    if (refusal) return failed('vni', object, `its TAP ${tap} was deleted and cannot be made anew: ${refusal}`);
+    if (refusal) return failed('vni', object, `its TAP ${tap} was deleted and cannot be made again: ${refusal}`);
     const anew = entry && `${vtepctl} vni del ${vni} && ${vtepctl} vni add ${quoted(entry)}`;
-    return failed('vni', object, `its TAP ${tap} was deleted: vtepd makes it anew${again(facts)}`, anew ?? null);
+    return failed('vni', object, `its TAP ${tap} was deleted: vtepd makes it again${again(facts)}`, anew ?? null);
   }
-  if (!isSeen) return unknown('vni', object, `its TAP ${tap} is in another namespace, where vtepd may not look`);
+  if (!isSeen) return unknown('vni', object, `its TAP ${tap} is in another namespace, which vtepd may not read`);
   const where = elsewhere ? ` in ${namespaceLabel(elsewhere)}` : '';
   if (!isTapUp) return failed('vni', object, `its TAP ${tap}${where} is down`, ipLink(facts, `${tap} up`));
   if (elsewhere && bridge !== undefined) {
@@ -86,14 +86,14 @@ function portFault(facts: VniFacts): Finding | undefined {
   const object = `VNI ${vni}`;
   if (bridge !== undefined && bridge !== actualBridge) {
     if (actualBridge !== undefined) {
-      const message = `its TAP ${tap} is in ${actualBridge}, not in ${bridge}: somebody put it there, and vtepd leaves it; change bridge= if that is right`;
+      const message = `its TAP ${tap} is in ${actualBridge}, not in ${bridge}: another program put it there, and vtepd leaves it; change bridge= if that is intended`;
       return failed('vni', object, message);
     }
     if (isBridgeMissing) {
-      const message = `${bridge} is missing: vtepd puts its TAP ${tap} in as soon as it is there`;
+      const message = `${bridge} is missing: vtepd adds its TAP ${tap} as soon as it exists`;
       return failed('vni', object, message, `ip link add ${bridge} up type bridge`);
     }
-    const why = refusal ? `, and cannot be put in: ${refusal}` : again(facts);
+    const why = refusal ? `, and cannot be added: ${refusal}` : again(facts);
     return failed('vni', object, `its TAP ${tap} is not in ${bridge}${why}`, `ip link set ${tap} master ${bridge}`);
   }
   if (actualBridge === undefined) return undefined;
@@ -110,28 +110,39 @@ function pathFault({ vni, pathTrouble }: VniFacts): Finding | undefined {
 
 function floodFault({ vni, floodTrouble }: VniFacts, vtepctl: string): Finding | undefined {
   if (floodTrouble === undefined) return undefined;
-  return warning('vni', `VNI ${vni}`, `${floodTrouble}: floods go nowhere`, `${vtepctl} remote add IP --vni ${vni}`);
+  return warning(
+    'vni',
+    `VNI ${vni}`,
+    `${floodTrouble}: floods have no destination`,
+    `${vtepctl} remote add IP --vni ${vni}`,
+  );
 }
 
 function notForwarding(object: string, tap: string, bridge: string, { state, spanningTree }: PortFacts): Finding {
   const is = `its TAP ${tap} is ${state} in ${bridge}`;
-  if (!spanningTree?.isOn) return warning('vni', object, `${is}: nothing passes`, `bridge link set dev ${tap} state 3`);
+  if (!spanningTree?.isOn)
+    return warning('vni', object, `${is}: nothing is forwarded`, `bridge link set dev ${tap} state 3`);
   if (state !== 'listening' && state !== 'learning') {
-    return warning('vni', object, `${is} (spanning tree): it found another way, and this one would close a loop`);
+    return warning('vni', object, `${is} (spanning tree): another path exists, and this one would close a loop`);
   }
   const { isRoot, forwardDelaySeconds } = spanningTree;
-  const wait = `${is} (spanning tree): nothing passes until it forwards, ${2 * forwardDelaySeconds} s after the TAP came up`;
-  if (!isRoot) return warning('vni', object, `${wait}; the bridge at the root says how long`);
+  const wait = `${is} (spanning tree): nothing is forwarded until it has ended, ${2 * forwardDelaySeconds} s after the TAP came up`;
+  if (!isRoot) return warning('vni', object, `${wait}; the root bridge sets the delay`);
   if (forwardDelaySeconds <= LEAST_FORWARD_DELAY_SECONDS) return warning('vni', object, wait);
   const shorter = `ip link set ${bridge} type bridge forward_delay ${LEAST_FORWARD_DELAY_SECONDS * 100}`;
-  return warning('vni', object, `${wait}; a small network can do with less, from the next step on`, shorter);
+  return warning(
+    'vni',
+    object,
+    `${wait}; in a small network the delay can be shorter, from the next state on`,
+    shorter,
+  );
 }
 
 function settingFaults(facts: VniFacts): Finding[] {
   const { vni, tap, settings, refusal } = facts;
   return settings.map(({ key, wanted, now }) => {
     const [name, asked] = key === 'mtu' ? ['MTU', 'mtu='] : ['MAC', 'mac='];
-    const why = refusal ? `, and it cannot be put back: ${refusal}` : again(facts);
+    const why = refusal ? `, and it cannot be restored: ${refusal}` : again(facts);
     const message = `its TAP ${tap} has ${name} ${now}, and ${asked} says ${wanted}${why}`;
     return warning('vni', `VNI ${vni}`, message, ipLink(facts, `${tap} ${key} ${wanted}`));
   });
@@ -139,7 +150,7 @@ function settingFaults(facts: VniFacts): Finding[] {
 
 function again({ timesPutBack }: VniFacts): string {
   if (timesPutBack < 2) return '';
-  return `; vtepd put it back ${timesPutBack} times within a minute: find out who changes it`;
+  return `; vtepd restored it ${timesPutBack} times within a minute: find out what changes it`;
 }
 
 function ipLink({ elsewhere }: VniFacts, what: string): string | null {
@@ -156,7 +167,7 @@ function quoted(word: string): string {
 export function checkRemotesInGroup(vnis: readonly VniFacts[], vtepctl: string): Finding[] {
   return vnis.flatMap(({ vni, group, remotesInGroup }) =>
     remotesInGroup.map((remote) => {
-      const message = `heard in the group ${group} too, so that it gets each flood of VNI ${vni} twice`;
+      const message = `also heard in the group ${group}, so it gets each flood of VNI ${vni} twice`;
       return warning('remote-in-group', remote, message, `${vtepctl} remote del ${remote} --vni ${vni}`);
     }),
   );

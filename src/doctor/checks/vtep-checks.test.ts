@@ -201,7 +201,7 @@ describe('vni', () => {
 
   it('says that somebody keeps changing it', () => {
     const [finding] = checkVnis([{ ...vni, actualBridge: undefined, timesPutBack: 3 }], 'vtepctl');
-    expect(finding?.message).toContain('put it back 3 times within a minute');
+    expect(finding?.message).toContain('restored it 3 times within a minute');
   });
 
   it('a remote in the group', () => {

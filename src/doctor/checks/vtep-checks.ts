@@ -35,22 +35,22 @@ export function checkTtl(mcastTtl: number, vteps: readonly VtepFacts[], silentVn
   const faults: Finding[] = [];
   for (const { vtep, groupVnis, listVnis, isRouted, routeUnseen } of vteps) {
     if (routeUnseen !== undefined && groupVnis.length + listVnis.length > 0) {
-      faults.push(unknown('ttl', object, `the kernel does not say whether a router is before ${vtep}: ${routeUnseen}`));
+      faults.push(unknown('ttl', object, `the kernel does not say whether ${vtep} is behind a router: ${routeUnseen}`));
     }
     if (!isRouted) continue;
     if (groupVnis.length > 0) {
-      const message = `floods end at the first router, and ${vtep} (VNI ${someOf(groupVnis)}) is behind one: restart vtepd with more`;
+      const message = `floods end at the first router, and ${vtep} (VNI ${someOf(groupVnis)}) is behind one: restart vtepd with a higher value`;
       faults.push(failed('ttl', object, message, RAISE_TTL));
     } else if (listVnis.length > 0) {
-      const message = `floods to the group end at the first router, and ${vtep} is behind one: remote= alone reaches it in VNI ${someOf(listVnis)}`;
+      const message = `floods to the group end at the first router, and ${vtep} is behind one: only remote= reaches it in VNI ${someOf(listVnis)}`;
       faults.push(warning('ttl', object, message, RAISE_TTL));
     }
   }
   if (faults.length === 0 && silentVnis.length > 0) {
-    const message = `no VTEP was heard in VNI ${someOf(silentVnis)}: if routers are between, floods end at the first of them`;
+    const message = `no VTEP was heard in VNI ${someOf(silentVnis)}: if there are routers on the path, floods end at the first one`;
     faults.push(warning('ttl', object, message, RAISE_TTL));
   }
-  return faultsOr(faults, ok('ttl', object, 'no router is between the VTEPs that are known'));
+  return faultsOr(faults, ok('ttl', object, 'no router is between the known VTEPs'));
 }
 
 /** @param vtepctl how to call it, with its `--socket` */
@@ -58,10 +58,10 @@ export function checkBarred(barred: readonly BarredFacts[], vtepctl: string): Fi
   const faults = barred.map(({ vtep, bar, vnis }) => {
     const where = `VNI ${someOf(vnis)}`;
     if (bar === 'own') {
-      const message = `it is this host’s own now: what static entries of ${where} have there is not sent, until it is elsewhere`;
+      const message = `it is an own address of this host now: frames for static entries of ${where} with this address are not sent, until another host has it`;
       return warning('vtep', vtep, message, `${vtepctl} fdb show --static --vtep ${vtep}`);
     }
-    const message = `it is the broadcast address of a network that this host is in: ${where} sends nothing there`;
+    const message = `it is the broadcast address of a network of this host: ${where} sends nothing to it`;
     return warning('vtep', vtep, message, `${vtepctl} remote del ${vtep} --vni ${vnis[0]}`);
   });
   return faults.length === 0 ? [] : faultsOr(faults, ok('vtep', '', ''));
@@ -83,9 +83,12 @@ export function checkReversePath(
         const why = `rp_filter is strict, and the kernel does not say how ${vtep} is routed: ${routeUnseen}`;
         return unknown('reverse-path', dev, why);
       }
-      const route = routeDev === undefined ? 'there is no route to it' : `the route to it leaves by ${routeDev}`;
+      const route = routeDev === undefined ? 'there is no route to it' : `the route to it uses ${routeDev}`;
       const message = `rp_filter is strict and ${route}: VXLAN from ${vtep} is dropped`;
       return warning('reverse-path', dev, message, loosen);
     });
-  return faultsOr(faults, ok('reverse-path', dev, 'rp_filter is strict, and every VTEP that is known is routed there'));
+  return faultsOr(
+    faults,
+    ok('reverse-path', dev, 'rp_filter is strict, and every known VTEP is routed by this interface'),
+  );
 }

@@ -8,11 +8,11 @@ export function checkWorkers(workers: readonly WorkerState[]): Finding[] {
     const object = `worker ${worker}`;
     if (state === 'hung') {
       const message =
-        'it has not turned for a second or more, and its share of the packets waits: restart vtepd if it stays so';
+        'it has not run for a second or more, and its share of the packets waits: restart vtepd if it does not continue';
       return failed('worker', object, message);
     }
-    if (state === 'dead') return failed('worker', object, 'it died, and its successor is not there yet');
+    if (state === 'dead') return failed('worker', object, 'it died, and has no successor yet');
     if (deaths > 0) return warning('worker', object, `${deaths} of its predecessors died: the log has their errors`);
-    return ok('worker', object, 'it turns');
+    return ok('worker', object, 'it runs');
   });
 }

@@ -121,7 +121,7 @@ function faultOf(chain: BaseChain, packet: Packet, isAny: boolean): Finding {
     const isFatal = isSure && !bad?.isHarmless;
     const may = isSure ? '' : 'may match: it ';
     const lasting =
-      'flows that are there keep it until they were silent for 30 s, or their entries are deleted (conntrack -D)';
+      'existing flows keep it until they were silent for 30 s, or until their entries are deleted (conntrack -D)';
     const message = `${chain.name}: rule ${rule?.name} ${may}${describeRewrite(rewrite)}${from}${to}${chain.isNat ? `; ${lasting}` : ''}`;
     return isFatal ? failed('firewall', object, message, opening) : warning('firewall', object, message, opening);
   }

@@ -14,7 +14,7 @@ it.each([
   ['tentative', [{ ...there, isTentative: true }], 'is on eth0, but still tentative', 'start again'],
   ['a duplicate', [{ ...there, isTentative: true, isDuplicate: true }], 'another host has it too', 'another address'],
   ['in a VRF', [there], 'is on eth0 in the VRF red', '--dev eth0'],
-  ['fit', [{ ...there, index: 3 }], 'the kernel refuses it all the same', 'ip -6 addr show dev interface 3'],
+  ['fit', [{ ...there, index: 3 }], 'the kernel refuses it', 'ip -6 addr show dev interface 3'],
 ])('an address that cannot be bound and is %s', (_what, addresses, cause, remedy) => {
   const told = explainAddress(address, addresses, links);
   expect(told.cause).toContain(cause);

@@ -76,8 +76,8 @@ export function explainAddress(
   if (vrf) return { cause: `${where} in the VRF ${vrf.name}`, remedy: `name it with --dev ${dev}` };
   const isIpv6 = ipFamily(address) === 6;
   return {
-    cause: `${where}, and the kernel refuses it all the same`,
-    remedy: `see \`ip ${isIpv6 ? '-6 ' : ''}addr show dev ${dev}\`: it may have come this very moment; start again`,
+    cause: `${where}, but the kernel refuses it`,
+    remedy: `see \`ip ${isIpv6 ? '-6 ' : ''}addr show dev ${dev}\`: it may have been added just now; start again`,
   };
 }
 
@@ -85,7 +85,7 @@ function explainAccess(port: number): Explanation | undefined {
   const first = firstUnprivilegedPort();
   if (port >= first || hasCapability(CAP_NET_BIND_SERVICE)) return undefined;
   return {
-    cause: `EACCES: ports below ${first} need CAP_NET_BIND_SERVICE, which vtepd has not`,
+    cause: `EACCES: ports below ${first} need CAP_NET_BIND_SERVICE, which vtepd does not have`,
     remedy: `choose a --port of ${first} or above, or give it that capability`,
   };
 }

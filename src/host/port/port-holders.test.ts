@@ -32,19 +32,19 @@ describe('who has a port', () => {
     [
       'a socket of root that no process has',
       { sockets: [socket] },
-      'a socket of user 0 on 0.0.0.0 holds UDP port 4789, and nothing that can be seen from here has it: perhaps a tunnel device of the kernel ' +
-        'that was made in this network namespace and then moved to another (as those of overlay networks of Docker), or a program in another PID namespace',
+      'a socket of user 0 on 0.0.0.0 holds UDP port 4789, and its owner cannot be seen from here: perhaps a tunnel device of the kernel ' +
+        'that was made in this network namespace and then moved to another (such as those of Docker overlay networks), or a program in another PID namespace',
     ],
     [
       'one beside a device whose port cannot be seen',
       { sockets: [socket], suspects: [device('wireguard', 'wg0')] },
-      "a socket of user 0 on 0.0.0.0 holds UDP port 4789, and nothing that can be seen from here has it: perhaps the kernel's wireguard device wg0, " +
-        'or a tunnel device of the kernel that was made in this network namespace and then moved to another (as those of overlay networks of Docker), or a program in another PID namespace',
+      "a socket of user 0 on 0.0.0.0 holds UDP port 4789, and its owner cannot be seen from here: perhaps the kernel's wireguard device wg0, " +
+        'or a tunnel device of the kernel that was made in this network namespace and then moved to another (such as those of Docker overlay networks), or a program in another PID namespace',
     ],
     [
       'one where not all processes may be looked at',
       { sockets: [{ ...socket, uid: 1000 }], sawAll: false },
-      'a socket of user 1000 on 0.0.0.0 holds UDP port 4789, and nothing that can be seen from here has it: perhaps another program, perhaps a second vtepd',
+      'a socket of user 1000 on 0.0.0.0 holds UDP port 4789, and its owner cannot be seen from here: perhaps another program, perhaps a second vtepd',
     ],
   ] as [string, Partial<PortHolders>, string][])('%s', (_what, holders, text) => {
     expect(describeHolders({ ...NONE, ...holders }, 4789)).toBe(text);

@@ -92,11 +92,11 @@ export function describeHolders({ device, programs, sockets, suspects, sawAll }:
   // The kernel's own sockets are root's, and no program has them open.
   if (!socket || socket.uid === 0) devices.push(MOVED_DEVICE);
   const possible = sawAll ? [...devices, 'a program in another PID namespace'] : [...others, ...devices];
-  return `${who} ${holds}, and nothing that can be seen from here has it: perhaps ${possible.join(', or ')}`;
+  return `${who} ${holds}, and its owner cannot be seen from here: perhaps ${possible.join(', or ')}`;
 }
 
 const MOVED_DEVICE =
-  'a tunnel device of the kernel that was made in this network namespace and then moved to another (as those of overlay networks of Docker)';
+  'a tunnel device of the kernel that was made in this network namespace and then moved to another (such as those of Docker overlay networks)';
 
 /** What to do about them, for a message. */
 export function adviceOn({ device, programs, sockets, sawAll }: PortHolders, port: number): string {
@@ -104,7 +104,7 @@ export function adviceOn({ device, programs, sockets, sawAll }: PortHolders, por
   if (device) return `${deviceAdvice(device)}, or ${another}`;
   if (programs.length > 0) {
     const share = programs.every(({ name }) => name === 'vtepd')
-      ? ', give each daemon an address of its own (--listen local --local IP)'
+      ? ', give each daemon its own address (--listen local --local IP)'
       : '';
     return `stop ${programs.length === 1 ? 'it' : 'them'}${share}, or ${another}`;
   }

@@ -103,6 +103,6 @@ export class LinkQuerier {
     const { log } = this.#options;
     const { name: dev, family } = this.#underlay;
     if (querier !== null) log.info({ event: 'querier-changed', dev, family, querier, own });
-    else log.warn({ event: 'querier-lost', dev, family }, 'switches that snoop will stop passing the groups');
+    else log.warn({ event: 'querier-lost', dev, family }, 'switches that snoop will stop forwarding the groups');
   }
 }

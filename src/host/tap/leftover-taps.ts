@@ -27,7 +27,7 @@ export function deleteLeftoverTaps(netlink: NetlinkSocket, { log, ownAlias, kept
     for (const { index, name } of left) changeLink(netlink, index, { group: linkGroup }, `TAP "${name}"`);
     deleteLinkGroup(netlink, linkGroup);
     for (const { name } of left) {
-      log.info({ event: 'tap-deleted', tap: name }, 'vtepd made it in a former run, and no VNI has it now');
+      log.info({ event: 'tap-deleted', tap: name }, 'vtepd made it in a former run, and no VNI uses it now');
     }
   } catch (error) {
     log.warn({ event: 'taps-not-deleted', err: error });

@@ -134,7 +134,7 @@ export function defaultMac(local: IpAddress, of: number | 'trunk'): MacAddress {
 function needLink(netlink: NetlinkSocket, which: string | number, object: string): Link {
   const link = findLink(netlink, which);
   if (link) return link;
-  const remedy = 'find out what renames interfaces here (udev?) and leave the TAP out';
+  const remedy = 'find out what renames interfaces here (udev?) and exclude the TAP';
   throw new VtepError('ERR_VTEP_TAP', { object, cause: 'it was renamed or deleted as soon as it was made', remedy });
 }
 
@@ -173,7 +173,7 @@ function refuseUnfit(
       isMultiQueue
         ? 'it is a single-queue TAP, and several workers need a multi-queue one'
         : 'it is a multi-queue TAP, and one worker needs a single-queue one',
-      `make it anew (\`${tapCommand(link.name, isMultiQueue)}\`), ${another}`,
+      `make it again (\`${tapCommand(link.name, isMultiQueue)}\`), ${another}`,
     );
   }
 }

@@ -43,7 +43,7 @@ export function chooseSource(
     if (found) return choice(found);
     const isThere = isLocal(given);
     if (isThere === undefined)
-      return { ...absent(given), trouble: `?: whether ${given} is on this host cannot be asked` };
+      return { ...absent(given), trouble: `?: whether ${given} is on this host cannot be read` };
     if (isThere) return { ...absent(given), trouble: undefined };
     if (!addresses.isAnywhere(given)) return absent(given);
     return { ...absent(given), trouble: `${given} is in another VRF than ${need.name}` };

@@ -276,10 +276,10 @@ function noAddress(
   return new VtepError('ERR_VTEP_INTERFACE', {
     object,
     cause: seen
-      ? `${name} has no IPv${family} address that may be its source, only ${seen}`
+      ? `${name} has no IPv${family} address that can be its source, only ${seen}`
       : `${name} has no IPv${family} address of global scope`,
     remedy: portOf
-      ? `it is a port of ${portOf.name}, which has what comes in: use --dev ${portOf.name}`
+      ? `it is a port of ${portOf.name}, which receives its packets: use --dev ${portOf.name}`
       : `give it one (\`ip address add … dev ${name}\`), or name one of this host with --local`,
   });
 }

@@ -180,8 +180,8 @@ function refuseRemote({ config, underlay, underlays }: Vni, address: IpAddress):
     const { family } = underlay;
     throw new VtepError('ERR_VTEP_CONFLICT', {
       object,
-      cause: `it is IPv${ipFamily(address)}, and the VNI was made for IPv${family} alone`,
-      remedy: `name an IPv${family} VTEP, or make the VNI anew with remote=${address}`,
+      cause: `it is IPv${ipFamily(address)}, and the VNI was made for IPv${family} only`,
+      remedy: `name an IPv${family} VTEP, or make the VNI again with remote=${address}`,
     });
   }
   if (config.remotes.length < MAX_FLOOD_REMOTES) return;

@@ -205,7 +205,7 @@ export class LiveChanges {
         throw new VtepError('ERR_VTEP_NOT_FOUND', {
           object: `remote ${address} of VNI ${number}`,
           cause: 'it is not in the flood list',
-          remedy: `\`vtepctl vni show ${number}\` lists those that are`,
+          remedy: `\`vtepctl vni show ${number}\` lists its remotes`,
         });
       }
       await this.#floodLists.remove(vni, address);

@@ -137,7 +137,7 @@ function refuseLoneVlans({ vnis }: ReloadedVtep, before: Config, diff: ConfigDif
   const refusal = {
     object: 'reload: trunk',
     cause: `it carries VNI ${vni}, which was added while vtepd runs`,
-    remedy: `delete that (\`vtepctl vni del ${vni}\`), or put \`trunk: ${before.trunk}\` back`,
+    remedy: `delete that (\`vtepctl vni del ${vni}\`), or restore \`trunk: ${before.trunk}\``,
   };
   return {
     ...diff,

@@ -171,7 +171,7 @@ describe('settings', () => {
 });
 
 describe('what cannot be taken', () => {
-  const CLASH = 'reload: VNI 5: TAP vxlan9 is already that of VNI 9: give another tap=';
+  const CLASH = 'reload: VNI 5: TAP vxlan9 is already used by VNI 9: give another tap=';
 
   beforeEach(async () => {
     await vtep.addVni(live('9'));
@@ -184,8 +184,8 @@ describe('what cannot be taken', () => {
     const error = await reloadWith(FILE).catch((reason: VtepError) => reason);
     if (!(error instanceof VtepError)) expect.fail();
     expect([error.message, ...error.others]).toEqual([
-      expect.stringMatching(/^reload: port: cannot change while vtepd runs, /),
-      expect.stringMatching(/^reload: workers: cannot change while vtepd runs, /),
+      expect.stringMatching(/^reload: port: cannot change while vtepd runs: /),
+      expect.stringMatching(/^reload: workers: cannot change while vtepd runs: /),
       CLASH,
     ]);
     expect([vtep.done, vtep.show()]).toEqual([[], ['1', '2,remote=10.0.0.1', '9']]);
@@ -259,7 +259,7 @@ describe('what was changed while running', () => {
 
   it('is one if the file says something else of it', async () => {
     await vtep.addVni(live('9=239.1.1.9'));
-    const message = 'reload: VNI 9: vtepd runs VNI 9 already: delete it first (`vtepctl vni del 9`)';
+    const message = 'reload: VNI 9: vtepd already runs VNI 9: delete it first (`vtepctl vni del 9`)';
     await expect(reloadWith('vnis: [{vni: 9, group: 239.1.1.8}]')).rejects.toThrow(message);
     expect(vtep.done).toEqual([]);
   });

@@ -97,7 +97,7 @@ export class Reload {
 
   /** A line for each reason. */
   #tell(error: unknown): void {
-    const text = 'what was in force before is so still';
+    const text = 'the configuration in force stays';
     if (!(error instanceof VtepError)) this.#log.error({ event: 'reload-refused', err: error }, text);
     else
       for (const reason of [error.message, ...error.others]) this.#log.error({ event: 'reload-refused', reason }, text);
@@ -108,7 +108,7 @@ export class Reload {
     throw new VtepError('ERR_VTEP_CONFLICT', {
       object: 'reload',
       cause: 'vtepd was started without --config',
-      remedy: 'start it with one, or use `vtepctl vni add` and the like',
+      remedy: 'start it with one, or use `vtepctl vni add` and similar commands',
     });
   }
 }

@@ -121,7 +121,7 @@ export function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig
   if (config.bridge === undefined || findLink(netlink, config.bridge)?.index !== underlay.link.index) return;
   throw new VtepError('ERR_VTEP_INTERFACE', {
     object: `--vni ${config.vni},bridge=${config.bridge}`,
-    cause: `${config.bridge} is the underlay itself: its packets would go round in circles`,
+    cause: `${config.bridge} is the underlay itself: its packets would loop`,
     remedy: 'name another bridge',
   });
 }
@@ -173,14 +173,14 @@ function ownStatic(config: VniConfig, entry: string, cause: string): VtepError {
   return new VtepError('ERR_VTEP_CONFLICT', {
     object: `--vni ${config.vni},static=${entry}`,
     cause,
-    remedy: 'leave the entry out: what is behind the own TAP is learned',
+    remedy: 'leave the entry out: MACs behind the own TAP are learned',
   });
 }
 
 function staticElsewhere({ vni }: VniConfig, entry: string, mac: MacAddress): VtepError {
   return new VtepError('ERR_VTEP_CONFLICT', {
     object: `--vni ${vni},static=${entry}`,
-    cause: 'the MAC is static at another VTEP already',
+    cause: 'the MAC already has a static entry at another VTEP',
     remedy: `vtepctl fdb del ${mac} --vni ${vni}`,
   });
 }
@@ -189,7 +189,7 @@ function staticElsewhere({ vni }: VniConfig, entry: string, mac: MacAddress): Vt
 export function fdbFull(config: VniConfig): VtepError {
   return new VtepError('ERR_VTEP_LIMIT', {
     object: `--vni ${config.vni}`,
-    cause: 'the forwarding table or its table of remote VTEPs is full',
+    cause: 'the forwarding database or its table of remote VTEPs is full',
     remedy: 'name fewer remote= and static=',
   });
 }

@@ -59,7 +59,7 @@ export async function readSnapshotFile(path: string): Promise<DataView | undefin
   if (octets === undefined) return undefined;
   const body = octets.subarray(0, -DIGEST_BYTES);
   const digest = octets.subarray(body.length);
-  if (!createHash(DIGEST).update(body).digest().equals(digest)) throw new Error('it is damaged or no snapshot');
+  if (!createHash(DIGEST).update(body).digest().equals(digest)) throw new Error('it is damaged, or not a snapshot');
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const isWhole = (body.length - SNAPSHOT_HEADER_BYTES) % SNAPSHOT_ENTRY_BYTES === 0;
   if (!hasSnapshotHeader(view) || !isWhole) throw new Error('another release of vtepd wrote it');
@@ -124,7 +124,7 @@ async function readRegularFile(path: string): Promise<Buffer | undefined> {
   }
   try {
     const stat = await file.stat();
-    if (!stat.isFile() || stat.size > MAX_BYTES) throw new Error('it is no file, or larger than a snapshot can be');
+    if (!stat.isFile() || stat.size > MAX_BYTES) throw new Error('it is not a file, or larger than a snapshot can be');
     return await file.readFile();
   } finally {
     await file.close();

@@ -182,7 +182,7 @@ describe('a file that is no snapshot', () => {
     const whole = await snapshot();
     for (let length = 0; length < whole.length; length++) {
       writeFileSync(path(), whole.subarray(0, length));
-      await expect(readSnapshotFile(path())).rejects.toThrow('damaged or no snapshot');
+      await expect(readSnapshotFile(path())).rejects.toThrow('damaged, or not a snapshot');
     }
     await isRefused();
   });
@@ -193,7 +193,7 @@ describe('a file that is no snapshot', () => {
       const other = Buffer.from(whole);
       other[at] = (other[at] as number) ^ 1;
       writeFileSync(path(), other);
-      await expect(readSnapshotFile(path())).rejects.toThrow('damaged or no snapshot');
+      await expect(readSnapshotFile(path())).rejects.toThrow('damaged, or not a snapshot');
     }
     await isRefused();
   });

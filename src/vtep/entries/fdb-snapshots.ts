@@ -103,7 +103,7 @@ export class FdbSnapshots {
       this.#isFailing = false;
     } catch (error) {
       const reason = (error as Error).message;
-      if (!this.#isFailing) log.warn({ event: 'snapshot-failed', file: this.#path, reason }, 'the last one stays');
+      if (!this.#isFailing) log.warn({ event: 'snapshot-failed', file: this.#path, reason }, 'the last snapshot stays');
       this.#isFailing = true;
     }
   }

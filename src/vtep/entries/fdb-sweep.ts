@@ -34,7 +34,8 @@ export class FdbSweep {
 
   #slice(): void {
     try {
-      if (this.#fdb.repair()) this.#log.error({ event: 'fdb-repaired' }, 'a change of the forwarding table had failed');
+      if (this.#fdb.repair())
+        this.#log.error({ event: 'fdb-repaired' }, 'a change of the forwarding database had failed');
       this.#sweptTo = this.#fdb.sweep(this.#sweptTo, SLICE_RECORDS, this.#now(), SLICE_REMOVALS);
     } catch (error) {
       // The owner died with the lock; its end is the next thing the event loop tells, and frees it.

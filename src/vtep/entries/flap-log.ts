@@ -38,7 +38,8 @@ export class FlapLog {
   flush(): void {
     const second = Math.floor(this.#now() / 10);
     if (second === this.#second) return;
-    if (this.#more > 0) this.#log.warn({ event: 'mac-flapping-more', macs: this.#more }, 'so many more MACs flap');
+    if (this.#more > 0)
+      this.#log.warn({ event: 'mac-flapping-more', macs: this.#more }, 'more MACs flap than are logged');
     this.#second = second;
     this.#lines = 0;
     this.#more = 0;

@@ -90,7 +90,7 @@ it('an address of which is not known whether the host has it is not called absen
   const need = { family: 4, index: 2, name: 'eth0', vrf: undefined, given: REMOTE, present: REMOTE } as const;
   const nowhere = { find: () => undefined, isAnywhere: () => false, on: () => [] };
   expect(chooseSource(need, nowhere, () => undefined)?.trouble).toBe(
-    `?: whether ${REMOTE} is on this host cannot be asked`,
+    `?: whether ${REMOTE} is on this host cannot be read`,
   );
 });
 

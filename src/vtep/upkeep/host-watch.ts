@@ -17,7 +17,7 @@ const RETRY_INTERVAL_MS = 1_000;
 /** Changes of addresses are gathered so long: thousands of them cost one look, and a renumbering of two steps is one. */
 const SETTLE_MS = 50;
 
-const TOO_MANY = `the host has more than ${MAX_HOST_ADDRESSES} addresses: which of them are own is not known of all`;
+const TOO_MANY = `the host has more than ${MAX_HOST_ADDRESSES} addresses: vtepd does not know all of them`;
 
 export interface WatchedHost extends HeldTaps {
   /** Something was heard of the host: the statuses of VNIs may be others. */
@@ -51,12 +51,12 @@ export class HostWatch {
       onEvents: (messages) => this.#onEvents(messages),
       onFailing: (err) => {
         this.#unseen = err.reason;
-        log.warn({ event: 'host-unseen', err }, 'looks again until it succeeds');
+        log.warn({ event: 'host-unseen', err }, 'vtepd tries again until it succeeds');
         held.onHeard();
       },
       onWell: () => {
         this.#unseen = undefined;
-        log.info({ event: 'host-seen' }, 'sees the host again');
+        log.info({ event: 'host-seen' }, 'the host can be read again');
         held.onHeard();
       },
     });

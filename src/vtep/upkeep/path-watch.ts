@@ -38,8 +38,8 @@ export class PathWatch {
     this.#ground = ground;
     const { log } = ground;
     const onEvents = () => void this.#look();
-    const onFailing = (err: Error) => log.warn({ event: 'host-unseen', err }, 'looks again until it succeeds');
-    const onWell = () => log.info({ event: 'host-seen' }, 'sees the routes again');
+    const onFailing = (err: Error) => log.warn({ event: 'host-unseen', err }, 'vtepd tries again until it succeeds');
+    const onWell = () => log.info({ event: 'host-seen' }, 'the routes can be read again');
     this.#watch = new NetlinkWatch(EVENT_GROUPS.routes, { onEvents, onFailing, onWell }, ROUTE_LOOK_PAUSE_MS);
   }
 
@@ -90,7 +90,8 @@ export class PathWatch {
       this.#isFailing = false;
     } catch (err) {
       if (!(err instanceof VtepError)) throw err;
-      if (!this.#isFailing) this.#ground.log.warn({ event: 'paths-unseen', err }, 'looks again until it succeeds');
+      if (!this.#isFailing)
+        this.#ground.log.warn({ event: 'paths-unseen', err }, 'vtepd tries again until it succeeds');
       this.#isFailing = true;
       if (!this.#isStopped) this.touch();
     }
@@ -140,7 +141,7 @@ export class PathWatch {
       return NOTHING_WRONG;
     } catch (error) {
       const why = (error as Error).message;
-      const trouble = `the route to ${destination} leaves by ${name}, not by ${vni.underlay.name}: ${why}`;
+      const trouble = `the route to ${destination} uses ${name}, not ${vni.underlay.name}: ${why}`;
       return { trouble, unseen: undefined };
     }
   }

@@ -97,7 +97,7 @@ export class TapUpkeep {
         task.dueMs = first + TAP_UPKEEP.spanMs;
         this.#held.log.warn(
           { event: 'tap-contested', tap, times: TAP_UPKEEP.times },
-          'somebody else keeps changing it',
+          'another program keeps changing it',
         );
         continue;
       }

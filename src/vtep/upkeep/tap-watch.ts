@@ -63,7 +63,7 @@ export class TapWatch {
       this.#isFailing = false;
     } catch (err) {
       if (!(err instanceof VtepError)) throw err;
-      if (!this.#isFailing) this.#held.log.warn({ event: 'taps-unseen', err }, 'looks again until it succeeds');
+      if (!this.#isFailing) this.#held.log.warn({ event: 'taps-unseen', err }, 'vtepd tries again until it succeeds');
       this.#isFailing = true;
     }
   }

@@ -79,7 +79,7 @@ describe('a TAP', () => {
       'where nobody may look',
       '100',
       { link: undefined, elsewhere: { namespace: undefined, link: undefined } },
-      'vxlan100 is in another namespace, where vtepd may not look',
+      'vxlan100 is in another namespace, which vtepd may not read',
     ],
   ])('%s', (_what, entry, seen, fault) => {
     expect(tapFault(withTap(entry, seen))).toBe(fault);

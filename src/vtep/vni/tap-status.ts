@@ -28,7 +28,7 @@ export function tapFault(vni: WithTap): string | undefined {
   const seen = seenTap(vni);
   const label = tapLabel(vni);
   if (!hasTap(vni)) return `${label} is gone`;
-  if (!seen) return `${label} is in another namespace, where vtepd may not look`;
+  if (!seen) return `${label} is in another namespace, which vtepd may not read`;
   if (!seen.up) return elsewhere ? `${label} in ${namespaceLabel(elsewhere)} is down` : `${label} is down`;
   if (elsewhere && config.bridge !== undefined) {
     return `${label} is in ${namespaceLabel(elsewhere)}, not in ${config.bridge}`;

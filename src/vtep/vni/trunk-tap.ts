@@ -32,8 +32,8 @@ export function joinTrunk(
   if (!link) {
     throw new VtepError('ERR_VTEP_TAP', {
       object,
-      cause: 'the trunk was deleted, and is of no use to a further VNI',
-      remedy: 'try again in some seconds: vtepd makes it anew',
+      cause: 'the trunk was deleted, and cannot take another VNI',
+      remedy: 'try again in some seconds: vtepd makes it again',
     });
   }
   const mtuBytes = mtuWithin(mtuLimit(added.config, added.underlays));

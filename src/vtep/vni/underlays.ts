@@ -126,7 +126,7 @@ export class Underlays {
 }
 
 function tooMany({ name }: Link, { vni }: VniConfig): VtepError {
-  const cause = `it would need a further underlay interface, ${name}, beyond ${MAX_UNDERLAYS}`;
+  const cause = `it needs another underlay interface, ${name}, but ${MAX_UNDERLAYS} is the limit`;
   return new VtepError('ERR_VTEP_LIMIT', { object: `--vni ${vni}`, cause, remedy: 'run a second daemon for it' });
 }
 

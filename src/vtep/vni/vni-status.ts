@@ -3,7 +3,7 @@ import type { OwnAddresses } from '../../host/underlay/own-addresses.ts';
 import { tapFault } from './tap-status.ts';
 import { dependsOnInterface, type Vni } from './vni.ts';
 
-const NOT_ASKED = 'its routes were not asked for yet';
+const NOT_ASKED = 'its routes were not read yet';
 
 /** What of the daemon the status of every VNI depends on. */
 export interface StatusGround {

@@ -35,7 +35,7 @@ export async function whileWorkersAnswer<Result>(
     timer = setInterval(() => {
       const seen = hang();
       if (seen === undefined || performance.now() - startMs < PATIENCE_MS) return;
-      reject(refusal(object, seen, 'the change is made when it turns again'));
+      reject(refusal(object, seen, 'the change is made when it runs again'));
     }, LOOK_MS);
   });
   try {
@@ -50,7 +50,7 @@ export async function whileWorkersAnswer<Result>(
 function refusal(object: string, { worker, seconds }: Hang, consequence: string): VtepError {
   return new VtepError('ERR_VTEP_BUSY', {
     object,
-    cause: `worker ${worker} has not turned for ${seconds} s: ${consequence}`,
-    remedy: '`vtepctl status` tells when it does; restart vtepd if it stays so',
+    cause: `worker ${worker} has not run for ${seconds} s: ${consequence}`,
+    remedy: '`vtepctl status` shows when it does; restart vtepd if it does not continue',
   });
 }

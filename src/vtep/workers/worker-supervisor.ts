@@ -144,8 +144,11 @@ export class WorkerSupervisor {
     this.#isHung = isHung;
     const { log, worker } = this.#options;
     if (isHung)
-      log.error({ event: 'worker-hangs', worker }, 'its share of the packets waits; restart vtepd if it stays so');
-    else log.warn({ event: 'worker-turns', worker }, 'it goes on, and does what it was told meanwhile');
+      log.error(
+        { event: 'worker-hangs', worker },
+        'its share of the packets waits; restart vtepd if it does not continue',
+      );
+    else log.warn({ event: 'worker-turns', worker }, 'it runs again, and carries out the orders that waited');
   }
 
   /** Looks in a row at it that saw no turn. */

@@ -42,9 +42,9 @@ describeSystem('a daemon', () => {
     expect((await daemon.runCtl('doctor')).stdout).toMatch(/worker 0.*(hangs|turned)/);
     expect(await adding).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('the change is made when it turns again'),
+      stderr: expect.stringContaining('the change is made when it runs again'),
     });
-    expect((await adding).stderr).toMatch(/worker 0 has not turned for [\d.]+ s:/);
+    expect((await adding).stderr).toMatch(/worker 0 has not run for [\d.]+ s:/);
     for (const words of [
       ['remote', 'add', '198.18.0.8', '--vni', '100'],
       ['vni', 'add', '300'],
@@ -54,7 +54,7 @@ describeSystem('a daemon', () => {
     ]) {
       const refused = await daemon.runCtl(...words);
       expect(refused.code, words.join(' ')).toBe(1);
-      expect(refused.stderr).toMatch(/worker 0 has not turned for (?:[2-9]|\d\d)[\d.]* s: nothing was changed/);
+      expect(refused.stderr).toMatch(/worker 0 has not run for (?:[2-9]|\d\d)[\d.]* s: nothing was changed/);
     }
     hanging.close();
     await waitFor('the state', states, ([first]) => first?.state === 'ok');

@@ -87,7 +87,7 @@ describeSystem('confined', () => {
   test('a user namespace without a network of its own is told apart', () => {
     expect(findingsOf('unshare -Ur').find(({ check }) => check === 'capabilities')).toMatchObject({
       status: 'failed',
-      message: expect.stringContaining('the network namespace is not of that'),
+      message: expect.stringContaining('the network namespace belongs to another one'),
       remedy: null,
     });
   });

@@ -170,7 +170,7 @@ describeSystem('the API', () => {
   });
 
   test.each([
-    ['198.18.0.1:9477', 'somebody listens there already: `ss -ltnp` says who; stop it or choose another port'],
+    ['198.18.0.1:9477', 'another program already listens there: `ss -ltnp` names it; stop it or choose another port'],
     ['198.18.0.77:9477', 'no interface of this host has the address: choose one that `ip address` lists'],
   ])('--http %s is refused in one line, and nothing of the start stays', async (address, cause) => {
     const args = ['--dev', 'eth0', '--port', '4790', '--vni', '200', '--http', address];

@@ -252,7 +252,7 @@ describeSystem('doctor: where packets end', () => {
       // The namespaces of `ip netns exec` hide the control groups.
       expect(await worst()).toMatchObject({
         status: 'ok',
-        message: expect.stringMatching(/; BPF programs of control groups are not looked at \(.+\)$/),
+        message: expect.stringMatching(/; BPF programs of control groups are not checked \(.+\)$/),
       });
     });
 

@@ -147,7 +147,7 @@ describeSystem.each([1, 2])('events of the forwarding table, %i workers', (worke
       const { code, ms } = await daemon.stop();
       expect(code).toBe(0);
       expect(ms).toBeLessThan(2_000);
-      const stderr = `vtepctl: control socket ${daemon.socket}: vtepd ended: start it, then ask again\n`;
+      const stderr = `vtepctl: control socket ${daemon.socket}: vtepd ended: start it and try again\n`;
       for (const monitor of monitors) expect(await monitor.ended).toEqual({ code: 2, stderr });
     });
 

@@ -208,7 +208,7 @@ describeSystem('head-end replication', () => {
         stdout: '',
         stderr:
           'vtepctl: remote 198.18.0.1 of VNI 100: it is not in the flood list: ' +
-          '`vtepctl vni show 100` lists those that are\n',
+          '`vtepctl vni show 100` lists its remotes\n',
       });
       expect(await vtep.daemon.runCtl('remote', 'del', '198.18.0.9', '--vni', '7')).toMatchObject({ code: 1 });
     });
@@ -245,8 +245,8 @@ describeSystem('head-end replication', () => {
       expect(await vtep.daemon.runCtl('remote', 'add', 'fd00:18::2', '--vni', '200')).toMatchObject({
         code: 1,
         stderr:
-          'vtepctl: remote fd00:18::2 of VNI 200: it is IPv6, and the VNI was made for IPv4 alone: ' +
-          'name an IPv4 VTEP, or make the VNI anew with remote=fd00:18::2\n',
+          'vtepctl: remote fd00:18::2 of VNI 200: it is IPv6, and the VNI was made for IPv4 only: ' +
+          'name an IPv4 VTEP, or make the VNI again with remote=fd00:18::2\n',
       });
       expect(await remotesOf(vtep, 200)).toEqual([]);
     });

@@ -187,7 +187,7 @@ describeSystem('layer-2 control frames', () => {
         'dropped: link-local (STP, reserved by IEEE 802.1Q for the link; l2-control=stp passes it)',
       );
       expect(await last('2', '--vtep', '198.18.0.2')).toMatch(/^dropped: link-local \(LACP.*l2-control=lacp/);
-      expect(await last('1')).toMatch(/pause frame.*nothing passes it/);
+      expect(await last('1')).toMatch(/pause frame.*no key lets it pass/);
       expect(await last('8')).toMatch(/l2-control=pass passes it/);
       expect(await last('e')).toBe('flooded to 239.1.1.1');
       expect(await last('e', '--vlan', '7')).toMatch(/^dropped: inner-vlan .*inner-vlan=pass/);

@@ -62,7 +62,7 @@ describeSystem('a flood list without CAP_NET_ADMIN', () => {
       expect(await lost()).toBeGreaterThan(0);
       const findings = await daemon.get<Finding[]>('/v1/doctor');
       expect(findings.find(({ object }) => object === 'tx send-full')?.message).toMatch(
-        /perhaps .* queue is full, or remotes that do not answer/,
+        /perhaps .* queue of the underlay is full, or remotes that do not answer/,
       );
       await daemon.stop();
     },

@@ -75,7 +75,7 @@ describeSystem('the configuration file', () => {
 
   test.each([
     ['vnis: [{vni: 100, grup: 239.1.1.1}]', ':1:19: vnis[0].grup: unknown key: did you mean group?'],
-    ['vnis: [', ':1:8: not YAML as it should be: '],
+    ['vnis: [', ':1:8: not valid YAML: '],
   ])('with a fault is refused at the start and by --check: %j', async (text, message) => {
     const path = file(text);
     for (const check of [[], ['--check']]) {
@@ -221,7 +221,7 @@ describeSystem('the configuration file', () => {
       await daemon.stop();
       const flags = await startVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
       const message =
-        'vtepctl: reload: vtepd was started without --config: start it with one, or use `vtepctl vni add` and the like\n';
+        'vtepctl: reload: vtepd was started without --config: start it with one, or use `vtepctl vni add` and similar commands\n';
       expect(await flags.runCtl('reload')).toMatchObject({ code: 1, stderr: message });
       flags.kill('SIGHUP');
       expect(await numbers(flags)).toEqual([100]);

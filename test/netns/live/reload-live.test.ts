@@ -171,8 +171,8 @@ describeSystem('a reload while frames flow', () => {
       const { code, stdout, stderr } = await reload(file);
       const lines = stderr.trim().split('\n');
       expect([code, stdout, lines.length]).toEqual([1, '', 2]);
-      expect(lines[0]).toMatch(/^vtepctl: reload: port: cannot change while vtepd runs, .*: restart vtepd, or /);
-      expect(lines[1]).toMatch(/^vtepctl: reload: offload: cannot change while vtepd runs, .*: restart vtepd, or /);
+      expect(lines[0]).toMatch(/^vtepctl: reload: port: cannot change while vtepd runs: .*: restart vtepd, or /);
+      expect(lines[1]).toMatch(/^vtepctl: reload: offload: cannot change while vtepd runs: .*: restart vtepd, or /);
       const reasons = () => events(daemon).filter((event) => event === 'reload-refused').length;
       await waitUntil('the log has a line for each', () => reasons() === 2);
       for (let again = 0; again < 2; again++) {

@@ -126,7 +126,7 @@ describeSystem.each([1, 2])('what a reload opens anew, with %i workers', (worker
     const refused = await reload(file);
     expect([refused.code, refused.text]).toEqual([
       1,
-      expect.stringMatching(/50000-50001: it holds 2 ports, and --df inherit takes 4/),
+      expect.stringMatching(/50000-50001: it holds 2 ports, and --df inherit needs 4/),
     ]);
     expect(await shown()).toEqual([undefined, 2, '50000-50001']);
     expect(await reload(file, '--partial')).toMatchObject({ code: 1 });

@@ -191,7 +191,7 @@ describeSystem('a TAP that changes', () => {
       await statusIs('vxlan100 has MTU 900, not 1400');
       const told = await fault();
       expect(told).toMatchObject({ status: 'warning', remedy: 'ip link set vxlan100 mtu 1400' });
-      expect(told?.message).toContain('put it back 3 times');
+      expect(told?.message).toContain('restored it 3 times');
       mend(told?.remedy);
       await statusIs('ok');
     });
@@ -307,7 +307,7 @@ describeSystem('a TAP that changes', () => {
       one.ip('link', 'del', 'vxlan100');
       await waitUntil('it is told', () => logged('tap-contested').length > 0);
       await statusIs('vxlan100 is gone');
-      expect((await fault())?.message).toContain('put it back 3 times');
+      expect((await fault())?.message).toContain('restored it 3 times');
       // What somebody did, he may order otherwise.
       mend((await fault())?.remedy);
       await statusIs('ok');

@@ -147,7 +147,7 @@ describeSystem('a capture', () => {
     await packetsIn(capture.file, ['eth.src'], { filter: `eth.src == ${MACHINE}`, count: 1 });
     const { code, ms } = await vtep.daemon.stop();
     expect([code, ms < 2_000]).toEqual([0, true]);
-    const stderr = `vtepctl: control socket ${vtep.daemon.socket}: vtepd ended: start it, then ask again\n`;
+    const stderr = `vtepctl: control socket ${vtep.daemon.socket}: vtepd ended: start it and try again\n`;
     expect(await capture.ended).toEqual({ code: 2, stdout: '', stderr });
     expect((await readPackets(capture.file, ['frame.number'])).length).toBeGreaterThan(0);
   });

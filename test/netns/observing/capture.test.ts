@@ -172,7 +172,7 @@ describeSystem.each([1, 2])('a capture, %i workers', (workers) => {
     );
     expect(kinds(drops).every((text) => text.includes(' dropped '))).toBe(true);
     const refused = await start().ended;
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('4 are under way already: stop one') });
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('4 captures already run: stop one') });
     for (const capture of said.keys()) expect((await capture.interrupt()).code).toBe(0);
     await waitUntil('room for another', async () => {
       const { code } = await new FrameCaptureProcess(lab, vtep.daemon, ['--vni', '300']).ended;

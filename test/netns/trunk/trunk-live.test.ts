@@ -96,8 +96,8 @@ describeSystem('VNIs of a trunk changed live', () => {
   test('what cannot be a VLAN of the trunk is refused, and changes nothing', async () => {
     const daemon = await start(1, TEN);
     const refused = async (entry: string) => (await daemon.runCtl('vni', 'add', entry)).stderr;
-    expect(await refused('1020,vlan=10')).toContain('VLAN 10 is already that of VNI 1010');
-    expect(await refused('1020,vlan=20,tap=other')).toContain('tap= cannot stand beside vlan=');
+    expect(await refused('1020,vlan=10')).toContain('VLAN 10 is already used by VNI 1010');
+    expect(await refused('1020,vlan=20,tap=other')).toContain('tap= cannot be combined with vlan=');
     expect(await refused('1020,tap=trunk0')).toContain('TAP trunk0 is also the --trunk');
     one.ip('link', 'del', 'trunk0');
     expect(await refused(TWENTY)).toContain('the trunk was deleted');

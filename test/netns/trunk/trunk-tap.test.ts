@@ -153,7 +153,7 @@ describeSystem('the TAP of a trunk', () => {
     expect(await refused('--workers', '2')).toEqual([
       1,
       'vtepd: TAP "trunk0": it is a single-queue TAP, and several workers need a multi-queue one: ' +
-        'make it anew (`ip tuntap add dev trunk0 mode tap multi_queue`), or name another TAP with --trunk',
+        'make it again (`ip tuntap add dev trunk0 mode tap multi_queue`), or name another TAP with --trunk',
     ]);
     one.ip('link', 'del', 'trunk0');
     one.ip('link', 'add', 'trunk0', 'type', 'bridge');

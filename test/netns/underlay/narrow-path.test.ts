@@ -94,18 +94,18 @@ describeSystem('a path that is too narrow', () => {
   }
 
   test.each<Case & { told: number; others: number; said: RegExp }>([
-    { narrowMtu: 1_400, family: 4, flags: [], told: 1_350, others: 0, said: /the rest is lost.* with --df inherit/ },
-    { narrowMtu: 1_400, family: 4, flags: ['--df', 'inherit'], told: 1_350, others: 5, said: /the rest is cut/ },
+    { narrowMtu: 1_400, family: 4, flags: [], told: 1_350, others: 0, said: /that are not IP are lost.* with --df inherit/ },
+    { narrowMtu: 1_400, family: 4, flags: ['--df', 'inherit'], told: 1_350, others: 5, said: /routers fragment all other frames/ },
     {
       narrowMtu: 1_400,
       family: 6,
       flags: ['--df', 'set', '--workers', '2'],
       told: 1_330,
       others: 0,
-      said: /the rest is lost/,
+      said: /that are not IP are lost/,
     },
-    { narrowMtu: 1_400, family: 6, flags: ['--df', 'unset'], told: 1_330, others: 0, said: /the rest is lost/ },
-    { narrowMtu: 1_400, family: 6, flags: ['--df', 'inherit'], told: 1_330, others: 0, said: /the rest is lost/ },
+    { narrowMtu: 1_400, family: 6, flags: ['--df', 'unset'], told: 1_330, others: 0, said: /that are not IP are lost/ },
+    { narrowMtu: 1_400, family: 6, flags: ['--df', 'inherit'], told: 1_330, others: 0, said: /that are not IP are lost/ },
   ])(
     'over IPv$family with $flags: who may be told is, of the others $others of 5 arrive, and doctor, vtep show and trace know',
     async ({ told, others, said, ...each }) => {
@@ -155,7 +155,9 @@ describeSystem('a path that is too narrow', () => {
     const [fault, ...more] = await mtuFaults();
     expect(more).toEqual([]);
     expect(fault).toMatchObject({ object: 'vxlan100', remedy: '--df unset' });
-    expect(fault?.message).toContain('IPv6 too, which cannot be told less than 1280; give the path 1330');
+    expect(fault?.message).toContain(
+      'also IPv6, which cannot be told less than 1280; raise the MTU of the path to 1330',
+    );
     await vtep.stop();
     await start(4, (fault?.remedy ?? '').split(' '));
     two.ip('link', 'set', 'vxlan100', 'mtu', '1450');

@@ -196,7 +196,7 @@ describeSystem('addresses of the underlay', () => {
       await waitFor('both drops', drops, (count) => count >= before + 2);
       expect(await vtep.fdb()).toContainEqual(expect.objectContaining({ mac: FAR, vtep: far, unsent: true }));
       const said = await vtep.daemon.runCtl('trace', ...traced);
-      expect(said.stdout).toMatch(/nothing is sent there/);
+      expect(said.stdout).toMatch(/nothing is sent to it/);
       type Row = { check: string; object: string; status: string; message: string };
       const doctor = JSON.parse((await vtep.daemon.runCtl('--json', 'doctor')).stdout) as Row[];
       expect(doctor).toContainEqual(expect.objectContaining({ check: 'vtep', object: far, status: 'warning' }));

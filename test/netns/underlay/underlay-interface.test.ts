@@ -276,7 +276,7 @@ describeSystem('the interface of the underlay', () => {
     one.ip('addr', 'del', '198.18.0.1/24', 'dev', 'eth0');
     lab.scope.defer(() => one.addAddress('198.18.0.1'));
     const { code, stderr } = await runVtepd(one, ['--dev', 'eth0', '--vni', '100=239.1.1.1']);
-    const remedy = 'it is a port of brx, which has what comes in: use --dev brx';
+    const remedy = 'it is a port of brx, which receives its packets: use --dev brx';
     expect([code, stderr]).toEqual([1, `vtepd: --vni 100: eth0 has no IPv4 address of global scope: ${remedy}\n`]);
   });
 

@@ -93,7 +93,7 @@ describeSystem('an underlay that is too narrow for IPv6 inside', () => {
     expect(one.ip('route', 'get', '192.0.2.2')).toContain('mtu 1250');
     const faults = await mtuFaults();
     expect(faults.map(({ object }) => object).toSorted()).toEqual(['tap102', 'trunk0', 'vxlan100', 'vxlan101']);
-    for (const { message } of faults) expect(message).toContain('IPv6 too, which cannot be told less than 1280');
+    for (const { message } of faults) expect(message).toContain('also IPv6, which cannot be told less than 1280');
     expect(one.ping('fd00:100::2', { count: 1, size: 1_280 - 48 })).toBe(0);
     expect((await vtep.drops()).tx.oversize).toBeGreaterThanOrEqual(2);
     const remedies = new Set(faults.map(({ remedy }) => remedy));

@@ -153,8 +153,8 @@ describeSystem('TAPs', () => {
     const make = (...words: string[]) => host.ip('tuntap', 'add', 'dev', 'tap0', 'mode', 'tap', ...words);
     make(...(queues === 1 ? ['multi_queue'] : []));
     expect(refusal({ queues })).toBe(
-      `TAP "tap0": a device of that name is there that is no ${wanted}-queue TAP: ` +
-        `delete it, make it anew with \`ip tuntap add dev tap0 mode tap${kind}\`, or name another TAP with tap=`,
+      `TAP "tap0": a device of that name exists, and is not a ${wanted}-queue TAP: ` +
+        `delete it, make it again with \`ip tuntap add dev tap0 mode tap${kind}\`, or name another TAP with tap=`,
     );
     host.ip('link', 'del', 'tap0');
     make(...kind.split(' ').filter((word) => word !== ''));

@@ -202,7 +202,7 @@ describeSystem('several workers', () => {
         expect({ code, stderr }).toEqual({
           code: 1,
           stderr: expect.stringMatching(
-            /^vtepd: UDP \S+:4789: vtepd \(pid \d+\) holds UDP port 4789: stop it, give each daemon an address of its own \(--listen local --local IP\), or choose another --port\n$/,
+            /^vtepd: UDP \S+:4789: vtepd \(pid \d+\) holds UDP port 4789: stop it, give each daemon its own address \(--listen local --local IP\), or choose another --port\n$/,
           ),
         });
         expect(unicastSockets(one)).toBe(2);
@@ -263,7 +263,7 @@ describeSystem('several workers', () => {
       expect({ code, stderr }).toEqual({
         code: 1,
         stderr:
-          `vtepd: TAP "vxlan100": ${cause}: make it anew (\`ip tuntap add dev vxlan100 mode tap${words}\`), ` +
+          `vtepd: TAP "vxlan100": ${cause}: make it again (\`ip tuntap add dev vxlan100 mode tap${words}\`), ` +
           'or name another TAP with tap=\n',
       });
       expect(leftovers(one)).toEqual({ ...nothing, taps: ['vxlan100'] });

@@ -45,7 +45,7 @@ const CAUSES: Readonly<Record<string, string | undefined>> = {
 
 /** @param request what was asked, e.g. `GET /v2` */
 export function answerForUnknownRoute(request: string): ErrorAnswer {
-  const remedy = 'GET /openapi.json lists those there are';
+  const remedy = 'GET /openapi.json lists all resources';
   return refusal(404, 'ERR_VTEP_NOT_FOUND', { object: request, cause: 'no such resource here', remedy });
 }
 

@@ -99,7 +99,7 @@ function refuseUnusable(label: string, vtep: IpAddress): void {
   const remedy = 'give the unicast address of a VTEP';
   const cause = notUnicast(vtep);
   if (cause) throw wrong(`${label} ${vtep}`, cause, remedy);
-  if (isLinkLocalIpv6(vtep)) throw wrong(`${label} ${vtep}`, 'link-local, which says nothing without a zone', remedy);
+  if (isLinkLocalIpv6(vtep)) throw wrong(`${label} ${vtep}`, 'link-local, which is ambiguous without a zone', remedy);
 }
 
 function wrong(object: string, cause: string, remedy: string): VtepError {

@@ -9,7 +9,7 @@ export function addConfigRoutes(api: TypedApi, view: DaemonView): void {
     '/v1/config',
     {
       schema: {
-        summary: 'What runs, as a configuration file has it.',
+        summary: 'The running configuration, in the form of a configuration file.',
         querystring: NoQuerySchema,
         response: { 200: ConfigSchema },
       },
@@ -21,8 +21,7 @@ export function addConfigRoutes(api: TypedApi, view: DaemonView): void {
     '/v1/reload',
     {
       schema: {
-        summary:
-          'Apply what is new in the configuration file: all of it or nothing, or with `partial` what can be applied.',
+        summary: 'Apply all changes of the configuration file or none; with `partial`, those that can be applied.',
         querystring: ReloadQuerySchema,
         response: { 200: ReloadedSchema },
       },
@@ -32,7 +31,7 @@ export function addConfigRoutes(api: TypedApi, view: DaemonView): void {
 
   api.post(
     '/v1/log-level',
-    { schema: { summary: 'Log from this level on.', querystring: NoQuerySchema, body: LogLevelSchema } },
+    { schema: { summary: 'Set the lowest level that is logged.', querystring: NoQuerySchema, body: LogLevelSchema } },
     async (request, reply): Promise<void> => {
       view.setLogLevel(request.body.level);
       return reply.code(204).send();

@@ -20,7 +20,7 @@ const COMPONENTS = {
   schemas: { Error: ErrorBodySchema },
   responses: {
     Error: {
-      description: 'Refused: `message` names the object, what is wrong and what to do, in one line.',
+      description: 'Refused. `message` is one line with the object, the cause and the remedy.',
       content: jsonOf({ $ref: '#/components/schemas/Error' }),
     },
   },

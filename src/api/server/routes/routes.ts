@@ -52,7 +52,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
     '/v1/fdb',
     {
       schema: {
-        summary: 'The forwarding table, sorted by VNI and MAC.',
+        summary: 'The forwarding database, sorted by VNI and MAC.',
         querystring: FdbQuerySchema,
         response: { 200: FdbEntriesSchema },
       },
@@ -93,7 +93,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
     '/v1/vteps',
     {
       schema: {
-        summary: 'The remote VTEPs, sorted, with what was counted of each.',
+        summary: 'The remote VTEPs, sorted, with their counters.',
         querystring: VtepsQuerySchema,
         response: { 200: VtepsSchema },
       },
@@ -114,7 +114,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
     '/v1/stats',
     {
       schema: {
-        summary: 'What was counted of each VNI, and how busy each worker is.',
+        summary: 'The counters of each VNI, and how busy each worker is.',
         querystring: VniQuerySchema,
         response: { 200: StatsSchema },
       },
@@ -138,7 +138,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
     '/v1/status',
     {
       schema: {
-        summary: 'The daemon, and what is in force.',
+        summary: 'The state of the daemon: workers, offloads in force, limits, queriers.',
         querystring: NoQuerySchema,
         response: { 200: StatusSchema },
       },
@@ -227,7 +227,7 @@ function addFdbRoutes(api: TypedApi, view: DaemonView): void {
     '/v1/fdb',
     {
       schema: {
-        summary: 'Forget entries; static ones only with `all`.',
+        summary: 'Delete entries, static ones only with `all`.',
         querystring: FlushQuerySchema,
         response: { 200: FlushedSchema },
       },
@@ -308,7 +308,7 @@ function addVniRoutes(api: TypedApi, view: DaemonView): void {
 function unknownVtep(vtep: IpAddress): VtepError {
   return new VtepError('ERR_VTEP_NOT_FOUND', {
     object: `VTEP ${vtep}`,
-    cause: 'no entry and no flood list of this vtepd names it',
-    remedy: '`vtepctl vtep show` lists those that are known',
+    cause: 'it is in no entry and no flood list of this vtepd',
+    remedy: '`vtepctl vtep show` lists the known VTEPs',
   });
 }

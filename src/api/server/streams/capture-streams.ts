@@ -45,7 +45,7 @@ export function addCaptureRoute(api: TypedApi, view: DaemonView): void {
     '/v1/capture',
     {
       schema: {
-        summary: 'Frames as they pass, from now on, each with what became of it.',
+        summary: 'Frames from now on as they pass, each with its verdict.',
         querystring: CaptureQuerySchema,
         response: {
           200: {

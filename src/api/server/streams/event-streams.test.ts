@@ -233,7 +233,7 @@ describe('the end', () => {
     const start = performance.now();
     await server.close();
     expect(performance.now() - start).toBeLessThan(1_000);
-    const message = `control socket ${path}: vtepd ended: start it, then ask again`;
+    const message = `control socket ${path}: vtepd ended: start it and try again`;
     for (const each of [one, two]) {
       expect(await each.ended).toMatchObject({ code: 'ERR_VTEP_UNREACHABLE', exitCode: 2, message });
     }

@@ -19,7 +19,7 @@ export function addEventRoute(api: TypedApi, view: DaemonView): void {
     '/v1/events',
     {
       schema: {
-        summary: 'Changes of the forwarding table and of the VNIs’ statuses from now on, each a `data:` line of JSON.',
+        summary: 'Changes of the forwarding database and of VNI statuses from now on, each a `data:` line of JSON.',
         querystring: NoQuerySchema,
         response: { 200: { content: { 'text/event-stream': { schema: DaemonEventSchema } } } },
       },
