@@ -80,8 +80,8 @@ export function ipWords(address: IpAddress): IpWords {
 }
 
 /**
- * Whether a datagram can have come from the address: it is one host's. Not 0.0.0.0/8, a group or the broadcast address (RFC 1122 §3.2.1.3), nor
- * :: or ff00::/8 (RFC 4291 §2.5.2, §2.7). Loopback is not refused here: from another host the kernel takes none. On the packet path.
+ * Whether a datagram can have come from the address, which is that of one host: not 0.0.0.0/8, a group or the broadcast address (RFC 1122 §3.2.1.3),
+ * nor :: or ff00::/8 (RFC 4291 §2.5.2, §2.7). Loopback is not refused here: the kernel accepts none from another host. On the packet path.
  */
 export function isHostIp({ a, b, c, d }: IpWords): boolean {
   if (a === 0 && b === 0 && c === 0xffff) {
@@ -107,7 +107,7 @@ export function isLoopbackIp(address: IpAddress): boolean {
   return address === '::1' || address.startsWith('127.');
 }
 
-/** What keeps an address from being one host's, in words for a message; undefined where `isHostIp` holds. */
+/** Why an address cannot be that of a host, in words for a message; undefined if `isHostIp` holds. */
 export function notUnicast(address: IpAddress): string | undefined {
   if (isUnspecifiedIp(address)) return 'the unspecified address';
   if (isMulticastIp(address)) return 'a multicast address';
@@ -138,7 +138,7 @@ function parseIpv4(text: string): Uint8Array | undefined {
   if (parts.length !== 4) return undefined;
   const bytes = new Uint8Array(4);
   for (const [index, part] of parts.entries()) {
-    // A leading zero would be octal to inet_aton and decimal to others; refuse what is read two ways.
+    // A leading zero is octal for inet_aton and decimal for others. What can be read in two ways is refused.
     if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
     bytes[index] = Number(part);
   }

@@ -1,39 +1,39 @@
 /**
- * The one catalogue of what vtepd refuses. An error names the object, what is wrong with it and what to do, on one line:
+ * The catalogue of all errors. An error is one line with the object, the cause and the remedy:
  * `TAP "vxlan100": EPERM, operation not permitted: run vtepd with CAP_NET_ADMIN`.
  */
 
 interface ErrorKind {
-  /** Exit code of a process that ends by it: 1 the host refuses, 2 died while running, 64 wrong as written. */
+  /** Exit code of a process that ends with it: 1 the host refuses, 2 died while running, 64 wrong input. */
   readonly exitCode: 1 | 2 | 64;
-  /** HTTP status of an API request that ends by it. */
+  /** HTTP status of an API request that ends with it. */
   readonly httpStatus: number;
 }
 
 export const ERROR_CATALOGUE = {
-  /** A flag, key or argument is wrong as written. */
+  /** A flag, key or argument is wrong. */
   ERR_VTEP_USAGE: { exitCode: 64, httpStatus: 400 },
   /** The kernel refused a system call; the message carries the errno and a remedy. */
   ERR_VTEP_SYSTEM: { exitCode: 1, httpStatus: 500 },
-  /** An interface, bridge or address that the configuration names is not there or not fit. */
+  /** An interface, bridge or address that the configuration names does not exist or cannot be used. */
   ERR_VTEP_INTERFACE: { exitCode: 1, httpStatus: 409 },
   /** The TAP cannot be made or adopted. */
   ERR_VTEP_TAP: { exitCode: 1, httpStatus: 409 },
-  /** The UDP port, on the local address or on a group, belongs to somebody else. */
+  /** The UDP port, on the local address or on a group, is held by another program. */
   ERR_VTEP_PORT_IN_USE: { exitCode: 1, httpStatus: 409 },
   /** The control socket is held by a live daemon, or cannot be made. */
   ERR_VTEP_CONTROL_SOCKET: { exitCode: 1, httpStatus: 500 },
-  /** The address of `--http` belongs to another program, or is none of this host. */
+  /** The address of `--http` is held by another program, or is not on this host. */
   ERR_VTEP_HTTP: { exitCode: 1, httpStatus: 500 },
   /** The state directory is held by another daemon, or cannot be made or written. */
   ERR_VTEP_STATE_DIR: { exitCode: 1, httpStatus: 500 },
   /** An operation names a VNI, entry or remote that does not exist. */
   ERR_VTEP_NOT_FOUND: { exitCode: 1, httpStatus: 404 },
-  /** An operation contradicts what is there, e.g. a static entry for another VTEP. */
+  /** An operation contradicts the present state, e.g. a static entry for another VTEP. */
   ERR_VTEP_CONFLICT: { exitCode: 1, httpStatus: 409 },
   /** A bound of lib/limits.ts is reached. */
   ERR_VTEP_LIMIT: { exitCode: 1, httpStatus: 409 },
-  /** The host or a part of the daemon cannot answer at present; to ask again later helps. */
+  /** The host or a part of the daemon cannot answer at present. A later try can succeed. */
   ERR_VTEP_BUSY: { exitCode: 1, httpStatus: 503 },
   /** vtepctl cannot reach the daemon. */
   ERR_VTEP_UNREACHABLE: { exitCode: 2, httpStatus: 503 },
@@ -43,7 +43,7 @@ export const ERROR_CATALOGUE = {
 
 export type ErrorCode = keyof typeof ERROR_CATALOGUE;
 
-/** What a refusal is made of; `remedy` says what the reader can do about it. */
+/** The parts of an error; `remedy` says what the user can do. */
 export interface Refusal {
   readonly object: string;
   readonly cause: string;
@@ -55,7 +55,7 @@ export class VtepError extends Error {
   readonly code: ErrorCode;
   /** The message without the remedy. */
   readonly reason: string;
-  /** Messages of what was refused beside it, each one line. */
+  /** Messages of further errors, each one line. */
   others: readonly string[] = [];
 
   constructor(code: ErrorCode, { object, cause, remedy }: Refusal) {

@@ -1,6 +1,6 @@
 import { type IpAddress, ipBytes, ipFamily, parseIp } from './addresses.ts';
 
-/** Addresses that begin alike (CIDR, RFC 4632): `198.18.0.0/15`, `fd00:18::/64`. */
+/** Addresses with the same prefix (CIDR, RFC 4632): `198.18.0.0/15`, `fd00:18::/64`. */
 export interface IpPrefix {
   /** All bits beyond `bits` are zero. */
   readonly address: IpAddress;
@@ -19,7 +19,7 @@ export function networkBytes(address: IpAddress, bits: number): Uint8Array {
 }
 
 /**
- * Reads `ADDRESS/BITS`, or an address alone for itself only. Bits beyond the prefix may be set; IPv4-mapped IPv6 and zones are not taken.
+ * Reads `ADDRESS/BITS`, or one address. Bits beyond the prefix may be set. IPv4-mapped IPv6 and zones are refused.
  * Anything else is undefined.
  */
 export function parseWrittenPrefix(text: string): IpPrefix | undefined {

@@ -7,7 +7,7 @@ export class NumberPool {
     return this.#free.pop() ?? this.#next++;
   }
 
-  /** @param number is used by nobody any more */
+  /** @param number is no longer in use */
   give(number: number): void {
     this.#free.push(number);
   }

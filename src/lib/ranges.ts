@@ -1,7 +1,7 @@
-/** What a line has of ranges at most; the rest is `…`. */
+/** Ranges in a line at most; the rest is `…`. */
 const MAX_RANGES = 16;
 
-/** Whole numbers in words: `100-199, 300`; sorted, without those that are given twice. At most 16 ranges, then `…`. */
+/** Whole numbers as text: `100-199, 300`; sorted, without duplicates. At most 16 ranges, then `…`. */
 export function formatRanges(numbers: readonly number[]): string {
   const ranges: { first: number; last: number }[] = [];
   for (const number of [...numbers].sort((a, b) => a - b)) {

@@ -1,4 +1,4 @@
-/** Runs changes one after the other: each is whole, or has failed, before the next begins. */
+/** Runs changes one after the other: each is complete, or has failed, before the next begins. */
 export class Serial {
   #last: Promise<unknown> = Promise.resolve();
 
