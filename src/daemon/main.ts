@@ -13,10 +13,10 @@ import { Vtep } from '../vtep/vtep.ts';
 import { HangUps, ignoreSignals } from './signals.ts';
 import { Watchdog } from './watchdog.ts';
 
-/** Exit code of a daemon that was running and could not go on. */
+/** Exit code of a daemon that was running and could not continue. */
 const DIED = 2;
 
-/** After this long the process ends whatever is still under way. */
+/** After this time the process ends, whatever is still in progress. */
 const LAST_RESORT_MS = 1_900;
 
 /** API connections are cut half a second after they were asked to end. */
@@ -98,12 +98,12 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
   }
 }
 
-/** How the daemon ends: by SIGTERM or SIGINT, or by a failure nobody can mend. */
+/** How the daemon ends: by SIGTERM or SIGINT, or by a fatal failure. */
 function endingOf(log: Logger): { reached: Promise<number>; fail: (error: Error) => void } {
   let end: (exitCode: number) => void = () => {};
   const reached = new Promise<number>((resolve) => {
     end = (exitCode) => {
-      // Whatever is under way, the start too.
+      // Whatever is in progress, also during the start.
       setTimeout(() => exitNow(exitCode), LAST_RESORT_MS).unref();
       resolve(exitCode);
     };
@@ -120,7 +120,7 @@ function endingOf(log: Logger): { reached: Promise<number>; fail: (error: Error)
     end(DIED);
   };
   process.on('uncaughtException', (error) => {
-    // The host refused something, and nobody was there to take it: what it was for is missing or tried again, and the rest goes on.
+    // The host refused an operation that no command waited for. Its effect is missing or it is tried again, and the daemon continues.
     if (error instanceof VtepError && error.exitCode !== DIED) log.error({ event: 'refused', err: error });
     else fail(error);
   });

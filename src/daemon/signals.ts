@@ -1,6 +1,9 @@
 import type { Logger } from '../observe/log.ts';
 
-/** Nothing is bound to them. Without a listener SIGUSR1 would open Node's debugger to all users of the host, and the others would kill. */
+/**
+ * Signals without an action. Without a listener SIGUSR1 would open the debugger of Node to all users of the host, and the others would end the
+ * process.
+ */
 const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGSTKFLT', 'SIGPIPE'] as const;
 
 export function ignoreSignals(log: Logger): void {
@@ -9,7 +12,7 @@ export function ignoreSignals(log: Logger): void {
   }
 }
 
-/** SIGHUP: kept from the first moment until somebody can act upon it. */
+/** SIGHUP: kept from the start of the process until the daemon can act on it. */
 export class HangUps {
   #isKept = false;
   #act: (() => void) | undefined;

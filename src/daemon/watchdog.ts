@@ -1,8 +1,8 @@
 import { notifySystemd } from '../host/notify.ts';
 
 /**
- * Tells systemd that the daemon lives, as often as it wants to hear it (sd_watchdog_enabled(3)), and only while the data plane answers: where
- * a thread hangs, or the main thread itself, systemd hears nothing and starts the daemon anew.
+ * Tells systemd that the daemon runs, as often as it requires (sd_watchdog_enabled(3)), and only while the data plane answers. If a worker or the
+ * main thread hangs, systemd is not told, and restarts the daemon.
  */
 export class Watchdog {
   readonly #answered: () => Promise<void>;
@@ -14,11 +14,11 @@ export class Watchdog {
     this.#answered = answered;
   }
 
-  /** Does nothing where nobody watches. */
+  /** Does nothing if systemd does not watch. */
   start(): void {
     const limitMs = watchdogLimitMs(process.env, process.pid);
     if (limitMs === undefined) return;
-    // Three in a limit: one that is late is no harm.
+    // Three within the limit, so that one may be late.
     this.#timer = setInterval(() => void this.#ask(), limitMs / 3);
   }
 
@@ -27,7 +27,7 @@ export class Watchdog {
   }
 
   async #ask(): Promise<void> {
-    // What was asked and not answered is not asked again.
+    // An unanswered order is not sent again.
     if (this.#isAsking) return;
     this.#isAsking = true;
     try {
@@ -41,7 +41,7 @@ export class Watchdog {
   }
 }
 
-/** How long systemd waits between two signs of life of this process; undefined: it does not wait for any. */
+/** How long systemd waits between two notifications of this process; undefined: it does not watch. */
 export function watchdogLimitMs(env: NodeJS.ProcessEnv, pid: number): number | undefined {
   const { WATCHDOG_USEC = '', WATCHDOG_PID = `${pid}` } = env;
   if (WATCHDOG_PID !== `${pid}` || !/^[1-9]\d*$/.test(WATCHDOG_USEC)) return undefined;
