@@ -20,7 +20,7 @@ export interface MeasuredParts extends CountedParts {
   readonly captures: Pick<Captures, 'count' | 'lost'>;
 }
 
-/** All that Prometheus is told, at one moment. */
+/** All values for Prometheus, read at one moment. */
 export function readMetrics(
   parts: MeasuredParts,
   {

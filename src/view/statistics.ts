@@ -24,7 +24,7 @@ import type { Vnis } from '../vtep/vni/vnis.ts';
 import type { SharedTables } from '../vtep/workers/shared-tables.ts';
 import type { WorkerPool } from '../vtep/workers/worker-pool.ts';
 
-/** What `vtepctl` and Prometheus are told of the counters, so that both are told the same. */
+/** The counters as `vtepctl` and Prometheus show them, so that both show the same. */
 
 type Links = ReadonlyMap<number, Link>;
 
@@ -61,7 +61,7 @@ export function offloadOf({
   return { tapGso: taps.gso, ...workers.offload };
 }
 
-/** How full the tables are that all VNIs share. */
+/** The use of the tables that all VNIs share. */
 export function limitsOf(
   { tables, vnis, workers, captures, underlays, addresses }: CountedParts,
   servers: readonly ApiServer[],
@@ -84,7 +84,7 @@ export function limitsOf(
   ];
 }
 
-/** Of one VNI, or of the whole daemon, where what deleted VNIs dropped is in it too. */
+/** Drops of one VNI, or of the whole daemon, which include those of deleted VNIs. */
 export function dropsOf(
   { workers, vnis, underlays, changes }: CountedParts,
   vni: Vni | undefined,
@@ -98,7 +98,7 @@ export function dropsOf(
     counts.reduce((total, row) => total + (row[reason] as number), 0);
   const rx = rows.map((row) => row.rx);
   const tx = rows.map((row) => row.tx);
-  // What the kernel lost at a socket is nobody's VNI in particular: it was never read. Nor is what it lost at the trunk.
+  // Datagrams that the kernel lost at a socket belong to no VNI, since they were never read. Nor do those lost at the trunk.
   const taps = vni ? chosen.filter(({ config }) => config.vlan === undefined) : distinctTaps(chosen);
   const overrun = vni ? 0 : underlays.dropped;
   return {
@@ -113,7 +113,7 @@ export function dropsOf(
   };
 }
 
-/** The TAP as it is now; of another namespace as last seen there. */
+/** The TAP as it is now; in another namespace, as last seen there. */
 function tapNow({ link, elsewhere }: Vni, links: Links): Link | undefined {
   return link ? (links.get(link.index) ?? link) : elsewhere?.link;
 }
@@ -134,7 +134,7 @@ export function vniStats(
     rxDrops += total(rx);
     txDrops += total(tx);
   }
-  // What the kernel lost at the trunk is nobody's VNI in particular.
+  // Frames that the kernel lost at the trunk belong to no VNI.
   if (config.vlan === undefined) txDrops += tapOverrun(vni.tap, tapNow(vni, links));
   return {
     vni: config.vni,

@@ -6,7 +6,7 @@ import type { Taps } from '../vtep/vni/taps.ts';
 import type { Underlays } from '../vtep/vni/underlays.ts';
 import { IPV6_MIN_MTU_BYTES } from '../wire/ip.ts';
 
-/** What a trace says of a frame's size: what fits where, and who is told. */
+/** The size of a traced frame: whether it fits the underlay and the path, and who is told if not. */
 
 /** The MTU of the path to a VTEP, where it is narrower than the underlay. */
 export type Paths = ReturnType<Underlays['pathMtus']>;
@@ -38,12 +38,12 @@ export function pathFrameBytes(
   return (paths(address) ?? Infinity) - ENCAPSULATIONS[encap].outerBytes[family];
 }
 
-/** Whether the kernel takes a datagram that the ladder sends: it refuses copies of a flood. */
+/** Whether the kernel accepts a datagram that the ladder sends. It refuses too large copies of a flood. */
 export function fitsPath(settings: InForce, paths: Paths, address: IpAddress, sent: Sent): boolean {
   return innerBytes(sent) <= pathFrameBytes(settings, paths, address, sent);
 }
 
-/** What becomes of the size of a datagram on its way. */
+/** The verdict on the size of a datagram on its path. */
 export function outerText(settings: InForce, paths: Paths, address: IpAddress, sent: Sent): string {
   const family = ipFamily(address);
   const { df } = settings.config;
@@ -63,7 +63,7 @@ function innerBytes({ encap, bytes }: Sent): number {
   return bytes - ENCAPSULATIONS[encap].headerBytes;
 }
 
-/** @param place what the limit is of  @param isGroup whether the frame goes to a group */
+/** @param place what has the limit  @param isGroup whether the frame goes to a group */
 export function tooBigTexts(
   { maxFrameBytes, headerBytes }: Extract<TraceStep, { kind: 'too-big' }>,
   place: string,

@@ -34,7 +34,7 @@ import {
   tooBigTexts,
 } from './trace-size.ts';
 
-/** `vtepctl trace`: the pure trace, asked of the running VTEP and put into words. */
+/** `vtepctl trace`: runs the pure trace on the running VTEP and formats the result. */
 
 /** The parts that decide about a frame. */
 export interface TracedParts extends PathParts {
@@ -48,7 +48,7 @@ export interface TracedParts extends PathParts {
 /** The shortest that Ethernet has, without FCS (IEEE 802.3 §3.2.8). */
 const SHORTEST_FRAME_BYTES = 60;
 
-/** For local experiments (IEEE 802): nothing looks into such a frame. */
+/** EtherType for local experiments (IEEE 802): no check parses such a frame. */
 const EXPERIMENTAL_TYPE = 0x88b5;
 
 /** @throws VtepError ERR_VTEP_NOT_FOUND if the frame comes out of the TAP of a VNI that is not there */
@@ -110,7 +110,7 @@ function dropped(
   return { direction, verdict: 'dropped', reason: reason ?? null, detail, destinations: [], steps };
 }
 
-/** What a drop is about, and what would let the frame pass. */
+/** The kind of the dropped frame, and the key that lets it pass. */
 function dropDetail(reason: string | undefined, { vlan, dst }: TracedFrame): string | null {
   if (reason === 'inner-vlan') return `it has the tag of VLAN ${vlan}; inner-vlan=pass carries tagged frames`;
   const control = controlDigit(dst);
@@ -128,7 +128,7 @@ function controlDigit(mac: MacAddress): number | undefined {
   return isLinkLocalDestination(view, 0) ? low & 0xf : undefined;
 }
 
-/** What the workers have, as far as it is shared, and were told. */
+/** The state of the workers: what is shared, and what they were told. */
 function groundOf(vtep: TracedParts, paths: Paths): TraceGround {
   const { settings, tables, vnis } = vtep;
   const { config } = settings;
@@ -162,7 +162,7 @@ function marksOf(vtep: TracedParts, address: IpAddress): number {
   return vtep.own.isBroadcast(address) ? own | ADDRESS_MARK.broadcast : own;
 }
 
-/** @param tags of the trunk, in front of the frame's own */
+/** @param tags of the trunk, before those of the frame */
 function frameOctets(
   { src, dst, vlan, size = SHORTEST_FRAME_BYTES }: TracedFrame,
   tags: readonly number[],
@@ -208,7 +208,7 @@ interface Told {
   readonly paths: Paths;
 }
 
-/** What the trace wrote down, in words, and whom the frame is really sent to. */
+/** The steps of the trace in words, and the destinations of the frame. */
 function sayAll(
   vtep: TracedParts,
   vni: Vni,
@@ -244,7 +244,7 @@ function stepTexts(vtep: TracedParts, vni: Vni, told: Told & { readonly step: Tr
   }
 }
 
-/** Of whose size a frame that is too large is. */
+/** Which limit a too large frame exceeds. */
 function limitedBy(vtep: TracedParts, vni: Vni, { taken, step }: Told & { readonly step: TraceStep }): string {
   if (step.kind === 'too-big' && step.maxFrameBytes >= maxFrameBytes(vni.underlays)) return 'the underlay';
   const destination = taken.find(({ kind }) => kind === 'destination');
@@ -266,7 +266,7 @@ function sendTexts(
   const hops = isMulticastIp(address) ? mcastTtl : ttl;
   const tos = step.tos.toString(16).padStart(2, '0');
   const encapsulated = `encapsulate: ${local} > ${to}, VNI ${vni.config.vni}, TTL ${hops}, TOS 0x${tos}`;
-  // Nobody asked about a size.
+  // No size was given.
   if (frame.size === undefined && fitsPath(vtep.settings, paths, address, step)) return encapsulated;
   return [encapsulated, outerText(vtep.settings, paths, address, step)];
 }

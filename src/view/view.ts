@@ -47,7 +47,7 @@ import { traceThrough } from './trace.ts';
 import type { ViewedParts } from './viewed-parts.ts';
 import { listVteps } from './vtep-listing.ts';
 
-/** Work of one slice of a flush: it holds the event loop for a few milliseconds at most. */
+/** Work of one slice of a flush: it blocks the event loop for a few milliseconds at most. */
 const FLUSH_SLICE_RECORDS = 1_000;
 
 export interface ViewOptions {
@@ -70,7 +70,7 @@ export class VtepView implements DaemonView {
   /** Unix time in seconds. */
   readonly #startTime = Date.now() / 1000;
   readonly #metrics = new Metrics();
-  /** The examination under way: whoever asks meanwhile gets what it finds. */
+  /** The running examination. Requests that arrive meanwhile get its findings too. */
   #examination: Promise<Finding[]> | undefined;
 
   constructor(vtep: ViewedParts, { version, reload, log, lostLogLines, servers }: ViewOptions) {
@@ -137,7 +137,7 @@ export class VtepView implements DaemonView {
     const { fdb, now } = tables;
     let removed = 0;
     for (let from = 0; ; ) {
-      // Made anew for each slice: a VNI that has gone meanwhile leaves its number to another.
+      // Made again for each slice: the index of a VNI that was deleted meanwhile may belong to another.
       const matches = this.#matcher(filter);
       const slice = fdb.flushSlice(
         from,
@@ -254,7 +254,7 @@ export class VtepView implements DaemonView {
   }
 
   async #examine(): Promise<Finding[]> {
-    // Only here: a daemon that nobody doubts starts without it.
+    // Loaded only here, so that the daemon starts without it.
     const { examineVtep } = await import('../doctor/vtep-doctor.ts');
     return examineVtep(this.#vtep, this.#vtep.queriers.status());
   }

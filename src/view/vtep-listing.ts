@@ -26,10 +26,10 @@ const IS_IPV6 = 4;
 const SORTED_BY = [3, 2, 1, 0, IS_IPV6] as const;
 
 /**
- * The VTEPs that an entry or a flood list names, sorted by address, IPv4 first, a slice at a time; in between others have their turn. What is
- * kept is a number for each that was there at the beginning; one that has gone when its slice is made is left out.
+ * The VTEPs that an entry or a flood list names, sorted by address, IPv4 first, a slice at a time, so that other work continues between slices. It
+ * keeps a number for each that existed at the beginning. One that is gone when its slice is made is left out.
  *
- * @param only this one, if it is there
+ * @param only this one, if it exists
  */
 export async function* listVteps(
   parts: RemoteParts,
@@ -51,7 +51,7 @@ export async function* listVteps(
   }
 }
 
-/** What all workers counted of a VTEP, with the time in tenths of a second when it was heard. @param key of one that is there */
+/** What all workers counted of a VTEP, with the time in tenths of a second when it was heard. @param key of an existing one */
 export function countVtep({ tables: { fdb }, workers }: Pick<RemoteParts, 'tables' | 'workers'>, key: number) {
   const id = idOf(key);
   const counts = RemoteCounters.total(workers.remoteCounters, id);
@@ -68,7 +68,7 @@ function keyAt(remotes: RemoteTable, address: IpAddress): number[] {
 async function sortedKeys(remotes: RemoteTable): Promise<number[]> {
   const ids = remotes.vteps();
   const keys = ids.map((id) => remotes.keyOf(id));
-  // Ids may be others' before the last word's turn.
+  // Ids may be reused before the last word is sorted.
   const words = SORTED_BY.map((word) =>
     Uint32Array.from(ids, (id) => (word === IS_IPV6 ? Number(!remotes.isIpv4(id)) : remotes.word(id, word))),
   );
