@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs';
 
-/** Levels of pino and the priority of syslog that each has at least, highest first. */
+/** Levels of pino and the syslog priority from that level on, highest first. */
 const PRIORITIES = [
   [60, 2],
   [50, 3],
@@ -9,7 +9,7 @@ const PRIORITIES = [
   [0, 7],
 ] as const;
 
-/** pino's level of a refusal. */
+/** The pino level of an error that ends the process. */
 export const ERROR_LEVEL = 50;
 
 /** Begins each line with the priority under which journald files it (sd-daemon(3)). @param level of pino */
@@ -19,7 +19,7 @@ export function withPriority(text: string, level: number): string {
 }
 
 /**
- * Whether what is written to a fd goes to journald. The variable alone does not tell: programs inherit it whose output goes elsewhere.
+ * Whether output to a fd goes to journald. The variable alone is not enough: programs with another output inherit it.
  *
  * @param journalStream `DEVICE:INODE`, the variable JOURNAL_STREAM
  */

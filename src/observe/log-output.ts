@@ -2,26 +2,26 @@ import { fstatSync, write, writeSync } from 'node:fs';
 import { MAX_LOG_BACKLOG_BYTES } from '../lib/limits.ts';
 import { isWritable } from '../sys/poll.ts';
 
-/** What goes out with one write. A pipe that says it is writable takes so much without blocking (PIPE_BUF, pipe(7)). */
+/** Bytes of one write. A writable pipe accepts this much without blocking (PIPE_BUF, pipe(7)). */
 const CHUNK_BYTES = 4_096;
 
 const NEW_LINE = Buffer.from('\n');
 
-/** How soon a reader that stalled is looked at again. */
+/** How soon a write to a stalled reader is tried again. */
 const RETRY_MS = 50;
 
 /**
- * Where log lines go: a fd that may be a file on a disk that is full or does not answer, a terminal that is held, or a pipe whose reader stalls
- * or is gone. The caller never waits. Pipes and sockets are written to while they say that they take it, so that a line is out when the call
- * returns; whatever else is written to by a thread of libuv's pool, since a write to it may not return. Lines stay in order: there is one write at
- * a time, and the others wait as far as there is room. What cannot be written is counted.
+ * Where log lines go: a fd that may be a file on a disk that is full or does not answer, a stopped terminal, or a pipe whose reader stalls or is
+ * gone. The caller never waits. Pipes and sockets are written to while they are writable, so that a line is out when the call returns. Any other fd
+ * is written to by a thread of libuv's pool, since a write to it may not return. Lines stay in order: there is one write at a time, and further
+ * lines wait in a bounded buffer. Lines that cannot be written are counted.
  */
 export class LogOutput {
   /** Lines lost so far. */
   lost = 0;
   readonly #fd: number;
   readonly #onAgain: (lost: number) => void;
-  /** What says that it is writable takes a chunk without waiting. */
+  /** A writable fd accepts a chunk without waiting. */
   readonly #isHonest: boolean;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
@@ -29,9 +29,9 @@ export class LogOutput {
   #untold = 0;
   /** A write has not returned yet. */
   #isWriting = false;
-  /** A part of the first line that waits is out. */
+  /** A part of the first waiting line has been written. */
   #isBegun = false;
-  /** What is out ends in a line that was lost half-way. */
+  /** The output ends in an incomplete line. */
   #isTorn = false;
   #retry: NodeJS.Timeout | undefined;
   #emptied: (() => void)[] = [];
@@ -55,7 +55,10 @@ export class LogOutput {
     this.#flush();
   }
 
-  /** Resolves once all is out or lost, after so long at the latest. False: a write may still wait, and with it a thread that an ordinary exit waits for. */
+  /**
+   * Resolves once all lines are written or lost, after the given time at the latest. False: a write may still wait, and with it a thread that an
+   * ordinary exit waits for.
+   */
   async drain(patienceMs: number): Promise<boolean> {
     if (this.#waiting.length === 0) return true;
     let timer: NodeJS.Timeout | undefined;
@@ -127,11 +130,11 @@ export class LogOutput {
       if (this.#isBegun) this.#waiting[0] = line.subarray(taken);
       else this.#waiting.shift();
     }
-    // The line that tells needs room itself.
+    // The line that reports it needs room too.
     if (this.#untold > 0 && this.#waitingBytes <= MAX_LOG_BACKLOG_BYTES / 2) this.#tellLost();
   }
 
-  /** Costs the first line alone: the next may be the first that there is room for again. */
+  /** Loses only the first line: there may be room for the next. */
   #onRefused({ code = '' }: NodeJS.ErrnoException): void {
     if (code === 'EINTR') return;
     if (code === 'EAGAIN') {

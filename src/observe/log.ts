@@ -8,7 +8,7 @@ export type Logger = PinoLogger;
 
 const STDOUT = 1;
 
-/** How often it is looked whether an hour of the budget is over. */
+/** How often the end of an hour of the budget is checked. */
 const BUDGET_LOOK_MS = 10_000;
 
 /** The daemon's log. */
@@ -16,14 +16,14 @@ export interface Log {
   readonly log: Logger;
   /** Lines that could not be written so far. */
   readonly lost: () => number;
-  /** Waits until all lines are out, so long at most. False: a thread still writes. */
+  /** Waits until all lines are written, at most this long. False: a thread still writes. */
   readonly drain: (patienceMs: number) => Promise<boolean>;
 }
 
 /**
  * The daemon's log, on standard output. Each line is one event with a fixed name in `event` (docs/logging.md); nothing is logged per packet,
- * and an event that comes all the time is counted instead. The caller never waits, and that a line cannot be written is never its
- * concern. To journald it goes with a priority, and without the time and process id that journald adds.
+ * and frequent events are counted instead. The caller never waits, and never sees a failed write. Lines for journald have a priority, and not the
+ * time and process ID, which journald adds.
  *
  * @param format `auto` is pretty on a terminal and JSON elsewhere
  */

@@ -13,8 +13,8 @@ export interface FamilyText {
 }
 
 /**
- * A metric that keeps no samples and says those that it is given last. What vtepd counts stands elsewhere; prom-client's own metrics would
- * keep a copy of each sample under a hash of its labels, which with 10,000 VNIs costs a second and a hundred megabytes.
+ * A metric that keeps no samples and prints those that it was given last. The counters of vtepd are elsewhere. The metrics of prom-client would keep
+ * a copy of each sample under a hash of its labels, which with 10,000 VNIs costs a second and a hundred megabytes.
  */
 export class MetricFamily extends Gauge {
   readonly #type: FamilyText['type'];
@@ -38,9 +38,9 @@ export class MetricFamily extends Gauge {
     return Promise.resolve({ name, help, type, values, aggregator: 'sum', collect: () => {} });
   }
 
-  /** Some of the family's samples as Prometheus reads them, behind the family's heading if they are the first. */
+  /** Some samples of the family as Prometheus reads them, with the heading of the family before the first. */
   async write(samples: readonly Sample[], isFirst: boolean): Promise<string> {
-    // Read before anything else has its turn: others may write the same family.
+    // Read in the same turn, since others may write the same family.
     this.#values = samples;
     const text = this.#registry.getSingleMetricAsString(this.#name);
     this.#values = [];

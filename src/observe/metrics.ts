@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import { type FamilyText, MetricFamily, type Sample } from './metric-family.ts';
 import { VtepSeries } from './vtep-series.ts';
 
-/** What is counted of one VNI, as `vtepctl stats` shows it, and what else is measured of it. */
+/** The counters of one VNI, as `vtepctl stats` shows them, and its other measurements. */
 export interface VniReading {
   readonly vni: number;
   readonly name: string | null;
@@ -25,7 +25,7 @@ export interface VniReading {
   readonly held: number;
 }
 
-/** Likewise of a remote VTEP. */
+/** The same for a remote VTEP. */
 export interface VtepReading {
   readonly vtep: string;
   readonly macs: number;
@@ -52,9 +52,9 @@ export interface MetricsReading {
   /** Unix time in seconds. */
   readonly startTime: number;
   readonly vnis: readonly VniReading[];
-  /** Perhaps 65,535: what is not shown costs a number. */
+  /** There may be 65,535. One that is not shown costs one number. */
   readonly vteps: {
-    /** One for each that is known, which no other has had. */
+    /** One number for each known VTEP; numbers are not reused. */
     readonly keys: readonly number[];
     readonly read: (keys: readonly number[]) => readonly VtepReading[];
   };
@@ -72,16 +72,16 @@ export interface MetricsReading {
   readonly residentBytes: number;
 }
 
-/** What is on a page: of VTEPs, those that have series of their own. */
+/** The contents of a page. Only VTEPs with series of their own are in it. */
 type Page = Omit<MetricsReading, 'vteps'> & { readonly vteps: readonly VtepReading[] };
 
-/** What a page may be asked for as. */
+/** Content type of a page. */
 export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
-/** VNIs or VTEPs of one slice: to put them into words holds the event loop for about a millisecond. */
+/** VNIs or VTEPs of one slice. Formatting them blocks the event loop for about a millisecond. */
 const SLICE_ITEMS = 500;
 
-/** A family, what it has a sample or more of, and which. */
+/** A family, the items that it has samples of, and the samples of each. */
 interface Definition<Item> extends FamilyText {
   readonly items: (page: Page) => readonly Item[];
   readonly samples: (item: Item) => readonly Sample[];
@@ -95,7 +95,7 @@ const both = (labels: Sample['labels'], rx: number, tx: number): Sample[] => [
   { labels: { ...labels, direction: 'tx' }, value: tx },
 ];
 
-/** Checks a definition with its own items, and hides them, so that all fit into one list. */
+/** Hides the item type of a definition, so that all fit into one list. */
 const define = <Item>({ items, samples, ...text }: Definition<Item>) => ({
   text,
   /** Samples of SLICE_ITEMS items each; one slice at least. */
@@ -299,7 +299,7 @@ export class Metrics {
   readonly #series = new VtepSeries();
   readonly #families = FAMILIES.map(({ text, slices }) => ({ family: new MetricFamily(this.#registry, text), slices }));
 
-  /** The page that Prometheus reads, a piece at a time; in between others have their turn. */
+  /** The page that Prometheus reads, in pieces, so that other work continues between them. */
   page(reading: MetricsReading): AsyncGenerator<string, void, undefined> {
     const { keys, read } = reading.vteps;
     const vteps = read(this.#series.choose(keys));

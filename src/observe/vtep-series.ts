@@ -1,13 +1,13 @@
 import { MAX_VTEP_SERIES } from '../lib/limits.ts';
 
 /**
- * Which VTEPs have series of their own: MAX_VTEP_SERIES at most, since Prometheus keeps each for weeks, and whoever invents source addresses
- * makes VTEPs. One that has them keeps them as long as it is known.
+ * Which VTEPs have series of their own: MAX_VTEP_SERIES at most, since Prometheus keeps each for weeks, and forged source addresses make VTEPs. A
+ * VTEP keeps its series as long as it is known.
  */
 export class VtepSeries {
   #chosen = new Set<number>();
 
-  /** @param keys a number for each that is known, which no other has had */
+  /** @param keys a number for each known VTEP, which is not reused */
   choose(keys: readonly number[]): readonly number[] {
     const kept = keys.filter((key) => this.#chosen.has(key));
     const others = keys.filter((key) => !this.#chosen.has(key));
