@@ -10,15 +10,16 @@ import { type NftText, NO_NFT_TEXT, needsNftText, parseNftText } from './firewal
 import { readProcFile } from './proc-files.ts';
 import { outputOf } from './program-output.ts';
 
-/** Where kernels before nftables list the tables that they have rules in. */
+/** Where the legacy iptables modules list their tables. */
 const LEGACY_TABLES = { 4: '/proc/net/ip_tables_names', 6: '/proc/net/ip6_tables_names' } as const;
 const LEGACY_ARP_TABLES = '/proc/net/arp_tables_names';
 
-/** Interfaces below one another that are followed. */
+/** How many stacked interfaces are followed. */
 const MAX_STACKED = 4;
 
 /**
- * The packet filters of this network namespace, as `nft`, `iptables-save` and their older kin tell them, and where else packets may end.
+ * The packet filters of this network namespace, as `nft`, `iptables-save` and their legacy versions print them, and other places where packets may
+ * end.
  *
  * @param devs the interfaces that VXLAN goes by
  * @param isVtep this process is the VTEP, whose control group counts
@@ -78,13 +79,13 @@ export async function gatherFirewall(
   return { chains, ...(unseen.length > 0 && { unseen: unseen.join('; ') }), ...(unasked !== undefined && { unasked }) };
 }
 
-/** What the packets of an interface pass below it: ports of a bridge or bond, what a VLAN is stacked on. */
+/** The interfaces below an interface: ports of a bridge or bond, the parent of a VLAN. */
 function lowerOf({ index, lower }: Link, links: readonly Link[], depth = 0): Link[] {
   const next = links.filter((link) => link.master === index || (lower !== 0 && link.index === lower));
   return depth > MAX_STACKED ? [] : next.flatMap((link) => [link, ...lowerOf(link, links, depth + 1)]);
 }
 
-/** Of which of several ports a packet comes cannot be told, nor what a rule finds where a tag is still on it. */
+/** It is not known which of several ports a packet uses, nor what a rule matches while a tag is still on it. */
 function atLower(chain: BaseChain, lower: readonly Link[]): BaseChain {
   return chain.devs?.some((dev) => lower.some(({ name }) => name === dev)) ? { ...chain, devs: undefined } : chain;
 }
@@ -96,7 +97,7 @@ async function textOf(json: string): Promise<NftText> {
   return 'text' in output ? parseNftText(output.text) : NO_NFT_TEXT;
 }
 
-/** What bpf(2) tells, which a service is often forbidden. That it could not be asked is told, and is no fault of the host. */
+/** The result of bpf(2), which is often forbidden for a service. If it could not be asked, the finding says so, and this is no fault of the host. */
 function askBpf(devs: readonly Link[], isVtep: boolean): { found: string[]; unasked: string | undefined } {
   const tcx = devs.map(tcxPrograms);
   const group: BpfPlaces = isVtep ? controlGroupPrograms() : { refusal: 'no vtepd runs' };
@@ -117,13 +118,13 @@ function askBpf(devs: readonly Link[], isVtep: boolean): { found: string[]; unas
   return { found, unasked: told.length > 0 ? told.join('; ') : undefined };
 }
 
-/** undefined: there are none, or others tell them. */
+/** undefined: there are none, or another program prints them. */
 async function iptablesOf(family: 4 | 6): Promise<IptablesRules | undefined> {
   const output = await outputOf(family === 4 ? 'iptables-save' : 'ip6tables-save', []);
   return 'text' in output ? parseIptables(output.text, family) : undefined;
 }
 
-/** The rules of the older iptables where the present one keeps its own in nftables and does not show them. */
+/** The rules of legacy iptables, if the present one keeps its rules in nftables and does not show the legacy ones. */
 async function legacyOf(family: 4 | 6): Promise<IptablesRules | { unreadable: string } | undefined> {
   const tables = (await readProcFile(LEGACY_TABLES[family]))?.trim().split(/\s+/) ?? [];
   if (tables.length === 0 || tables[0] === '') return undefined;
@@ -132,7 +133,7 @@ async function legacyOf(family: 4 | 6): Promise<IptablesRules | { unreadable: st
     outputOf(`${program}-save`, []),
     outputOf(`${program}-legacy-save`, []),
   ]);
-  // It is the older one that the present name stands for.
+  // The present name is that of the legacy version.
   if ('text' in present && !present.text.includes('(nf_tables)') && present.text.trim() !== '') return undefined;
   if ('text' in legacy) return parseIptables(legacy.text, family, `${program}-legacy`);
   return { unreadable: `tables ${tables.join(', ')} of the older ${program} cannot be read: ${legacy.error}` };

@@ -22,12 +22,12 @@ import {
   sysctlCommand,
 } from './host-facts.ts';
 
-/** Asked after where no daemon says which group it has; of the range for use within one site (RFC 2365). */
+/** The group to check if no daemon names one, from the range for use within one site (RFC 2365). */
 const SOME_GROUP = '239.0.0.1' as IpAddress;
 
 const INNER_ETHERNET_BYTES = 14;
 
-/** What can be told of a host without a daemon: whether one would find what it needs. @param port that it would have */
+/** Checks of a host without a daemon: whether a daemon would find what it needs. @param port the port that it would have */
 export async function examineHost(port: number): Promise<Finding[]> {
   const netlink = new NetlinkSocket();
   try {

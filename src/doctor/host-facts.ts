@@ -17,7 +17,7 @@ import type { VxlanDeviceFacts } from './checks/port-check.ts';
 import type { AddressFacts } from './checks/underlay-checks.ts';
 import { readProcFile } from './proc-files.ts';
 
-/** What the checks need to know of the host, with or without a daemon. */
+/** Facts on the host for the checks, with or without a daemon. */
 
 /** Groups that one socket may join. */
 export const MAX_MEMBERSHIPS = 'net/ipv4/igmp_max_memberships';
@@ -32,7 +32,7 @@ export async function gatherTun(): Promise<TunFacts> {
   try {
     const found: Stats = await stat(TUN_PATH);
     const isDevice = found.isCharacterDevice() && found.rdev === TUN_DEVICE;
-    // What is no device is not opened: a FIFO would wait for its other end.
+    // A file that is no device is not opened: a FIFO would wait for its other end.
     if (isDevice) await (await open(TUN_PATH, constants.O_RDWR | constants.O_NONBLOCK)).close();
     return { error: undefined, isDevice, isLoaded, ...surroundings };
   } catch (error) {
@@ -76,11 +76,11 @@ export function vxlanDevices(links: readonly Link[], port: number, locals?: read
 }
 
 /**
- * The command that sets a value below /proc/sys, named with slashes. A service of systemd that may not write there is of a host that may; what
- * is neither a service nor may write is a container, whose runtime sets it.
+ * The command that sets a value below /proc/sys, named with slashes. A systemd service that may not write there runs on a host that may. A process
+ * that is no service and may not write is in a container, whose runtime sets it.
  */
 export function sysctlCommand(name: string, value: number): string {
-  // A dot in a name, as of eth0.100, is written as a slash.
+  // A dot in a name, such as eth0.100, is written as a slash.
   const key = name
     .split('/')
     .map((part) => part.replaceAll('.', '/'))
@@ -90,7 +90,7 @@ export function sysctlCommand(name: string, value: number): string {
   return `docker run --sysctl ${key}=${value} …`;
 }
 
-/** The command that starts vtepd anew: of the service that it is. */
+/** The command that restarts vtepd, if it is a service. */
 export function restartCommand(): string | null {
   const service = serviceOf();
   return service === undefined ? null : `systemctl restart ${service}`;

@@ -17,8 +17,8 @@ export interface ListeningPlace {
 }
 
 /**
- * Listens for a moment where a VTEP might send VXLAN by mistake. It takes a socket of its own for each port that is free, which needs no
- * privilege, and hears what is sent to this host and to some of the groups that it is in. No report goes out for them: the host is in them.
+ * Listens for a moment on ports that a VTEP might use by mistake. It binds a socket for each free port, which needs no privilege, and receives
+ * datagrams for this host and for some groups that it is a member of. The kernel sends no report for them, since the host is already a member.
  */
 export async function hearOtherPorts(port: number, places: readonly ListeningPlace[]): Promise<PeerOnAnotherPort[]> {
   const heard = new Map<string, PeerOnAnotherPort>();
@@ -27,7 +27,7 @@ export async function hearOtherPorts(port: number, places: readonly ListeningPla
     for (const family of new Set(places.map((place) => place.family))) {
       const socket = createSocket(family === 4 ? { type: 'udp4' } : { type: 'udp6', ipv6Only: true });
       sockets.push(socket);
-      // Somebody else has the port: what comes is theirs.
+      // Another program has the port, so the datagrams are for it.
       socket.on('error', () => {});
       socket.on('message', (datagram, { address }) => {
         const vtep = parseIp(address.split('%', 1)[0] as string);

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { formatIp, type IpAddress } from '../lib/addresses.ts';
 import { MAX_PROC_FILE_BYTES } from '../lib/limits.ts';
 
-/** Files of /proc: read without keeping anybody waiting, and what stands in them. */
+/** Reads and parses files of /proc without blocking. */
 
 const CHUNK_BYTES = 65_536;
 

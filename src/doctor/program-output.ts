@@ -6,7 +6,7 @@ export type ProgramOutput =
   /** Why there is no output, for a message; `isAbsent` if there is no such program. */
   | { readonly error: string; readonly isAbsent: boolean };
 
-/** What a program writes; one that takes too long or writes too much is killed. Nobody waits meanwhile. */
+/** The output of a program. One that takes too long or writes too much is killed. The event loop is not blocked. */
 export function outputOf(program: string, args: readonly string[]): Promise<ProgramOutput> {
   return new Promise((resolve) => {
     const options = {

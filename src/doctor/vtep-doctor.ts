@@ -35,7 +35,7 @@ import {
 import { hearOtherPorts } from './peer-port-facts.ts';
 import { type ExaminedParts, gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
 
-/** What the running daemon finds of itself and its host, in the order of a frame's way out. */
+/** The checks of the running daemon and its host, in the order in which an outgoing frame passes them. */
 export async function examineVtep(parts: ExaminedParts, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
   const netlink = new NetlinkSocket();
   try {
@@ -59,7 +59,7 @@ export async function examineVtep(parts: ExaminedParts, queriers: readonly Queri
         .filter((each) => each.dev === link.name && each.vtep.includes(':') === (family === 6))
         .map(({ vtep: address }) => address),
     }));
-    // Who hears everybody has no use for it, and waits for nothing.
+    // If every VTEP was heard, nothing is listened for.
     const isSomebodySilent = vnis.length > 0 && (silentVnis.length > 0 || silentRemotes.length > 0);
     const [otherPorts, tun, firewall, maxMemberships, rpFilterOfAll] = await Promise.all([
       isSomebodySilent ? hearOtherPorts(port, traffic) : [],
@@ -134,7 +134,7 @@ export async function examineVtep(parts: ExaminedParts, queriers: readonly Queri
       ...checkMulticastRoute(groups),
       ...underlays.flatMap(({ family, link }, i) => {
         const own = rpFilters[i];
-        // The larger of the two is in force, so that 2 needs no other.
+        // The larger of the two is in force, so 2 needs no other value.
         const isKnown = own !== undefined && (rpFilterOfAll !== undefined || own === 2);
         const inForce = isKnown ? Math.max(own, rpFilterOfAll ?? 0) : undefined;
         return family === 4
@@ -154,7 +154,7 @@ export async function examineVtep(parts: ExaminedParts, queriers: readonly Queri
   }
 }
 
-/** Where unicast is heard now: nowhere of a family that has no address to send from. */
+/** Addresses that unicast is received on now: none in a family without a source address. */
 function heardOn(config: Config, underlays: readonly Underlay[]): string[] {
   const open = underlays.filter(({ source }) => source !== undefined);
   if (config.listen === 'local') return [...new Set(open.map(({ local }) => local))];

@@ -32,7 +32,7 @@ import type { VniFacts } from './checks/vni-checks.ts';
 import type { BarredFacts, VtepFacts } from './checks/vtep-checks.ts';
 import { readIgmp, readIgmp6, readProcFile } from './proc-files.ts';
 
-/** What the checks need to know of the running daemon. */
+/** Facts on the running daemon for the checks. */
 
 /** The parts of the running daemon that are examined. */
 export interface ExaminedParts {
@@ -49,7 +49,7 @@ export interface ExaminedParts {
 /** Routes asked for between two turns of the event loop; each takes some microseconds. */
 const ROUTES_AT_A_TIME = 64;
 
-/** Records of the forwarding table looked at likewise. */
+/** Records of the forwarding database read between two turns. */
 const SLICE_RECORDS = 10_000;
 
 export async function gatherVnis(parts: ExaminedParts, links: readonly Link[]): Promise<VniFacts[]> {
@@ -58,7 +58,7 @@ export async function gatherVnis(parts: ExaminedParts, links: readonly Link[]): 
   const vnis = parts.vnis.list;
   const present = new Map(links.map((link) => [link.index, link]));
   const names = new Set(links.map(({ name }) => name));
-  // Only who has to write a VNI anew needs all that belongs to it.
+  // All keys of a VNI are needed only if it must be added again.
   const listing = { ...tables, numbers: () => parts.vnis.numbers() };
   const statics = vnis.every(hasTap) ? new Map<number, readonly StaticEntry[]>() : await listStatics(listing);
   return vnis.map((each) => {
@@ -79,7 +79,7 @@ export async function gatherVnis(parts: ExaminedParts, links: readonly Link[]): 
       bridge: config.bridge,
       isBridgeMissing: config.bridge !== undefined && !names.has(config.bridge),
       actualBridge: master?.name,
-      // What else has ports, as Open vSwitch, may well be down.
+      // Other devices with ports, such as those of Open vSwitch, may be down.
       isBridgeUp: master !== undefined && (master.up || master.kind !== 'bridge'),
       port: state && state !== 'forwarding' ? { state, spanningTree: master?.spanningTree } : undefined,
       settings: now ? otherSettings(config, now) : [],
@@ -92,7 +92,7 @@ export async function gatherVnis(parts: ExaminedParts, links: readonly Link[]): 
   });
 }
 
-/** What the configuration says of a TAP and the TAP has otherwise. */
+/** Settings of a TAP that differ from the configuration. */
 function otherSettings({ mac, mtuBytes }: Vni['config'], now: Link): VniFacts['settings'] {
   const settings: VniFacts['settings'][number][] = [];
   if (mac !== undefined && mac !== now.mac) settings.push({ key: 'address', wanted: mac, now: now.mac });
@@ -158,17 +158,17 @@ export async function gatherGroups(
 export interface RoutedVteps {
   readonly vteps: readonly VtepFacts[];
   readonly paths: readonly PathFacts[];
-  /** VTEPs to which the kernel does not say the path. */
+  /** VTEPs whose path the kernel does not report. */
   readonly unseenPaths: readonly IpAddress[];
   /** VNIs with a group that no VTEP was heard in. */
   readonly silentVnis: readonly number[];
-  /** Of flood lists, those that no machine was heard behind. */
+  /** VTEPs of flood lists that no MAC was learned from. */
   readonly silentRemotes: readonly IpAddress[];
-  /** Those that nothing is sent to now. */
+  /** VTEPs that nothing is sent to now. */
   readonly barred: readonly BarredFacts[];
 }
 
-/** The VTEPs that the forwarding table and the flood lists name, no more than are asked for, and the ways there. */
+/** The VTEPs of the forwarding database and the flood lists, up to the limit, and the routes to them. */
 export async function gatherVteps(
   parts: ExaminedParts,
   netlink: NetlinkSocket,
@@ -183,7 +183,7 @@ export async function gatherVteps(
     for (const address of new Set([...(heard.get(vni.index) ?? []), ...vni.config.remotes])) {
       const bar = own.barOf(address);
       if (bar !== undefined) {
-        // A flood list may have the own address: one list serves all hosts.
+        // A flood list may contain the own address, since the list can be the same on all hosts.
         if (bar === 'own' && !heard.get(vni.index)?.has(address)) continue;
         const known = barred.get(address) ?? { bar, vnis: [] };
         barred.set(address, known);
@@ -231,7 +231,7 @@ export async function gatherVteps(
   };
 }
 
-/** VTEPs of the forwarding table, by segment; others have their turn in between. */
+/** VTEPs of the forwarding database, by segment; other work continues in between. */
 async function heardVteps({ fdb, now }: ExaminedParts['tables']): Promise<Map<number, Set<IpAddress>>> {
   const ids = new Map<number, Set<number>>();
   const visit = ({ segment, remote }: EntryView) => {

@@ -1,28 +1,28 @@
 import type { Finding } from '../../api/schemas.ts';
 import { failed, ok } from './finding.ts';
 
-/** What became of opening /dev/net/tun. */
+/** The result of opening /dev/net/tun. */
 export interface TunFacts {
   /** Name of the errno; undefined: it can be opened. */
   readonly error: string | undefined;
-  /** It is the character device 10:200. */
+  /** The file is the character device 10:200. */
   readonly isDevice: boolean;
   /** The kernel has the driver. */
   readonly isLoaded: boolean;
-  /** Root of here may make the node: it is no user namespace. */
+  /** Root of this namespace may make the node, since it is not in a user namespace. */
   readonly mayMakeNode: boolean;
   /** The systemd service that this process is. */
   readonly service: string | undefined;
 }
 
 export interface CapabilityFacts {
-  /** Who would need it, for messages: `vtepd`, or the user that runs vtepctl. */
+  /** Who needs it, for messages: `vtepd`, or the user that runs vtepctl. */
   readonly whose: string;
   readonly isRoot: boolean;
   readonly netAdmin: boolean;
-  /** What capabilities there are count for that namespace alone. */
+  /** The capabilities are valid in that namespace only. */
   readonly isInUserNamespace: boolean;
-  /** The network namespace is that one's, so that they count there. */
+  /** The network namespace belongs to it, so they are valid there. */
   readonly ownsNetwork: boolean;
   /** The systemd service that it is. */
   readonly service: string | undefined;
@@ -80,6 +80,6 @@ export function checkCapabilities(facts: CapabilityFacts): Finding {
       `systemctl edit ${service}`,
     );
   }
-  // Root without it is confined by a service or a container.
+  // Root without the capability is confined by a service or a container.
   return failed('capabilities', whose, message, isRoot ? GIVE_TO_CONTAINER : 'sudo vtepctl doctor');
 }

@@ -4,11 +4,11 @@ import type { RecentDrop, RecentDrops } from '../../vtep/drop-history.ts';
 import { ipLinkIn } from '../../vtep/vni/tap-status.ts';
 import { faultsOr, ok, someOf, warning } from './finding.ts';
 
-/** The command, flag or key that mends it, or shows whose frames they are. */
+/** The command, flag or key that corrects it, or the command that shows whose frames they are. */
 type Remedy = (drop: RecentDrop, vtepctl: string) => string | null;
-/** What a drop is likely to be about, and what to do. */
+/** The likely cause of a drop, and what to do. */
 type Meaning = readonly [meaning: string, remedy: Remedy];
-/** What a reason may mean depends on these. */
+/** The settings that the meaning of a reason depends on. */
 type Settings = Pick<Config, 'allowedVteps' | 'reservedBits'>;
 type MeaningHere = (settings: Settings, drop: RecentDrop) => Meaning;
 
@@ -17,7 +17,7 @@ const none = () => null;
 const capture: Remedy = ({ vnis }, vtepctl) =>
   `${vtepctl} capture --drops${vnis.length === 1 ? ` --vni ${vnis[0]?.vni}` : ''} -c 10`;
 
-/** On a trunk, tags that passed in the VNI of what is untagged would be VLANs of others. */
+/** On a trunk, tags that pass in the VNI of untagged frames would be VLANs of other VNIs. */
 const TAGS: Meaning = [
   'frames with an 802.1Q tag, which a VNI drops by default',
   ({ vnis }) => (vnis[0]?.vlan === 0 ? 'inner-vlan=strip' : 'inner-vlan=pass'),
@@ -31,7 +31,7 @@ const CONTROL: MeaningHere = (_, { vnis }) => {
     const all = 'layer-2 control frames (STP, LACP, EAPOL, LLDP), which a VNI drops by default';
     return [all, just('l2-control=pass')];
   }
-  // Which of the others they are, only a look tells.
+  // Only a capture shows which of the other protocols they are.
   return [`layer-2 control frames of protocols that l2-control=${names.join('+')} does not pass`, capture];
 };
 const BAD_SOURCE: Meaning = ['frames whose source MAC is a group or zero, which no station can have', capture];
@@ -46,7 +46,7 @@ const TAP_DOWN: MeaningHere = (_, { vnis }) => {
   const ipLink = ipLinkIn(down.elsewhere);
   return ['the TAP is down', just(ipLink && `${ipLink} set ${down.tapNow.name} up`)];
 };
-/** A cause only where each of the VNIs has one that is known. */
+/** Names a cause only if each of the VNIs has a known one. */
 const SEND_ERROR: MeaningHere = (_, { vnis }) => {
   const troubles = new Set(vnis.map(({ underlayTrouble }) => underlayTrouble));
   if (vnis.length > 0 && !troubles.has(undefined)) return [`they cannot be sent: ${[...troubles].join(', ')}`, none];
@@ -55,8 +55,8 @@ const SEND_ERROR: MeaningHere = (_, { vnis }) => {
 const STORM: Meaning = ['more floods than storm= allows: a loop, or a limit that is too low', capture];
 
 /**
- * Drops that somebody loses all of his frames by, or that tell of a host that cannot keep up. The others are part of the day: echoes of own
- * packets, answers instead of floods, stations of one bridge, what `flood=` was asked to keep back, marks of congestion.
+ * Drops by which a sender loses all its frames, or that show that the host is too slow. The others are normal: own packets that come back, answers
+ * instead of floods, stations of one bridge, what `flood=` holds back, congestion marks.
  */
 const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | MeaningHere | undefined>>>> = {
   rx: {
@@ -106,7 +106,7 @@ const TELLING: Readonly<Record<'rx' | 'tx', Readonly<Record<string, Meaning | Me
   },
 };
 
-/** What is lost now; what ended a minute ago is in `vtepctl drops` alone. @param vtepctl how to call it, with its `--socket` */
+/** Recent drops. Those that ended a minute ago are only in `vtepctl drops`. @param vtepctl how to call it, with its `--socket` */
 export function checkDrops({ seconds, drops }: RecentDrops, vtepctl: string, settings: Settings): Finding[] {
   const faults = drops.flatMap((drop) => {
     const { direction, reason, count, vnis } = drop;

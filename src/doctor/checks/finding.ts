@@ -1,13 +1,13 @@
 import type { Finding } from '../../api/schemas.ts';
 import { MAX_FINDINGS_PER_CHECK } from '../../lib/limits.ts';
 
-/** What a check says: one line each, and for a fault the command that mends it. */
+/** The result of a check: one line, and for a fault the command that corrects it. */
 
 export function ok(check: string, object: string, message: string): Finding {
   return { check, status: 'ok', object, message, remedy: null };
 }
 
-/** It works, or may, but not as well as it should. */
+/** It works, or may work, but not as it should. */
 export function warning(check: string, object: string, message: string, remedy: string | null = null): Finding {
   return { check, status: 'warning', object, message, remedy };
 }
@@ -16,12 +16,12 @@ export function failed(check: string, object: string, message: string, remedy: s
   return { check, status: 'failed', object, message, remedy };
 }
 
-/** It cannot be told from here. */
+/** The doctor could not find out. */
 export function unknown(check: string, object: string, message: string): Finding {
   return { check, status: 'unknown', object, message, remedy: null };
 }
 
-/** The faults, the worst first and no more than a person reads; or that there are none. */
+/** The faults, the worst first and a limited number; or the finding that there are none. */
 export function faultsOr(faults: readonly Finding[], healthy: Finding): Finding[] {
   if (faults.length === 0) return [healthy];
   const ranked = faults.toSorted((a, b) => rank(a) - rank(b));

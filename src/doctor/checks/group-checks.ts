@@ -2,26 +2,26 @@ import type { Finding } from '../../api/schemas.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { failed, faultsOr, ok, unknown, warning } from './finding.ts';
 
-/** A group that VNIs of an underlay have. */
+/** A group of VNIs on an underlay. */
 export interface GroupFacts {
   readonly group: IpAddress;
   readonly dev: string;
   readonly vnis: readonly number[];
-  /** `join=` asks for it now. */
+  /** `join=` requires it now. */
   readonly isNeeded: boolean;
   /** The kernel has it among the memberships of the interface; undefined: that could not be read. */
   readonly isJoined: boolean | undefined;
-  /** Interface that the route to it leaves by; undefined: there is no route. */
+  /** Interface of the route to it; undefined: there is no route. */
   readonly routeDev: string | undefined;
   /** Why the kernel did not say that. */
   readonly routeUnseen?: string | undefined;
 }
 
-/** What to do, as it is done here. */
+/** Remedies that fit this host. */
 export interface GroupRemedies {
   /** Raises igmp_max_memberships. */
   readonly raise: string;
-  /** Starts vtepd anew; null: nothing that can be seen would. */
+  /** Restarts vtepd; null: no such command is known. */
   readonly restart: string | null;
 }
 
@@ -42,7 +42,7 @@ export function checkGroups(
   return faultsOr(faults, ok('groups', [...new Set(groups.map(({ dev }) => dev))].join(', ') || '-', healthy));
 }
 
-/** Without a daemon: whether it could join at all. */
+/** Without a daemon: whether vtepd could join groups. */
 export function checkMembershipLimit(maxMemberships: number | undefined, raise: string): Finding {
   const object = 'igmp_max_memberships';
   if (maxMemberships === undefined) return unknown('groups', object, 'it cannot be read');
@@ -51,7 +51,7 @@ export function checkMembershipLimit(maxMemberships: number | undefined, raise: 
   return failed('groups', object, 'no socket can join a group', raise);
 }
 
-/** Never more than a warning: vtepd sends by `--dev`, whatever the routes say; other programs do not. */
+/** Never more than a warning: vtepd sends on `--dev`, whatever the routes say. Other programs follow the routes. */
 export function checkMulticastRoute(
   groups: readonly Pick<GroupFacts, 'group' | 'dev' | 'routeDev' | 'routeUnseen'>[],
 ): Finding[] {
@@ -62,7 +62,7 @@ export function checkMulticastRoute(
       continue;
     }
     const isIpv6 = group.includes(':');
-    // Every interface has a route to ff00::/8, and which of them is first says nothing.
+    // Every interface has a route to ff00::/8, and their order has no meaning.
     if (routeDev === dev || (isIpv6 && routeDev !== undefined)) continue;
     const where = routeDev === undefined ? 'there is no route to it' : `the route to it uses ${routeDev}`;
     const remedy = isIpv6

@@ -16,7 +16,7 @@ export interface BridgeFacts {
 export interface BridgedTap {
   readonly tap: string;
   readonly isTrunk: boolean;
-  /** Of its VNI, or of the one that frames without a tag belong to; undefined: a trunk that has none. */
+  /** That of its VNI, or of the VNI of untagged frames; undefined: a trunk without such a VNI. */
   readonly l2Control: L2Control | undefined;
 }
 
@@ -39,12 +39,12 @@ export function gatherBridges(vnis: readonly Vni[], links: readonly Link[]): Bri
   });
 }
 
-/** Loops that nothing would end: a tunnel has no TTL for frames. */
+/** Loops that never end, since frames in a tunnel have no TTL. */
 export function checkLoops(bridges: readonly BridgeFacts[]): Finding[] {
   if (bridges.length === 0) return [];
   const faults = bridges.flatMap(({ bridge, hasSpanningTree, taps, otherTunnels }) => {
     if (hasSpanningTree) return blindTaps(bridge, taps);
-    // A trunk has other VLANs than they, as far as the bridge keeps VLANs apart.
+    // A trunk carries other VLANs, if the bridge separates VLANs.
     const tunnels = [...taps.filter(({ isTrunk }) => !isTrunk).map(({ tap }) => tap), ...otherTunnels];
     if (tunnels.length < 2) return [];
     const message = `connects ${someOf(tunnels)} without spanning tree (STP): if another host connects them too, frames loop`;

@@ -2,7 +2,7 @@ import type { Finding, Status } from '../../api/schemas.ts';
 import { CUT_APART_SECONDS } from '../../lib/limits.ts';
 import { someOf, warning } from './finding.ts';
 
-/** Whether sockets receive without UDP_GRO for a while; a line only if so. */
+/** Whether sockets receive without UDP_GRO at present; a finding only if they do. */
 export function checkMerging({ sockets, vteps }: Status['unmerged']): Finding[] {
   if (sockets === 0) return [];
   const from = vteps.length > 0 ? `, the last from ${someOf(vteps)}` : '';

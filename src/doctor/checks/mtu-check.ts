@@ -4,13 +4,13 @@ import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import { IPV6_MIN_MTU_BYTES } from '../../wire/ip.ts';
 import { failed, faultsOr, ok, someOf, warning } from './finding.ts';
 
-/** A TAP, and what it is a port of. */
+/** A TAP, and the bridge that it is a port of. */
 export interface TapMtuFacts {
   readonly tap: string;
   /** How to call `ip link` where the TAP is; undefined: in a namespace without a name. */
   readonly ipLink: string | undefined;
   readonly mtuBytes: number;
-  /** The most that its underlays carry, outer headers taken off. */
+  /** The largest MTU that its underlays can carry, without outer headers. */
   readonly limitBytes: number;
   /** The underlay that sets the limit. */
   readonly dev: string;
@@ -24,17 +24,17 @@ export interface TapMtuFacts {
 export interface DevMtuFacts {
   readonly dev: string;
   readonly mtuBytes: number;
-  /** When vtepd took it into use. */
+  /** At the time when vtepd began to use it. */
   readonly firstMtuBytes: number;
 }
 
-/** A path to a VTEP that is narrower than the interface, as ICMP or a route has told. */
+/** A path to a VTEP that is narrower than the interface, known from ICMP or a route. */
 export interface PathFacts {
   readonly vtep: IpAddress;
   readonly mtuBytes: number;
   readonly dev: string;
   readonly devMtuBytes: number;
-  /** TAPs of the VNIs that the VTEP is in, and the most that the path would carry for each. */
+  /** TAPs of the VNIs that the VTEP is in, and the largest MTU of each that the path can carry. */
   readonly taps: readonly { readonly name: string; readonly mtuBytes: number; readonly limitBytes: number }[];
 }
 
@@ -80,14 +80,14 @@ function tapFaults(facts: TapMtuFacts, firstMtuBytes: number): Finding[] {
     const message = isWider
       ? `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: larger frames are lost between them; lower it here and in the VM, or set MTU ${devMtuBytes + port.mtuBytes - wanted} on ${dev} if its network carries that`
       : `MTU ${port.mtuBytes} in ${bridge}, where ${tap} has ${wanted}: larger frames are lost between them`;
-    // An MTU that takes IPv6 away was asked for of the TAP, not of its neighbours.
+    // An MTU below that of IPv6 was configured for the TAP, not for the other ports.
     const remedy = wanted < IPV6_MIN_MTU_BYTES ? null : `ip link set ${port.name} mtu ${wanted}`;
     faults.push(warning('mtu', port.name, message, remedy));
   }
   return faults;
 }
 
-/** With `--df unset` routers cut what the path does not carry, but those of IPv6 never do. */
+/** With `--df unset` routers fragment what the path cannot carry, but IPv6 routers never do. */
 function pathFaults({ vtep, mtuBytes, dev, devMtuBytes, taps }: PathFacts, df: Config['df']): Finding[] {
   const isIpv4 = ipFamily(vtep) === 4;
   if (mtuBytes >= devMtuBytes || (isIpv4 && df === 'unset')) return [];
@@ -105,7 +105,7 @@ function pathFaults({ vtep, mtuBytes, dev, devMtuBytes, taps }: PathFacts, df: C
   });
 }
 
-/** What may neither be told its sender nor cut on its way. */
+/** Frames whose sender cannot be told, and that are not fragmented either. */
 function fateOfOthers(isIpv4: boolean, df: Config['df']): string {
   if (!isIpv4) return 'IPv4 without DF and frames that are not IP are lost';
   return df === 'inherit'

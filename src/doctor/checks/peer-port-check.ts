@@ -9,7 +9,7 @@ export interface PeerOnAnotherPort {
   readonly vni: number;
 }
 
-/** Only of VNIs that are configured here: what else is sent to another port is not meant for this vtepd. */
+/** Only of VNIs that are configured here: other VNIs on another port are not for this vtepd. */
 export function checkPeerPorts(
   port: number,
   heard: readonly PeerOnAnotherPort[],

@@ -10,9 +10,9 @@ export interface VxlanDeviceFacts {
 }
 
 /**
- * @param port the UDP port of a running daemon: it has it, so that no other can
- * @param locals where it is heard now
- * @param devices those that want it too; they cannot come up meanwhile, which harms nobody
+ * @param port the UDP port of a running daemon, so that no other can have it
+ * @param locals addresses that it is bound to now
+ * @param devices those with the same port; they cannot be set up meanwhile, which does not affect vtepd
  */
 export function checkOwnPort(port: number, locals: readonly string[], devices: readonly VxlanDeviceFacts[]): Finding[] {
   if (locals.length === 0) {
@@ -23,7 +23,7 @@ export function checkOwnPort(port: number, locals: readonly string[], devices: r
   return [ok('port', `UDP ${port}`, `held by vtepd on ${locals.join(', ')}${note}`)];
 }
 
-/** Whether a daemon could have the port. Only a device that nobody is known to keep has a remedy that destroys nothing: it can be set up again. */
+/** Whether a daemon could have the port. Only a device without a known owner has a remedy that destroys nothing: it can be set up again. */
 export function checkFreePort(port: number, holders: PortHolders): Finding[] {
   const { device, sockets } = holders;
   if (!device && sockets.length === 0) return [ok('port', `UDP ${port}`, 'free')];

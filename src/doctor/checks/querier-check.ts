@@ -6,11 +6,11 @@ import { ok, unknown, warning } from './finding.ts';
 export interface QuerierFacts {
   readonly dev: string;
   readonly family: 4 | 6;
-  /** false: vtepd lacks the capability to look. */
+  /** false: vtepd lacks the capability to listen. */
   readonly watching: boolean;
-  /** Seconds that it has been looking; null if it cannot. */
+  /** Seconds since vtepd began to listen; null if it cannot. */
   readonly since: number | null;
-  /** null: none was heard for so long that none counts as present. */
+  /** null: none was heard recently enough to count as present. */
   readonly querier: IpAddress | null;
   /** Seconds since one was last heard; null: never. */
   readonly lastHeard: number | null;
@@ -18,7 +18,7 @@ export interface QuerierFacts {
   readonly own: boolean;
 }
 
-/** Group Membership Interval: what a snooping switch that heard no querier forgets a group after (RFC 2236 §8.4, RFC 3376 §8.4). */
+/** Group Membership Interval: the time after which a snooping switch that heard no querier forgets a group (RFC 2236 §8.4, RFC 3376 §8.4). */
 const MEMBERSHIP_SECONDS = 260;
 
 export function checkQuerier({ dev, family, watching, since, querier, lastHeard, own }: QuerierFacts): Finding {

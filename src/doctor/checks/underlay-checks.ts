@@ -7,11 +7,11 @@ export interface InterfaceFacts {
   readonly isGone: boolean;
   readonly up: boolean;
   readonly carrier: boolean;
-  /** The bridge, bond, … that it is a port of and that has what comes in; not a VRF. */
+  /** The bridge, bond, … that it is a port of and that receives its packets; not a VRF. */
   readonly portOf: string | undefined;
   /** Its VRF, if that is down. */
   readonly downVrf: string | undefined;
-  /** Some VNI is cut off with it; if not, unicast goes by others. */
+  /** A VNI depends on it; if not, unicast uses other interfaces. */
   readonly isNeeded: boolean;
 }
 
@@ -25,7 +25,7 @@ export interface AddressFacts {
   readonly isDeprecated: boolean;
   /** Another host has it (RFC 4862 §5.4). */
   readonly isDuplicate: boolean;
-  /** Who keeps one that has a lifetime; undefined: it has none. */
+  /** What maintains an address with a lifetime; undefined: it has none. */
   readonly keeper?: 'router' | 'other';
 }
 
@@ -49,14 +49,14 @@ export function checkInterface({ name, isGone, up, carrier, portOf, downVrf, isN
   return ok('interface', name, 'up');
 }
 
-/** What is told of an address that somebody else keeps: a lease, or a prefix that a router announces. */
+/** The text for an address that something else maintains: a lease, or a prefix that a router advertises. */
 const KEEPERS = {
   router: 'a router advertised its prefix and must do so again',
   other: 'it had a lifetime, and its source, usually a DHCP client, must renew it',
 } as const;
 
 /**
- * @param local outer source address, with the prefix that it had, and who kept it
+ * @param local outer source address, with the prefix that it had, and what maintained it
  * @param addresses those that the host has now
  */
 export function checkAddress(
@@ -81,10 +81,10 @@ export function checkAddress(
   if (found.isDuplicate) {
     const message = 'another host has it too (duplicate address detection failed): change it there';
     if (found.keeper !== undefined) return failed('address', address, message);
-    // It is detected anew, and stays a duplicate as long as the other host has it.
+    // Detection runs again, and it stays a duplicate as long as the other host has it.
     return failed('address', address, `${message}, then`, `ip addr del ${written} && ip addr add ${written}`);
   }
-  // To end it by force would take away what it is for.
+  // To skip detection would lose its purpose.
   if (found.isTentative) {
     return warning('address', address, 'tentative: not usable until duplicate address detection has ended');
   }

@@ -18,30 +18,30 @@ export interface VniFacts {
   /** Its name now, or that of the configuration. */
   readonly tap: string;
   readonly isTapGone: boolean;
-  /** Why vtepd could not make it anew or put it back, as last tried. */
+  /** Why vtepd could not make it again or restore it, at the last try. */
   readonly refusal: string | undefined;
-  /** How often vtepd did so of late. */
+  /** How often vtepd did so recently. */
   readonly timesPutBack: number;
-  /** The other namespace that it is in; its name as far as there is one. */
+  /** The other namespace that it is in, and its name if it has one. */
   readonly elsewhere: { readonly namespace: string | undefined } | undefined;
   /** vtepd sees the TAP: in another namespace it may not be allowed to. */
   readonly isSeen: boolean;
   readonly isTapUp: boolean;
-  /** Bridge that was asked for. */
+  /** Bridge of the configuration. */
   readonly bridge: string | undefined;
   readonly isBridgeMissing: boolean;
   /** Bridge that the TAP is a port of. */
   readonly actualBridge: string | undefined;
   readonly isBridgeUp: boolean;
-  /** Unless it forwards. */
+  /** Undefined if it forwards. */
   readonly port: PortFacts | undefined;
-  /** What was asked for and is otherwise: as `ip link set` takes it, and how it is now. */
+  /** Settings that differ from the configuration: as `ip link set` takes them, and the present value. */
   readonly settings: readonly { readonly key: 'address' | 'mtu'; readonly wanted: string; readonly now: string }[];
   /** As `vtepctl vni add` takes it; undefined: its TAP is the trunk, which other VNIs have too. */
   readonly entry: string | undefined;
-  /** What is wrong with the routes to its remotes, or with the interface that they lead to. */
+  /** What is wrong with the routes to its remotes, or with their interface. */
   readonly pathTrouble: string | undefined;
-  /** Why its floods reach nobody. */
+  /** Why its floods have no destination. */
   readonly floodTrouble: string | undefined;
   readonly group: IpAddress | undefined;
   /** Remotes of its flood list that are heard in its group. */
@@ -79,7 +79,7 @@ function tapFault(facts: VniFacts, vtepctl: string): Finding | undefined {
   return undefined;
 }
 
-/** Nothing is taken from who has the TAP now: it may be meant so. */
+/** The TAP is not taken from its present bridge, which may be intended. */
 function portFault(facts: VniFacts): Finding | undefined {
   const { vni, tap, bridge, isBridgeMissing, actualBridge, isBridgeUp, port, refusal, elsewhere } = facts;
   if (elsewhere) return undefined;

@@ -3,23 +3,23 @@ import type { Bar } from '../../host/underlay/own-addresses.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { failed, faultsOr, ok, someOf, unknown, warning } from './finding.ts';
 
-/** A VTEP that VNIs know, and how this host gets there. */
+/** A VTEP that VNIs know, and the route to it. */
 export interface VtepFacts {
   readonly vtep: IpAddress;
   readonly dev: string;
-  /** VNIs with a group that it was heard in or is static in, and whose flood list has it not. */
+  /** VNIs with a group that it was heard or static in, and whose flood list does not contain it. */
   readonly groupVnis: readonly number[];
-  /** VNIs with a group whose flood list has it too. */
+  /** VNIs with a group whose flood list contains it too. */
   readonly listVnis: readonly number[];
-  /** Interface of the route there; undefined: there is no route. */
+  /** Interface of the route to it; undefined: there is no route. */
   readonly routeDev: string | undefined;
   /** Why the kernel did not say that. */
   readonly routeUnseen?: string | undefined;
-  /** A router is between. */
+  /** A router is on the path. */
   readonly isRouted: boolean;
 }
 
-/** A VTEP that entries or flood lists name and nothing is sent to. */
+/** A VTEP of entries or flood lists that nothing is sent to. */
 export interface BarredFacts {
   readonly vtep: IpAddress;
   readonly bar: Bar;
@@ -67,7 +67,7 @@ export function checkBarred(barred: readonly BarredFacts[], vtepctl: string): Fi
   return faults.length === 0 ? [] : faultsOr(faults, ok('vtep', '', ''));
 }
 
-/** Strict reverse-path filtering (RFC 3704 §2.2) drops what comes from a VTEP that this host would answer by another interface. */
+/** Strict reverse-path filtering (RFC 3704 §2.2) drops packets from a VTEP that this host routes by another interface. */
 export function checkReversePath(
   dev: string,
   rpFilter: number | undefined,

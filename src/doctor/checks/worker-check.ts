@@ -2,7 +2,7 @@ import type { Finding } from '../../api/schemas.ts';
 import type { WorkerState } from '../../vtep/workers/worker-supervisor.ts';
 import { failed, ok, warning } from './finding.ts';
 
-/** Whether the data-plane threads turn. */
+/** Whether the data-plane threads run. */
 export function checkWorkers(workers: readonly WorkerState[]): Finding[] {
   return workers.map(({ worker, state, deaths }) => {
     const object = `worker ${worker}`;

@@ -2,11 +2,11 @@ import { type IpAddress, ipBytes, ipFamily, parseIp } from '../../lib/addresses.
 import { networkBytes } from '../../lib/ip-prefix.ts';
 import type { Match } from './firewall-walk.ts';
 
-/** Whether an address, undefined for any of `family`, begins like another one. */
+/** Whether an address, undefined for any of `family`, has the same prefix as another one. */
 export function inPrefix(address: IpAddress | undefined, family: 4 | 6, written: string, bits: number): Match {
   const network = parseIp(written);
   if (network === undefined || ipFamily(network) !== family) return network === undefined ? 'maybe' : 'no';
-  // A mask that is no prefix, as 255.255.0.255, is not evaluated.
+  // A mask that is not a prefix, such as 255.255.0.255, is not evaluated.
   if (Number.isNaN(bits)) return 'maybe';
   if (bits === 0) return 'yes';
   if (address === undefined) return 'maybe';

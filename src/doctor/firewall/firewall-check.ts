@@ -10,15 +10,15 @@ import { type BaseChain, isUntracked, passes, type Rule, walk } from './firewall
 export type FirewallFacts =
   | {
       readonly chains: readonly BaseChain[];
-      /** What may have rules too that cannot be seen, for a message. */
+      /** What may have rules that cannot be read, for a message. */
       readonly unseen?: string;
-      /** What is not looked at at all, for a message. */
+      /** What is not checked, for a message. */
       readonly unasked?: string;
     }
   /** What keeps them from being read, for a message. */
   | { readonly unreadable: string };
 
-/** Whose VXLAN must get through. */
+/** The VXLAN that the firewall must accept. */
 export interface ProtectedTraffic {
   /** Interface, or undefined: any. */
   readonly dev: string | undefined;
@@ -45,7 +45,7 @@ export function checkFirewall(firewall: FirewallFacts, traffic: readonly Protect
   const faults = traffic.flatMap((each) =>
     (['in', 'out'] as const).flatMap((direction) => faultsIn(firewall.chains, each, direction)),
   );
-  // A chain for both families is asked once for each; what mends it for one does for the other.
+  // A chain for both families is evaluated once for each; the remedy for one is that for the other.
   const distinct = [
     ...new Map(faults.toReversed().map((fault) => [`${fault.object} ${fault.remedy}`, fault])).values(),
   ];
@@ -71,12 +71,12 @@ function faultsIn(chains: readonly BaseChain[], traffic: ProtectedTraffic, direc
       walk(chain, packet).outcomes.some(({ verdict }) => verdict !== 'accept'),
     );
     const faults = hindered.map((packet) => faultOf(chain, packet, hindered.length === concerned.length));
-    // One is enough to know what to do, and a certain one is worth more.
+    // One is enough to know what to do, and a certain one is preferred.
     return faults.find(({ status }) => status === 'failed') ?? faults[0] ?? [];
   });
 }
 
-/** One datagram of each kind that rules may tell apart. */
+/** One datagram of each kind that rules may distinguish. */
 function packetsOf(traffic: ProtectedTraffic, direction: Packet['direction']): Packet[] {
   const { dev, family, local, groups, port, sourcePorts, ownAddresses } = traffic;
   const vteps = some(traffic.vteps);
@@ -103,7 +103,7 @@ function some(addresses: readonly IpAddress[]): readonly IpAddress[] {
   return addresses.slice(0, MAX_PROBED_ADDRESSES);
 }
 
-/** @param isAny whether it is all the same who sends, and whereto */
+/** @param isAny whether sender and destination do not matter */
 function faultOf(chain: BaseChain, packet: Packet, isAny: boolean): Finding {
   const { outcomes, doubt } = walk(chain, packet);
   const { port, direction, source, destination } = packet;
@@ -131,7 +131,7 @@ function faultOf(chain: BaseChain, packet: Packet, isAny: boolean): Finding {
   }
   const message = `${chain.name} may drop VXLAN${from}${to}: ${decider}`;
   const reason = doubt ? `rule ${doubt.name}` : 'whether it comes by an interface of the chain';
-  // The rule that drops may itself be the one that cannot be told.
+  // The rule that drops may itself be the one that cannot be evaluated.
   const why =
     doubt !== undefined && doubt === rule
       ? ' matches under conditions that are not evaluated'
@@ -139,7 +139,7 @@ function faultOf(chain: BaseChain, packet: Packet, isAny: boolean): Finding {
   return warning('firewall', object, `${message}${why}`, opening);
 }
 
-/** A rule that is about this port alone had better go, if nothing else is in the way. */
+/** A rule that matches only this port should be deleted, if nothing else drops VXLAN. */
 function removalOf(chain: BaseChain, packet: Packet, rule: Rule | undefined): string | undefined {
   if (rule?.onlyPort !== packet.port) return undefined;
   return walk(chain, packet, rule).outcomes.every(({ verdict }) => verdict === 'accept') ? rule.removal : undefined;

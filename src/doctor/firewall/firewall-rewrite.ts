@@ -1,19 +1,19 @@
 import { type IpAddress, isMulticastIp } from '../../lib/addresses.ts';
 import type { Packet } from './firewall-packet.ts';
 
-/** What rules of address translation, and such as write into headers, do to a VXLAN datagram. */
+/** The effect of address translation, and of rules that write into headers, on a VXLAN datagram. */
 
 export interface Rewrite {
-  /** Which end of the datagram is written anew. */
+  /** Which end of the datagram is rewritten. */
   readonly end: 'source' | 'destination';
-  /** The new address; `interface`: the one that the kernel chooses of the interface; undefined: it stays. */
+  /** The new address; `interface`: an address of the interface that the kernel chooses; undefined: unchanged. */
   readonly address?: IpAddress | 'interface' | 'unknown' | undefined;
-  /** The new port; undefined: it stays. */
+  /** The new port; undefined: unchanged. */
   readonly port?: number | 'unknown' | undefined;
 }
 
 /**
- * none: nothing changes. harmless: the tunnel goes on, but not as it was configured. fatal: what it carries is lost. unknown: cannot be told.
+ * none: nothing changes. harmless: the tunnel works, but not as configured. fatal: its frames are lost. unknown: cannot be evaluated.
  */
 export type Effect = 'none' | 'harmless' | 'fatal' | 'unknown';
 
@@ -25,12 +25,12 @@ export function effectOf({ end, address, port }: Rewrite, packet: Packet): Effec
   if (address === 'unknown' || (address !== undefined && now === undefined)) effects.push('unknown');
   else if (address === 'interface') {
     const choice = own.filter(({ dev, isGlobal }) => dev === packet.dev && isGlobal).map((each) => each.address);
-    // A group's datagram becomes one for the interface, and no group's any more.
+    // A datagram for a group becomes one for the interface.
     if (now !== undefined && isMulticastIp(now)) effects.push('harmless');
     else if (choice.length === 0) effects.push('unknown');
     else if (choice.some((each) => each !== now)) effects.push('harmless');
   } else if (address !== undefined && address !== now) {
-    // vtepd hears VXLAN on every address of its host; what goes out to another destination reaches another VTEP.
+    // vtepd receives VXLAN on every address of its host. A datagram sent to another destination reaches another VTEP.
     const isHeard = own.some((each) => each.address === address) && (isSource || packet.direction === 'in');
     effects.push(isHeard || (isSource && packet.direction === 'in') ? 'harmless' : 'fatal');
   }
@@ -45,7 +45,7 @@ function portEffect(port: Rewrite['port'], isSource: boolean, packet: Packet): E
   return port === packet.port ? 'none' : 'fatal';
 }
 
-/** As a message calls it. */
+/** Name for a message. */
 export function describeRewrite({ end, address, port }: Rewrite): string {
   const named =
     address === 'interface' ? 'an address of the interface' : address === 'unknown' ? 'another address' : address;

@@ -2,7 +2,7 @@ import { MAX_FIREWALL_STEPS } from '../../lib/limits.ts';
 import type { Packet, PortRange } from './firewall-packet.ts';
 import { effectOf, type Rewrite } from './firewall-rewrite.ts';
 
-/** What becomes of one datagram in a chain of packet filter rules, as far as they can be told from outside. */
+/** The result of one datagram in a chain of packet filter rules, as far as they can be evaluated. */
 
 export type Match = 'yes' | 'no' | 'maybe';
 
@@ -12,15 +12,15 @@ export type Action =
   | { readonly kind: 'rewrite'; readonly rewrite: Rewrite };
 
 export interface Rule {
-  /** As messages call it. */
+  /** Name for messages. */
   readonly name: string;
   readonly matches: (packet: Packet) => Match;
   readonly action: Action;
   /** Connections that it matches are not tracked. */
   readonly exemptsFromTracking?: boolean | undefined;
-  /** The port that the rule is about and nothing else; undefined: it is about more. */
+  /** The port, if the rule matches nothing else; undefined: it matches more. */
   readonly onlyPort?: number | undefined;
-  /** The command that takes it away. */
+  /** The command that deletes it. */
   readonly removal?: string | undefined;
 }
 
@@ -28,13 +28,13 @@ export type Hook = 'ingress' | 'prerouting' | 'input' | 'output' | 'postrouting'
 
 /** A chain that the kernel hands packets to. */
 export interface BaseChain {
-  /** As messages call it, e.g. `inet filter input`. */
+  /** Name for messages, e.g. `inet filter input`. */
   readonly name: string;
   readonly hook: Hook;
   readonly families: readonly (4 | 6)[];
   /** Interfaces of a netdev chain; undefined: any, or not known. */
   readonly devs: readonly string[] | undefined;
-  /** Of address translation: connections that are not tracked pass it by. */
+  /** Address translation: untracked connections do not pass it. */
   readonly isNat: boolean;
   readonly policy: 'accept' | 'drop';
   readonly rules: readonly Rule[];
@@ -44,32 +44,32 @@ export interface BaseChain {
   readonly opening: (port: number) => string;
 }
 
-/** A way that a packet may take to its end. */
+/** A path that a packet may take. */
 export interface Outcome {
   readonly verdict: 'accept' | 'drop' | 'rewrite' | 'unknown';
-  /** It is rewritten, and lives on. */
+  /** It is rewritten and continues. */
   readonly isHarmless?: boolean | undefined;
-  /** What decides; undefined: the chain's policy. */
+  /** The rule that decides; undefined: the policy of the chain. */
   readonly rule: Rule | undefined;
 }
 
 export interface Walked {
-  /** At least one; several if not every rule could be told. */
+  /** At least one; several if not every rule could be evaluated. */
   readonly outcomes: readonly Outcome[];
-  /** The first rule that could not be told. */
+  /** The first rule that could not be evaluated. */
   readonly doubt: Rule | undefined;
 }
 
-/** Jumps may be as deep as this in the kernel (NFT_JUMP_STACK_SIZE); deeper ones it refuses. */
+/** The deepest jump in the kernel (NFT_JUMP_STACK_SIZE). It refuses deeper ones. */
 const MAX_DEPTH = 16;
 
-/** In the order that a datagram comes by them. */
+/** In the order in which a datagram passes them. */
 const HOOKS: Readonly<Record<Packet['direction'], readonly Hook[]>> = {
   in: ['ingress', 'prerouting', 'input'],
   out: ['output', 'postrouting', 'egress'],
 };
 
-/** Whether a packet comes by a chain at all. */
+/** Whether a packet passes a chain. */
 export function passes({ hook, families, devs }: BaseChain, { direction, family, dev }: Packet): boolean {
   if (!HOOKS[direction].includes(hook) || !families.includes(family)) return false;
   return devs === undefined || dev === undefined || devs.includes(dev);
@@ -81,7 +81,7 @@ export function walk(chain: BaseChain, packet: Packet, without?: Rule): Walked {
   let doubt: Rule | undefined;
   let steps = 0;
 
-  /** @returns whether the packet may come out at the end, or by `return` */
+  /** @returns whether the packet may pass to the end, or leave by `return` */
   const through = (rules: readonly Rule[], depth: number): boolean => {
     let mayReturn = false;
     for (const rule of rules) {
@@ -112,7 +112,7 @@ export function walk(chain: BaseChain, packet: Packet, without?: Rule): Walked {
         if (effect === 'unknown') outcomes.push({ verdict: 'unknown', rule });
         else if (effect === 'none') outcomes.push({ verdict: 'accept', rule });
         else outcomes.push({ verdict: 'rewrite', rule, isHarmless: effect === 'harmless' });
-        // Translation ends the chain; a statement that writes into a header does not, and what it made of it is not followed.
+        // Translation ends the chain. A statement that writes into a header does not, and its result is not followed.
         if (isSure && effect !== 'unknown') return mayReturn;
       } else if (action.kind !== 'none') {
         if (action.kind === 'unknown') doubt ??= rule;
@@ -124,7 +124,7 @@ export function walk(chain: BaseChain, packet: Packet, without?: Rule): Walked {
   };
 
   if (chain.devs === undefined && (chain.hook === 'ingress' || chain.hook === 'egress')) {
-    // Whose chain it is cannot be told: it may be another interface's.
+    // The interface of the chain is not known: it may be another one.
     outcomes.push({ verdict: 'accept', rule: undefined });
   }
   if (through(chain.rules, 0)) outcomes.push({ verdict: chain.policy, rule: undefined });
@@ -139,7 +139,7 @@ export function isUntracked(chains: readonly BaseChain[], packet: Packet): Match
   );
 }
 
-/** Of conditions that must all hold. */
+/** For conditions that must all hold. */
 export function allOf(conditions: readonly ((packet: Packet) => Match)[]): (packet: Packet) => Match {
   return (packet) => {
     let result: Match = 'yes';
@@ -152,7 +152,7 @@ export function allOf(conditions: readonly ((packet: Packet) => Match)[]): (pack
   };
 }
 
-/** Of which one must hold. */
+/** For conditions of which one must hold. */
 export function anyOf(matches: Iterable<Match>): Match {
   let result: Match = 'no';
   for (const match of matches) {
@@ -166,7 +166,7 @@ export function not(match: Match): Match {
   return match === 'maybe' ? 'maybe' : match === 'yes' ? 'no' : 'yes';
 }
 
-/** Whether a number that is somewhere in `value` is in `wanted`. */
+/** Whether a number within the range `value` is in `wanted`. */
 export function inRange(value: PortRange, wanted: PortRange): Match {
   if (value.first >= wanted.first && value.last <= wanted.last) return 'yes';
   return value.last < wanted.first || value.first > wanted.last ? 'no' : 'maybe';

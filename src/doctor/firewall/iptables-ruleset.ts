@@ -30,7 +30,7 @@ const VERDICTS: Readonly<Record<string, Action>> = {
   RETURN: { kind: 'return' },
 };
 
-/** Targets that let a packet go on as it is. */
+/** Targets that do not change a packet. */
 const NEUTRAL = [
   'LOG',
   'NFLOG',
@@ -46,10 +46,10 @@ const NEUTRAL = [
   'AUDIT',
 ];
 
-/** Targets that write addresses or ports anew. */
+/** Targets that rewrite addresses or ports. */
 const TRANSLATIONS = ['SNAT', 'MASQUERADE', 'DNAT', 'REDIRECT', 'NETMAP'];
 
-/** Options of targets; they do not tell which packets match. */
+/** Options of targets. They do not select packets. */
 const TARGET_OPTIONS =
   /^--(to-|to$|random|persistent|reject-with|log-|nflog-|set-|notrack|zone|helper|save-mark|restore-mark|type)/;
 
@@ -57,7 +57,7 @@ type Condition = (packet: Packet) => Match;
 
 export interface IptablesRules {
   readonly chains: readonly BaseChain[];
-  /** Names of the same chains in nftables, where iptables keeps its rules there: nft cannot say what all of them match. */
+  /** Names of the same chains in nftables, where iptables keeps its rules: nft cannot print all their matches. */
   readonly twins: readonly string[];
 }
 
@@ -98,7 +98,7 @@ export function parseIptables(
         families: [family],
         devs: undefined,
         isNat: table === 'nat',
-        // The nat table is not for filtering: iptables lets nobody drop there.
+        // The nat table is not for filtering: iptables allows no DROP there.
         policy: policies.get(name) === 'DROP' && table !== 'nat' ? 'drop' : 'accept',
         rules,
         chains,
@@ -157,7 +157,7 @@ function readRule(spec: string, place: Place): Rule {
   };
 }
 
-/** Of the targets of the nat table, which {@link actionOf} does not know. */
+/** For the targets of the nat table, which {@link actionOf} does not know. */
 function translationOf(words: readonly string[]): Rewrite {
   const after = (...options: string[]) => words[words.findIndex((word) => options.includes(word)) + 1] ?? '';
   const has = (option: string) => words.includes(option);
@@ -168,7 +168,7 @@ function translationOf(words: readonly string[]): Rewrite {
     const port = has('--to-ports') ? portIn(after('--to-ports')) : isRandom ? 'unknown' : undefined;
     return { end, address: 'interface', port };
   }
-  // NETMAP is of the source or of the destination, by the chain that it stands in.
+  // NETMAP changes the source or the destination, depending on its chain.
   if (target === 'NETMAP') return { end, address: 'unknown' };
   const to = has('--to-source') ? after('--to-source') : after('--to-destination');
   const [, bracketed, plain, port] = /^(?:\[(.*)\]|([^:]*(?::[^:]*:.*)?))(?::(\d[\d-]*))?$/.exec(to) ?? [];
@@ -211,7 +211,7 @@ function conditionOf(word: string, value: string, { family, isTracked }: Place):
       return ({ sourcePorts }) => anyPort(sourcePorts);
     case '--ctstate':
     case '--state': {
-      // Nobody answers a VXLAN datagram from the port it went to, so no flow of them is ever established.
+      // An answer to a VXLAN datagram comes from another port than the request went to, so no flow is ever established.
       const states = value.split(',');
       const [isNew, isUntracked] = [states.includes('NEW'), states.includes('UNTRACKED')];
       return () => (isTracked || isNew === isUntracked ? (isNew ? 'yes' : 'no') : 'maybe');

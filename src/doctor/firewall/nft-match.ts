@@ -4,7 +4,7 @@ import { inAddressRange, inPrefix } from './firewall-address.ts';
 import type { Packet, PortRange } from './firewall-packet.ts';
 import { allOf, anyOf, inRange, type Match, not } from './firewall-walk.ts';
 
-/** Conditions of nftables rules in JSON, asked of a VXLAN datagram. */
+/** Conditions of nftables rules in JSON, evaluated for a VXLAN datagram. */
 
 export interface NftExpression {
   readonly op: string;
@@ -12,7 +12,7 @@ export interface NftExpression {
   readonly right: unknown;
 }
 
-/** What a condition is read with. */
+/** The context of a condition. */
 export interface NftContext {
   /** Elements of a set or map of the rule's table. */
   readonly set: (name: string) => readonly unknown[] | undefined;
@@ -22,7 +22,7 @@ export interface NftContext {
   readonly isRewritten: boolean;
 }
 
-/** What is compared: names of one thing, of which the packet is one; several states it may be in; a number; an address. */
+/** The compared value: names, one of which is that of the packet; several states that it may be in; a number; an address. */
 type Value =
   | { readonly aliases: readonly string[] }
   | { readonly oneOf: readonly string[] }
@@ -92,7 +92,7 @@ function fieldOf(left: unknown, packet: Packet, context: NftContext): Value {
   };
   if (meta) return metaValue(meta.key, packet);
   if (payload) return payloadValue(payload.protocol ?? '', payload.field ?? '', packet);
-  // Nobody answers a VXLAN datagram from the port it went to, so no flow of them is ever established.
+  // An answer to a VXLAN datagram comes from another port than the request went to, so no flow is ever established.
   if (ct?.key === 'state') return { oneOf: context.isTracked ? ['new'] : ['new', 'untracked'] };
   if (ct?.key === 'status') return context.isRewritten ? undefined : { aliases: [] };
   if (fib?.result === 'type' && fib.flags.join() === 'daddr') return destinationKind(packet, 'local');
@@ -141,7 +141,7 @@ function payloadValue(protocol: string, field: string, packet: Packet): Value {
   return field === 'version' ? { aliases: [`${family}`] } : undefined;
 }
 
-/** Whether a value is, or is one of, what stands on the right of a condition. */
+/** Whether a value is, or is one of, the right side of a condition. */
 function contains(right: unknown, value: Exclude<Value, 'absent' | undefined>, context: NftContext): Match {
   if ('oneOf' in value) {
     const matches = value.oneOf.map((alias) => contains(right, { aliases: [alias] }, context));
@@ -163,7 +163,7 @@ function contains(right: unknown, value: Exclude<Value, 'absent' | undefined>, c
   if ('range' in value) {
     return typeof right === 'number' ? inRange(value.range, { first: right, last: right }) : 'maybe';
   }
-  // Sets of addresses may be long, and nft writes addresses as they are written here.
+  // Sets of addresses may be long, and nft writes addresses in the same form as here.
   if (value.address === right) return 'yes';
   const isOther = value.address !== undefined && /^[\d.]+$|^[\da-f:]+$/.test(`${right}`);
   return isOther ? 'no' : inPrefix(value.address, value.family, `${right}`, value.family === 4 ? 32 : 128);

@@ -37,7 +37,7 @@ interface NftSet {
 const HOOKS: readonly string[] = ['ingress', 'prerouting', 'input', 'output', 'postrouting', 'egress'];
 const FAMILIES: Readonly<Record<string, readonly (4 | 6)[]>> = { inet: [4, 6], ip: [4], ip6: [6], netdev: [4, 6] };
 
-/** Statements that let a packet go on as it is. */
+/** Statements that do not change a packet. */
 const NEUTRAL = new Set(['counter', 'log', 'comment', 'notrack', 'last', 'secmark', 'flow', 'dup', 'ct helper']);
 const NEUTRAL_TARGETS = new Set([
   'LOG',
@@ -54,7 +54,7 @@ const NEUTRAL_TARGETS = new Set([
 
 /**
  * @param told by the text of nft
- * @throws SyntaxError for what is no JSON; what is JSON but no ruleset has no chains
+ * @throws SyntaxError if it is not JSON; JSON that is not a ruleset has no chains
  */
 export function parseNftRuleset(text: string, told: NftText = NO_NFT_TEXT): BaseChain[] {
   const { nftables = [] } = JSON.parse(text) as { nftables?: Json[] };
@@ -103,8 +103,8 @@ export function parseNftRuleset(text: string, told: NftText = NO_NFT_TEXT): Base
 }
 
 /**
- * Chains that packets come by, and that are not walked: of ARP, without which no VTEP is found on the link, and of the ports of a bridge.
- * Those without a rule that may drop are left out.
+ * Chains that packets pass and that are not walked: those of ARP, which finds VTEPs on the link, and those of bridge ports. Chains without a rule
+ * that may drop are left out.
  */
 export function unreadChains(text: string, isBridged: boolean): string[] {
   const { nftables = [] } = JSON.parse(text) as { nftables?: Json[] };
@@ -120,14 +120,14 @@ export function unreadChains(text: string, isBridged: boolean): string[] {
 }
 
 function openingOf({ family, table, name, hook }: NftChain, port: number): string {
-  // firewalld forgets what others put into its table, or does not let them.
+  // firewalld removes rules of others from its table, or does not allow them.
   if (table === 'firewalld' && hook === 'input') {
     return `firewall-cmd --permanent --add-port=${port}/udp && firewall-cmd --reload`;
   }
   return `nft insert rule ${family} ${table} ${name} udp dport ${port} accept`;
 }
 
-/** One rule; a verdict map makes one of each of its elements. */
+/** One rule; a verdict map becomes one rule for each element. */
 function readRule({ family, table, chain, handle, expr = [] }: NftRule, context: NftContext): Rule[] {
   const conditions: NftExpression[] = [];
   let action: Action = { kind: 'none' };
@@ -228,7 +228,7 @@ function translationOf(kind: string, value: unknown): Rewrite {
   };
 }
 
-/** What a statement that sets a field does to a datagram; undefined: nothing that matters to where it goes. */
+/** The effect of a statement that sets a field; undefined: none on the destination. */
 function writtenBy(value: unknown): Rewrite | 'unknown' | undefined {
   const { key, value: written } = value as { key: Json; value: unknown };
   const { payload } = key as { payload?: { protocol?: string; field?: string } };
@@ -240,7 +240,7 @@ function writtenBy(value: unknown): Rewrite | 'unknown' | undefined {
   if ((protocol === 'udp' || protocol === 'th') && field === 'sport') return { end: 'source', port };
   if ((protocol === 'ip' || protocol === 'ip6') && field === 'daddr') return { end: 'destination', address };
   if ((protocol === 'ip' || protocol === 'ip6') && field === 'saddr') return { end: 'source', address };
-  // Marks for queues and routers (RFC 2474) and hops change no destination.
+  // DSCP (RFC 2474) and the hop limit do not change the destination.
   const isMark = ['dscp', 'ecn', 'ttl', 'hoplimit', 'flowlabel'].includes(field);
   return isMark || ['tcp', 'icmp', 'icmpv6', 'ether', 'vlan'].includes(protocol) ? undefined : 'unknown';
 }
@@ -251,7 +251,7 @@ function wordOf(action: Action): string {
   return action.kind === 'none' || action.kind === 'unknown' ? '' : action.kind;
 }
 
-/** As nft calls it, without what it is translated to. */
+/** The name in nft, without the new address. */
 function wordOfRewrite({ end, address, port }: Rewrite): string {
   if (address === 'interface')
     return end === 'source' ? 'masquerade' : `redirect${typeof port === 'number' ? ` to :${port}` : ''}`;
@@ -259,7 +259,7 @@ function wordOfRewrite({ end, address, port }: Rewrite): string {
   return `${end === 'source' ? 'snat' : 'dnat'}${to}`;
 }
 
-/** The port of a rule that names one alone. */
+/** The port of a rule that names only one. */
 function onlyPortOf(conditions: readonly NftExpression[]): number | undefined {
   for (const { op, left, right } of conditions) {
     const { field } = (left as { payload?: { field?: string } }).payload ?? {};

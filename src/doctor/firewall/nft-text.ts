@@ -1,4 +1,4 @@
-/** What the JSON of nft leaves out in some versions, and its text has: the interfaces of a chain, and whether a table is in force. */
+/** Facts that the JSON of nft omits in some versions, and its text has: the interfaces of a chain, and whether a table is dormant. */
 export interface NftText {
   /** Tables of which no rule is in force, `family table`. */
   readonly dormant: ReadonlySet<string>;
@@ -8,7 +8,7 @@ export interface NftText {
 
 export const NO_NFT_TEXT: NftText = { dormant: new Set(), devs: new Map() };
 
-/** Whether the text is worth asking for. @param json of `nft -j list ruleset` */
+/** Whether the text is needed. @param json of `nft -j list ruleset` */
 export function needsNftText(json: string): boolean {
   return /"hook": ?"(ingress|egress)"|"table": ?\{[^}]*"flags":/.test(json);
 }

@@ -1,6 +1,6 @@
 import type { NftExpression } from './nft-match.ts';
 
-/** A condition as nft writes it, as far as it is known; `…` stands for the rest. */
+/** A condition as nft writes it, as far as known; `…` stands for the rest. */
 export function describeMatch({ op, left, right }: NftExpression): string {
   return [describe(left), ...(op === '==' || op === 'in' ? [] : [op]), describe(right)].join(' ');
 }
