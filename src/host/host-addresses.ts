@@ -4,7 +4,7 @@ import { type AddressEvent, type HostAddress, listAddresses } from '../sys/netli
 import { type Link, type LinkEvent, listLinks, vrfOf } from '../sys/netlink/links.ts';
 import type { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
 
-/** A list of so many addresses takes a while: it is read again only when a part of them has gone. */
+/** A list of this many addresses takes a while to read. It is read again only when a part of them has gone. */
 const ROOM_AGAIN = 0.9;
 
 interface Known extends HostAddress {
@@ -13,35 +13,35 @@ interface Known extends HostAddress {
 }
 
 /**
- * The addresses of this host: one list of them, then the kernel's events, so that a change costs what has changed, not what the host has.
- * Whoever has to know whether an address is the host's own asks here. One that duplicate address detection is not through with, or has found
- * to be another host's, is not. Each VRF is a host of its own: the same address in another may be a peer's.
+ * The addresses of this host: one list of them, then the kernel's events, so that the cost of a change depends on the change and not on the number
+ * of addresses. It says whether an address is the host's own. An address that is tentative or a duplicate is not. Each VRF is a host of its own: the
+ * same address in another may be a peer's.
  */
 export class HostAddresses {
   readonly #netlink: NetlinkSocket;
   readonly #max: number;
   readonly #byInterface = new Map<number, Map<string, Known>>();
   readonly #byAddress = new Map<IpAddress, Known[]>();
-  /** Broadcast addresses of the prefixes that the host is in, each with its VRF, and by how many of its addresses. */
+  /** Broadcast addresses of the host's prefixes, each with its VRF and the number of host addresses that have it. */
   readonly #broadcasts = new Map<string, number>();
   /** The VRF of each interface that is in one, by their indices. */
   readonly #vrfs = new Map<number, number>();
-  /** What has come, gone or changed since it was asked for last. */
+  /** Changes since the last call. */
   #touched = new Set<IpAddress>();
   #size = 0;
   #isCut = false;
   #first = 0;
   #last = 0;
 
-  /** @param max how many are known; the others are not */
+  /** @param max the number of addresses that are kept */
   constructor(netlink: NetlinkSocket, max = MAX_HOST_ADDRESSES) {
     this.#netlink = netlink;
     this.#max = max;
-    // Of a host whose addresses keep changing something may be missing at first: whoever hears the events lists them again, until it is whole.
+    // If addresses change all the time, the first list may be incomplete. The reader of the events lists them again until it is complete.
     this.#list(true, listLinks(netlink));
   }
 
-  /** Asks the kernel for all of them anew, when events may have been lost. @throws SysError */
+  /** Reads all addresses from the kernel again, when events may have been lost. @throws SysError */
   list(links: readonly Link[]): void {
     this.#list(false, links);
   }
@@ -59,7 +59,7 @@ export class HostAddresses {
   }
 
   take({ address, deleted }: AddressEvent): void {
-    // The kernel puts a new address of IPv6 in front of the others, of IPv4 behind them.
+    // The kernel lists a new IPv6 address before the others, and a new IPv4 address after them.
     if (deleted) this.#remove(address);
     else this.#put(address, ipFamily(address.address) === 4 ? ++this.#last : --this.#first);
   }
@@ -73,12 +73,12 @@ export class HostAddresses {
     return this.#size;
   }
 
-  /** Whether the host had more than are known, when they were listed last or since. */
+  /** Whether the host had more addresses than are kept, at the last list or since. */
   get isCut(): boolean {
     return this.#isCut;
   }
 
-  /** Whether those that were left out may have room now: list them again. */
+  /** Whether there may be room now for those that were left out. Then list them again. */
   get hasRoomAgain(): boolean {
     return this.#isCut && this.#size < this.#max * ROOM_AGAIN;
   }
@@ -93,7 +93,7 @@ export class HostAddresses {
     return this.#broadcasts.has(`${vrf} ${address}`);
   }
 
-  /** An address on whatever interface of a VRF it is, where it can be used rather than where it cannot. */
+  /** An address on any interface of a VRF, preferably one where it can be used. */
   find(address: IpAddress, vrf = 0): HostAddress | undefined {
     const known = this.#byAddress.get(address)?.filter((each) => this.#vrfAt(each) === vrf);
     return known?.find(isOwn) ?? known?.[0];
@@ -104,19 +104,19 @@ export class HostAddresses {
     return this.#byAddress.has(address);
   }
 
-  /** Those of an interface, in the kernel's order. */
+  /** The addresses of an interface, in the order of the kernel. */
   on(index: number): HostAddress[] {
     return [...(this.#byInterface.get(index)?.values() ?? [])].sort((a, b) => a.order - b.order);
   }
 
-  /** The addresses that something was told of since this was asked last. */
+  /** The addresses that events reported since the last call. */
   takeTouched(): ReadonlySet<IpAddress> {
     const touched = this.#touched;
     this.#touched = new Set();
     return touched;
   }
 
-  /** All that something may be told of, as if something had been told of each. */
+  /** All addresses, as if an event had reported each. */
   takeAll(): ReadonlySet<IpAddress> {
     for (const known of this.#byAddress.values()) {
       for (const each of known) {

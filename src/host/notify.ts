@@ -1,7 +1,7 @@
 import { sendUnixDatagram } from '../sys/socket/unix-datagram.ts';
 
 /**
- * Tells systemd about the service's state (sd_notify(3)); silent where nobody asked to be told.
+ * Tells systemd the state of the service (sd_notify(3)). Does nothing without NOTIFY_SOCKET.
  *
  * @param state lines such as `READY=1` or `STOPPING=1`
  */
@@ -10,7 +10,7 @@ export function notifySystemd(...state: readonly string[]): void {
   if (path) sendUnixDatagram(path, state.join('\n'));
 }
 
-/** What `systemctl status` shows of the daemon. */
+/** The status text for `systemctl status`. */
 export function statusLine({ vnis, underlays }: Running): string {
   const names = [...new Set(underlays.map(({ name }) => name))];
   return `STATUS=${vnis.length} VNI${vnis.length === 1 ? '' : 's'} on ${names.join(', ')}`;

@@ -11,7 +11,7 @@ export function wantedOffload(mode: OffloadMode): Status['offload'] {
   return { tapGso: gso, udpGso: gso, udpGro: gro };
 }
 
-/** What `--offload` asks for, less what this kernel cannot do; what TAPs and paths cannot do shows later. */
+/** What `--offload` asks for, without what this kernel does not support. What TAPs and paths do not support is found later. */
 export function possibleOffload(mode: OffloadMode, log: Logger): Status['offload'] {
   const wanted = wantedOffload(mode);
   const refusal = wanted.udpGro ? receiveMergeRefusal() : 0;

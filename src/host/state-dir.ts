@@ -5,7 +5,7 @@ import { makeDirectory } from '../sys/directory.ts';
 import { lockFile } from '../sys/file-lock.ts';
 import { SysError } from '../sys/sys-error.ts';
 
-/** `--state-dir`, held by this daemon alone until it lets go or ends. */
+/** `--state-dir`, locked by this daemon until it releases the lock or ends. */
 export class StateDir {
   readonly path: string;
   readonly #lock: number;
@@ -27,12 +27,12 @@ export class StateDir {
   }
 }
 
-/** What vtepd writes on the TAPs that it makes to outlive it. It tells them from those of others, and goes with them. */
+/** The alias of TAPs that outlive vtepd. It distinguishes them from those of others, and moves with them. */
 export function tapAlias(stateDir: string): string {
   return `vtepd ${stateDir}`;
 }
 
-/** The same for one that somebody renamed: the next start finds it by the name that it was made with. */
+/** The same for a renamed one: the next start finds it by its original name. */
 export function renamedAlias(ownAlias: string, tap: string): string {
   return `${ownAlias} ${tap}`;
 }

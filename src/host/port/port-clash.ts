@@ -16,7 +16,7 @@ export interface Binding {
   readonly at?: IpAddress | undefined;
 }
 
-/** Runs `bind` of sockets of one family; if the kernel refuses, says why as far as it can be seen, and what to do. */
+/** Runs `bind` of sockets of one family; if the kernel refuses, the error says why, as far as visible, and what to do. */
 export function explainClash<Result>(
   netlink: NetlinkSocket,
   { port, family, local, at }: Binding,
@@ -48,7 +48,7 @@ interface Explanation {
   readonly remedy: string;
 }
 
-/** Why an address cannot be bound (EADDRNOTAVAIL), by what the host has. */
+/** Why an address cannot be bound (EADDRNOTAVAIL), from the addresses of the host. */
 export function explainAddress(
   address: IpAddress,
   addresses: readonly Pick<HostAddress, 'address' | 'index' | 'isTentative' | 'isDuplicate'>[],

@@ -5,7 +5,7 @@ import { MAX_HOLDER_FDS } from '../../lib/limits.ts';
 import type { Link } from '../../sys/netlink/links.ts';
 import { deviceAdvice, likelyOwner } from './port-owners.ts';
 
-/** Who has a UDP port of this network namespace, as far as the kernel tells. */
+/** The owners of a UDP port in this network namespace, as far as visible. */
 
 /** A socket with the port. */
 export interface PortSocket {
@@ -31,10 +31,10 @@ export interface PortHolders {
   readonly sawAll: boolean;
 }
 
-/** Kinds of devices that have a UDP port which is not looked at, for it would need a protocol of each. */
+/** Kinds of devices with a UDP port that is not read, since each kind has its own protocol. */
 const OPAQUE_KINDS = ['geneve', 'bareudp', 'wireguard', 'gtp', 'amt', 'ovpn'];
 
-/** What somebody would bind. */
+/** The port and address to bind. */
 export interface WantedPort {
   readonly port: number;
   readonly families: readonly (4 | 6)[];
@@ -54,13 +54,13 @@ export function findHolders(links: readonly Link[], wanted: WantedPort): PortHol
   return { device, programs, sockets, suspects, sawAll };
 }
 
-/** Those of the sockets with the port that somebody's bind fails by. */
+/** The sockets with the port that make the bind fail. */
 export function clashing(sockets: readonly PortSocket[], { families, local }: WantedPort): PortSocket[] {
   const sure = sockets.filter(({ address }) => {
     if (!families.includes(ipFamily(address))) return false;
     return local === undefined || address === local || isWildcard(address);
   });
-  // One of IPv6 on every address holds IPv4 too unless it is of IPv6 alone, which the kernel does not list: it is possible where nothing else is.
+  // One of IPv6 on every address holds IPv4 too unless it is of IPv6 alone, which the kernel does not list: it is a candidate if there is no other.
   return sure.length > 0 || families.includes(6) ? sure : sockets.filter(({ address }) => address === '::');
 }
 
@@ -75,7 +75,7 @@ export function holdsPort(link: Link, port: number, families: readonly (4 | 6)[]
   );
 }
 
-/** Who it is, for a message. What was not seen is called possible, the likeliest first. */
+/** The owner, for a message. Owners that were not seen are called possible, the most likely first. */
 export function describeHolders({ device, programs, sockets, suspects, sawAll }: PortHolders, port: number): string {
   const holds = `holds UDP port ${port}`;
   if (device) return `the kernel's ${device.kind} device ${device.name} ${holds}${likelyOwner(device)}`;
@@ -136,7 +136,7 @@ function littleEndianIp(hex: string): IpAddress {
   return formatIp(Buffer.from(hex, 'hex').swap32());
 }
 
-/** Of this process: they are not in its own way. */
+/** Sockets of this process, which do not conflict with it. */
 function ownSockets(): ReadonlySet<number> {
   const folder = '/proc/self/fd';
   const names = readdirSync(folder).map((fd) => /^socket:\[(\d+)\]$/.exec(targetOf(`${folder}/${fd}`))?.[1]);
@@ -168,7 +168,7 @@ function programsOf(sockets: readonly PortSocket[]): { programs: Program[]; sawA
   return { programs, sawAll };
 }
 
-/** What a program is called by its command line: of an interpreter, what it runs. */
+/** The name of a program from its command line; of an interpreter, that of the script. */
 export function programName(cmdline: string): string {
   const [program = '', ...words] = cmdline.split('\0');
   const name = basename(program);

@@ -1,6 +1,6 @@
 import type { Link } from '../../sys/netlink/links.ts';
 
-/** Programs that make vxlan devices under names of their own: who sets such a device down cuts their tunnels, and they may set it up again. */
+/** Programs that make vxlan devices with known names. Setting such a device down ends their tunnels, and they may set it up again. */
 
 interface Owner {
   readonly name: RegExp;
@@ -31,13 +31,13 @@ function ownerOf({ kind, name }: Pick<Link, 'kind' | 'name'>): Owner | undefined
   return kind === 'vxlan' ? OWNERS.find((owner) => owner.name.test(name)) : undefined;
 }
 
-/** Words behind a device's name, empty unless the name tells of somebody. */
+/** Text after the name of a device, empty unless the name is known. */
 export function likelyOwner(device: Pick<Link, 'kind' | 'name'>): string {
   const owner = ownerOf(device);
   return owner ? ` (by its name most likely of ${owner.program})` : '';
 }
 
-/** What to do that it lets its port go. */
+/** What to do to free its port. */
 export function deviceAdvice(device: Pick<Link, 'kind' | 'name'>): string {
   const owner = ownerOf(device);
   return owner?.advice ?? `take it down (\`ip link set ${device.name} down\`) if nothing needs it`;

@@ -18,17 +18,17 @@ const PROTOCOLS = {
 export interface LinkQuerierOptions {
   readonly addresses: Pick<HostAddresses, 'on'>;
   readonly log: Logger;
-  /** Whether to be the querier where nobody else is. */
+  /** Whether to be the querier if there is no other. */
   readonly isCandidate: () => boolean;
 }
 
-/** The queriers of one interface and family: hears them, takes part in their election, and queries if it comes to that. */
+/** The queriers of one interface and family: receives queries, takes part in the election, and sends queries if elected. */
 export class LinkQuerier {
   readonly #underlay: Underlay;
   readonly #options: LinkQuerierOptions;
   readonly #election = new QuerierElection(monotonicMs());
   #socket: QuerySocket;
-  /** Of the interface that the socket is on; another of its name has another. */
+  /** Index of the interface of the socket. Another interface with the same name has another index. */
   #index: number;
   #isUp: boolean;
 
@@ -45,7 +45,7 @@ export class LinkQuerier {
     return this.#election.view(nowMs);
   }
 
-  /** Follows the interface, and does what is due. @throws SysError if the interface is another and cannot be listened on */
+  /** Follows the interface, and sends queries that are due. @throws SysError if the interface is another and cannot be listened on */
   look(nowMs: number): void {
     const { link } = this.#underlay;
     if (link.index !== this.#index) {
@@ -76,7 +76,7 @@ export class LinkQuerier {
     return socket;
   }
 
-  /** What queries are sent from now: the source address, or in IPv6 the interface's link-local one (RFC 3810 §5.1.14). */
+  /** The source address of queries now: the source address, or in IPv6 the interface's link-local one (RFC 3810 §5.1.14). */
   #own(): IpAddress | undefined {
     const { isCandidate, addresses } = this.#options;
     const { family, source, link } = this.#underlay;

@@ -3,7 +3,7 @@ import { MAX_QUERIER_PRESENT_MS } from '../../lib/limits.ts';
 import { type MulticastQuery, QUERY_DEFAULTS } from '../../wire/queries/multicast-query.ts';
 
 const QUERY_INTERVAL_MS = QUERY_DEFAULTS.intervalSeconds * 1_000;
-/** Whoever starts sends so many queries at a faster pace (RFC 3376 §8.6, §8.7; RFC 3810 §9.6, §9.7). */
+/** A querier that starts sends this many queries at shorter intervals (RFC 3376 §8.6, §8.7; RFC 3810 §9.6, §9.7). */
 const STARTUP_QUERIES = QUERY_DEFAULTS.robustness;
 const STARTUP_INTERVAL_MS = QUERY_INTERVAL_MS / 4;
 
@@ -11,15 +11,15 @@ const STARTUP_INTERVAL_MS = QUERY_INTERVAL_MS / 4;
 export interface QuerierView {
   /** Whole seconds that it has been listened for. */
   readonly since: number;
-  /** Who is the querier; null if nobody was heard within the time that another counts as present. */
+  /** The querier; null if none was heard recently enough to count as present. */
   readonly querier: IpAddress | null;
-  /** Whole seconds since somebody else was heard; null if never. */
+  /** Whole seconds since another querier was heard; null if never. */
   readonly lastHeard: number | null;
   /** It is this daemon. */
   readonly own: boolean;
 }
 
-/** What has to be done. `changed` is there if the querier is another than was told last, or nobody any more. */
+/** Actions that are due. `changed` is present if the querier differs from the last reported one, or is gone. */
 export interface QuerierActions {
   /** A general query from this address. */
   readonly send: IpAddress | undefined;
@@ -29,22 +29,22 @@ export interface QuerierActions {
 interface Heard {
   readonly address: IpAddress;
   readonly atMs: number;
-  /** When it does not count as present any more (RFC 3376 §8.5, RFC 3810 §9.5). */
+  /** When it no longer counts as present (RFC 3376 §8.5, RFC 3810 §9.5). */
   readonly untilMs: number;
 }
 
 /**
- * Who is the querier of one interface and family (RFC 2236 §3, RFC 3376 §6.6.2, RFC 3810 §7.6.2): of all that are heard the one with the
- * lowest address. A candidate takes part, and queries while nobody lower is present. Times are milliseconds of any steady clock.
+ * Who is the querier of one interface and family (RFC 2236 §3, RFC 3376 §6.6.2, RFC 3810 §7.6.2): of all that are heard, the one with the lowest
+ * address. A candidate takes part, and sends queries while no lower address is present. Times are milliseconds of any steady clock.
  */
 export class QuerierElection {
   readonly #sinceMs: number;
-  /** The lowest of those present, or who was heard last. */
+  /** The lowest of those present, or the one heard last. */
   #heard: Heard | undefined;
-  /** What queries are sent from, while they can be. */
+  /** The source address of queries, while they can be sent. */
   #own: IpAddress | undefined;
   #startupQueries: number = STARTUP_QUERIES;
-  /** When the next query is due; at once for who has just become the querier. */
+  /** When the next query is due; at once after becoming the querier. */
   #nextMs = -Infinity;
   #told: Pick<QuerierView, 'querier' | 'own'> = { querier: null, own: false };
 
@@ -52,14 +52,14 @@ export class QuerierElection {
     this.#sinceMs = nowMs;
   }
 
-  /** The interface came up: what hears the queries may have forgotten all, or is another. A candidate starts as at first. */
+  /** The interface came up: the listeners may have lost their state, or may be others. A candidate starts again. */
   restart(): void {
     this.#startupQueries = STARTUP_QUERIES;
     this.#nextMs = -Infinity;
   }
 
   hear(query: MulticastQuery, nowMs: number): void {
-    // The kernel gives own queries back.
+    // The kernel also delivers own queries.
     if (query.source === this.#own) return;
     const { source: address } = query;
     if (this.#heard && nowMs < this.#heard.untilMs && isBefore(this.#heard.address, address)) return;
@@ -67,7 +67,7 @@ export class QuerierElection {
   }
 
   /**
-   * Does what time brings; to be called every second or so.
+   * Does what is due; call it about once a second.
    *
    * @param own address that queries can be sent from; undefined if there is none now, or this is no candidate
    */
@@ -79,7 +79,7 @@ export class QuerierElection {
       this.#startupQueries = Math.max(0, this.#startupQueries - 1);
       this.#nextMs = nowMs + (this.#startupQueries > 0 ? STARTUP_INTERVAL_MS : QUERY_INTERVAL_MS);
     } else if (own !== undefined && !isOwn) {
-      // Whoever takes over does so with one query, at the usual pace.
+      // A takeover sends one query, and continues at the usual interval.
       this.#startupQueries = 0;
       this.#nextMs = -Infinity;
     }
@@ -105,12 +105,12 @@ function presentMs({ robustness, intervalSeconds, responseMs }: MulticastQuery):
   return Math.min(MAX_QUERIER_PRESENT_MS, robustness * intervalSeconds * 1_000 + responseMs / 2);
 }
 
-/** Whether another is the querier instead of us. A switch that queries from 0.0.0.0 does not stand for election (RFC 4541 §2.1.1). */
+/** Whether another is the querier instead of this one. A switch that queries from 0.0.0.0 does not stand for election (RFC 4541 §2.1.1). */
 function isElected(other: IpAddress, own: IpAddress): boolean {
   return !isUnspecifiedIp(other) && isBefore(other, own);
 }
 
-/** By address, the lowest first; behind all others who has none. */
+/** By address, the lowest first; those without an address last. */
 function isBefore(a: IpAddress, b: IpAddress): boolean {
   if (isUnspecifiedIp(a) !== isUnspecifiedIp(b)) return isUnspecifiedIp(b);
   return Buffer.compare(ipBytes(a), ipBytes(b)) < 0;

@@ -5,7 +5,7 @@ import { readAlias } from '../state-dir.ts';
 
 export interface Leftovers {
   readonly log: Logger;
-  /** What is written on vtepd's own TAPs. */
+  /** The alias of vtepd's own TAPs. */
   readonly ownAlias: string;
   /** Indexes of the TAPs that VNIs have. */
   readonly kept: ReadonlySet<number>;
@@ -19,7 +19,7 @@ export function formerTaps(netlink: NetlinkSocket, ownAlias: string): Link[] {
   return listLinks(netlink).filter(isFormer);
 }
 
-/** Deletes the TAPs that former runs made, that no VNI has now and no program uses. What fails is told in the log: it harms nobody. */
+/** Deletes the TAPs that former runs made, that no VNI has now and no program uses. Failures are logged and do no harm. */
 export function deleteLeftoverTaps(netlink: NetlinkSocket, { log, ownAlias, kept, linkGroup }: Leftovers): void {
   try {
     const left = formerTaps(netlink, ownAlias).filter(({ index }) => !kept.has(index));

@@ -5,22 +5,22 @@ import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { SysError } from '../../sys/sys-error.ts';
 import { openTapNamespace, tapName } from '../../sys/tun.ts';
 
-/** Where a TAP is that is not in vtepd's own network namespace, as one that was handed to a container. */
+/** Where a TAP is that is in another network namespace, for example that of a container. */
 export interface Elsewhere {
-  /** As `ip netns` calls it, or undefined. */
+  /** The name in `ip netns`, or undefined. */
   readonly namespace: string | undefined;
-  /** As last seen there; undefined: vtepd may not look. Its index and master mean something there alone. */
+  /** As last seen there; undefined: vtepd may not read it. Index and master are valid only there. */
   readonly link: Link | undefined;
 }
 
-/** What has become of a TAP. */
+/** The present place of a TAP. */
 export type TapPlace =
   | { readonly kind: 'here'; readonly link: Link }
   | { readonly kind: 'elsewhere'; readonly elsewhere: Elsewhere }
   | { readonly kind: 'gone' };
 
 /**
- * Asks a TAP's fd where the TAP is: that it left the namespace or changed its name does not end what the fd reads and writes.
+ * Asks the fd of a TAP where the TAP is. The fd works as before after the TAP was moved or renamed.
  *
  * @param fd of one of its queues
  */
@@ -40,7 +40,7 @@ export function placeOfTap(netlink: NetlinkSocket, fd: number): TapPlace {
       return { kind: 'elsewhere', elsewhere: { namespace: namespaceName(namespace), link } };
     }
     const link = findLink(netlink, name);
-    // It was renamed or moved since the name was asked for; that is an event of its own.
+    // It was renamed or moved since the name was read. There is an event for that.
     return link ? { kind: 'here', link } : { kind: 'elsewhere', elsewhere: { namespace: undefined, link: undefined } };
   } finally {
     close(namespace);
@@ -51,7 +51,7 @@ function findLinkIn(netlink: NetlinkSocket, namespace: number, name: string): Li
   try {
     return findLink(netlink, name, namespaceId(netlink, namespace));
   } catch (error) {
-    // Without CAP_NET_ADMIN there it cannot be looked at; what it is used for works all the same.
+    // Without CAP_NET_ADMIN there it cannot be read, but it still forwards.
     if (error instanceof SysError) return undefined;
     throw error;
   }

@@ -14,13 +14,13 @@ export interface TapPlan {
   readonly mtuBytes: number;
   /** Link group of the TAPs that vtepd made, by which all are deleted at once. */
   readonly linkGroup: number;
-  /** Alias of the TAPs that vtepd makes to outlive it; undefined: those that it makes go with it. */
+  /** Alias of the TAPs that outlive vtepd; undefined: TAPs are deleted when vtepd ends. */
   readonly newAlias: string | undefined;
   /** Alias that tells a TAP which a former run made. */
   readonly ownAlias: string;
-  /** TAPs of former runs that have no program and no name that is asked for: somebody may have renamed them. */
+  /** TAPs of former runs without a program, and without a configured name, since they may have been renamed. */
   readonly former: readonly Link[];
-  /** The TAP that it takes the place of, because somebody deleted that. */
+  /** The deleted TAP that it replaces. */
   readonly before?: { readonly mac: MacAddress | undefined; readonly overrun: number };
   /** Queues, one for each worker, and the offloads wanted. */
   readonly options: TapOptions;
@@ -30,9 +30,9 @@ export interface TapPlan {
 export interface Tap extends OpenTap {
   /** Whether vtepd made it, in this run or a former one, and so may delete it. */
   readonly isOwn: boolean;
-  /** As it was when it had been set up. */
+  /** The link after the set-up. */
   readonly link: Link;
-  /** What the host lost in those that it took the place of. */
+  /** Frames lost in the TAPs that it replaced. */
   readonly overrunBefore: number;
 }
 
@@ -71,8 +71,8 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
 }
 
 /**
- * Makes one of vtepd's own TAPs outlive the process or not, whatever a former run wanted of it. One that does not is put into the link group
- * by which those that go are deleted.
+ * Makes one of vtepd's own TAPs outlive the process or not, whatever a former run set. One that does not is put into the link group that is deleted
+ * at the end.
  */
 export function settleTap(
   netlink: NetlinkSocket,
@@ -86,7 +86,7 @@ export function settleTap(
   }
 }
 
-/** The TAP that is there for a VNI: by its name, or, where a former run's was renamed, by its alias or its MAC. */
+/** The TAP that is there for a VNI: by its name, or, if it was renamed after a former run, by its alias or its MAC. */
 export function findExisting(
   netlink: NetlinkSocket,
   { vni, local, former, ownAlias }: Pick<TapPlan, 'vni' | 'local' | 'former' | 'ownAlias'>,
@@ -99,32 +99,34 @@ export function findExisting(
   );
 }
 
-/** What is written on a former run's TAP that has another name than it is asked for by. */
+/** Alias of a TAP of a former run whose name differs from the configured one. */
 function aliasOfRenamed({ name, alias }: Link, { vni, ownAlias }: TapPlan): string | undefined {
   if (readAlias(alias, ownAlias) === undefined) return undefined;
   return name === vni.tap ? ownAlias : renamedAlias(ownAlias, vni.tap);
 }
 
-/** Lets a TAP go for good: one that vtepd made disappears, also where a former run did and it was to outlive the process. */
+/** Releases a TAP permanently: one that vtepd made is deleted, also if a former run made it and it outlives the process. */
 export function deleteTap(tap: Tap): void {
   if (tap.isOwn) setPersistent(tap.fds[0], false);
   releaseTap(tap);
 }
 
-/** Lets a TAP go. One that vtepd made disappears unless it is to outlive the process; one that was adopted is left as the next program expects it, without offloads. */
+/**
+ * Releases a TAP. One that vtepd made is deleted unless it outlives the process. One that was adopted is left without offloads, as the next program
+ * expects it.
+ */
 export function releaseTap({ fds }: OpenTap): void {
   resetOffloads(fds[0]);
   for (const queue of fds) close(queue);
 }
 
-/** The MAC of a VNI's TAP that nobody named one for; one for all VLANs of the trunk. */
+/** The default MAC of the TAP of a VNI; one for all VLANs of the trunk. */
 export function defaultTapMac(local: IpAddress, { vni, vlan }: VniConfig): MacAddress {
   return defaultMac(local, vlan === undefined ? vni : 'trunk');
 }
 
 /**
- * A MAC that is stable over restarts, different between VTEPs and VNIs, locally administered, and so high that a bridge never takes it for
- * its own.
+ * A MAC that is stable over restarts, different between VTEPs and VNIs, locally administered, and so high that a bridge never uses it as its own.
  */
 export function defaultMac(local: IpAddress, of: number | 'trunk'): MacAddress {
   const digest = createHash('sha256').update(`${local} ${of}`).digest('hex');

@@ -3,7 +3,7 @@ import { type IpAddress, isLoopbackIp } from '../../lib/addresses.ts';
 import type { HostAddresses } from '../host-addresses.ts';
 import type { Underlay } from './underlay.ts';
 
-/** Addresses that have become so, or are so no more. */
+/** Addresses that were added to the own ones, or removed. */
 export interface AddressChanges {
   readonly added: readonly IpAddress[];
   readonly removed: readonly IpAddress[];
@@ -16,23 +16,24 @@ export interface OwnChanges {
   readonly broadcasts: AddressChanges;
 }
 
-/** Why nothing is sent to an address that could be a VTEP's. */
+/** Why nothing is sent to an address. */
 export type Bar = 'own' | 'broadcast';
 
 /**
- * Which addresses are this VTEP's own: all of the host, since VXLAN is heard on all of them; with `--listen local` those alone that it sends
- * from, since the others may be those of another daemon. Of VRFs those alone that it is in: the same address in another may be a peer's.
- * Loopback never leaves the host (RFC 1122 §3.2.1.3). What comes from an own address is dropped, and nothing is sent to one.
+ * Which addresses are this VTEP's own: all addresses of the host, since VXLAN is received on all of them. With `--listen local` only those that it
+ * sends from, since the others may belong to another daemon. Only addresses in its own VRFs count, since the same address in another VRF may belong
+ * to a peer.
+ * Loopback never leaves the host (RFC 1122 §3.2.1.3). Datagrams from an own address are dropped, and nothing is sent to one.
  */
 export class OwnAddresses {
   readonly #mode: ListenMode;
   readonly #host: HostAddresses;
   readonly #underlays: readonly Underlay[];
-  /** As they were told last. */
+  /** As last reported. */
   readonly #told = new Set<IpAddress>();
   readonly #toldBroadcasts = new Set<IpAddress>();
   #toldSources: readonly IpAddress[] = [];
-  /** The VRFs that it was in when that was told. */
+  /** The VRFs that it was in at the last report. */
   #toldVrfs = '0';
 
   /** @param underlays all that are open; the list changes */
@@ -43,7 +44,7 @@ export class OwnAddresses {
   }
 
   has(address: IpAddress): boolean {
-    // The host may send from an address that is in none of its lists: one that a local route names.
+    // The host may send from an address that is not in its lists, if a local route names it.
     return (
       (this.#mode === 'any' && (isLoopbackIp(address) || this.#vrfs().some((vrf) => this.#host.has(address, vrf)))) ||
       this.#sources().includes(address)
@@ -56,25 +57,25 @@ export class OwnAddresses {
   }
 
   /**
-   * Why nothing is sent to an address now; undefined: it is. Flood lists, static entries and refusals go by it. It may come and go with the
-   * host's addresses.
+   * Why nothing is sent to an address now; undefined: it is sent to. Flood lists, static entries and refusals use it. It can change with the
+   * addresses of the host.
    */
   barOf(address: IpAddress): Bar | undefined {
     if (this.has(address)) return 'own';
     return this.isBroadcast(address) ? 'broadcast' : undefined;
   }
 
-  /** As they were told last. */
+  /** As last reported. */
   get told(): readonly IpAddress[] {
     return [...this.#told];
   }
 
-  /** As they were told last. */
+  /** As last reported. */
   get toldBroadcasts(): readonly IpAddress[] {
     return [...this.#toldBroadcasts];
   }
 
-  /** What has changed since it was asked for last. Looks at nothing but what may have. */
+  /** The changes since the last call. It examines only what may have changed. */
   takeChanges(): OwnChanges {
     const vrfs = this.#vrfs().join();
     // In another VRF it is another host.
@@ -100,7 +101,7 @@ export class OwnAddresses {
   }
 }
 
-/** Makes `told` right where it may be wrong, and tells what that changed. */
+/** Updates `told` where it may be out of date, and returns the changes. */
 function update(
   told: Set<IpAddress>,
   candidates: ReadonlySet<IpAddress>,

@@ -8,15 +8,15 @@ import type { Underlay } from './underlay.ts';
 
 /**
  * The MTU of the path to a VTEP. The kernel alone knows it: what ICMP told it (RFC 1191, RFC 8201), until that expires, and what routes say. It
- * holds whatever a worker sends to it, so it is asked, some microseconds each, rather than the workers, who only remember what it refused.
+ * applies to all workers, so the kernel is asked, some microseconds for each path. Workers only remember what the kernel refused.
  */
 
-/** What a route carries at most. @param links of the host by their index */
+/** The MTU of a route. @param links of the host by their index */
 export function routeMtu(route: Route, links: ReadonlyMap<number, Pick<Link, 'mtuBytes'>>): number {
   return Math.min(route.mtuBytes ?? Infinity, links.get(route.interfaceIndex)?.mtuBytes ?? Infinity);
 }
 
-/** Tells the MTU of the path to an address, where it is known to be narrower than its underlay; else null. */
+/** Returns the MTU of the path to an address if it is known to be narrower than its underlay, else null. */
 export function narrowPaths(
   netlink: NetlinkSocket,
   links: ReadonlyMap<number, Link>,
@@ -32,7 +32,7 @@ export function narrowPaths(
   };
 }
 
-/** The route of the first underlay that has one. What the kernel does not say is not known to be narrow. */
+/** The route of the first underlay that has one. A path without an answer of the kernel is not known to be narrow. */
 function pathTo(
   netlink: NetlinkSocket,
   address: IpAddress,

@@ -3,9 +3,9 @@ import type { RouteFrom } from '../../sys/netlink/routes.ts';
 import type { Underlay } from './underlay.ts';
 
 /**
- * What the route to an address is asked for by, beside the address: what the sockets of an underlay send by, since rules may ask for it.
+ * The selectors of a route lookup, in addition to the address. They are those of the sockets of an underlay, since rules may match them.
  *
- * In a VRF it is asked for by the VRF. Groups, and all of IPv6, leave a VRF by the interface itself, and for the VRF as a whole the kernel knows
+ * In a VRF the lookup names the VRF. Groups, and all of IPv6, leave a VRF by the interface itself, and for the VRF as a whole the kernel knows
  * no route to a group of IPv6. With a source it would not hold the route to that interface, as it holds the socket.
  */
 export function routeFrom(

@@ -2,7 +2,7 @@ import { type IpAddress, ipFamily } from '../../lib/addresses.ts';
 import type { HostAddress } from '../../sys/netlink/addresses.ts';
 import type { HostAddresses } from '../host-addresses.ts';
 
-/** What an underlay's source address depends on. */
+/** The inputs of the choice of an underlay's source address. */
 export interface SourceNeed {
   readonly family: 4 | 6;
   /** The underlay interface. */
@@ -16,7 +16,7 @@ export interface SourceNeed {
   readonly present: IpAddress | undefined;
 }
 
-/** The source address that is right now. */
+/** The chosen source address. */
 export interface SourceChoice {
   readonly address: IpAddress;
   /** Undefined while it is on no interface. */
@@ -27,8 +27,8 @@ export interface SourceChoice {
 
 /**
  * The outer source address of an underlay: `--local`, whatever interface it is on; else the one that it has while that can be used and is not
- * deprecated; else the first of the interface with global scope that is neither temporary nor deprecated. One that duplicate address detection
- * is not through with is waited for. undefined: the interface has none of the family, and never had.
+ * deprecated; else the first of the interface with global scope that is neither temporary nor deprecated. A tentative one is waited for. undefined:
+ * the interface has none of the family, and never had.
  *
  * @param isLocal whether the host takes an address for its own that none of its lists has: a local route names it; undefined: not known
  */
@@ -61,13 +61,13 @@ export function chooseSource(
     (present === undefined ? undefined : candidates.find(({ isDuplicate }) => isDuplicate));
   if (chosen) return choice(chosen);
   if (present === undefined) return undefined;
-  // It may have moved, as to a bridge that the interface is a port of now.
+  // It may have moved, for example to a bridge that the interface is a port of now.
   return addresses.isAnywhere(present)
     ? { address: present, prefixBits: undefined, trouble: `${present} is on another interface than ${need.name}` }
     : absent(present);
 }
 
-/** What an interface has of a family although none of it may be the source, for a refusal: `fd00::1 (temporary)`. */
+/** The addresses of an interface in a family, none of which can be the source, for an error: `fd00::1 (temporary)`. */
 export function unfitAddresses(addresses: readonly HostAddress[], family: 4 | 6): string {
   const seen = addresses.filter(({ address, isGlobal }) => isGlobal && ipFamily(address) === family);
   if (seen.length === 0) return '';

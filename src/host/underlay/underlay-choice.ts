@@ -7,16 +7,16 @@ import type { NetlinkSocket } from '../../sys/netlink/netlink-socket.ts';
 import { findRoute, type Route, type RouteFrom } from '../../sys/netlink/routes.ts';
 import type { HostAddresses } from '../host-addresses.ts';
 
-/** Which interface and which families a VNI's datagrams use: what the flags say, else what the host's routes and addresses say. */
+/** Which interface and which families a VNI's datagrams use: from the flags, else from the routes and addresses of the host. */
 
-/** What the choice is made by. */
+/** The inputs of the choice. */
 export interface ChoiceGround {
   readonly netlink: NetlinkSocket;
   readonly config: Config;
   readonly addresses: HostAddresses;
 }
 
-/** What the route to decides a VNI's interface: its group, else its first remote that is not this very host. */
+/** The destination whose route decides the interface of a VNI: its group, else its first remote that is not this very host. */
 export function destinationOf(
   { group, remotes }: VniConfig,
   { addresses }: Pick<ChoiceGround, 'addresses'>,
@@ -25,9 +25,9 @@ export function destinationOf(
 }
 
 /**
- * The route to a VTEP or group. Rules may ask for the address that is sent from, if one was given and is there.
+ * The route to a VTEP or group. Rules may match the source address, if one was given and exists.
  *
- * @param from what it is sent by, as far as that is known
+ * @param from the source, as far as known
  * @throws SysError if the kernel does not say
  */
 export function routeTo(
@@ -68,8 +68,8 @@ function interfaceByName(netlink: NetlinkSocket, name: string): Link {
 }
 
 /**
- * The families that a VNI is sent by, IPv4 first. One that names no destination takes what `--local` says, else IPv4, or IPv6 on an
- * interface that has no IPv4.
+ * The families that a VNI is sent by, IPv4 first. One without a destination uses those of `--local`, else IPv4, or IPv6 on an interface without
+ * IPv4.
  */
 export function chooseFamilies({ config, addresses }: ChoiceGround, vni: VniConfig, link: Link): readonly (4 | 6)[] {
   const families = familiesOf(vni);

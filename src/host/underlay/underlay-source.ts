@@ -12,7 +12,7 @@ import type { HostAddresses } from '../host-addresses.ts';
 import { explainClash } from '../port/port-clash.ts';
 import { chooseSource, type SourceChoice } from './source-choice.ts';
 
-/** What it is chosen and opened by. */
+/** The inputs of its choice and its sockets. */
 export interface SourceGround {
   readonly netlink: NetlinkSocket;
   /** In force now. */
@@ -21,7 +21,7 @@ export interface SourceGround {
   readonly listeners: Listeners;
 }
 
-/** What an underlay was and has become: `retired` is to be closed once no worker uses it. */
+/** The change of a source: close `retired` once no worker uses it. */
 export interface SourceChange {
   readonly from: IpAddress;
   readonly to: IpAddress;
@@ -37,7 +37,7 @@ export interface SourcePlace {
   readonly devices: SourceDevices;
 }
 
-/** The source address of an underlay with all that hangs on it, which comes, goes and changes as the address and the configuration do. */
+/** The source address of an underlay and its sockets, which are opened, closed and changed with the address and the configuration. */
 export class UnderlaySource {
   readonly #ground: SourceGround;
   readonly #place: SourcePlace;
@@ -45,7 +45,7 @@ export class UnderlaySource {
   #prefixBits: number;
   #keeper: HostAddress['keeper'];
   #source: Source | undefined;
-  /** Why there is no source although the address is fit. */
+  /** Why there is no source although the address can be used. */
   #refusal: string | undefined;
   /** As long as it has no source, those that it had last. */
   #ports: readonly number[] = [];
@@ -70,7 +70,7 @@ export class UnderlaySource {
     return choice && new UnderlaySource(ground, place, choice);
   }
 
-  /** What is sent by; undefined while the address cannot be used. */
+  /** The source in use; undefined while the address cannot be used. */
   get source(): Source | undefined {
     return this.#source;
   }
@@ -96,7 +96,7 @@ export class UnderlaySource {
     return this.#choice.trouble ?? this.#refusal;
   }
 
-  /** The sockets send by what the configuration says from now on; nothing that waits is lost. @throws SysError */
+  /** Applies the settings of the configuration to the open sockets. Queued datagrams are not lost. @throws SysError */
   setSending(config: Config): void {
     const sending = sendingOf(config);
     const { fds = [], fragmentable = 0 } = this.#source ?? {};
@@ -128,8 +128,8 @@ export class UnderlaySource {
   }
 
   /**
-   * Opens the sockets that another configuration wants in place of those that there are, which serve on. undefined: none, since there is no
-   * address to send from, or these are right.
+   * Opens the sockets that another configuration needs. The present ones stay in use. undefined: none needed, since there is no source address, or
+   * the present ones fit.
    *
    * @throws VtepError if they cannot be opened
    */
@@ -141,12 +141,12 @@ export class UnderlaySource {
     return isRight && inheritsDf === (config.df === 'inherit') ? undefined : this.#open(config, this.#source);
   }
 
-  /** Closes what `openSuccessor` has opened, of which nobody was told. */
+  /** Closes what `openSuccessor` has opened, before a worker was told of it. */
   giveUp(successor: Source): void {
     this.#close(successor, this.#source);
   }
 
-  /** Sends by what `openSuccessor` has opened. */
+  /** Uses what `openSuccessor` has opened. */
   succeed(successor: Source): SourceChange {
     const retired = this.#source;
     this.#take(successor);
@@ -176,7 +176,7 @@ export class UnderlaySource {
     const { port, sourcePorts: count, sourcePortRange: range, listen } = config;
     const preferred = this.#ports.filter((each) => each !== port && each >= range.first && each <= range.last);
     const plan = { address: this.address, devices, port, count, range, preferred };
-    // Other daemons of the host are to hear this one's floods. What comes back here is dropped as a packet of its own.
+    // Other daemons of the host must receive the floods of this one. Own floods that come back are dropped as own packets.
     const isHeardAlone = listen === 'local';
     const options = { ...sendingOf(config), deviceIndex: link.index, isLooped: isHeardAlone };
     return explainClash(

@@ -13,7 +13,7 @@ import { explainClash } from '../port/port-clash.ts';
 import { unfitAddresses } from './source-choice.ts';
 import { type SourceChange, type SourceGround, UnderlaySource } from './underlay-source.ts';
 
-/** What all underlays of a daemon are made on. */
+/** The common basis of all underlays of a daemon. */
 export interface UnderlayGround extends SourceGround {
   readonly held: HeldPort;
   /** Gives numbers for sockets and groups, unique in the daemon. */
@@ -23,17 +23,17 @@ export interface UnderlayGround extends SourceGround {
 }
 
 export interface UnderlayPlace {
-  /** Its number in the data path, which another may have when it is closed. */
+  /** Its number in the data path, which is reused after it is closed. */
   readonly number: number;
   readonly link: Link;
   readonly family: 4 | 6;
-  /** What a refusal for want of an address begins with. */
+  /** The object of an error about a missing address. */
   readonly object: string;
 }
 
 /**
- * One family of an underlay interface: the groups that are joined on it, and the source address with all that hangs on it, which comes, goes
- * and changes while groups, TAPs and tables stay.
+ * One family of an underlay interface: the groups that are joined on it, and the source address with its sockets, which changes while groups, TAPs
+ * and tables stay.
  */
 export class Underlay {
   readonly number: number;
@@ -43,12 +43,12 @@ export class Underlay {
   /** UDP port that it sends to. */
   readonly port: number;
   readonly membership: GroupMembership;
-  /** MTU of the interface when it was taken into use: other VTEPs may have been given TAPs for it. */
+  /** MTU of the interface when vtepd began to use it: other VTEPs may have TAPs for it. */
   readonly firstMtuBytes: number;
   readonly #ground: UnderlayGround;
   /** The interface as last seen; an interface that is gone keeps its last MTU here. */
   #link: Link;
-  /** What it was called when it was taken into use: by that it is named, and looked for when it is gone. */
+  /** Its name when vtepd began to use it. If it is gone, this name is searched for. */
   readonly #givenName: string;
   /** What it is a part of. */
   #master: Link | undefined;
@@ -93,13 +93,13 @@ export class Underlay {
     this.#sending = sending;
   }
 
-  /** The pool sends by what the configuration says from now on; nothing that waits is lost. @throws SysError */
+  /** Applies the settings of the configuration to the pool. Queued datagrams are not lost. @throws SysError */
   setSending(config: Config): void {
     this.#sending.setSending(config);
   }
 
   /**
-   * Opens the send sockets that another configuration wants in place of the present ones, which serve on. undefined: none.
+   * Opens the send sockets that another configuration needs. The present ones stay in use. undefined: none needed.
    *
    * @returns `succeed` sends by them; workers are to be told of what `source` is then, before the retired one is closed. `giveUp` closes them.
    * @throws VtepError if they cannot be opened
@@ -119,7 +119,7 @@ export class Underlay {
     return this.#isGone ? this.#givenName : this.#link.name;
   }
 
-  /** Whether it is on the interface that had a name, whatever it is called now. */
+  /** Whether it uses the interface that had a name, also after it was renamed. */
   isNamed(dev: string): boolean {
     return !this.#isGone && this.#givenName === dev;
   }
@@ -134,12 +134,12 @@ export class Underlay {
     return this.#sending.address;
   }
 
-  /** Of the local address as it was, for whoever has to give it back. */
+  /** Prefix length of the former local address, for a remedy that adds it again. */
   get prefixBits(): number {
     return this.#sending.prefixBits;
   }
 
-  /** Who kept it when it was last there: not everybody may give it back. */
+  /** What maintained it when it last existed, which decides the remedy. */
   get keeper(): HostAddress['keeper'] {
     return this.#sending.keeper;
   }
@@ -175,7 +175,7 @@ export class Underlay {
     return this.#link.masterKind === 'vrf' ? this.#master : undefined;
   }
 
-  /** The interface that it is a port of: bridge, bond, …, which has what comes in. */
+  /** The bridge, bond, … that it is a port of, which receives its packets. */
   get portOf(): Link | undefined {
     return this.#link.masterKind !== 'vrf' && !this.#isGone ? this.#master : undefined;
   }
@@ -201,8 +201,8 @@ export class Underlay {
   }
 
   /**
-   * Whether a link is this underlay's interface: the one it was, whatever its name is now, or once that is gone another of its name.
-   * Sockets and memberships hang on the interface itself, not on its name.
+   * Whether a link is this underlay's interface: the same one, whatever its name is now, or after its deletion another with its name. Sockets and
+   * memberships belong to the interface, not to its name.
    */
   isOn(link: Link): boolean {
     return this.#isGone ? link.name === this.name : link.index === this.#link.index;
@@ -215,7 +215,7 @@ export class Underlay {
   }
 
   /**
-   * Takes note of what the interface is now. One that was made anew gets the floods, and every group that is not joined is joined.
+   * Updates the state of the interface. One that was made again gets the floods, and every group that is not joined is joined.
    *
    * @returns what was joined and what could not be
    */
@@ -244,7 +244,7 @@ export class Underlay {
   }
 
   /**
-   * Follows the host's addresses: chooses the source anew, and opens what it needs if it is another or is there again. undefined: all is as
+   * Follows the addresses of the host: chooses the source again, and opens its sockets if it is another or exists again. undefined: all is as
    * it was. Workers are to be told of what `source` is then, before the retired one is closed.
    */
   followAddresses(): SourceChange | undefined {
