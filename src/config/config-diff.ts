@@ -1,26 +1,26 @@
-/** What a configuration file asks for now that it did not ask for before. */
+/** The changes between two versions of a configuration file. */
 import type { Refusal } from '../lib/errors.ts';
 import type { Config, LogLevel, VniConfig } from './config.ts';
 import { toFileValue } from './config-text.ts';
 
 export interface ConfigDiff {
-  /** What was asked for, without what is refused. */
+  /** The new configuration, without the refused changes. */
   readonly config: Config;
   /** The keys that differ and can go into force while vtepd runs, those of VNIs and the log level left out; those of one entry go together. */
   readonly settings: readonly SettingKeys[];
-  /** What can only change at a start. */
+  /** Changes that need a restart. */
   readonly refused: readonly { readonly key: ConfigKey; readonly refusal: Refusal }[];
   readonly logLevel: LogLevel | undefined;
-  /** Segments by what has to happen to them; each is as it is to be. */
+  /** Segments by the action that they need, each in its new form. */
   readonly added: readonly VniConfig[];
   readonly removed: readonly VniConfig[];
-  /** They change where they stand. */
+  /** They are changed in place. */
   readonly changed: readonly VniConfig[];
-  /** They need another TAP, and are made anew. */
+  /** They need another TAP, and are made again. */
   readonly remade: readonly VniConfig[];
 }
 
-/** A key that can change while vtepd runs, or the cause why it cannot. */
+/** A key that can change while vtepd runs, or the reason why it cannot. */
 interface Key {
   readonly name: string;
   readonly fixedBy?: string;
@@ -28,7 +28,7 @@ interface Key {
 
 const SOCKETS = 'the sockets are bound at the start';
 
-/** Every key of a file but the list of VNIs. A new one has to be decided on here. */
+/** Every key of a file but the list of VNIs. A new key must be added here. */
 export const KEYS = {
   dev: { name: 'dev', fixedBy: 'interface, sockets and groups are chosen at the start' },
   local: { name: 'local', fixedBy: SOCKETS },
@@ -58,13 +58,13 @@ export const KEYS = {
 
 export type ConfigKey = keyof typeof KEYS;
 
-/** Keys that are put into force, or refused, together. */
+/** Keys that are applied, or refused, together. */
 export type SettingKeys = readonly ConfigKey[];
 
-/** They make up one pool of sockets: a smaller range may need fewer ports. */
+/** Together they define one pool of sockets: a smaller range may need fewer ports. */
 const POOL_KEYS: SettingKeys = ['df', 'sourcePorts', 'sourcePortRange'];
 
-/** Every key of a segment, and whether another value of it needs another TAP. A new one has to be decided on here. */
+/** Every key of a segment, and whether another value of it needs another TAP. A new key must be added here. */
 export const VNI_KEYS = {
   vni: true,
   tap: true,
@@ -139,7 +139,7 @@ function refusalOf({ name, fixedBy = '' }: Key, before: Config): Refusal {
   };
 }
 
-/** Both are made by the same parser, with their properties in the same order. */
+/** The same parser made both, with properties in the same order. */
 export function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }

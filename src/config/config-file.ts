@@ -27,12 +27,12 @@ const SCALAR_NAMES: readonly string[] = FLAGS.filter(({ name, kind }) => kind ==
   ({ name }) => name,
 );
 export const FILE_KEYS = [...SCALAR_NAMES, ...FILE_SWITCHES, 'local', 'allow-vtep', 'vnis'];
-/** A segment's keys: those of `--vni`, and what stands in front of them there. */
+/** The keys of a segment: those of `--vni`, and VNI and group. */
 export const VNI_KEYS = ['vni', 'group', ...KEY_NAMES];
 
 type Node = ParsedNode | null;
 
-/** @param path of the file, as refusals name it  @throws VtepError ERR_VTEP_USAGE, `PATH:LINE:COLUMN: …` */
+/** @param path of the file, for errors  @throws VtepError ERR_VTEP_USAGE, `PATH:LINE:COLUMN: …` */
 export function readConfigFile(text: string, path: string): WrittenConfig {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
@@ -43,13 +43,13 @@ export function readConfigFile(text: string, path: string): WrittenConfig {
   const [fault] = [...document.errors, ...document.warnings];
   if (fault !== undefined) refuse(place(fault.pos[0]), `not valid YAML: ${faultText(fault, text)}`);
   const { contents } = document;
-  // A file of comments alone.
+  // A file with comments only.
   if (contents === null) return { vnis: [], local: undefined, allowVtep: undefined, scalars: {}, switches: {} };
   if (!isMap(contents)) refuse(place(contents.range[0]), 'not keys with values', 'write it like `dev: eth0`');
   return new FileReader(place).read(contents as YAMLMap<ParsedNode, Node>);
 }
 
-/** Finds the values in the document, and for each what a refusal calls it. */
+/** Finds the values in the document, and the name of each for errors. */
 class FileReader {
   readonly #place: (offset: number) => string;
 
@@ -101,7 +101,7 @@ class FileReader {
     }
   }
 
-  /** One value alone stands for a list of it. */
+  /** A single value counts as a list of one. */
   #values(node: Node, path: string, at: number): WrittenValue[] {
     if (!isSeq(node)) return [this.#value(node, path, at)];
     return this.#elements(node, path, at).map((element, i) => this.#value(element, `${path}[${i}]`, at));
@@ -124,7 +124,7 @@ class FileReader {
   }
 }
 
-/** The library's own words, but where they speak to a programmer or leave out which key it is. */
+/** The text of the library, except where it is meant for programmers or does not name the key. */
 function faultText({ code, message, pos }: YAMLError, text: string): string {
   if (code === 'MULTIPLE_DOCS') return 'a second document begins: leave out the `---`';
   const [key] = /^[\w-]{1,40}/.exec(text.slice(pos[0], pos[0] + 40)) ?? [];
@@ -136,7 +136,7 @@ function isFileSwitch(name: string): name is FileSwitchName {
   return FILE_SWITCHES.some((known) => known === name);
 }
 
-/** A value as a flag would have it: as it is written, whatever type YAML takes it for. */
+/** A value as a flag would have it: the written text, whatever its YAML type is. */
 function scalarText(value: unknown, source: string): string {
   if (value === null) return '';
   if (typeof value === 'boolean') return value ? 'on' : 'off';

@@ -5,7 +5,7 @@ import { formatHttpAddress } from './http-address.ts';
 import { parseConfig } from './parse.ts';
 import { defaultTap } from './vni-entry.ts';
 
-/** Keys in the order of the flags; what is the default anyway is left out. Plain values, for YAML or JSON. */
+/** Keys in the order of the flags. Defaults are left out. Plain values, for YAML or JSON. */
 export type FileValue = Readonly<Record<string, unknown>>;
 
 const STANDARD = parseConfig({ vni: ['0'], local: [], check: false, scalars: {} });
@@ -48,7 +48,7 @@ export function toFileValue(config: Config): FileValue {
   };
 }
 
-/** As it is without the flag: cut where `port` lies in it. */
+/** The default range, shortened if `port` is in it. */
 function standardRange({ port }: Config): string {
   const scalars = { port: `${port}` };
   const { first, last } = parseConfig({ vni: ['0'], local: [], check: false, scalars }).sourcePortRange;

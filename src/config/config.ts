@@ -1,28 +1,28 @@
 /**
- * The configuration as the daemon holds it: typed, complete (every default filled in) and deeply frozen. It says what
- * was asked for and knows nothing of the host; what an interface or a route decides stays `undefined` here.
+ * The configuration as the daemon holds it: typed, complete (every default filled in) and deeply frozen. It has what the user wrote and nothing from
+ * the host; what an interface or a route decides is `undefined`.
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { L2Control } from './keys/l2-control-key.ts';
 
-/** pino's levels, the most severe first. */
+/** The levels of pino, the most severe first. */
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Which of the kernel's offloads the data path uses: towards the underlay (`gso`), from it (`gro`), both, or neither. */
+/** The kernel offloads of the data path: towards the underlay (`gso`), from it (`gro`), both, or none. */
 export const OFFLOAD_MODES = ['auto', 'off', 'gso', 'gro'] as const;
 export type OffloadMode = (typeof OFFLOAD_MODES)[number];
 
-/** Where unicast VXLAN is heard: on any address of the host, or on the local one alone, which lets several daemons share a host. */
+/** Where unicast VXLAN is received: on any address of the host, or on the local one only, so that several daemons can share a host. */
 export const LISTEN_MODES = ['any', 'local'] as const;
 export type ListenMode = (typeof LISTEN_MODES)[number];
 
-/** Whether a worker keeps looking for packets for a while before it sleeps. */
+/** Whether a worker polls for packets before it sleeps. */
 export const BUSY_POLL_MODES = ['auto', 'off'] as const;
 export type BusyPollMode = (typeof BUSY_POLL_MODES)[number];
 
-/** Frames from the overlay with an 802.1Q tag (RFC 7348 §6.1): counted drop, tag taken off, or carried as they are. */
+/** Frames from the overlay with an 802.1Q tag (RFC 7348 §6.1): dropped and counted, tag removed, or carried unchanged. */
 export const INNER_VLAN_MODES = ['drop', 'strip', 'pass'] as const;
 export type InnerVlanMode = (typeof INNER_VLAN_MODES)[number];
 
@@ -38,7 +38,7 @@ export type JoinMode = (typeof JOIN_MODES)[number];
 export interface StaticEntry {
   /** Unicast, not zero; once per VNI. */
   readonly mac: MacAddress;
-  /** Unicast outer address of the VTEP that the MAC is behind, never a `--local` address that was given; or behind the TAP. */
+  /** Unicast outer address of the VTEP that the MAC is behind, never a given `--local` address; or `local` for behind the TAP. */
   readonly vtep: IpAddress | 'local';
 }
 
@@ -55,7 +55,7 @@ export interface VniConfig {
    * those VNIs share.
    */
   readonly tap: string;
-  /** VLAN of the trunk that this segment is, 1 to MAX_VLAN, or 0 for what is untagged there; unique. undefined: it has a TAP of its own. */
+  /** VLAN of this segment on the trunk, 1 to MAX_VLAN, or 0 for untagged frames; unique. undefined: it has its own TAP. */
   readonly vlan: number | undefined;
   /** Linux bridge that the TAP is put into. */
   readonly bridge: string | undefined;
@@ -68,15 +68,15 @@ export interface VniConfig {
   readonly statics: readonly StaticEntry[];
   /** Whether source MACs are learned, on both sides. */
   readonly learning: boolean;
-  /** Learned MACs at most, local and remote, 1 to MAX_FDB_ENTRIES. */
+  /** Limit of learned MACs, local and remote, 1 to MAX_FDB_ENTRIES. */
   readonly maxMacs: number;
   readonly innerVlan: InnerVlanMode;
   readonly l2Control: L2Control;
   readonly join: JoinMode;
   readonly flood: FloodMode;
-  /** Flooded frames per second in each direction, 1 to MAX_STORM_PPS; undefined: any. */
+  /** Limit of flooded frames per second in each direction, 1 to MAX_STORM_PPS; undefined: none. */
   readonly stormPps: number | undefined;
-  /** Whether questions for known remote neighbours (ARP, ND) are answered here instead of flooded. */
+  /** Whether ARP and ND requests for known remote neighbours are answered here instead of flooded. */
   readonly suppress: boolean;
 }
 
@@ -88,7 +88,7 @@ export interface HttpAddress {
   readonly port: number;
 }
 
-/** Everything that `vtepd` was asked for. */
+/** The whole configuration of `vtepd`. */
 export interface Config {
   /** In the order given, at least one, at most MAX_SEGMENTS. */
   readonly vnis: readonly VniConfig[];
@@ -97,23 +97,26 @@ export interface Config {
   /** Outer source addresses, at most one per family; empty: chosen from the underlay interface. */
   readonly local: readonly IpAddress[];
   readonly listen: ListenMode;
-  /** UDP port sent to and listened on, 1 to 65535. */
+  /** UDP port for both sending and listening, 1 to 65535. */
   readonly port: number;
   /** Outer TTL or hop limit of unicast, 1 to 255. */
   readonly ttl: number;
   /** Outer TTL or hop limit of multicast, 1 to 255. */
   readonly mcastTtl: number;
-  /** Outer TOS byte, 0 to 255, whose two ECN bits the inner packet's replace (RFC 6040); `inherit`: the inner packet's, 0 if that is not IP. */
+  /**
+   * Outer TOS byte, 0 to 255. Its two ECN bits are replaced by those of the inner packet (RFC 6040). `inherit`: that of the inner packet, 0 if it is
+   * not IP.
+   */
   readonly tos: number | 'inherit';
   /** Outer DF bit; vtepd fragments in neither mode (RFC 7348 §4.3). */
   readonly df: 'set' | 'unset' | 'inherit';
   /** Seconds after which a MAC that was not heard expires, 1 to MAX_AGEING_SECONDS; 0: never. */
   readonly ageingSeconds: number;
-  /** `maxMacs` of a VNI that does not say, 1 to MAX_FDB_ENTRIES; also for VNIs added while running. */
+  /** Default `maxMacs` of a VNI, 1 to MAX_FDB_ENTRIES; also for VNIs added while running. */
   readonly maxMacs: number;
   /** Sockets of the outer source-port pool, 1 to MAX_SOURCE_PORTS. */
   readonly sourcePorts: number;
-  /** Where the pool is bound, both ends included; holds at least `sourcePorts` ports. One that was given may hold `port`. */
+  /** Port range of the pool, both ends included, at least `sourcePorts` ports. A given range may contain `port`. */
   readonly sourcePortRange: { readonly first: number; readonly last: number };
   /** Outer sources that VXLAN is accepted from, distinct, at most MAX_ALLOWED_PREFIXES; empty: any. */
   readonly allowedVteps: readonly IpPrefix[];
@@ -125,7 +128,7 @@ export interface Config {
   readonly workers: number;
   readonly offload: OffloadMode;
   readonly busyPoll: BusyPollMode;
-  /** Whether to be the IGMP and MLD querier of the underlays when nobody else is. */
+  /** Whether to be the IGMP and MLD querier of the underlays if there is no other. */
   readonly querier: boolean;
   /** Whether TAPs outlive the process, and learned MACs are kept in `stateDir`. */
   readonly persist: boolean;
@@ -133,7 +136,7 @@ export interface Config {
   readonly stateDir: string;
   /** Absolute path of the control socket, at most MAX_SOCKET_PATH_BYTES. */
   readonly socketPath: string;
-  /** Where the API is read over TCP; an unspecified address is every one. undefined: nowhere. */
+  /** Where the API can be read over TCP; an unspecified address means every one. undefined: off. */
   readonly http: HttpAddress | undefined;
   readonly logLevel: LogLevel;
   /** `auto`: pretty on a terminal, json elsewhere. */

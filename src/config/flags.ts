@@ -19,7 +19,7 @@ interface Flag {
   readonly kind: 'scalar' | 'list' | 'switch';
   /** The placeholder of the value in the help; empty for a switch. */
   readonly value: string;
-  /** The value that is parsed when the flag is not given; undefined where there is none or it depends on the host. */
+  /** The value if the flag is not given; undefined if there is none or it depends on the host. */
   readonly standard?: string;
   /** One or more sentences for the help, which adds `standard`. */
   readonly meaning: string;

@@ -7,7 +7,7 @@ import { refuse, type WrittenValue } from './keys/written-value.ts';
 const REMEDY = 'write 127.0.0.1:9477 or [::1]:9477 for this host alone, [::]:9477 for every address';
 
 /**
- * An address has to be given: what asks nobody who he is must not be open to all by leaving something out. Names are not looked up.
+ * An address must be given: a server without authentication must not be open to all by default. Names are not resolved.
  * @throws VtepError ERR_VTEP_USAGE
  */
 export function parseHttpAddress(written: WrittenValue): HttpAddress {

@@ -1,4 +1,4 @@
-/** What was written to the one validated, frozen configuration. Pure: nothing here looks at the host. */
+/** Makes the validated, frozen configuration of flags and file. Pure: nothing here reads the host. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
 import { BUSY_POLL_MODES, type Config, deepFreeze, LISTEN_MODES, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
@@ -29,7 +29,7 @@ const STANDARDS: ReadonlyMap<string, string> = new Map(
 );
 
 /**
- * @param file what the configuration file says; without one, the flags must name a segment
+ * @param file the contents of the configuration file; without one, the flags must name a segment
  * @returns the configuration, deeply frozen  @throws VtepError ERR_VTEP_USAGE for the first fault found
  */
 export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
@@ -110,8 +110,8 @@ function parseLocals(written: readonly WrittenValue[]): IpAddress[] {
 }
 
 /**
- * A range that was given must hold the pool that was given; the default pool is no larger than leaves room for all pools, where there is any.
- * A second one is needed over IPv4 alone: whether it finds room, the start tells.
+ * A given range must have room for a given pool size. The default pool is small enough for all pools to fit. A second pool is needed over IPv4 only:
+ * the start checks whether it fits.
  */
 function poolSize(
   wanted: number,
@@ -129,7 +129,7 @@ function poolSize(
   );
 }
 
-/** The default range, cut to the longer side of `port` where that lies in it; always more than MAX_SOURCE_PORTS. */
+/** The default range, shortened to the longer side of `port` if that is in it; always more than MAX_SOURCE_PORTS. */
 function besidePort(range: PortRange, port: number): PortRange {
   if (port < range.first || port > range.last) return range;
   const below = { first: range.first, last: port - 1 };

@@ -1,6 +1,6 @@
 import type { Config } from './config.ts';
 
-/** What was asked for and is in force: as at the start, until a reload puts another configuration in its place. VNIs are as the file has them. */
+/** The configuration in force: that of the start, until a reload replaces it. VNIs are as the file has them. */
 export class Settings {
   #config: Config;
 

@@ -1,4 +1,4 @@
-/** Parsers of the addresses in flags and entries. Each throws VtepError ERR_VTEP_USAGE for what it does not take. */
+/** Parsers of the addresses in flags and entries. Each throws VtepError ERR_VTEP_USAGE for a wrong value. */
 import {
   type IpAddress,
   ipFamily,
@@ -24,7 +24,7 @@ export function parseGroup(written: WrittenValue): IpAddress {
   return group;
 }
 
-/** The address of a VTEP: anything but unspecified, multicast and broadcast. Loopback is taken: two daemons may share a host. */
+/** The address of a VTEP: anything but unspecified, multicast and broadcast. Loopback is accepted, since two daemons may share a host. */
 export function parseVtepAddress(written: WrittenValue): IpAddress {
   const address = parseAnyIp(written, 'give an address like 192.0.2.1');
   const cause = notOfVtep(address);
@@ -65,7 +65,7 @@ export function familyName(address: IpAddress): string {
   return `IPv${ipFamily(address)}`;
 }
 
-/** Why an address cannot be a VTEP's. A link-local one says nothing to a host that is not told the link. */
+/** Why an address cannot be that of a VTEP. A link-local one is ambiguous without the link. */
 function notOfVtep(address: IpAddress): string | undefined {
   return notUnicast(address) ?? (isLinkLocalIpv6(address) ? 'a link-local address (fe80::/10)' : undefined);
 }

@@ -1,4 +1,4 @@
-/** `vlan=N` of a segment: the VLAN of the trunk that it is, and what cannot stand beside it. */
+/** `vlan=N` of a segment: its VLAN on the trunk, and the keys that it excludes. */
 import { MAX_VLAN } from '../lib/limits.ts';
 import type { EntryKeyName } from './flags.ts';
 import { parseWholeNumber } from './keys/scalars.ts';
@@ -25,7 +25,7 @@ export function checkVlan(
   for (const [key, because, remedy] of EXCLUDED) {
     if (keys.has(key)) refuse(object, `${key}= cannot be combined with vlan=: ${because}`, remedy);
   }
-  // Its frames have no tag on the trunk, so that a tag inside would be taken for another VLAN's.
+  // Its frames have no tag on the trunk, so an inner tag would be taken for that of another VLAN.
   if (vlan === 0 && keys.get('inner-vlan')?.[0]?.text === 'pass') {
     refuse(
       object,

@@ -1,6 +1,6 @@
 /**
- * One segment, as the flag `--vni`, `vtepctl vni add` and the configuration file ask for it. Here an entry is looked at by itself; what it may
- * not share with others is checked in vni-set.ts.
+ * One segment, from the flag `--vni`, `vtepctl vni add` or the configuration file. An entry is checked alone here. Conflicts with others are checked
+ * in vni-set.ts.
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import {
@@ -20,13 +20,13 @@ import { parseGroup, parseStationMac, parseVtepAddress } from './underlay-addres
 import { checkVlan, parseVlan } from './vlan-key.ts';
 import { splitVniEntry, type WrittenVni } from './written-vni.ts';
 
-/** What an entry is read with. */
+/** The context of an entry. */
 export interface VniEntryContext {
   /** What a refusal begins with: the entry with the flag or command it was written in, e.g. `--vni 100=239.1.1.1`. */
   readonly object: string;
-  /** `max-macs` of an entry that does not say, 1 to MAX_FDB_ENTRIES: the flag's. */
+  /** Default `max-macs` of an entry, 1 to MAX_FDB_ENTRIES: that of the flag. */
   readonly maxMacs: number;
-  /** The `--trunk`, which the VNIs with `vlan=` are VLANs of. */
+  /** The `--trunk` of the VNIs with `vlan=`. */
   readonly trunk?: string | undefined;
 }
 
@@ -35,7 +35,7 @@ export function parseVniEntry(text: string, { object, ...context }: VniEntryCont
   return parseWrittenVni(splitVniEntry(text, object), context);
 }
 
-/** Judges one entry, however it was written. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE */
+/** Validates one entry, from a flag or a file. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE */
 export function parseWrittenVni(written: WrittenVni, { maxMacs, trunk }: Omit<VniEntryContext, 'object'>): VniConfig {
   const { object, keys } = written;
   const vni = parseWholeNumber(written.vni, { min: 0, max: MAX_VNI });

@@ -1,10 +1,10 @@
-/** What a file changed of a segment, and what was changed of it while it ran, in one. */
+/** Merges the changes of a file with live changes of a segment. */
 import type { StaticEntry, VniConfig } from './config.ts';
 import { deepFreeze } from './config.ts';
 import { isSame } from './config-diff.ts';
 
 /**
- * The segment as it runs, with what differs between two versions of a file. Of remotes and static entries those stay that no file had.
+ * The segment as it runs, with what differs between two versions of a file. Remotes and static entries that were in no file stay.
  *
  * @param running as it is now
  * @param before as the file had it
@@ -26,7 +26,7 @@ function mergeRemotes(running: VniConfig, before: VniConfig, after: VniConfig): 
   return [...new Set([...kept, ...after.remotes])];
 }
 
-/** Of one MAC the file has the last word. */
+/** For the same MAC the file takes precedence. */
 function mergeStatics(running: VniConfig, before: VniConfig, after: VniConfig): readonly StaticEntry[] {
   const named = new Set([...before.statics, ...after.statics].map(({ mac }) => mac));
   return [...after.statics, ...running.statics.filter(({ mac }) => !named.has(mac))];

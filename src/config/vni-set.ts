@@ -1,15 +1,15 @@
-/** What the segments of one daemon may not be together, and against its underlay flags. */
+/** Conflicts between the segments of one daemon, and with its underlay flags. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 import type { VniConfig } from './config.ts';
 import { flagObject, refuse } from './keys/written-value.ts';
 import { familyName } from './underlay-addresses.ts';
 
-/** A segment and what a refusal calls it: `--vni 100=239.1.1.1`, or `VNI 100` for one that is running. */
+/** A segment and its name in errors: `--vni 100=239.1.1.1`, or `VNI 100` for one that is running. */
 export interface NamedVni {
   readonly object: string;
   readonly config: VniConfig;
-  /** It is there already: another of its number has to wait until it is deleted. */
+  /** It runs already: another with its number needs its deletion first. */
   readonly isRunning?: true;
 }
 
@@ -67,7 +67,7 @@ function checkDistinct(segments: readonly NamedVni[], { dev, trunk }: UnderlayFl
   }
 }
 
-/** VLANs are one VNI's each, and the trunk is nothing else besides. */
+/** Each VLAN belongs to one VNI, and the trunk has no other use. */
 function checkTrunk(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags): void {
   if (trunk === undefined) return;
   if (trunk === dev) refuse(flagObject('trunk', trunk), 'it is also the underlay --dev', 'name another TAP');
@@ -81,7 +81,7 @@ function checkTrunk(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags
   }
 }
 
-/** Every outer address that a segment sends to, with what a message calls it. */
+/** Every outer address that a segment sends to, with its name in messages. */
 function* underlayAddresses(config: VniConfig): Generator<[role: string, address: IpAddress]> {
   if (config.group !== undefined) yield ['the group', config.group];
   for (const remote of config.remotes) yield [`the remote ${remote}`, remote];
@@ -98,7 +98,7 @@ function checkFamily(object: string, use: { role: string; address: IpAddress; lo
   refuse(object, `${role} is ${wanted} but --local ${local[0]} is ${given}`, `add an ${wanted} --local`);
 }
 
-/** Frames to a MAC that stands still at the own address would go nowhere. (`remote=` may hold it: it is skipped.) */
+/** Frames to a static MAC at the own address would have no destination. (`remote=` may hold it: it is skipped.) */
 function checkStatics({ object, config }: NamedVni, local: readonly IpAddress[]): void {
   const own = config.statics.find(({ vtep }) => vtep !== 'local' && local.includes(vtep));
   if (own === undefined) return;

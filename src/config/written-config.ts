@@ -1,9 +1,9 @@
-/** All that was written, by flags or in a file, before anything of it is judged. */
+/** The raw input from flags or a file, before validation. */
 import type { FileSwitchName, ScalarFlagName } from './flags.ts';
 import { flagValue, type WrittenValue } from './keys/written-value.ts';
 import { splitVniEntry, type WrittenVni } from './written-vni.ts';
 
-/** What was not written is not there; a list that was written empty is. */
+/** Keys that were not written are absent. An empty list is present. */
 export interface WrittenConfig {
   readonly vnis: readonly WrittenVni[];
   readonly local: readonly WrittenValue[] | undefined;
@@ -13,7 +13,7 @@ export interface WrittenConfig {
   readonly switches: Readonly<Partial<Record<FileSwitchName, WrittenValue>>>;
 }
 
-/** The values of the flags as they were written; a flag that was not given is not there. */
+/** The values of the flags as written. Flags that were not given are absent. */
 export interface RawFlags {
   readonly vni: readonly string[];
   readonly local: readonly string[];
@@ -23,7 +23,7 @@ export interface RawFlags {
   readonly check: boolean;
 }
 
-/** @throws VtepError ERR_VTEP_USAGE for an empty value, and an entry that is no entry */
+/** @throws VtepError ERR_VTEP_USAGE for an empty value, and for a malformed entry */
 export function writtenFlags({ vni, local, allowVtep = [], scalars, switches = [] }: RawFlags): WrittenConfig {
   const list = (name: string, texts: readonly string[]) =>
     texts.length === 0 ? undefined : texts.map((text) => flagValue(name, text));
@@ -40,8 +40,8 @@ export function writtenFlags({ vni, local, allowVtep = [], scalars, switches = [
 }
 
 /**
- * What flags and file say together: a flag replaces the file's key or list, and `--vni N` the file's whole entry N. VNIs come in the order
- * of the file; those that only flags have stand behind.
+ * Merges flags and file: a flag replaces the file's key or list, and `--vni N` the file's whole entry N. VNIs come in the order
+ * of the file; those from flags only follow.
  */
 export function overlay(file: WrittenConfig, flags: WrittenConfig): WrittenConfig {
   const replaced = new Set(flags.vnis.map(({ vni }) => vni.text));

@@ -1,11 +1,11 @@
-/** One segment as it was written, taken apart and not yet judged: from the flag `--vni` and `vtepctl vni add`, or from a file. */
+/** One segment as written, parsed but not validated: from the flag `--vni` and `vtepctl vni add`, or from a file. */
 import { MAX_VNI } from '../lib/limits.ts';
 import { ENTRY_KEYS, type EntryKeyName } from './flags.ts';
 import { suggestion } from './keys/nearest-name.ts';
 import { keyValue, refuse, shown, type WrittenValue } from './keys/written-value.ts';
 
 export interface WrittenVni {
-  /** What a refusal of the whole begins with: `--vni 100=239.1.1.1`, or the place in a file. */
+  /** The object of an error about the whole entry: `--vni 100=239.1.1.1`, or the place in a file. */
   readonly object: string;
   readonly vni: WrittenValue;
   readonly group: WrittenValue | undefined;

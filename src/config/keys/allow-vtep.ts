@@ -1,10 +1,10 @@
-/** `--allow-vtep CIDR`: whose VXLAN is taken. */
+/** `--allow-vtep CIDR`: sources that VXLAN is accepted from. */
 import { formatIp, isMulticastIp } from '../../lib/addresses.ts';
 import { formatPrefix, type IpPrefix, networkBytes, parseWrittenPrefix } from '../../lib/ip-prefix.ts';
 import { MAX_ALLOWED_PREFIXES } from '../../lib/limits.ts';
 import { refuse, type WrittenValue } from './written-value.ts';
 
-/** The prefixes that were given, each once; none where the flag was not. @throws VtepError ERR_VTEP_USAGE */
+/** The given prefixes without duplicates; none without the flag. @throws VtepError ERR_VTEP_USAGE */
 export function parseAllowedVteps(values: readonly WrittenValue[]): IpPrefix[] {
   const prefixes = new Map<string, IpPrefix>();
   for (const written of values) {
@@ -16,7 +16,7 @@ export function parseAllowedVteps(values: readonly WrittenValue[]): IpPrefix[] {
   return [...prefixes.values()];
 }
 
-/** An address alone stands for itself. A prefix is written with nothing behind it, so that what is meant is what is written. */
+/** A single address means itself. A prefix must have no bits set beyond its length, so that it is not ambiguous. */
 function parsePrefix({ object, label, text }: WrittenValue): IpPrefix {
   const prefix = parseWrittenPrefix(text);
   if (prefix === undefined) refuse(object, `${label} is not a CIDR`, 'write it like 192.0.2.0/24 or fd00:1::/64');

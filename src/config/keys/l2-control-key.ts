@@ -10,7 +10,7 @@ export type L2Control = 'drop' | 'pass' | readonly L2Protocol[];
 
 export const L2_PROTOCOLS = Object.keys(CONTROL_PROTOCOLS) as readonly L2Protocol[];
 
-/** `drop`, `pass`, or names with `+` between them; each value, where there are several, adds to the others. */
+/** `drop`, `pass`, or names with `+` between them. Several values add up. */
 export function parseL2Control(written: readonly WrittenValue[]): L2Control {
   const words = written.flatMap(({ object, label, text }) =>
     text.split('+').map((word) => {

@@ -1,16 +1,15 @@
 /** "Did you mean …": the known name nearest to a mistyped one. */
 
 /**
- * The known name that differs least from `text`, by single characters put in, left out, replaced or swapped with their
- * neighbour, in either case. Undefined where none is near: at most one change per three characters of the name.
- * The earlier of two equally near names wins.
+ * The known name that differs least from `text`, by single characters inserted, deleted, replaced or swapped with their neighbour, case ignored.
+ * Undefined where none is near: at most one change per three characters of the name. The earlier of two equally near names wins.
  */
 export function nearestName(text: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const name of known) {
     const allowed = Math.floor(name.length / 3);
-    // Also the bound on the work: a text that cannot be near is not measured.
+    // Also bounds the work: the distance of a text that cannot be near is not computed.
     if (Math.abs(name.length - text.length) > allowed) continue;
     const distance = editDistance(text.toLowerCase(), name);
     if (distance <= allowed && distance < bestDistance) [best, bestDistance] = [name, distance];

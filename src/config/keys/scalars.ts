@@ -1,4 +1,4 @@
-/** Parsers of single values that are not addresses. Each throws VtepError ERR_VTEP_USAGE for what it does not take. */
+/** Parsers of single values that are not addresses. Each throws VtepError ERR_VTEP_USAGE for a wrong value. */
 import { MAX_INTERFACE_NAME, MAX_SOCKET_PATH_BYTES, MAX_STATE_DIR_BYTES } from '../../lib/limits.ts';
 import { nearestName } from './nearest-name.ts';
 import { refuse, type WrittenValue } from './written-value.ts';
@@ -51,7 +51,7 @@ export function parseOnOff(written: WrittenValue): boolean {
 }
 
 /**
- * The name of a network interface: what the kernel's dev_valid_name() takes (1 to 15 bytes, no `/`, `:` or white space,
+ * The name of a network interface: what the kernel's dev_valid_name() accepts (1 to 15 bytes, no `/`, `:` or white space,
  * neither `.` nor `..`), less `%`, which makes it a pattern, less `all` and `default`, which are directories under
  * /proc/sys/net, and less what is not ASCII, of which the kernel takes some bytes for spaces.
  */
@@ -97,7 +97,10 @@ export function parseSocketPath(written: WrittenValue): string {
   return text;
 }
 
-/** Absolute path of a directory other than the root, at most MAX_STATE_DIR_BYTES of UTF-8: without `//`, `.` or `..`, so that one directory is written one way. */
+/**
+ * Absolute path of a directory other than the root, at most MAX_STATE_DIR_BYTES of UTF-8: without `//`, `.` or `..`, so that one directory is written
+ * one way.
+ */
 export function parseStateDir(written: WrittenValue): string {
   const { object, label, text } = written;
   if (!text.startsWith('/')) refuse(object, `${label} is not an absolute path`, 'begin it with /');

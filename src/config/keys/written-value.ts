@@ -1,11 +1,11 @@
-/** A value as the user wrote it, together with how a refusal names it; and the refusal itself. */
+/** A value as the user wrote it, with its name for errors; and the error itself. */
 import { VtepError } from '../../lib/errors.ts';
 
 /** Text that is still to be parsed. Never empty. */
 export interface WrittenValue {
-  /** What a refusal begins with: the flag or entry as written, e.g. `--vni 100,mtu=9`. */
+  /** The object of an error: the flag or entry as written, e.g. `--vni 100,mtu=9`. */
   readonly object: string;
-  /** What the cause calls the value: `mtu=9`, or `abc` where the object is `--ttl abc`. */
+  /** The value in the cause: `mtu=9`, or `abc` if the object is `--ttl abc`. */
   readonly label: string;
   readonly text: string;
 }
@@ -18,13 +18,13 @@ export function refuse(object: string, cause: string, remedy?: string): never {
   throw new VtepError('ERR_VTEP_USAGE', { object, cause, remedy });
 }
 
-/** The text for a message: cut when long, quoted where its ends could not be seen. */
+/** The text for a message: shortened if long, quoted if it begins or ends with a space. */
 export function shown(text: string): string {
   const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
   return cut === '' || /^\s|\s$/.test(cut) ? `"${cut}"` : cut;
 }
 
-/** A flag with its value as one object of a refusal: `--ttl 300`. */
+/** A flag with its value, as the object of an error: `--ttl 300`. */
 export function flagObject(name: string, text: string): string {
   return `--${name} ${shown(text)}`;
 }
