@@ -1,4 +1,4 @@
-/** Captured frames in words: as events of `/v1/capture`, and as what stands beside a packet in a pcapng file. */
+/** Captured frames as text: events of `/v1/capture`, and comments of packets in a pcapng file. */
 
 import { ENCAPSULATIONS } from '../encap/codec.ts';
 import type { MacAddress } from '../lib/addresses.ts';

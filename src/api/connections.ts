@@ -1,4 +1,4 @@
-/** The connections of one API server: how many there are, who goes when there is no room, and who is cut for not reading. */
+/** The connections of one API server: their number, which is closed when there is no room, and which is closed since its client does not read. */
 
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -10,18 +10,18 @@ import { API_FULL_LOG_INTERVAL_MS, MAX_API_CONNECTIONS, MAX_API_REQUESTS_AT_ONCE
 export interface ConnectionCount {
   readonly used: number;
   readonly max: number;
-  /** For want of room, or since the client did not read. */
+  /** For lack of room, or since the client did not read. */
   readonly cut: number;
 }
 
 /**
- * When full, the connection that has been without a request longest makes room: idle ones keep nobody out, who asks at
- * once gets an answer. If all have a request under way, the new one is closed.
+ * When full, the connection that was without a request for longest is closed, so that idle ones do not block others. If all have a request in
+ * progress, the new one is closed.
  */
 export class Connections {
   readonly #name: string;
   readonly #logger: FastifyBaseLogger | undefined;
-  /** Requests under way on each; of those with none, the one that is so longest comes first. */
+  /** Requests in progress on each. Of those without, the one idle for longest comes first. */
   readonly #underWay = new Map<Socket, number>();
   #crowded = 0;
   #stalled = 0;
@@ -62,7 +62,7 @@ export class Connections {
     });
   }
 
-  /** Nothing went either way for a while: a handler may take its time, a client that does not take what is there may not. */
+  /** No data in either direction for a while: a slow handler is allowed, a client that does not read is not. */
   cutIfStalled(socket: Socket): void {
     const isAnswering = (this.#underWay.get(socket) ?? 0) > 0;
     if (isAnswering && socket.writableLength === 0) return;

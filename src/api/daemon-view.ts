@@ -1,5 +1,5 @@
 /**
- * What the API shows of the daemon and asks of it: the one interface between `control/` and the composition root.
+ * The interface between `api/` and the daemon: what the API shows of it and asks of it.
  * Plain values only; the routes have checked them before a method is called.
  */
 
@@ -48,12 +48,12 @@ export interface FloodRemote {
   readonly remote: IpAddress;
 }
 
-/** A frame whose way is asked for. */
+/** A frame to trace. */
 export interface TracedFrame {
   readonly vni: number;
   readonly src: MacAddress;
   readonly dst: MacAddress;
-  /** The VTEP that it comes from, a unicast address; undefined: it comes out of the TAP. */
+  /** The VTEP that it comes from, a unicast address; undefined: from the TAP. */
   readonly vtep?: IpAddress | undefined;
   /** VID of an inner 802.1Q tag; undefined: it has none. */
   readonly vlan?: number | undefined;
@@ -61,18 +61,18 @@ export interface TracedFrame {
   readonly size?: number | undefined;
 }
 
-/** What is captured; what is absent is as it likes. Combined with AND. */
+/** Filters of a capture, combined with AND. An absent one matches all. */
 export interface CaptureQuery {
   readonly vni?: number;
   /** Source or destination of the inner frame. */
   readonly mac?: MacAddress;
-  /** Where it comes from or is sent to, as one of many if it is flooded; a group too. */
+  /** The VTEP that it comes from or is sent to, also in a flood; or a group. */
   readonly vtep?: IpAddress;
-  /** Dropped frames alone. */
+  /** Only dropped frames. */
   readonly drops: boolean;
 }
 
-/** A frame, and what became of it. */
+/** A frame and its verdict. */
 export interface CapturedFrame {
   /** Unix time in microseconds. */
   readonly timeUs: number;
@@ -88,21 +88,21 @@ export interface CapturedFrame {
   readonly copies: number;
   /** Frames that it stands for: above 1 it is a super-frame. */
   readonly segments: number;
-  /** Of the datagram that it is in; undefined: it is in none. */
+  /** The datagram that it is in; undefined: none. */
   readonly outer: OuterHeaders | undefined;
   /** The header of its encapsulation and the frame; or the frame alone if it is in no datagram. Perhaps the beginning alone. */
   readonly octets: Uint8Array;
   /** How many of `octets` are that header. */
   readonly headerBytes: number;
-  /** How many octets that has. */
+  /** Its full length in octets. */
   readonly length: number;
 }
 
-/** An open capture. Whoever opened it reads and closes it. */
+/** An open capture. Its opener reads and closes it. */
 export interface Capture {
-  /** Frames that wait, in the order of their time: a slice, and whether there are more. */
+  /** Queued frames in the order of time: a slice, and whether there are more. */
   read(): { readonly frames: readonly CapturedFrame[]; readonly isMore: boolean };
-  /** How many found no room since it was opened. */
+  /** Frames lost for lack of room since it was opened. */
   readonly lost: number;
   close(): void;
 }
@@ -127,7 +127,7 @@ export interface DaemonView {
    */
   fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]>;
   /**
-   * Replaces a learned entry; the same static one again is done already.
+   * Replaces a learned entry. Adding the same static one again has no effect.
    * @throws VtepError ERR_VTEP_NOT_FOUND (VNI), ERR_VTEP_CONFLICT (static for another VTEP, own MAC or address), ERR_VTEP_LIMIT
    */
   addStatic(entry: StaticFdbEntry): MaybePromise<void>;
@@ -136,21 +136,21 @@ export interface DaemonView {
   /** Removes what matches, static entries only with `all`. @returns the number of entries removed */
   flush(filter: FdbFilter & { readonly all: boolean }): MaybePromise<number>;
   /**
-   * Tells of every change of the table, and of every VNI's status, from now on, in order, until the function that it returns is called. The listener must neither
-   * throw nor keep the caller waiting.
+   * Reports every change of the table and of the status of every VNI from now on, in order, until the returned function is called. The listener must
+   * neither throw nor block.
    */
   watchFdb(listener: DaemonListener): () => void;
   /** Sorted by VNI. */
   vnis(): MaybePromise<readonly VniStatus[]>;
   /**
-   * Adds a VNI, written as for `--vni`; what fails leaves nothing of it.
-   * @throws VtepError ERR_VTEP_USAGE for what is written wrong or clashes with another VNI, else as at a start
+   * Adds a VNI, written as for `--vni`. A failure leaves nothing of it.
+   * @throws VtepError ERR_VTEP_USAGE for wrong input or a conflict with another VNI, else as at a start
    */
   addVni(entry: string): MaybePromise<VniStatus>;
   /** @throws VtepError ERR_VTEP_NOT_FOUND */
   deleteVni(vni: number): MaybePromise<void>;
   /**
-   * One that is there already is done; the host's own address is kept in the list but not sent to.
+   * Adding an existing one has no effect. An own address of the host is kept in the list but not sent to.
    * @throws VtepError ERR_VTEP_NOT_FOUND (VNI), ERR_VTEP_CONFLICT (no underlay of that family), ERR_VTEP_LIMIT
    */
   addRemote(remote: FloodRemote): MaybePromise<void>;
@@ -160,7 +160,7 @@ export interface DaemonView {
   deleteRemote(remote: FloodRemote): MaybePromise<void>;
   /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   drops(vni: number | undefined): MaybePromise<Drops>;
-  /** The remote VTEPs that an entry or a flood list names, sorted by address, a slice at a time, since there may be 65,535. @param only this one, if it is there */
+  /** The remote VTEPs that an entry or a flood list names, sorted by address, a slice at a time, since there may be 65,535. @param only this one, if it exists */
   vteps(only: IpAddress | undefined): AsyncIterable<readonly Vtep[]>;
   /** Of one VNI, or of all, sorted by VNI. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   stats(vni: number | undefined): MaybePromise<Stats>;
@@ -176,13 +176,13 @@ export interface DaemonView {
   capture(query: CaptureQuery): MaybePromise<Capture>;
   /** Looks at the daemon and its host; nothing is changed. */
   doctor(): MaybePromise<readonly Finding[]>;
-  /** As it runs: what was added while running, static entries too, is in it. */
+  /** The running configuration, including live changes and static entries. */
   config(): MaybePromise<ConfigFile>;
   /**
-   * Applies what is new in the configuration file, all of it or nothing; if it may be `partial`, what can be applied.
+   * Applies all changes of the configuration file or none; with `partial`, those that can be applied.
    *
    * @returns what was left out, a line for each
-   * @throws VtepError why it is refused; what was in force is so still
+   * @throws VtepError if it is refused; the configuration in force stays
    */
   reload(how: { readonly partial: boolean }): Promise<readonly string[]>;
   setLogLevel(level: LogLevel): void;

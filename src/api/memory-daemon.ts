@@ -52,12 +52,12 @@ const MEMORY_SLICE_FRAMES = 64;
 export class MemoryDaemon implements DaemonView {
   readonly state: MemoryDaemonState;
   reloads = 0;
-  /** What a reload cannot take. */
+  /** Changes that a reload refuses. */
   refused: readonly string[] = [];
   logLevel: LogLevel = 'info';
   readonly #metrics = new Metrics();
   readonly #listeners = new Set<DaemonListener>();
-  /** The captures under way, with what was asked for. */
+  /** The running captures with their filters. */
   readonly captures = new Set<{ readonly query: CaptureQuery; readonly waiting: CapturedFrame[]; lost: number }>();
 
   constructor(state: MemoryDaemonState) {

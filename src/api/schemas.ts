@@ -2,8 +2,8 @@
  * Every value that crosses the API, as a schema and as the type derived from it. Checks of requests, the types of the
  * daemon, of vtepctl and `/openapi.json` all come from here.
  *
- * Answers may gain properties in later releases, so their schemas are open; requests are closed, because a filter
- * that is misspelt and ignored would flush the whole table.
+ * Answers may gain properties in later releases, so their schemas are open; requests are closed, because an ignored misspelt filter would flush the
+ * whole table.
  */
 
 import { type Static, type TProperties, Type } from 'typebox';
@@ -12,7 +12,7 @@ import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 import { MAX_TRACED_FRAME_BYTES, MAX_VLAN, MAX_VNI, MIN_TRACED_FRAME_BYTES } from '../lib/limits.ts';
 
-/** What a request's property is, is also what its refusal says: `query vni="x": not a VNI, 0 to 16777215`. */
+/** The description of a request property is also the text of its error: `query vni="x": not a VNI, 0 to 16777215`. */
 const Vni = Type.Integer({ minimum: 0, maximum: MAX_VNI, description: `a VNI, 0 to ${MAX_VNI}` });
 const MacText = Type.String({ description: 'a MAC address such as 02:00:00:00:00:01' });
 const VtepText = Type.String({ description: "an IP address without zone, or 'local'" });
@@ -62,7 +62,7 @@ export const FdbEventSchema = Type.Object({
 });
 export type FdbEvent = Static<typeof FdbEventSchema>;
 
-/** A VNI works again, or no more, or for another reason. */
+/** The status of a VNI changed. */
 export const VniStatusEventSchema = Type.Object({
   time: Type.String({ description: 'RFC 3339, UTC' }),
   event: Type.Literal('status'),
@@ -167,7 +167,7 @@ export const StatsSchema = Type.Object({
 });
 export type Stats = Static<typeof StatsSchema>;
 
-/** Who asks for the group memberships of one underlay interface and family, where some VNI has a group. */
+/** The querier of one underlay interface and family, if a VNI has a group. */
 export const QuerierSchema = Type.Object({
   dev: Type.String(),
   family: Type.Union([Type.Literal(4), Type.Literal(6)]),
@@ -235,7 +235,7 @@ export const FindingSchema = Type.Object({
 export type Finding = Static<typeof FindingSchema>;
 export const FindingsSchema = Type.Array(FindingSchema);
 
-/** `GET /v1/trace`: what would happen to a frame now. */
+/** `GET /v1/trace`: what would happen to a frame. */
 export const TraceSchema = Type.Object({
   direction: Type.Union([Type.Literal('tx'), Type.Literal('rx')], {
     description: '`tx`: out of the TAP to the underlay; `rx`: from a VTEP to the TAP',
@@ -284,7 +284,7 @@ export const ErrorBodySchema = Type.Object({
   error: Type.Object({
     code: Type.Unsafe<ErrorCode>({ type: 'string' }),
     message: Type.String(),
-    /** What was refused beside it. */
+    /** Further errors. */
     others: Type.Optional(Type.Array(Type.String())),
   }),
 });

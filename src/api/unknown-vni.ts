@@ -1,6 +1,6 @@
 import { VtepError } from '../lib/errors.ts';
 
-/** The refusal of a VNI that the daemon does not have, in the words that all commands share. */
+/** The error for a VNI that the daemon does not have, the same for all commands. */
 export function unknownVni(vni: number): VtepError {
   return new VtepError('ERR_VTEP_NOT_FOUND', {
     object: `VNI ${vni}`,

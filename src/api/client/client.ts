@@ -1,4 +1,4 @@
-/** A typed client of the control socket. What it asks, it asks in plain HTTP, so that curl can do the same. */
+/** A typed client of the control socket. It uses plain HTTP, so that curl can do the same. */
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { LogLevel } from '../../config/config.ts';
@@ -24,7 +24,7 @@ import type {
 } from '../schemas.ts';
 import { readEvents } from './event-stream-reader.ts';
 
-/** A daemon that says nothing for this long is taken for hung. */
+/** A daemon without an answer for this long counts as hung. */
 export const ANSWER_TIMEOUT_MS = 10_000;
 
 export interface ControlClientOptions {
@@ -59,7 +59,7 @@ export class ControlClient {
     return this.#socketPath;
   }
 
-  /** The same daemon, asked no longer than until `signal` is aborted. */
+  /** A client for the same daemon whose requests end when `signal` is aborted. */
   until(signal: AbortSignal): ControlClient {
     return new ControlClient(this.#socketPath, { timeoutMs: this.#timeoutMs, signal });
   }
@@ -144,7 +144,7 @@ export class ControlClient {
   }
 
   /**
-   * Changes of the FDB from now on, as many at a time as have come; ends when `signal` is aborted.
+   * Changes of the FDB from now on, in batches as they arrive; ends when `signal` is aborted.
    * @throws VtepError ERR_VTEP_UNREACHABLE also when the daemon ends
    */
   events(signal: AbortSignal): AsyncGenerator<readonly DaemonEvent[], void, undefined> {
@@ -279,12 +279,12 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The daemon's refusal with its own words; a code that only a newer daemon knows reads as internal. */
+/** The error of the daemon with its message. A code that only a newer daemon knows becomes the internal one. */
 function errorOf(body: unknown): VtepError | undefined {
   const { code, message, others } = (body as Partial<ErrorBody> | undefined)?.error ?? {};
   if (typeof code !== 'string' || typeof message !== 'string') return undefined;
   const known: ErrorCode = Object.hasOwn(ERROR_CATALOGUE, code) ? code : 'ERR_VTEP_INTERNAL';
-  // The message is `object: cause…` already; taken apart here only to be put together the same way.
+  // The message is already `object: cause…`. It is split here only to be joined again.
   const [object, ...rest] = message.split(': ');
   const error =
     rest.length > 0

@@ -1,8 +1,8 @@
-/** The other end of `GET /v1/events` and `GET /v1/capture`. */
+/** Reads the streams of `GET /v1/events` and `GET /v1/capture`. */
 
 import type { DaemonEvent } from '../schemas.ts';
 
-/** Takes server-sent events of one `data:` line each out of chunks that end anywhere; comments and other fields are passed over. */
+/** Takes server-sent events of one `data:` line each out of chunks that end anywhere; comments and other fields are ignored. */
 export async function* readEvents<Event = DaemonEvent>(
   chunks: AsyncIterable<unknown>,
 ): AsyncGenerator<readonly Event[], void, undefined> {

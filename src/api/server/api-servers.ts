@@ -11,7 +11,7 @@ const ANY: readonly string[] = ['0.0.0.0', '::'];
 export class ApiServers {
   readonly #log: Logger;
   readonly #serial = new Serial();
-  /** Most of what a start loads: from the beginning on, while the workers start, each on a thread of its own. */
+  /** Most of the code that a start loads. It loads while the workers start on their own threads. */
   readonly #loading = Promise.all([import('./server.ts'), import('./http-server.ts')]).catch((error: Error) => {
     throw startRefusal('API', error);
   });
@@ -22,7 +22,7 @@ export class ApiServers {
 
   constructor(log: Logger) {
     this.#log = log;
-    // Told to whoever opens.
+    // Reported when the servers are opened.
     this.#loading.catch(() => {});
   }
 
@@ -31,7 +31,7 @@ export class ApiServers {
     return [this.#http?.server, this.#control].filter((server) => server !== undefined);
   }
 
-  /** @throws VtepError ERR_VTEP_HTTP, or what the control socket is refused for */
+  /** @throws VtepError ERR_VTEP_HTTP, or the error of the control socket */
   async start({ http, socketPath }: Pick<Config, 'http' | 'socketPath'>, view: DaemonView): Promise<void> {
     this.#view = view;
     if (http) this.#http = await this.#openHttp(http);
@@ -40,7 +40,7 @@ export class ApiServers {
   }
 
   /**
-   * Serves at another address, or at none, from now on. Requests under way at the old one may end.
+   * Serves at another address, or at none, from now on. Requests in progress at the old one may end.
    *
    * @throws VtepError ERR_VTEP_HTTP if it cannot be served there; the old one is then served as before
    */

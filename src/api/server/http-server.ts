@@ -1,4 +1,4 @@
-/** The reads of the API over TCP, for `--http`: whoever reaches the address may read. Decision 016 says what that means. */
+/** The read requests of the API over TCP, for `--http`, without authentication. Decision 016 has the consequences. */
 
 import type { FastifyBaseLogger } from 'fastify';
 import type { HttpAddress } from '../../config/config.ts';
@@ -13,7 +13,7 @@ import { addReadRoutes } from './routes/routes.ts';
 /**
  * Listens and answers.
  * @param logger gets unforeseen errors; absent: silence
- * @returns lets requests under way end within half a second. Never fails.  @throws VtepError ERR_VTEP_HTTP
+ * @returns lets requests in progress end within half a second. Never fails.  @throws VtepError ERR_VTEP_HTTP
  */
 export async function openHttp(http: HttpAddress, view: DaemonView, logger?: FastifyBaseLogger): Promise<ApiServer> {
   const name = formatHttpAddress(http);
@@ -36,11 +36,11 @@ function isLoopback({ address }: HttpAddress): boolean {
 }
 
 /**
- * A page of some site can let its own name point to 127.0.0.1, so that a browser on this host reads there for it (DNS rebinding).
- * Then the site's name is asked for; nobody else asks for a loopback address by a name but this one.
+ * The name of a web site can resolve to 127.0.0.1, so that a browser on this host reads from there for the site (DNS rebinding). The Host header
+ * then has the name of the site, while regular clients of a loopback address use only this name.
  */
 function refuseForeignName(host: string | undefined, own: string): void {
-  // No browser leaves it out.
+  // All browsers send it.
   if (host === undefined) return;
   const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : '';
   if (name === 'localhost' || parseIp(name.replace(/^\[|\]$/g, '')) !== undefined) return;

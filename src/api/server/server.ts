@@ -19,7 +19,7 @@ export interface ControlServerOptions {
 /** A control socket that answers. */
 export interface ControlServer extends ApiServer {
   readonly path: string;
-  /** Takes the socket's name away at once, lets requests under way end within half a second. Never fails. */
+  /** Removes the name of the socket at once, lets requests in progress end within half a second. Never fails. */
   close(): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The control socket as a file: who has it, how it is taken and how it is given back.
+ * The control socket as a file: its owner, how it is taken over and how it is released.
  *
  * Taking it is atomic. The new socket is bound at `PATH.new`, which only one process can do at a time; whoever holds that
  * name looks whether PATH is alive and, if not, renames its own socket over it. A stale socket is thereby replaced
@@ -13,7 +13,7 @@ import { VtepError } from '../../lib/errors.ts';
 import { MAX_SOCKET_PATH_BYTES } from '../../lib/limits.ts';
 import { makeDirectory } from '../../sys/directory.ts';
 
-/** The group that may use the socket beside its owner. */
+/** The group that can use the socket, in addition to its owner. */
 const SOCKET_GROUP = 'vtepd';
 
 /** Takes execute and the others' bits away from 0777: a socket is born 0660. */
@@ -98,7 +98,7 @@ async function refuseOccupied(path: string): Promise<void> {
   }
 }
 
-/** @throws VtepError where that cannot be told or the file is not a socket, which is never touched */
+/** @throws VtepError if that is not known, or if the file is not a socket, which is never changed */
 async function stateOf(path: string): Promise<'absent' | 'stale' | 'live'> {
   const file = lstatSync(path, { throwIfNoEntry: false });
   if (!file) return 'absent';

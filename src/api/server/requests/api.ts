@@ -1,4 +1,4 @@
-/** The HTTP side of the API: bounds of what one client may cost, and one shape for all failures. */
+/** The HTTP side of the API: limits for each client, and one form for all errors. */
 
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, {
@@ -23,10 +23,10 @@ import { type ConnectionCount, Connections } from '../../connections.ts';
 import { answerFor, answerForUnknownRoute, type ErrorAnswer, refuseMalformed } from './error-answers.ts';
 import { compileValidator } from './request-validation.ts';
 
-/** How often the timeouts are looked at: they may be late by this much. */
+/** How often timeouts are checked: they may be late by this much. */
 const TIMEOUT_CHECK_INTERVAL_MS = 1_000;
 
-/** On closing, requests under way have this long; then their connections are cut. vtepd stops within 2 s in all. */
+/** On closing, requests in progress have this long. Then their connections are closed. vtepd stops within 2 s in total. */
 const CLOSE_GRACE_MS = 500;
 
 /** A fastify instance whose handlers get their types from the schemas. */
@@ -38,7 +38,7 @@ export type TypedApi = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
-/** How many connections an API has, and had to cut. */
+/** How many connections an API has, and has closed. */
 const counts = new WeakMap<TypedApi, Connections>();
 
 export function connectionsOf(api: TypedApi): ConnectionCount {
@@ -54,18 +54,18 @@ export function createApi(name: string, logger?: FastifyBaseLogger): TypedApi {
     ...(logger && { loggerInstance: logger }),
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_API_BODY_BYTES,
-    // Its refusal would be of another form; what comes while closing is answered within the grace.
+    // Its error would have another form. Requests that arrive while closing are answered within the grace period.
     return503OnClosing: false,
     requestTimeout: API_REQUEST_TIMEOUT_MS,
     keepAliveTimeout: API_KEEP_ALIVE_MS,
     connectionTimeout: API_STALL_MS,
     http: {
-      // Of a host that vanished, the kernel would never tell else.
+      // Otherwise the kernel would never report a host that vanished.
       keepAlive: true,
       headersTimeout: API_HEADERS_TIMEOUT_MS,
       maxHeaderSize: MAX_API_HEADER_BYTES,
       connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
-      // Its refusal would have no body. Nothing here depends on Host, but where a foreign one is refused.
+      // Its error would have no body. Nothing here depends on Host, except where a foreign one is refused.
       requireHostHeader: false,
     },
     clientErrorHandler: refuseMalformed,
@@ -89,7 +89,7 @@ export function createApi(name: string, logger?: FastifyBaseLogger): TypedApi {
   });
   api.setErrorHandler((error, request, reply) => {
     const answer = answerFor(error, asked(request));
-    // 503 refuses what is right, and says why.
+    // 503 is for correct requests that cannot be served now.
     if (answer.status >= 500 && answer.status !== 503) request.log.error({ err: error }, `${asked(request)} failed`);
     send(reply, answer);
   });

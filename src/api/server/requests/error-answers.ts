@@ -1,4 +1,4 @@
-/** Every failure of a request as `{"error":{"code","message"}}` with its HTTP status. */
+/** Every error of a request as `{"error":{"code","message"}}` with its HTTP status. */
 
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
@@ -26,7 +26,7 @@ export function answerFor(error: unknown, request: string): ErrorAnswer {
     const cause = CAUSES[code ?? ''] ?? (STATUS_CODES[status] ?? 'bad request').toLowerCase();
     return refusal(status, 'ERR_VTEP_USAGE', { object: request, cause });
   }
-  // The text of an unforeseen error may show paths and internals: it belongs in the log.
+  // The text of an unexpected error may show paths and internals, so it goes to the log only.
   return refusal(500, 'ERR_VTEP_INTERNAL', {
     object: request,
     cause: 'internal error',
@@ -34,7 +34,7 @@ export function answerFor(error: unknown, request: string): ErrorAnswer {
   });
 }
 
-/** Fastify's own codes, in words that say what to do about them. */
+/** The codes of fastify, with causes and remedies. */
 const CAUSES: Readonly<Record<string, string | undefined>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'the body is not JSON',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'the body is empty although content-type says JSON',
@@ -49,7 +49,7 @@ export function answerForUnknownRoute(request: string): ErrorAnswer {
   return refusal(404, 'ERR_VTEP_NOT_FOUND', { object: request, cause: 'no such resource here', remedy });
 }
 
-/** What node:http refuses before there is a request: half a head, too large a head, or too late. */
+/** What node:http refuses before there is a request: an incomplete head, a head that is too large, or a timeout. */
 export function refuseMalformed(error: Error & { readonly code?: string }, socket: Socket): void {
   if (!socket.writable) {
     socket.destroy();

@@ -15,8 +15,9 @@ interface Waiting {
 }
 
 /**
- * Listings of one table under way on one server: of the forwarding table, or of the VTEPs. Each keeps the MACs, or a number for each VTEP, until its client has read the last of them, so
- * their number is what bounds the memory, however slowly clients read. One that has had its time is cut as soon as another waits.
+ * Listings of one table under way on one server: of the forwarding table, or of the VTEPs. Each keeps the MACs, or a number for each VTEP, until its
+ * client has read the last of them, so their number bounds the memory, however slowly clients read. One that has used up its time is ended as soon as
+ * another waits.
  */
 export class Listings {
   readonly #path: string;
@@ -35,7 +36,7 @@ export class Listings {
    * Waits for its turn.
    *
    * @param cut ends the listing where it is, when it has had its time and others wait
-   * @returns what is to be called when it has ended
+   * @returns a function to call when the listing has ended
    * @throws VtepError ERR_VTEP_LIMIT after LISTING_PATIENCE_MS
    */
   async begin(cut: () => void): Promise<() => void> {
@@ -64,7 +65,7 @@ export class Listings {
     });
   }
 
-  /** Of the one that is under way longest, once it has had its time; looked at again when the next one will have. */
+  /** Ends the oldest listing once it has used up its time, and checks again when the next one will have. */
   #cutOverdue(): void {
     clearTimeout(this.#timer);
     const [oldest] = this.#underWay;

@@ -8,7 +8,7 @@ import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { VtepError } from '../../../lib/errors.ts';
 
-/** As much of the text of a wrong value as its refusal repeats. */
+/** Characters of a wrong value that its error repeats. */
 const MAX_QUOTED_CHARS = 60;
 
 /** What the schema of a property may say. */
@@ -32,7 +32,7 @@ interface Property {
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const part = httpPart === 'querystring' ? 'query' : (httpPart ?? 'request');
   const properties = propertiesOf(schema);
-  // The text of a URL has no types; JSON has them and is taken at its word.
+  // The text of a URL has no types. Those of JSON are used as they are.
   const read = part === 'query' || part === 'params' ? fromText : (_: Property, value: unknown) => value;
   return (data: unknown) => {
     if (typeof data !== 'object' || data === null || Array.isArray(data)) {
@@ -71,9 +71,9 @@ function propertiesOf(schema: TSchema): Property[] {
 const KNOWN_WORDS = ['type', 'description', 'minimum', 'maximum', 'const', 'anyOf'];
 
 /**
- * The check of a property. Written out, because TypeBox's own compiler takes longer to load than all else of the API, for
- * the few kinds of value that requests have.
- * @throws Error for a schema that says more than is checked here: when the API is set up, not when it is asked
+ * The check of a property. Written by hand, because the compiler of TypeBox takes longer to load than the rest of the API, and requests have few
+ * kinds of values.
+ * @throws Error for a schema with more than is checked here, when the API is set up
  */
 function checkOf(schema: PropertySchema): (value: unknown) => boolean {
   const unknown = Object.keys(schema).find((word) => !KNOWN_WORDS.includes(word));

@@ -1,4 +1,4 @@
-/** From the checked text of a request to the daemon's own values. */
+/** Converts the checked text of a request to the values of the daemon. */
 
 import {
   type IpAddress,
@@ -52,7 +52,7 @@ export function readRemote(text: string): IpAddress {
   return remote;
 }
 
-/** Whatever a frame may have can be traced, a group as its source too; but datagrams come from one VTEP. @throws VtepError ERR_VTEP_USAGE */
+/** Any frame can be traced, also one with a group as its source. Datagrams come from one VTEP. @throws VtepError ERR_VTEP_USAGE */
 export function readTracedFrame({ vni, src, dst, vtep, vlan, size }: TraceQuery): TracedFrame {
   const source = vtep === undefined ? undefined : parseIp(vtep);
   const cause = source ? notUnicast(source) : vtep !== undefined && 'not an IP address without zone';
@@ -74,7 +74,7 @@ export function readCaptureQuery({ vni, mac, vtep, drops = false }: CaptureQuery
   };
 }
 
-/** A remote that can stand in a flood list at all. @throws VtepError ERR_VTEP_USAGE */
+/** A remote that is valid in a flood list. @throws VtepError ERR_VTEP_USAGE */
 export function readNewRemote(text: string): IpAddress {
   const remote = readRemote(text);
   refuseUnusable('remote', remote);
@@ -82,7 +82,7 @@ export function readNewRemote(text: string): IpAddress {
 }
 
 /**
- * A static entry that can stand in a table at all; whether it fits this daemon (VNI, own addresses), the daemon knows.
+ * A static entry that is valid in a table. The daemon checks whether it fits (VNI, own addresses).
  * @throws VtepError ERR_VTEP_USAGE
  */
 export function readStaticEntry(entry: StaticEntry): StaticFdbEntry {

@@ -26,7 +26,7 @@ const COMPONENTS = {
   },
 };
 
-/** Tells of itself and of every route that is added after it. */
+/** Describes itself and every route that is added after it. */
 export function addOpenApiRoute(api: TypedApi, view: DaemonView): void {
   const paths: Record<string, Record<string, object>> = {};
   api.addHook('onRoute', ({ method, url, schema = {} }) => {

@@ -39,8 +39,8 @@ import { addEventRoute } from '../streams/event-streams.ts';
 import { addOpenApiRoute } from './openapi.ts';
 
 /**
- * `GET` of what there is to see, and of `/openapi.json`, which tells of the routes added after it: to be called first. Changes nothing, and
- * shows nothing that whoever reaches `--http` must not see.
+ * The read routes, and `/openapi.json`, which describes the routes added after it: call this first. They change nothing, and show nothing that
+ * clients of `--http` must not see.
  */
 export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   addOpenApiRoute(api, view);
@@ -163,7 +163,7 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
   addEventRoute(api, view);
 }
 
-/** Answers when it is its turn, as it is made: a large table as one text would hold up everything else. */
+/** Sends the answer in pieces when its turn comes. A large table in one piece would block everything else. */
 async function sendListing(
   listings: Listings,
   list: () => AsyncIterable<readonly object[]>,
@@ -178,7 +178,7 @@ async function sendListing(
     throw error;
   }
   text.once('close', end);
-  // Its client went while it waited: nobody would read it, and nobody end it.
+  // Its client disconnected while it waited: nothing would read or end it.
   if (request.raw.socket.destroyed) text.destroy();
   // The types know no streams.
   return reply.type('application/json; charset=utf-8').send(text as never) as never;
@@ -195,7 +195,7 @@ async function* arrayText(slices: AsyncIterable<readonly object[]>): AsyncGenera
   yield separator === '[' ? '[]' : ']';
 }
 
-/** What is for those on the host alone: what changes the daemon, or looks at its host. */
+/** Routes for clients on the host only: those that change the daemon or examine its host. */
 export function addHostRoutes(api: TypedApi, view: DaemonView): void {
   addFdbRoutes(api, view);
   addVniRoutes(api, view);

@@ -1,4 +1,4 @@
-/** `/v1/trace`: what would happen to a frame. On the control socket alone, since it tells as much as the whole table. */
+/** `/v1/trace`: what would happen to a frame. On the control socket only, since it reveals as much as the whole table. */
 
 import type { DaemonView } from '../../daemon-view.ts';
 import { TraceQuerySchema, TraceSchema } from '../../schemas.ts';

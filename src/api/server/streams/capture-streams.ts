@@ -1,6 +1,6 @@
 /**
- * `GET /v1/capture`: frames as they pass, as server-sent events or as a pcapng file that goes on. On the control socket alone, for it shows
- * what tenants say.
+ * `GET /v1/capture`: frames as they pass, as server-sent events or as a pcapng file that goes on. On the control socket only, since it shows traffic
+ * of tenants.
  */
 
 import type { ServerResponse } from 'node:http';
@@ -56,17 +56,17 @@ export function addCaptureRoute(api: TypedApi, view: DaemonView): void {
           },
         },
       },
-      // A HEAD would capture too, for nobody.
+      // A HEAD would start a capture without a reader.
       exposeHeadRoute: false,
     },
     async (request, reply) => {
       const { version } = await view.status();
       const format = request.query.format === 'pcapng' ? pcapng(`vtepd ${version}`) : EVENTS;
       const capture = await view.capture(readCaptureQuery(request.query));
-      // From here on the answer is no longer fastify's.
+      // From here on fastify does not handle the answer.
       reply.hijack();
       const response = reply.raw;
-      // A client that is gone already will not be told of again.
+      // There is no further event for a client that is already gone.
       if (isEnded || response.destroyed) {
         capture.close();
         response.end();
@@ -87,7 +87,7 @@ export function addCaptureRoute(api: TypedApi, view: DaemonView): void {
   });
 }
 
-/** One client. What it does not read stays in the rings; what finds no room there is lost, and counted. */
+/** One client. Frames that it does not read stay in the rings. Those without room there are lost and counted. */
 class CaptureStream {
   readonly #response: ServerResponse;
   readonly #capture: Capture;
@@ -117,7 +117,7 @@ class CaptureStream {
     this.#capture.close();
   }
 
-  /** What waits is still told. */
+  /** Queued frames are still sent. */
   end(): void {
     clearTimeout(this.#timer);
     this.#tell();
@@ -127,12 +127,12 @@ class CaptureStream {
   #look(): void {
     const startMs = performance.now();
     const isMore = this.#tell();
-    // No more than half of the time: others have requests, and the workers may need the processor.
+    // At most half of the time, for other requests, and since the workers may need the processor.
     const pauseMs = isMore ? performance.now() - startMs : CAPTURE_LOOK_MS;
     this.#timer = setTimeout(() => this.#look(), pauseMs);
   }
 
-  /** Whether there may be more that the client would take now. */
+  /** Whether there may be more that the client can read now. */
   #tell(): boolean {
     if (this.#response.writableLength >= MAX_CAPTURE_BACKLOG_BYTES) return false;
     const { frames, isMore } = this.#capture.read();

@@ -23,12 +23,12 @@ export function addEventRoute(api: TypedApi, view: DaemonView): void {
         querystring: NoQuerySchema,
         response: { 200: { content: { 'text/event-stream': { schema: DaemonEventSchema } } } },
       },
-      // A HEAD would listen too, and be told nothing.
+      // A HEAD would listen too, without getting events.
       exposeHeadRoute: false,
     },
     (_request, reply) => {
       streams.refuseIfFull();
-      // From here on the answer is no longer fastify's.
+      // From here on fastify does not handle the answer.
       reply.hijack();
       streams.open(reply.raw);
     },
@@ -37,7 +37,7 @@ export function addEventRoute(api: TypedApi, view: DaemonView): void {
   api.addHook('preClose', async () => streams.end());
 }
 
-/** The clients that listen. Events are put into words once for all of them, and only while there is one. */
+/** The clients that listen. Events are formatted once for all of them, and only while there is one. */
 class EventStreams {
   readonly #view: DaemonView;
   readonly #streams = new Set<EventStream>();
@@ -60,7 +60,7 @@ class EventStreams {
 
   open(response: ServerResponse): void {
     const stream = new EventStream(response);
-    // A client that is gone already will not be told of again.
+    // There is no further event for a client that is already gone.
     if (this.#isEnded || response.destroyed) {
       stream.end();
       return;
@@ -88,7 +88,7 @@ class EventStreams {
   }
 }
 
-/** One client. What it does not read in time is counted, not kept; one that reads nothing for API_STALL_MS is cut off. */
+/** One client. Events that it does not read in time are counted, not kept. One that reads nothing for API_STALL_MS is disconnected. */
 class EventStream {
   readonly #response: ServerResponse;
   #lost = 0;
