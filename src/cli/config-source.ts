@@ -4,17 +4,17 @@ import { MAX_CONFIG_BYTES } from '../lib/limits.ts';
 
 const CHUNK_BYTES = 65_536;
 
-/** How long a reload waits for the file. A start waits for ever: nothing runs yet, and a pipe may take its time. */
+/** How long a reload waits for the file. A start waits without limit, since nothing runs yet and a pipe may be slow. */
 const REREAD_LIMIT_MS = 5_000;
 
 /**
- * Reads `--config`, which may be a pipe, something that never ends, or on a disk that does not answer. The main thread never waits for it: it
- * goes through the thread pool, one reading at a time.
+ * Reads `--config`, which may be a pipe, a file without end, or on a disk that does not answer. The main thread never waits for it. The thread pool
+ * reads it, one read at a time.
  */
 export class ConfigSource {
   #isReading = false;
 
-  /** What was begun has not come back yet: an ordinary exit of the process waits for it. */
+  /** A read is still in progress. An ordinary exit of the process waits for it. */
   get isReading(): boolean {
     return this.#isReading;
   }
@@ -41,7 +41,7 @@ export class ConfigSource {
     const reading = readText(path).finally(() => {
       this.#isReading = false;
     });
-    // Nobody may be waiting any more when it fails.
+    // The failure may come when no caller waits any more.
     reading.catch(() => {});
     return reading;
   }

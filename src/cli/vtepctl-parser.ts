@@ -1,4 +1,4 @@
-/** The command line of vtepctl, read by yargs and given back as a plain value. Nothing is printed or run here. */
+/** Parses the command line of vtepctl with yargs into a plain value. Nothing is printed or run here. */
 
 import yargs, { type Argv } from 'yargs';
 import { DEFAULT_SOCKET_PATH } from '../config/flags.ts';
@@ -131,7 +131,7 @@ function argumentsOf(command: AnyCommand, parsed: Record<string, unknown>): Argu
       values[name] = single(dashed(name), value);
     }
   }
-  // What follows `--` is no part of any command, and strict mode does not look at it.
+  // Words after `--` belong to no command, and strict mode does not check them.
   const extra = (parsed._ as string[]).slice(command.words.split(' ').length);
   if (extra[0] !== undefined) throw usageError(extra[0], 'unexpected', usageOf(command));
   const label = command.operand?.label;

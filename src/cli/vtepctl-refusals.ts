@@ -1,12 +1,12 @@
-/** What yargs finds wrong with a command line, in the words and with the remedies of vtepctl. */
+/** Converts errors of yargs to those of vtepctl, with remedies. */
 
 import { nearestName } from '../config/keys/nearest-name.ts';
 import { type AnyCommand, COMMON_FLAGS, dashed, nextWords, usageError, usageOf } from './terminal/vtepctl-command.ts';
 
-/** Given to yargs as the text of its complaint, so that it is told from the others. */
+/** Given to yargs as the text of its error, to recognise it. */
 export const NO_COMMAND = 'no command';
 
-/** The command line is empty: no fault to name, the usage is the answer. */
+/** The command line is empty: the usage is printed instead of an error. */
 export class NothingAsked extends Error {}
 
 /** Where the fault was found. */
@@ -17,7 +17,7 @@ export interface FaultPlace {
   readonly commands: readonly AnyCommand[];
 }
 
-/** yargs says what is wrong in sentences of its own; the names in them are worded again as all refusals are. */
+/** The names in the messages of yargs are put into the form of all errors. */
 export function refusalOf(message: string, { argv, scope, commands }: FaultPlace): Error {
   const command = commands.find(({ words }) => words === scope);
   const usage = command && usageOf(command);
@@ -43,7 +43,7 @@ export function refusalOf(message: string, { argv, scope, commands }: FaultPlace
   return unknownFlag(flag, { ...COMMON_FLAGS, ...command?.flags }, usage);
 }
 
-/** An unknown flag before the command may have eaten it as its value: then the flag is the fault. */
+/** An unknown flag before the command may have taken it as its value. Then the flag is the fault. */
 function refusalWithoutCommand(argv: readonly string[]): Error {
   const names = argv.flatMap((arg) => /^--?([^-=][^=]*)/.exec(arg)?.[1] ?? []);
   const stray = names.find((name) => !Object.hasOwn(COMMON_FLAGS, name));

@@ -45,9 +45,9 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   /** Keys for a live screen. */
   readonly stdin?: TerminalInput;
-  /** How long a silent daemon is waited for; absent: the client's own. */
+  /** How long to wait for an answer; absent: the default of the client. */
   readonly timeoutMs?: number;
-  /** Tells a command that goes on to end. Absent: SIGINT and SIGTERM do. */
+  /** Ends a command that follows. Absent: SIGINT and SIGTERM do. */
   readonly interrupted?: AbortSignal;
 }
 
@@ -63,7 +63,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
     await write(stderr, messages.map((message) => `vtepctl: ${message}\n`).join(''));
     return exitCode;
   };
-  // A failed write is an event too, which would end the process if nobody listened; write() reports it.
+  // A failed write also emits an event, which would end the process without a listener. write() reports it.
   for (const stream of [stdout, stderr]) stream.on('error', () => {});
   let line: CommandLine;
   let request: unknown;
@@ -84,7 +84,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
     else return await answer(line.command, { ...line, request }, surroundings);
     return EXIT.done;
   } catch (error) {
-    // Whatever the code of a daemon's refusal, here it is a refusal: 64 and 2 are about vtepctl's own command line and socket.
+    // An error of the daemon always exits with 1, whatever its code is. 64 and 2 are for the command line and the socket of vtepctl.
     const unreachable = error instanceof VtepError && error.code === 'ERR_VTEP_UNREACHABLE';
     return complain(error, unreachable ? EXIT.unreachable : EXIT.refused);
   }
@@ -96,7 +96,7 @@ interface Asked {
   readonly request: unknown;
 }
 
-/** Prints what is answered. @returns the exit code */
+/** Prints the answer. @returns the exit code */
 async function answer(
   command: Command,
   { socket, json, request }: Asked,
@@ -118,7 +118,7 @@ async function follow(
   const client = clientOf(socket, timeoutMs);
   const isScreen = stdout.isTTY === true && env.TERM !== 'dumb';
   if (command.watch && isScreen && !json) {
-    // A process makes its standard input when it is first looked at.
+    // Node opens standard input at its first use.
     return command.watch(client, request, { stdout, stdin: surroundings.stdin, env, signal });
   }
   for await (const items of command.follow(client, request, signal)) {
@@ -153,7 +153,7 @@ function untilSignal(): AbortSignal {
   return controller.signal;
 }
 
-/** Resolves when the text is out; to false if the reader went away (`| head`), who has what it wanted. */
+/** Resolves when the text is out; to false if the reader has ended (`| head`). */
 function write(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<boolean> {
   if (text.length === 0) return Promise.resolve(true);
   return new Promise((resolve, reject) => {

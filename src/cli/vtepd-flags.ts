@@ -1,4 +1,4 @@
-/** The command line of `vtepd`: yargs splits it into strings, config/ judges them; help is made of the same table. */
+/** The command line of `vtepd`: yargs splits it into strings, and config/ validates them. The help comes from the same table. */
 import yargs from 'yargs';
 import type { Config } from '../config/config.ts';
 import { ENTRY_KEYS, FILE_SWITCHES, FLAGS, type ScalarFlagName } from '../config/flags.ts';
@@ -46,14 +46,14 @@ export async function parseVtepdArguments(
   };
   const { config: path } = scalars;
   if (path === undefined) return { kind: 'run', config: parseConfig(flags), reread: undefined };
-  // Only here: without a file nobody needs a reader of YAML, which takes a while to load.
+  // Loaded only here: without a file no YAML reader is needed, which takes a while to load.
   const { readConfigFile } = await import('../config/config-file.ts');
   const parse = (text: string) => parseConfig(flags, readConfigFile(text, path));
   return { kind: 'run', config: parse(await source.read(path)), reread: async () => parse(await source.reread(path)) };
 }
 
 /**
- * yargs' strict mode alone lets through some that are not flags (`--$0 x`, `--_`, `--check` with a newline at its end,
+ * The strict mode of yargs accepts some words that are not flags (`--$0 x`, `--_`, `--check` with a newline at its end,
  * `-ttl` as `-t -t -l`), and reports the others without their dashes.
  */
 function refuseUnknownFlags(argv: readonly string[]): void {
@@ -85,7 +85,7 @@ function splitArguments(argv: readonly string[]): Record<string, unknown> {
     .showHelpOnFail(false)
     .strict()
     .fail((message, error) => {
-      // What yargs finds wrong has a message, and often an error of its own beside it; a defect has only the error.
+      // An error that yargs finds has a message, and often an error object too. A defect has only the error object.
       throw message ? refusal(message) : error;
     });
   for (const { name, kind } of FLAGS) {
@@ -94,12 +94,12 @@ function splitArguments(argv: readonly string[]): Record<string, unknown> {
     else parser.option(name, { type: 'string', nargs: 1, array: kind === 'list' });
   }
   const parsed = parser.parseSync([...argv]);
-  // Strict mode does not look behind `--`.
+  // Strict mode does not check words after `--`.
   if (parsed._[0] !== undefined) refusePositional(String(parsed._[0]));
   return parsed;
 }
 
-/** yargs' English message as one of ours. */
+/** Converts a message of yargs to one of vtepd. */
 function refusal(message: string): never {
   const [, problem, names = ''] = /^([^:]*): (.*)$/s.exec(message) ?? [];
   const flag = FLAGS.find(({ name }) => name === names);

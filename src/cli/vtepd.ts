@@ -8,7 +8,7 @@ import { parseVtepdArguments, type VtepdInvocation } from './vtepd-flags.ts';
 
 const STDERR = 2;
 
-/** A refusal waits so long for a slow reader. */
+/** How long an error message waits for a slow reader. */
 const DRAIN_MS = 1_000;
 
 /** `vtepd`: reads the flags and runs the daemon in this very process. Returns the exit code. */
@@ -37,7 +37,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (invocation.kind === 'help') process.stdout.write(invocation.text);
   if (invocation.kind === 'version') process.stdout.write(`vtepd ${version()}\n`);
   if (invocation.kind !== 'run' || invocation.config.check) return 0;
-  // Only here: help and refusals need none of it.
+  // Loaded only here: help and errors do not need it.
   const { runDaemon } = await import('../daemon/main.ts');
   const { exitCode, isCut } = await runDaemon(invocation, version(), complain);
   return end(exitCode, isCut);

@@ -1,6 +1,6 @@
 import { readBlock } from '../../wire/capture/pcapng.ts';
 
-/** Cuts a pcapng stream, whose pieces end anywhere, behind whole blocks, and counts what is in it. */
+/** Splits a pcapng stream, whose pieces end anywhere, after whole blocks, and counts its frames. */
 export class BlockCutter {
   readonly #most: number;
   #rest: Uint8Array = new Uint8Array(0);

@@ -12,7 +12,7 @@ import {
 } from '../terminal/vtepctl-command.ts';
 import type { CaptureRequest } from './capture-output.ts';
 
-/** More than anybody waits for. */
+/** More frames than a capture ever has. */
 const MAX_FRAMES = 99_999_999;
 
 const capture: StreamingCommand<CaptureRequest> = {
@@ -28,7 +28,7 @@ const capture: StreamingCommand<CaptureRequest> = {
   },
   parse: readRequest,
   stream: async (client, request, output) => {
-    // Only here: the other commands start the sooner.
+    // Loaded only here, so that the other commands start faster.
     const { writeCapture } = await import('./capture-output.ts');
     await writeCapture(client, request, output);
   },

@@ -3,13 +3,13 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { VtepError } from '../../lib/errors.ts';
 import { wholeBlocks } from './capture-blocks.ts';
 
-/** It shows what tenants say. */
+/** The file shows traffic of tenants, so only its owner can read it. */
 const FILE_MODE = 0o600;
 
-/** Not truncated until it is known whose it is; a link may lead to anybody's file. */
+/** Not truncated until its owner is known, since a link may point to a file of another user. */
 const OPEN_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
 
-/** A pcapng file that is being written. Whatever happens, it ends behind a whole block. */
+/** A pcapng file that is being written. It always ends after a whole block. */
 export class CaptureFile {
   readonly #path: string;
   readonly #handle: FileHandle;
@@ -22,7 +22,7 @@ export class CaptureFile {
   }
 
   /**
-   * Overwrites the user's own file that is there, which is for its owner alone from then on. A pipe or a device is written to as it is.
+   * Overwrites an existing file of the user, which then only its owner can read. A pipe or a device is written to unchanged.
    *
    * @throws VtepError ERR_VTEP_SYSTEM; a file that is there is then as it was
    */
@@ -52,7 +52,7 @@ export class CaptureFile {
       }
     } catch (error) {
       const { bytes, frames } = wholeBlocks(blocks.subarray(0, written));
-      // A pipe or a device cannot be cut, and has no need of it.
+      // A pipe or a device cannot be truncated, and need not be.
       await this.#handle.truncate(this.#bytes + bytes).catch(() => {});
       await this.#handle.close().catch(() => {});
       throw refusal(this.#path, error as NodeJS.ErrnoException, this.#frames + frames);
@@ -61,7 +61,7 @@ export class CaptureFile {
     this.#frames += wholeBlocks(blocks).frames;
   }
 
-  /** @throws VtepError ERR_VTEP_SYSTEM: some file systems say here alone that they are full */
+  /** @throws VtepError ERR_VTEP_SYSTEM: some file systems report only here that they are full */
   async close(): Promise<void> {
     await this.#handle.close().catch((error: NodeJS.ErrnoException) => {
       throw refusal(this.#path, error, this.#frames);

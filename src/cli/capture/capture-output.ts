@@ -35,7 +35,7 @@ export async function writeCapture(
   }
 }
 
-/** What is said at the end. */
+/** The summary at the end. */
 interface Counts {
   readonly frames: number;
   readonly lost: number;
@@ -76,7 +76,7 @@ async function writeFile(
   let opened: CaptureFile | undefined;
   try {
     for await (const piece of client.captureFile(query, signal)) {
-      // Not before the daemon has answered: what is refused overwrites nothing.
+      // Not before the daemon has answered, so that a refused capture overwrites nothing.
       if (file !== '-') opened ??= await CaptureFile.create(file);
       const whole = blocks.take(piece);
       if (opened) await opened.write(whole);

@@ -11,9 +11,9 @@ const configShow: Command<void, ConfigFile> = {
   parse: () => undefined,
   call: (client) => client.config(),
   render: async (value) => {
-    // Only here: the other commands need no YAML, and start the sooner.
+    // Loaded only here: the other commands need no YAML, and start faster.
     const { stringify } = await import('yaml');
-    // Numbers of a value such as a range of ports are no dates or sums: a reader of YAML 1.1 shall not think so either.
+    // Quoted, so that a reader of YAML 1.1 does not take a value such as a port range for a date or a number.
     return stringify(value, { version: '1.2', compat: 'yaml-1.1', lineWidth: 0 });
   },
 };

@@ -1,4 +1,4 @@
-/** `vtepctl doctor`: what is wrong with the daemon or its host, and the command that mends it. */
+/** `vtepctl doctor`: faults of the daemon or its host, and the command that corrects each. */
 
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { VtepError } from '../../lib/errors.ts';
 import { cellText, type Style } from '../terminal/table.ts';
 import type { Command } from '../terminal/vtepctl-command.ts';
 
-/** What a daemon would have that is started without `--port` (RFC 7348 §5). */
+/** The port of a daemon that is started without `--port` (RFC 7348 §5). */
 const DEFAULT_PORT = VXLAN.port;
 
 const doctor: Command<void, Finding[]> = {
@@ -22,7 +22,7 @@ const doctor: Command<void, Finding[]> = {
       return await client.doctor();
     } catch (error) {
       if (!(error instanceof VtepError) || error.code !== 'ERR_VTEP_UNREACHABLE') throw error;
-      // Only here: the other commands need no system call, and start the sooner.
+      // Loaded only here: the other commands need no system call, and start faster.
       const [{ examineHost }, { hasSystemd }] = await Promise.all([
         import('../../doctor/host-doctor.ts'),
         import('../../sys/privileges.ts'),
@@ -36,7 +36,7 @@ const doctor: Command<void, Finding[]> = {
 
 export const DOCTOR_COMMANDS: readonly Command[] = [doctor];
 
-/** A daemon that was not started is no fault of the host; one that does not answer is a fault. */
+/** A daemon that was not started is not a fault. One that does not answer is a fault. */
 async function daemonFinding(
   { socketPath }: ControlClient,
   { message }: VtepError,

@@ -1,4 +1,4 @@
-/** `vtepctl fdb …`: the forwarding table. */
+/** `vtepctl fdb …`: the forwarding database. */
 
 import type { EntryKey, FdbFilter, StaticFdbEntry } from '../../api/daemon-view.ts';
 import type { DaemonEvent, FdbEntry, Flushed } from '../../api/schemas.ts';

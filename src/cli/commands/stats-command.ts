@@ -1,4 +1,4 @@
-/** `vtepctl stats`: what was counted of each VNI, and how busy the workers are. */
+/** `vtepctl stats`: the counters of each VNI, and how busy the workers are. */
 
 import type { Stats } from '../../api/schemas.ts';
 import { type Style, table } from '../terminal/table.ts';

@@ -28,7 +28,7 @@ const vniAdd: Command<string, VniStatus> = {
   flags: {},
   parse: (args) => {
     const entry = requiredOperand(args, 'ENTRY');
-    // Only looked at: what the entry leaves out, and the name of its trunk if it has one, is the daemon's to fill in.
+    // Only validated here. The daemon fills in defaults and the name of the trunk.
     const object = `vni add ${shown(entry)}`;
     parseVniEntry(entry, { object, maxMacs: DEFAULT_MAX_MACS, trunk: 'trunk' });
     return entry;

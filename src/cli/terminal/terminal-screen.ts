@@ -1,4 +1,4 @@
-/** A terminal taken over for a live screen, and given back as it was, however that ends (SIGKILL alone excepted). */
+/** A terminal in use for a live screen. Its state is restored however the screen ends (except by SIGKILL). */
 
 export interface TerminalOutput extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
@@ -21,7 +21,7 @@ export interface TerminalEvents {
   /** One character; escape sequences, such as of arrows, are none. */
   key(letter: string): void;
   resize(): void;
-  /** Nobody looks on any more. */
+  /** The terminal is gone. */
   gone(): void;
 }
 
@@ -32,7 +32,7 @@ const HOME = '\x1b[H';
 const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
 
-/** What a terminal that does not tell its size is taken for. */
+/** The size of a terminal that does not report one. */
 const USUAL_SIZE = { columns: 80, rows: 24 };
 
 export class TerminalScreen {
@@ -69,7 +69,7 @@ export class TerminalScreen {
   /** @param lines at most `height` of them */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) return;
-    // Cleared first: behind a full line the cursor stands on its last character.
+    // Cleared first, since after a full line the cursor is on its last character.
     const rows = lines.map((line, row) => (row === lines.length - 1 ? CLEAR_BELOW : CLEAR_LINE) + line);
     this.#stdout.write(HOME + rows.join('\r\n'));
   }
@@ -80,7 +80,7 @@ export class TerminalScreen {
     this.#isOpen = false;
     this.#stdout.write(LEAVE);
     this.#keys?.setRawMode?.(false);
-    // A reader would keep the process alive. What complains of a terminal that is gone is heard to the end.
+    // A reader would keep the process alive. Errors of a terminal that is gone are handled until the end.
     this.#keys?.off('data', this.#read).pause();
     this.#stdout.off('resize', this.#events.resize);
     process.off('SIGHUP', this.#events.gone).off('exit', this.close);

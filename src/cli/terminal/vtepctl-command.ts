@@ -10,10 +10,10 @@ import type { TerminalEnds } from './terminal-screen.ts';
 
 export interface Flag {
   readonly describe: string;
-  /** What stands for the value in help texts, e.g. `IP|local`; absent: the flag is a switch. */
+  /** The placeholder of the value in help texts, e.g. `IP|local`; absent: the flag is a switch. */
   readonly value?: string;
   readonly required?: true;
-  /** One letter that says the same. */
+  /** One-letter form of the flag. */
   readonly short?: string;
 }
 
@@ -26,13 +26,13 @@ export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
 export interface Operand {
   /** One word. */
   readonly label: string;
-  /** What usage shows in its place, where the form says more. */
+  /** The form shown in the usage, if it says more than the label. */
   readonly form?: string;
   readonly describe: string;
   readonly optional?: boolean;
 }
 
-/** What is typed, and what help says of it. */
+/** The command line and its help. */
 interface CommandForm<Request> {
   /** As typed, e.g. `fdb show`. */
   readonly words: string;
@@ -53,7 +53,7 @@ export interface Command<Request = unknown, Answer = unknown> extends CommandFor
   exitCode?(answer: Answer): number;
 }
 
-/** A command that writes by itself what comes: text, or octets. */
+/** A command that writes its output itself: text, or octets. */
 export interface StreamingCommand<Request = unknown> extends CommandForm<Request> {
   /** Ends when `signal` is aborted. @throws VtepError */
   stream(client: ControlClient, request: Request, output: StreamOutput): Promise<void>;
@@ -64,7 +64,7 @@ export interface StreamOutput {
   readonly json: boolean;
   readonly isTerminal: boolean;
   readonly signal: AbortSignal;
-  /** To standard output; resolves to false if its reader went away, who has what it wanted. @throws VtepError */
+  /** To standard output; resolves to false if its reader has ended. @throws VtepError */
   write(text: string | Uint8Array): Promise<boolean>;
   /** A line on standard error, for people. */
   tell(line: string): Promise<void>;
@@ -80,7 +80,7 @@ export interface FollowingCommand<Request = unknown, Item = unknown> extends Com
   watch?(client: ControlClient, request: Request, looker: Looker): Promise<void>;
 }
 
-/** Who looks at a live screen. */
+/** The terminal of a live screen. */
 export interface Looker extends TerminalEnds {
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
@@ -90,7 +90,7 @@ export type AnyCommand = Command | FollowingCommand | StreamingCommand;
 
 /** The arguments of one command, each as text. */
 export interface Arguments {
-  /** How the command is to be typed, for refusals. */
+  /** The usage of the command, for errors. */
   readonly usage: string;
   readonly operand: string | undefined;
   /** Flags with a value, by name without dashes. */

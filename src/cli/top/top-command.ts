@@ -16,7 +16,7 @@ interface TopRequest {
   readonly iterations: number;
 }
 
-/** Faster than that only the flicker grows; slower, and a day has too few. */
+/** Shorter intervals only flicker. Longer ones give too few readings a day. */
 const [MIN_INTERVAL_MS, MAX_INTERVAL_MS] = [100, 3_600_000];
 const MAX_ITERATIONS = 10_000_000;
 
@@ -36,7 +36,7 @@ const top: FollowingCommand<TopRequest, Top> = {
   }),
   async *follow(client, request, signal) {
     const tops = readings(client, request, signal);
-    // Of the first reading there are no rates yet.
+    // The first reading has no rates yet.
     await tops.next();
     for await (const each of tops) yield [each];
   },
@@ -45,7 +45,7 @@ const top: FollowingCommand<TopRequest, Top> = {
   async watch(client, request, { env, signal, ...ends }) {
     const left = new AbortController();
     const tops = readings(client, request, AbortSignal.any([signal, left.signal]));
-    // If no daemon answers now, that is said below the command, not on a screen that goes away.
+    // If no daemon answers now, the error is printed below the command, not on a screen that disappears.
     const first = await tops.next();
     if (first.done) return;
     let shown = first.value;
@@ -115,7 +115,7 @@ async function* readings(
     } else {
       yield unanswered(reading.message, time);
     }
-    // In step with the clock, but what was missed is not made up for.
+    // In step with the clock. Missed readings are skipped.
     due = Math.max(due + intervalMs, performance.now());
     if (count < iterations) await sleep(due - performance.now(), undefined, { signal }).catch(() => {});
     if (signal.aborted) return;

@@ -1,8 +1,8 @@
-/** From two readings of the counters to rates; pure. What a rate cannot be told of, e.g. across a restart, is null. */
+/** From two readings of the counters to rates; pure. An unknown rate, e.g. across a restart, is null. */
 
 import type { Drops, Stats, Status, VniStats, Vtep } from '../../api/schemas.ts';
 
-/** All that `top` asks of the daemon at one moment. */
+/** One reading of the daemon for `top`. */
 export interface Reading {
   /** Milliseconds of a clock that never steps. */
   readonly at: number;
@@ -37,7 +37,7 @@ export interface DropRate {
 export interface Top {
   /** ISO 8601. */
   readonly time: string;
-  /** What the rates are the mean of; null where there are none. */
+  /** Seconds that the rates are the mean of; null if there are none. */
   readonly seconds: number | null;
   /** Why the daemon did not answer; all that follows is then null or empty. */
   readonly error: string | null;
@@ -48,7 +48,7 @@ export interface Top {
   readonly drops: readonly DropRate[];
 }
 
-/** Uptimes are whole seconds, and the four requests of a reading are not one moment: less is no restart. */
+/** Uptimes are whole seconds, and the four requests of a reading take some time: a smaller difference is no restart. */
 const RESTART_TOLERANCE_SECONDS = 3;
 
 /** @param before absent, or of a daemon that has ended since: there are no rates yet */
@@ -111,7 +111,7 @@ export function unanswered(error: string, time: string): Top {
 
 type Passages = Pick<VniStats, 'rxPackets' | 'rxBytes' | 'txPackets' | 'txBytes'>;
 
-/** Of a container each daemon has the same pid: what tells them apart then is that the uptime did not grow as time did. */
+/** In a container each daemon has the same pid. A restart is then detected from an uptime that did not grow with time. */
 function isAnotherDaemon(before: Reading, now: Reading): boolean {
   const elapsed = (now.at - before.at) / 1000;
   const grown = now.status.uptime - before.status.uptime;
@@ -126,11 +126,11 @@ export function bitsPerSecond({ rxBitsPerSecond, txBitsPerSecond }: Rates): numb
 /** More columns than a sparkline is ever given. */
 export const MAX_HISTORY = 60;
 
-/** The last rates of each VNI and VTEP there is, oldest first; one that went is forgotten. */
+/** The last rates of each existing VNI and VTEP, oldest first. */
 export class RateHistories {
   #byKey = new Map<number | string, (number | null)[]>();
 
-  /** What does not answer leaves a gap in all. */
+  /** A daemon that does not answer leaves a gap in all. */
   add({ error, vnis, vteps }: Top): void {
     if (error !== null) {
       for (const history of this.#byKey.values()) append(history, null);

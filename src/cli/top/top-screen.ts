@@ -26,11 +26,11 @@ export interface ScreenOptions {
   /** False: ASCII alone. */
   readonly utf8: boolean;
   readonly sort: Sort;
-  /** What the sparklines show. Absent: nobody looks on, so neither these nor what the keys do. */
+  /** The data of the sparklines. Absent: there is no terminal, so neither sparklines nor keys are shown. */
   readonly histories?: RateHistories;
 }
 
-/** Below so many lines there is more to show than what the keys do. */
+/** With fewer lines, the help of the keys is not shown. */
 const FOOTER_FROM = 10;
 
 /** @returns at most `height` lines, each of at most `width` characters, escape codes not counted */
@@ -51,7 +51,7 @@ export function topScreen(top: Top, options: ScreenOptions): string[] {
   return [...header, ...body, ...footer].slice(0, height);
 }
 
-/** Words that stand together, and how they look. */
+/** A piece of text and its style. */
 interface Piece {
   readonly text: string;
   readonly look?: (text: string) => string;
@@ -68,7 +68,7 @@ function headerOf({ error, status, time, seconds, workers, vnis, drops }: Top, o
     vnis.map(of).reduce((sum, rate) => (rate === null ? sum : (sum ?? 0) + rate), null);
   const rx = [total((vni) => vni.rxPacketsPerSecond), total((vni) => vni.rxBitsPerSecond)] as const;
   const tx = [total((vni) => vni.txPacketsPerSecond), total((vni) => vni.txBitsPerSecond)] as const;
-  // Of the whole daemon: what belongs to no VNI is dropped too.
+  // Drops of the whole daemon, including those that belong to no VNI.
   const dropped = seconds === null ? null : drops.reduce((sum, { dropsPerSecond }) => sum + (dropsPerSecond ?? 0), 0);
   const about = [
     { text: `vtepd ${status.version}`, look: style.heading },
@@ -191,7 +191,7 @@ const RATE_COLUMNS: readonly Column<Rates>[] = [
 /** A sparkline of fewer bars says nothing. */
 const MIN_SPARKLINE = 8;
 
-/** Behind the others, in what they leave. */
+/** At the end of the line, in the remaining width. */
 function withSparkline<Row>(
   columns: Column<Row>[],
   keyOf: (row: Row) => number | string,

@@ -1,11 +1,11 @@
-/** Tables of fixed widths that give way: columns where the screen is narrow, rows where it is short; pure. */
+/** Tables of fixed widths that leave out columns on a narrow screen and rows on a short one; pure. */
 
 import type { Style } from '../terminal/table.ts';
 import { clip } from './top-text.ts';
 
 export const GAP = '  ';
 
-/** What a table is fitted into. */
+/** The size that a table must fit. */
 export interface Room {
   readonly width: number;
   readonly style: Style;
@@ -15,7 +15,7 @@ export interface Room {
 export interface Column<Row> {
   readonly heading: string;
   readonly width: number;
-  /** Where not all fit, those of the highest rank are left out. */
+  /** If not all fit, those of the highest rank are left out. */
   readonly rank: number;
   readonly left?: true;
   cell(row: Row): string;
@@ -63,7 +63,7 @@ export const FRAME = 2;
 export function sectionLines({ heading, rows }: Section, share: number, room: Room): string[] {
   const space = share - FRAME;
   if (space < 1) return [];
-  // Where there is one line, a row says more than the number of rows.
+  // If there is only one line, a row is more useful than the number of rows.
   const isCut = rows.length > space && space > 1;
   const shown = rows.slice(0, isCut ? space - 1 : space).map((row) => row());
   const more = `${room.utf8 ? '…' : '...'} ${rows.length - shown.length} more`;

@@ -17,7 +17,7 @@ export function withUnit(rate: number | null, unit: string): string {
 
 function inParts(rate: number | null): [digits: string, prefix: string] {
   if (rate === null) return ['-', ''];
-  // Below one a second it matters that there is something at all.
+  // Below one a second it is important that the rate is not zero.
   if (rate > 0 && rate < 0.05) return ['<0.1', ''];
   if (rate < 9.95) return [rate.toFixed(1).replace('.0', ''), ''];
   let value = rate;
@@ -43,7 +43,7 @@ export function durationText(seconds: number): string {
 const BARS = '▁▂▃▄▅▆▇█';
 const ASCII_BARS = '_.:-=+*#';
 
-/** The last `width` rates, the newest at the right, each beside the highest of them; a blank where it is not known. */
+/** The last `width` rates, the newest at the right, scaled by the highest of them; a blank if unknown. */
 export function sparkline(
   rates: readonly (number | null)[],
   { width, utf8 }: { width: number; utf8: boolean },
@@ -63,7 +63,7 @@ export function clip(text: string, { width, utf8 }: { width: number; utf8: boole
   return utf8 ? `${letters.slice(0, width - 1).join('')}…` : letters.slice(0, width).join('');
 }
 
-/** Whether a terminal shows more than ASCII, by what the environment says of the locale. */
+/** Whether a terminal shows more than ASCII, from the locale in the environment. */
 export function isUtf8({ LC_ALL, LC_CTYPE, LANG }: NodeJS.ProcessEnv): boolean {
   return /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || '');
 }
