@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { errno, syscallBpf } from './libc.ts';
 import { ERRNO } from './sys-error.ts';
 
-/** BPF programs that rtnetlink does not tell of: those of tcx and of control groups, which bpf(2) alone lists (linux/bpf.h). */
+/** BPF programs that rtnetlink does not list: those of tcx and of control groups. Only bpf(2) lists them (linux/bpf.h). */
 
 const SYS_BPF: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
 const BPF_PROG_QUERY = 16;
@@ -23,7 +23,7 @@ const OF_CONTROL_GROUP = [
   { name: 'recvmsg6', type: 20 },
 ] as const;
 
-/** Where there are programs, for messages; or why that cannot be told. */
+/** Where there are programs, for messages; or why that is not known. */
 export type BpfPlaces = { readonly found: readonly string[] } | { readonly refusal: string };
 
 export function tcxPrograms({ index, name }: { index: number; name: string }): BpfPlaces {
@@ -36,7 +36,7 @@ export function tcxPrograms({ index, name }: { index: number; name: string }): B
   return { found };
 }
 
-/** Those in force for the sockets of this process: of its control group and of all above it. */
+/** Those in force for the sockets of this process: of its control group and all its ancestors. */
 export function controlGroupPrograms(): BpfPlaces {
   const fd = openControlGroup();
   if (fd === undefined) return { refusal: 'the control group of this process is not visible' };
@@ -63,7 +63,7 @@ function countPrograms(target: number, type: number, flags: number): number | st
   attributes.writeUInt32LE(flags, 8);
   if (syscallBpf(number, BPF_PROG_QUERY, attributes, attributes.length) === 0) return attributes.readUInt32LE(COUNT_AT);
   const error = errno();
-  // A kernel that does not know the place has no program there, nor has an interface that is gone.
+  // A kernel that does not know the attach point has no program there. Nor has an interface that is gone.
   if (error === ERRNO.EINVAL || error === ERRNO.ENODEV) return 0;
   return `bpf(2) is refused: ${getSystemErrorName(-error)}`;
 }

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Makes a directory and those above it. Not mkdirSync's `recursive`: below a directory that takes none, such as /proc, Node 20 tries for ever. */
+/** Makes a directory and those above it. Not `recursive` of mkdirSync: below a directory that refuses it, such as /proc, Node 20 tries forever. */
 export function makeDirectory(directory: string): void {
   if (existsSync(directory)) return;
   if (dirname(directory) !== directory) makeDirectory(dirname(directory));

@@ -39,7 +39,7 @@ export class Epoll {
   readonly #capacity: number;
   readonly #event = new DataView(new ArrayBuffer(EVENT_BYTES));
 
-  /** @param capacity events told in one wait */
+  /** @param capacity events returned by one wait */
   constructor(slab: Slab, capacity: number) {
     this.#fd = check(epollCreate(EPOLL_CLOEXEC), 'epoll');
     this.#slab = slab;
@@ -48,7 +48,7 @@ export class Epoll {
     this.#events = slab.addresses(this.#eventsAt, EVENT_BYTES, 1);
   }
 
-  /** One that is in the set already has that token from now on. */
+  /** An fd that is already in the set gets this token. */
   add(fd: number, token: number): void {
     this.#event.setUint32(0, EPOLLIN, true);
     this.#event.setUint32(DATA_AT, token, true);

@@ -5,9 +5,9 @@ import { ERRNO, SysError } from './sys-error.ts';
 const LOCK_EX_NB = 2 | 4;
 
 /**
- * Takes a lock that the kernel gives back when the process ends, however it does (flock(2)); the file is made if need be.
+ * Takes a lock that the kernel releases when the process ends in any way (flock(2)). The file is made if it does not exist.
  *
- * @returns the fd that holds it, to be closed; undefined: somebody holds it
+ * @returns the fd that holds it, for the caller to close; undefined: another holds it
  * @throws Error with the `code` of the file system  @throws SysError if there are no locks there
  */
 export function lockFile(path: string): number | undefined {

@@ -142,7 +142,7 @@ export const sendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, uint
   count: number,
   flags: number,
 ) => number;
-/** Lets whoever else waits for this processor go first; returns at once if nobody does. */
+/** Lets a thread that waits for this processor run first; returns at once if there is none. */
 export const schedYield = libc.func('int sched_yield()') as () => number;
 export const epollWait = libc.func('int epoll_wait(int epoll, uintptr_t events, int count, int timeoutMs)') as (
   epoll: number,
@@ -159,21 +159,21 @@ export function addressOf(memory: Uint8Array): Address {
   return Number(koffi.address(memory));
 }
 
-/** Pause before a poll that an error stopped is started again: an fd that goes on failing then costs nobody a processor. */
+/** Pause before a poll that an error stopped is started again, so that an fd that keeps failing does not use up a processor. */
 const POLL_RESTART_MS = 10;
 
 /**
  * Calls `callback` on this thread's event loop whenever `fd` is readable, until the returned function is called. An error of the fd, as a
- * netlink socket has when events were lost, is told likewise, and the poll goes on: reading says what it was. What `callback` throws is an
- * ordinary uncaught exception.
+ * netlink socket has when events were lost, is reported in the same way, and the poll continues: a read returns the error. An exception of
+ * `callback` is an ordinary uncaught exception.
  */
 export function whenReadable(fd: number, callback: () => void): () => void {
   let isOver = false;
   let hasStopped = false;
   let told: NodeJS.Immediate | undefined;
   let pause: NodeJS.Timeout | undefined;
-  // koffi calls outside of Node's callbacks: an exception would stay pending and come out of the next system call, whichever that is. So
-  // nothing happens there but this, and what was told is acted upon in the same turn of the event loop.
+  // koffi calls outside of Node's callbacks: an exception would stay pending and come out of the next system call. So only this happens there, and
+  // the callback runs in the same turn of the event loop.
   const tell = (status: number) => {
     // libuv stops a poll that failed.
     hasStopped ||= status < 0;

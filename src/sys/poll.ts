@@ -2,7 +2,7 @@ import { poll } from './libc.ts';
 
 const POLLOUT = 0x4;
 
-/** Whether a write would not wait, or fail at once. Of a file that is always said. */
+/** Whether a write would not block (it may fail at once). Always true for a file. */
 export function isWritable(fd: number): boolean {
   /** struct pollfd: fd 0, events 4, revents 6. */
   const pollfd = Buffer.alloc(8);

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { close, errno, ioctlNumber, open } from './libc.ts';
 
-/** What this process may do, and where it runs, as far as it can see itself. Read anew each time: only refusals and the doctor ask. */
+/** The privileges of this process and its environment, as far as visible. Read again each time, since only errors and the doctor use it. */
 
 export const CAP_NET_BIND_SERVICE = 10;
 export const CAP_NET_ADMIN = 12;
@@ -17,13 +17,13 @@ export function hasCapability(capability: number, status = read('/proc/self/stat
   return ((BigInt(`0x${mask}`) >> BigInt(capability)) & 1n) === 1n;
 }
 
-/** The process is in a user namespace, and its capabilities count for what belongs to that alone. */
+/** The process is in a user namespace, and its capabilities are valid only for resources of that namespace. */
 export function isInUserNamespace(uidMap = read('/proc/self/uid_map')): boolean {
   // user_namespaces(7): the first one maps all ids onto themselves.
   return uidMap.trim() !== '' && !/^\s*0\s+0\s+4294967295\s*$/.test(uidMap);
 }
 
-/** The capabilities count in the network namespace that the process is in: it belongs to its user namespace, or to one below. */
+/** The capabilities are valid in the network namespace of the process: it belongs to its user namespace, or to one below. */
 export function ownsNetNamespace(): boolean {
   const fd = open('/proc/self/ns/net', O_RDONLY_CLOEXEC);
   if (fd < 0) return true;
@@ -37,7 +37,7 @@ export function ownsNetNamespace(): boolean {
 
 /** The systemd service that the process is, e.g. `vtepd@blue.service`; undefined if it is none. */
 export function serviceOf(cgroup = read('/proc/self/cgroup')): string | undefined {
-  // The unified hierarchy, or that of systemd itself. Of a user's manager, units below are meant, not the manager.
+  // The unified hierarchy, or that of systemd itself. Below the manager of a user, the unit is meant and not the manager.
   return /^\d+:(?:name=systemd)?:.*\/((?!user@)[^/]+\.service)$/m.exec(cgroup)?.[1];
 }
 

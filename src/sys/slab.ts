@@ -5,8 +5,8 @@ const PAGE_BYTES = 65_536;
 const CACHE_LINE_BYTES = 64;
 
 /**
- * One worker's packet memory: a WebAssembly.Memory, which typed arrays, WASM code and the kernel see alike and which neither moves nor
- * grows. Everything in it is laid out once, at start; it is returned to nobody.
+ * One worker's packet memory: a WebAssembly.Memory, which typed arrays, WASM code and the kernel share, and which neither moves nor grows.
+ * Everything in it is laid out once, at start, and never freed.
  */
 export class Slab {
   /** For WASM code to import. */
@@ -14,7 +14,7 @@ export class Slab {
   readonly view: DataView;
   readonly bytes: Uint8Array;
   readonly #base: Address;
-  /** The base again, as its low 16 bits and the 32 above: small integers, whatever the compiler makes of doubles. */
+  /** The base as its low 16 bits and the 32 above: small integers, independent of how the compiler treats doubles. */
   readonly #baseLow: number;
   readonly #baseHigh: number;
   #used = CACHE_LINE_BYTES;

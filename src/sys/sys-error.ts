@@ -33,7 +33,7 @@ export const ERRNO = {
   EHOSTUNREACH: 113,
 } as const;
 
-/** What an operator can do about an errno, where the place it came from does not know better. It names no reason that was not looked at. */
+/** The default remedy for an errno. It names no cause that was not checked. */
 const REMEDIES: Partial<Record<string, () => string>> = {
   EPERM: () =>
     hasCapability(CAP_NET_ADMIN)

@@ -33,13 +33,13 @@ const TUN_F_USO = 0x20 | 0x40;
 const IFREQ_BYTES = 40;
 const IFNAMSIZ = 16;
 
-/** `create` refuses a name that is taken; `attach` takes a device that is there. */
+/** `create` fails if the name is taken; `attach` uses an existing device. */
 export type TapMode = 'create' | 'attach';
 
 export interface TapOffloadWanted {
-  /** The host gives super-frames. */
+  /** The host sends super-frames. */
   readonly gso: boolean;
-  /** The host is given super-frames. */
+  /** The host receives super-frames. */
   readonly gro: boolean;
 }
 
@@ -48,11 +48,11 @@ export interface TapOptions extends TapOffloadWanted {
   readonly queues: number;
 }
 
-/** The offloads of a TAP, by what the kernel agreed to. */
+/** The offloads of a TAP that the kernel accepted. */
 export interface TapOffload {
-  /** The host gives super-frames of TCP, and where `mergesUdp` of UDP too. */
+  /** The host sends super-frames of TCP, and with `mergesUdp` of UDP too. */
   readonly gso: boolean;
-  /** The host takes runs of UDP datagrams as one super-frame; false also where neither direction was wanted. */
+  /** The host accepts runs of UDP datagrams as one super-frame; false also if no direction was wanted. */
   readonly mergesUdp: boolean;
 }
 
@@ -74,7 +74,7 @@ export function openTap(name: string, mode: TapMode, { queues, ...wanted }: TapO
   const fds: [number, ...number[]] = [fd];
   try {
     if (mode === 'create') check(ioctlNumber(fd, TUNSETOWNER, process.getuid?.() ?? 0), object);
-    // Settings of the device, not of the fd: another program may have left others behind.
+    // Settings of the device, not of the fd: another program may have set others before.
     check(ioctl(fd, TUNSETVNETHDRSZ, int32(VNET_HDR_BYTES)), object);
     check(ioctl(fd, TUNSETVNETLE, int32(1)), object);
     const offload = negotiateOffload((flags) => takesOffload(fd, flags, object), wanted);
@@ -87,10 +87,10 @@ export function openTap(name: string, mode: TapMode, { queues, ...wanted }: TapO
 }
 
 /**
- * Sets the most of the wanted offloads that a kernel takes. Whether it merges UDP is what it says of USO, which came with it; so that is
- * asked for even where only merging is wanted, and taken back.
+ * Sets as many of the wanted offloads as the kernel accepts. It merges UDP if it supports USO, which was added together with it. So USO is requested
+ * even if only merging is wanted, and then removed.
  *
- * @param takes sets a device's offload flags; false if the kernel does not know one of them
+ * @param takes sets the offload flags of a device; false if the kernel does not know one of them
  */
 export function negotiateOffload(takes: (flags: number) => boolean, { gso, gro }: TapOffloadWanted): TapOffload {
   const mergesUdp = (gso || gro) && takes(TUN_F_CSUM | TUN_F_TSO | TUN_F_USO);
@@ -116,7 +116,7 @@ function openQueue(name: string, { isMultiQueue, isNew }: { isMultiQueue: boolea
   throw error;
 }
 
-/** Switches the device's offloads off, for whoever attaches next. On a device that is gone it does nothing. */
+/** Switches the offloads of the device off, for the next program that attaches. On a device that is gone it does nothing. */
 export function resetOffloads(fd: number): void {
   ioctlNumber(fd, TUNSETOFFLOAD, 0);
 }
@@ -126,14 +126,14 @@ export function setPersistent(fd: number, isPersistent: boolean): void {
   ioctlNumber(fd, TUNSETPERSIST, isPersistent ? 1 : 0);
 }
 
-/** The name that a TAP has now, in whatever namespace it is; undefined: it is gone. */
+/** The present name of a TAP, in any namespace; undefined: it is gone. */
 export function tapName(fd: number): string | undefined {
   const request = Buffer.alloc(IFREQ_BYTES);
   return ioctl(fd, TUNGETIFF, request) < 0 ? undefined : readString(request.subarray(0, IFNAMSIZ));
 }
 
 /**
- * A fd of the network namespace that a TAP is in now, for the caller to close; undefined where the TAP is gone, or the kernel does not tell
+ * A fd of the network namespace that a TAP is in now, for the caller to close; undefined if the TAP is gone, or the kernel does not report it
  * (before Linux 5.2, or without CAP_NET_ADMIN there).
  */
 export function openTapNamespace(fd: number): number | undefined {

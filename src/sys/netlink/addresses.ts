@@ -2,7 +2,7 @@ import { formatIp, type IpAddress } from '../../lib/addresses.ts';
 import { type NetlinkMessage, readMessage, readUint8, readUint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 
-/** Addresses of the host by rtnetlink (linux/rtnetlink.h, linux/if_addr.h): what `ip addr` does. */
+/** Addresses of the host by rtnetlink (linux/rtnetlink.h, linux/if_addr.h), like `ip addr`. */
 
 const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
@@ -36,13 +36,13 @@ export interface HostAddress {
   readonly isGlobal: boolean;
   readonly isTemporary: boolean;
   readonly isDeprecated: boolean;
-  /** Duplicate address detection is not through with it: nothing can be bound to it. */
+  /** Duplicate address detection has not ended: no socket can be bound to it. */
   readonly isTentative: boolean;
   /** Duplicate address detection found another host with it. */
   readonly isDuplicate: boolean;
   /**
-   * Who keeps an address that has a lifetime: a router that announces its prefix, or somebody else, mostly a DHCP client. undefined: it stays
-   * until somebody deletes it.
+   * What maintains an address with a lifetime: a router that advertises its prefix, or another, usually a DHCP client. undefined: it has no
+   * lifetime.
    */
   readonly keeper?: 'router' | 'other';
 }
@@ -53,9 +53,9 @@ export interface AddressEvent {
 }
 
 /**
- * All addresses of this host with what the kernel says of them, those of each interface and family in the kernel's order.
+ * All addresses of this host with their properties, those of each interface and family in the order of the kernel.
  *
- * @param mayMiss take a list from which something may be missing, where they keep changing
+ * @param mayMiss accept an incomplete list, if the addresses keep changing
  */
 export function listAddresses(netlink: NetlinkSocket, mayMiss = false): HostAddress[] {
   const request = [Buffer.alloc(IFADDRMSG_BYTES)];
@@ -85,7 +85,7 @@ function readAddress(message: NetlinkMessage): HostAddress | undefined {
     index: fixed.readUInt32LE(4),
     prefixBits: fixed[1] as number,
     isGlobal: fixed[3] === RT_SCOPE_UNIVERSE,
-    // In IPv4 the same bit means a secondary address, which serves as well.
+    // In IPv4 the same bit means a secondary address, which can be used too.
     isTemporary: fixed[0] !== AF_INET && (flags & IFA_F_TEMPORARY) !== 0,
     isDeprecated: (flags & IFA_F_DEPRECATED) !== 0,
     // An optimistic one is used while detection runs (RFC 4429).

@@ -14,7 +14,7 @@ import {
 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 
-/** Links by rtnetlink (linux/rtnetlink.h, linux/if_link.h): what `ip link` does. */
+/** Links by rtnetlink (linux/rtnetlink.h, linux/if_link.h), like `ip link`. */
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
@@ -71,7 +71,7 @@ export type PortState = (typeof PORT_STATES)[number];
 /** Spanning tree of a bridge, the kernel's or another program's. */
 export interface SpanningTree {
   readonly isOn: boolean;
-  /** Its timers are in force; else those of another bridge. */
+  /** Its timers are in force, since it is the root; else those of the root bridge. */
   readonly isRoot: boolean;
   readonly forwardDelaySeconds: number;
 }
@@ -81,7 +81,7 @@ export interface Link {
   readonly name: string;
   readonly mtuBytes: number;
   readonly mac: string;
-  /** What somebody wrote on it (`ip link set … alias`); empty unless somebody did. */
+  /** Its alias (`ip link set … alias`), or empty. */
   readonly alias: string;
   /** Administratively up. */
   readonly up: boolean;
@@ -90,7 +90,7 @@ export interface Link {
   readonly group: number;
   /** Index of the bridge, bond, VRF, … that it is a part of, or 0. */
   readonly master: number;
-  /** Index of the interface of this network namespace that it is stacked on, as a VLAN is; 0 if on none. */
+  /** Index of the interface below it in this network namespace, such as the parent of a VLAN; 0 if none. */
   readonly lower: number;
   /** What that is: "bridge", "bond", "team", "vrf", "openvswitch", …; empty without one. */
   readonly masterKind: string;
@@ -104,11 +104,11 @@ export interface Link {
   readonly isMultiQueue: boolean;
   /** UDP port of a kernel vxlan device, or 0. */
   readonly vxlanPort: number;
-  /** It was made in another network namespace, and what it holds it holds there, as a vxlan device its port. */
+  /** It was made in another network namespace and uses resources there, such as the port of a vxlan device. */
   readonly isFromAbroad: boolean;
   /** Families that a kernel vxlan device holds its port in; empty for other devices. */
   readonly vxlanFamilies: readonly (4 | 6)[];
-  /** Packets that the host sent into the device and it lost, e.g. a TAP's full ring. */
+  /** Packets from the host that the device lost, e.g. since the ring of a TAP was full. */
   readonly txDropped: number;
 }
 
@@ -133,7 +133,7 @@ export interface LinkChange {
   readonly master?: number | undefined;
 }
 
-/** All links; on a host where some come and go all the time one may be missing: who has to know asks for that one. */
+/** All links. If links change all the time one may be missing: read that one alone to be sure. */
 export function listLinks(netlink: NetlinkSocket): Link[] {
   const messages = netlink.query(RTM_GETLINK, [ifinfomsg(0)], 'list of links', { dump: true, mayMiss: true });
   return messages.filter(({ type }) => type === RTM_NEWLINK).map((message) => readLink(message));
@@ -168,7 +168,10 @@ export function vrfOf({
   return masterKind === 'vrf' ? master : 0;
 }
 
-/** Those of these indices that there are, and the bridges and the like that they are part of. Costs what is asked for, not what the host has. */
+/**
+ * The existing links of these indices, and the bridges and other masters that they are ports of. The cost depends on the number of indices, not on
+ * that of links.
+ */
 export function findLinks(netlink: NetlinkSocket, indices: Iterable<number>): Link[] {
   const found = new Map<number, Link>();
   const look = (index: number) => {
@@ -186,13 +189,13 @@ export function findMaster(netlink: NetlinkSocket, { master }: Link): Link | und
   return master === 0 ? undefined : findLink(netlink, master);
 }
 
-/** Whether a link is already as a change would make it: what need not be asked of the kernel needs no CAP_NET_ADMIN. */
+/** Whether a link already has the values of a change. Then no request is needed, and no CAP_NET_ADMIN. */
 export function isAsWanted(link: Link, change: LinkChange): boolean {
   const wanted = Object.entries(change) as [keyof LinkChange, unknown][];
   return wanted.every(([name, value]) => value === undefined || value === link[name]);
 }
 
-/** Throws SysError about `object` if the kernel refuses any part; it then may have made the others. */
+/** Throws SysError about `object` if the kernel refuses any part. It may have applied the others. */
 export function changeLink(netlink: NetlinkSocket, index: number, change: LinkChange, object: string): void {
   const parts = [ifinfomsg(index, change.up)];
   if (change.mtuBytes !== undefined) parts.push(attribute(IFLA_MTU, uint32(change.mtuBytes)));
@@ -209,8 +212,8 @@ export function deleteLinkGroup(netlink: NetlinkSocket, group: number): void {
 }
 
 /**
- * The link events among netlink messages, in order. Those of the bridge family are left out: they tell of ports, and a port that leaves its
- * bridge is told as deleted though the link lives on.
+ * The link events among netlink messages, in order. Those of the bridge family are left out: they are about ports, and report a port that leaves its
+ * bridge as deleted, although the link still exists.
  */
 export function linkEvents(messages: readonly NetlinkMessage[]): LinkEvent[] {
   return messages
@@ -219,7 +222,7 @@ export function linkEvents(messages: readonly NetlinkMessage[]): LinkEvent[] {
     .map((message) => ({ link: readLink(message), deleted: message.type === RTM_DELLINK }));
 }
 
-/** What bridges say of their ports' states among netlink messages, in order: spanning tree moves a port without any change of the link. */
+/** The port states of bridges among netlink messages, in order. Spanning tree changes a port without a change of the link. */
 export function portEvents(messages: readonly NetlinkMessage[]): PortEvent[] {
   return messages.flatMap((message) => {
     const { type, payload } = message;

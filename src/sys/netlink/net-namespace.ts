@@ -16,12 +16,12 @@ const OWN_NAMESPACE = '/proc/self/ns/net';
 /** Where `ip netns` keeps those that have a name. */
 const NAMED_NAMESPACES = '/run/netns';
 
-/** Whether a fd is of the namespace that this process is in. */
+/** Whether a fd is that of the namespace of this process. */
 export function isOwnNamespace(fd: number): boolean {
   return isSameFile(fstatSync(fd), statSync(OWN_NAMESPACE));
 }
 
-/** The name by which `ip netns` knows a namespace, or undefined: containers mostly have none. */
+/** The name by which `ip netns` knows a namespace, or undefined: most containers have none. */
 export function namespaceName(fd: number): string | undefined {
   const wanted = fstatSync(fd);
   try {
@@ -30,12 +30,12 @@ export function namespaceName(fd: number): string | undefined {
       return stats !== undefined && isSameFile(stats, wanted);
     });
   } catch {
-    // Nobody has made one, or a sandbox hides them.
+    // There is none, or a sandbox hides them.
     return undefined;
   }
 }
 
-/** The number by which requests to the kernel name another namespace; it is given one if it has none. @throws SysError */
+/** The number of another namespace for requests to the kernel. It gets one if it has none. @throws SysError */
 export function namespaceId(netlink: NetlinkSocket, fd: number): number {
   const object = 'number of a network namespace';
   const of = [Buffer.alloc(RTGENMSG_BYTES), attribute(NETNSA_FD, uint32(fd))];

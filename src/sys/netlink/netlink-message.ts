@@ -13,7 +13,7 @@ export const NLMSG_HEADER_BYTES = 16;
 
 export const NLM_F_REQUEST = 0x01;
 export const NLM_F_ACK = 0x04;
-/** In an answer: what was listed changed meanwhile, and the list is not to be relied on. */
+/** In an answer: the objects changed during the list, which may be inconsistent. */
 export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_DUMP = 0x300;
 

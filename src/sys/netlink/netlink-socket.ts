@@ -23,16 +23,16 @@ const SO_RCVTIMEO = 20;
 /** Larger than any message the kernel builds (NLMSG_GOODSIZE, 32 KB in dumps). */
 export const NETLINK_RECEIVE_BYTES = 131_072;
 
-/** The kernel answers before `send` returns, or dumps while it is read from; without a bound a lost answer would hang the daemon. */
+/** The kernel answers before `send` returns, or during the reads of a dump. Without a limit a lost answer would block the daemon. */
 const ANSWER_TIMEOUT_SECONDS = 1;
 
-/** How long a list that changes while it is read is asked for again at once. The thread does nothing else meanwhile. */
+/** How long a list that changes while it is read is requested again at once. The thread does nothing else meanwhile. */
 const DUMP_PATIENCE_MS = 100;
 
-/** What a request comes to: the kernel's objects, and 0 or why it refused. */
+/** The result of a request: objects, and 0 or the errno. */
 interface Answer {
   readonly objects: readonly NetlinkMessage[];
-  /** The list changed while it was read: what did not change may be missing from it. */
+  /** The list changed while it was read: unchanged objects may be missing. */
   readonly isInterrupted: boolean;
   readonly refusal: number;
 }
@@ -40,13 +40,13 @@ interface Answer {
 export interface QueryOptions {
   /** Ask for all objects. */
   readonly dump?: boolean;
-  /** Take a list from which something may be missing, rather than none, where it keeps changing. */
+  /** Accept an incomplete list instead of none, if it keeps changing. */
   readonly mayMiss?: boolean;
 }
 
 /**
- * Requests to the kernel, answered before the call returns. Control plane only. After an exchange that failed half-way the next one has a
- * socket of its own: what the kernel still has to say to the former is never taken for its answer.
+ * Requests to the kernel, answered before the call returns. Control plane only. After an exchange that failed half-way the next one uses a new
+ * socket, so that late answers to the former are never taken for its own.
  */
 export class NetlinkSocket {
   readonly #buffer = Buffer.alloc(NETLINK_RECEIVE_BYTES);
@@ -112,7 +112,7 @@ export class NetlinkSocket {
     return answer;
   }
 
-  /** To the end of the kernel's answer. @throws SysError if it does not come */
+  /** Reads to the end of the answer. @throws SysError if it does not come */
   #exchange(fd: number, request: Buffer, object: string): Answer {
     check(
       uninterrupted(() => send(fd, request, request.length, 0)),
@@ -127,7 +127,7 @@ export class NetlinkSocket {
       );
       for (const answer of splitMessages(Buffer.from(this.#buffer.subarray(0, length)))) {
         if (answer.sequence !== this.#sequence) continue;
-        // An interrupted dump may say so in its end alone.
+        // An interrupted dump may be marked only at its end.
         isInterrupted ||= (answer.flags & NLM_F_DUMP_INTR) !== 0;
         if (answer.type !== NLMSG_ERROR && answer.type !== NLMSG_DONE) {
           objects.push(answer);
@@ -141,7 +141,7 @@ export class NetlinkSocket {
   }
 }
 
-/** Signals interrupt a wait with a time limit, even those whose handler restarts what it interrupts (signal(7)). */
+/** Signals interrupt a wait with a time limit, even those with SA_RESTART (signal(7)). */
 export function uninterrupted(call: () => number): number {
   for (;;) {
     const result = call();
@@ -149,7 +149,7 @@ export function uninterrupted(call: () => number): number {
   }
 }
 
-/** @param groups multicast groups to hear, as a mask @throws SysError */
+/** @param groups multicast groups to receive, as a mask @throws SysError */
 export function openNetlink(groups: number): number {
   const fd = check(socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE), 'netlink socket');
   const address = Buffer.alloc(SOCKADDR_NL_BYTES);

@@ -16,20 +16,20 @@ export const EVENT_GROUPS = {
 
 const MSG_DONTWAIT = 0x40;
 
-/** Read in one go; whatever else waits on the event loop then has its turn. */
+/** Messages read in one go. Then other work of the event loop continues. */
 const MAX_DATAGRAMS_AT_ONCE = 1_024;
 
-/** Pause before everything is looked up anew, when that failed or was just done; doubled each time that it fails. */
+/** Pause before everything is read again, if that failed or was just done; doubled after each failure. */
 const MIN_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
 
-/** Everything is looked up anew so often though nothing seems to be lost: what was missed for a reason nobody thought of is mended. */
+/** How often everything is read again although nothing seems to be lost, to correct changes that were missed for an unknown reason. */
 const ROUTINE_MS = 60_000;
 
 export interface NetlinkListener {
   /**
-   * All events that were waiting, in order; or none: look everything up anew, at the start, where some were lost, and now and then. If it
-   * throws a VtepError it is asked to look everything up anew a little later, until it succeeds.
+   * All queued events, in order. None means: read everything again. This happens at the start, after a loss, and from time to time. If it throws a
+   * VtepError, it is called again a little later, until it succeeds.
    */
   onEvents(messages: readonly NetlinkMessage[]): void;
   /** It failed, after it had succeeded. */
@@ -39,8 +39,8 @@ export interface NetlinkListener {
 }
 
 /**
- * Tells what changes on the host, whatever happens to the socket that it hears it by, until it is stopped. With a pause it reads no more often
- * than that: a router tells of thousands of routes a second, which then overflow a small socket and cost no more than one look at everything.
+ * Reports changes of the host until it is stopped, and recovers from all errors of its socket. With a pause it reads no more often than that:
+ * thousands of routes a second then overflow a small socket, and cost no more than reading everything once.
  */
 export class NetlinkWatch {
   readonly #groups: number;
@@ -56,20 +56,20 @@ export class NetlinkWatch {
   #isFailing = false;
   #isStopped = false;
 
-  /** @param readPauseMs between two reads; 0: whatever comes is read at once */
+  /** @param readPauseMs between two reads; 0: events are read at once */
   constructor(groups: number, listener: NetlinkListener, readPauseMs = 0) {
     this.#readPauseMs = readPauseMs;
     this.#groups = groups;
     this.#listener = listener;
   }
 
-  /** @throws SysError if there is no socket to hear by */
+  /** @throws SysError if there is no socket */
   start(): void {
     this.#open();
     this.#look();
   }
 
-  /** Does what the listener owes to what it has heard. A refusal of the host is told and mended as one of `onEvents`. */
+  /** Runs the work that follows from events. An error of the host is handled like one of `onEvents`. */
   attempt(work: () => void): void {
     try {
       work();
@@ -124,13 +124,13 @@ export class NetlinkWatch {
     if (messages.length > 0) this.#tell(messages);
     if (error === 0) return;
     if (error !== ERRNO.EAGAIN) {
-      // Not one that is known of such a socket: it is not trusted any more.
+      // Not an error that such a socket is known to have: it is no longer used.
       this.#hasLost = true;
       this.#closeSocket?.();
       this.#closeSocket = undefined;
       this.#fail(new SysError('events of the host', error));
     }
-    // Only now that all is read: until then the kernel drops further events without a word.
+    // Only after all is read: until then the kernel drops further events silently.
     if (!this.#hasLost) return;
     this.#hasLost = false;
     this.#lookIn(Math.max(0, this.#lookedMs + MIN_PAUSE_MS - performance.now()));
@@ -152,7 +152,7 @@ export class NetlinkWatch {
     this.#isFailing = false;
   }
 
-  /** Whether the listener could do with it what it has to. */
+  /** Whether the listener handled the events. */
   #tell(messages: readonly NetlinkMessage[]): boolean {
     try {
       this.#listener.onEvents(messages);
@@ -175,7 +175,7 @@ export class NetlinkWatch {
     this.#isFailing = true;
   }
 
-  /** Unless it is to be sooner already. */
+  /** Unless it is already scheduled sooner. */
   #lookIn(delayMs: number): void {
     const atMs = performance.now() + delayMs;
     if (this.#isStopped || (this.#nextLook && this.#nextLookMs <= atMs)) return;

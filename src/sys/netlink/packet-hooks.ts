@@ -3,7 +3,7 @@ import { SysError } from '../sys-error.ts';
 import { readMessage, readNested, readUint8 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 
-/** What else may take packets away than the packet filter: filters and queues of traffic control, XDP, policies of IPsec, rules of routing. */
+/** What can drop packets in addition to the packet filter: filters and queues of traffic control, XDP, IPsec policies, routing rules. */
 
 const RTM_GETLINK = 18;
 const RTM_NEWRULE = 32;
@@ -20,16 +20,16 @@ const IFLA_XDP_ATTACHED = 2;
 /** struct tcmsg: family 0, interface 4, handle 8, parent 12, info 16. */
 const TCMSG_BYTES = 20;
 const TCA_KIND = 1;
-/** What the clsact queueing discipline has for what comes in and goes out, and the root (linux/pkt_sched.h). */
+/** The parents of the clsact queueing discipline for ingress and egress, and the root (linux/pkt_sched.h). */
 const PARENTS = { ingress: 0xffff_fff2, egress: 0xffff_fff3, root: 0 } as const;
-/** Queueing disciplines that lose packets by what they are told, not by load. */
+/** Queueing disciplines that drop packets by configuration, not by load. */
 const LOSING = ['netem', 'blackhole', 'plug'];
 
 const FIB_RULE_HDR_BYTES = 12;
 /** FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE and FR_ACT_PROHIBIT (linux/fib_rules.h). */
 const REFUSING_ACTIONS = [6, 7, 8];
 
-/** What of that an interface has, for messages; empty if nothing. */
+/** Those of an interface, for messages; empty if none. */
 export function packetHooks(netlink: NetlinkSocket, { index, name }: { index: number; name: string }): string[] {
   const found: string[] = [];
   if (hasXdp(netlink, index)) found.push(`an XDP program on ${name}`);
@@ -43,7 +43,7 @@ export function packetHooks(netlink: NetlinkSocket, { index, name }: { index: nu
   return found;
 }
 
-/** Rules of routing that refuse instead of routing. */
+/** Routing rules that refuse instead of routing. */
 export function hasRefusingRules(netlink: NetlinkSocket): boolean {
   const object = 'routing rules';
   const rules = netlink.query(RTM_GETRULE, [Buffer.alloc(FIB_RULE_HDR_BYTES)], object, { dump: true });
@@ -65,7 +65,7 @@ function filterKinds(netlink: NetlinkSocket, index: number, parent: number): str
   try {
     return kindsOf(netlink, RTM_GETTFILTER, RTM_NEWTFILTER, index, parent);
   } catch (error) {
-    // There is no such place on this interface.
+    // This interface has no such attach point.
     if (error instanceof SysError) return [];
     throw error;
   }

@@ -3,7 +3,7 @@ import { ERRNO, SysError } from '../sys-error.ts';
 import { attribute, readMessage, readNested, readUint32, uint32 } from './netlink-message.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 
-/** Routes by rtnetlink (linux/rtnetlink.h): what `ip route get` does. */
+/** Routes by rtnetlink (linux/rtnetlink.h), like `ip route get`. */
 
 const RTM_GETROUTE = 26;
 const RTMSG_BYTES = 12;
@@ -24,30 +24,30 @@ const IPPROTO_UDP = 17;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
-/** Refusals that say that there is no route: `unreachable`, `prohibit` and `blackhole` are among them. Any other is no answer. */
+/** Errors that mean that there is no route, also for `unreachable`, `prohibit` and `blackhole`. Any other error is no answer. */
 const NO_ROUTE: ReadonlySet<number> = new Set([
   ...[ERRNO.ENETUNREACH, ERRNO.EHOSTUNREACH, ERRNO.ENETDOWN, ERRNO.EACCES, ERRNO.EINVAL, ERRNO.ESRCH, ERRNO.ENODEV],
   ...[ERRNO.EADDRNOTAVAIL, ERRNO.EAFNOSUPPORT, ERRNO.ENOTSUP],
 ]);
 
 export interface Route {
-  /** Of the interface that it leaves by. */
+  /** Index of its interface. */
   readonly interfaceIndex: number;
   /** The destination is this host. */
   readonly isLocal: boolean;
-  /** A router is next. */
+  /** The next hop is a router. */
   readonly isRouted: boolean;
-  /** What ICMP told of the path, or what the route says; undefined: it is the interface's. */
+  /** The MTU from ICMP or from the route; undefined: that of the interface. */
   readonly mtuBytes: number | undefined;
 }
 
-/** What a route may depend on beside its destination. */
+/** What a route may depend on, in addition to its destination. */
 export interface RouteFrom {
-  /** An address of this host that is sent from: rules may ask for it. */
+  /** The source address: rules may match it. */
   readonly source?: IpAddress | undefined;
-  /** Index of a VRF, whose table is asked, or of an interface that it has to leave by; undefined: the host's own tables. */
+  /** Index of a VRF, whose table is used, or of an interface that it must use; undefined: the tables of the host. */
   readonly device?: number | undefined;
-  /** Destination port of UDP that it is sent to: rules may ask for that too (Linux 4.18). */
+  /** UDP destination port: rules may match it too (Linux 4.18). */
   readonly udpPort?: number | undefined;
 }
 
@@ -92,7 +92,7 @@ export function findRoute(
   }
 }
 
-/** Whether the host takes an address for its own, by whatever route; undefined: the kernel does not say. */
+/** Whether the host has a local route to an address; undefined: not known. */
 export function isLocalAddress(netlink: NetlinkSocket, address: IpAddress, from: RouteFrom = {}): boolean | undefined {
   try {
     return findRoute(netlink, address, from)?.isLocal ?? false;

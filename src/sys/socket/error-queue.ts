@@ -10,7 +10,7 @@ import { ERRNO } from '../sys-error.ts';
  *              errno(4) origin(1) type(1) code(1) pad(1) info(4) data(4)
  */
 
-/** Says that the kernel found a datagram too large for the path to an address: four words, IPv4 as ::ffff:a.b.c.d, each signed. */
+/** Called if the kernel found a datagram too large for the path to an address: four words, IPv4 as ::ffff:a.b.c.d, each signed. */
 export type PathMtuListener = (a: number, b: number, c: number, d: number, mtuBytes: number) => void;
 
 const MSG_DONTWAIT = 0x40;
@@ -41,10 +41,10 @@ header.writeBigUInt64LE(BigInt(addressOf(name)), 0);
 header.writeBigUInt64LE(BigInt(addressOf(control)), 32);
 
 /**
- * Takes all errors off a send socket; each would otherwise fail one send to anybody.
+ * Reads all errors of a send socket. Each would otherwise make one send fail, to any destination.
  *
- * @param onPathMtu is told of datagrams that the kernel itself refused since the path is too narrow. What routers say goes to the kernel alone,
- *   which believes it or not; its own next refusal tells.
+ * @param onPathMtu is told of datagrams that the kernel itself refused since the path is too narrow. Reports of routers are for the kernel, which
+ *   accepts or ignores them. Its own next refusal reports the result.
  * @returns whether there were any
  */
 export function drainErrorQueue(fd: number, onPathMtu: PathMtuListener = () => {}): boolean {

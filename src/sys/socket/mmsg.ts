@@ -52,7 +52,7 @@ const INT_LENGTH = CMSG_VALUE_AT + 4;
 /** Instead of a TOS octet: what the socket was given. */
 export const SOCKET_TOS = -1;
 
-/** `count` messages to receive, each with room for a name, one buffer, the size of what UDP_GRO put together, and the outer TOS. */
+/** `count` messages to receive, each with room for a name, one buffer, the segment size of UDP_GRO, and the outer TOS. */
 export class ReceiveArray {
   /** Addresses of the headers: give the kernel `headers.at(0)`. */
   readonly headers: AddressTable;
@@ -110,7 +110,7 @@ export class ReceiveArray {
     }
   }
 
-  /** The sender's port, which stands at the same place in both families. */
+  /** The port of the sender, at the same offset in both families. */
   sourcePort(i: number): number {
     return this.#view.getUint16(this.#namesAt + i * NAME_BYTES + PORT_AT);
   }
@@ -120,14 +120,14 @@ export class ReceiveArray {
     return this.#view.getUint32(this.#headersAt + i * HEADER_BYTES + LENGTH_AT, true);
   }
 
-  /** Size of the pieces that UDP_GRO put together, the last of which may be shorter; the whole length if it did not. */
+  /** Size of the segments that UDP_GRO merged, the last of which may be shorter; the whole length if it did not merge. */
   segmentBytes(i: number): number {
     const at = this.#control(i, SOL_UDP, UDP_GRO);
     const bytes = at < 0 ? 0 : this.#view.getUint32(at, true);
     return bytes === 0 ? this.length(i) : bytes;
   }
 
-  /** Outer TOS octet or traffic class, if the socket was told to bring it; else 0. Datagrams that were put together have the same. */
+  /** Outer TOS octet or traffic class, if the socket delivers it; else 0. Merged datagrams have the same. */
   tos(i: number): number {
     // The first octet of either: IPv4 brings one, IPv6 a little-endian word.
     const ipv4 = this.#control(i, SOL_IP, IP_TOS);
@@ -135,7 +135,7 @@ export class ReceiveArray {
     return at < 0 ? 0 : this.#view.getUint8(at);
   }
 
-  /** Where the value of message `i`'s control message stands, or -1 if there is none of that kind. */
+  /** Offset of the value of a control message of message `i`, or -1 if there is none of that kind. */
   #control(i: number, level: number, type: number): number {
     const view = this.#view;
     let at = this.#controlsAt + i * CMSGS_BYTES;
@@ -150,8 +150,8 @@ export class ReceiveArray {
 }
 
 /**
- * `count` messages to send, each with a name of one family and a span of a common array of `count` buffers. What is gathered in a message leaves
- * as datagrams of one size that the kernel cuts (UDP_SEGMENT), so that the way through the stack is gone once for all of them.
+ * `count` messages to send, each with a name of one family and a span of a common array of `count` buffers. The buffers of a message leave as
+ * datagrams of one size, which the kernel segments (UDP_SEGMENT), so that they pass the stack once.
  */
 export class SendArray {
   /** Addresses of the headers: give the kernel `headers.at(first)`. */
@@ -190,7 +190,7 @@ export class SendArray {
     this.setFamily(family);
   }
 
-  /** The slab gives nothing back: an array that one family needs no more serves another. */
+  /** The slab frees nothing: an array that one family no longer needs is used for another. */
   setFamily(family: 4 | 6): void {
     this.#isIpv4 = family === 4;
     const { view } = this.#slab;
@@ -200,7 +200,7 @@ export class SendArray {
       const tos = this.#controlsAt + i * CMSGS_BYTES + CMSG_BYTES;
       view.setUint32(header + NAME_LENGTH_AT, this.#isIpv4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES, true);
       view.setUint16(name, this.#isIpv4 ? AF_INET : AF_INET6, true);
-      // In IPv6 the flow label is there, and nobody sets it.
+      // In IPv6 the flow label is there, which is never set.
       view.setUint32(name + IPV4_AT, 0, true);
       view.setUint32(tos + CMSG_LEVEL_AT, this.#isIpv4 ? SOL_IP : SOL_IPV6, true);
       view.setUint32(tos + CMSG_TYPE_AT, this.#isIpv4 ? IP_TOS : IPV6_TCLASS, true);
@@ -226,7 +226,7 @@ export class SendArray {
     }
   }
 
-  /** Says which link the link-local addresses among IPv6 destinations are on: an interface index. Others are routed, whatever it is. */
+  /** Sets the link of link-local IPv6 destinations: an interface index. It does not matter for other destinations. */
   setScope(scope: number): void {
     if (this.#isIpv4) return;
     for (let i = 0; i < this.#count; i++) {
@@ -243,15 +243,15 @@ export class SendArray {
   }
 
   /**
-   * Says how message `i` leaves.
+   * Sets how message `i` is sent.
    *
-   * @param segmentBytes the kernel cuts it into datagrams of so many octets, the last at most; 0: it is one datagram
+   * @param segmentBytes the kernel segments it into datagrams of this many octets, the last may be shorter; 0: it is one datagram
    * @param tos outer TOS octet or traffic class; SOCKET_TOS: the socket's own
    */
   setControls(i: number, segmentBytes: number, tos: number): void {
     const { view } = this.#slab;
     const control = this.#controlsAt + i * CMSGS_BYTES;
-    // A segment size of 0 asks for nothing: so the TOS needs no place of its own in front.
+    // A segment size of 0 has no effect, so the TOS can always follow it.
     const length = tos !== SOCKET_TOS ? CMSGS_BYTES : segmentBytes === 0 ? 0 : CMSG_BYTES;
     view.setUint32(this.#headersAt + i * HEADER_BYTES + CONTROL_LENGTH_AT, length, true);
     view.setUint16(control + CMSG_VALUE_AT, segmentBytes, true);

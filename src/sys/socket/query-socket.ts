@@ -4,9 +4,9 @@ import { check } from '../sys-error.ts';
 import { attachFilter, setInt } from './socket-option.ts';
 
 /**
- * Raw sockets that hear IGMP and MLD queries on one interface, and send them. The kernel gives them what is addressed to all hosts, or to a
- * group that this host is in, as it gives it to the host's own IGMP and MLD, and nothing of other protocols: packets of VXLAN cost nothing
- * more. What is sent comes back to the host's own IGMP and MLD too, so that it reports its groups as every other host does.
+ * Raw sockets that receive and send IGMP and MLD queries on one interface. The kernel delivers what is addressed to all hosts, or to a group of this
+ * host, and nothing of other protocols, so VXLAN packets cost nothing more. Sent queries also reach the IGMP and MLD of this host, so that it
+ * reports its groups like every other host.
  */
 
 const AF_INET = 2;
@@ -33,9 +33,9 @@ const ICMPV6_FILTER = 1;
 const IGMP_MEMBERSHIP_QUERY = 0x11;
 const MLD_LISTENER_QUERY = 130;
 
-/** Room for a query with the sources of a whole packet of 1,500 octets. A longer one is cut, and then not believed. */
+/** Room for a query with the sources of a whole packet of 1,500 octets. A longer one is truncated, and then ignored. */
 const MESSAGE_BYTES = 1_500;
-/** Room for the IPv6 header and options in front of it; a querier's options have eight octets. */
+/** Room for the IPv6 header and options before it; the options of a query have eight octets. */
 const IPV6_HEADER_BYTES = 40;
 const MAX_OPTIONS_BYTES = 64;
 const MESSAGE_AT = IPV6_HEADER_BYTES + MAX_OPTIONS_BYTES;
@@ -75,12 +75,12 @@ export class QuerySocket {
     const [domain, protocol] = family === 4 ? [AF_INET, IPPROTO_IGMP] : [AF_INET6, IPPROTO_ICMPV6];
     this.#fd = check(socket(domain, SOCK_RAW_NONBLOCK_CLOEXEC, protocol), object);
     try {
-      // The filter first: what comes before the interface is named is of other interfaces.
+      // The filter first: packets that arrive before the bind are from other interfaces.
       if (family === 4) hearIgmpQueries(this.#fd);
       else hearMldQueries(this.#fd);
       const name = Buffer.from(`${device.name}\0`);
       check(setsockopt(this.#fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), object);
-      // Heard on other interfaces until now.
+      // Discards packets that arrived on other interfaces until now.
       for (let count = 0; count < MAX_QUERIES_AT_ONCE && this.#receive(); count++);
     } catch (error) {
       close(this.#fd);
@@ -89,8 +89,8 @@ export class QuerySocket {
   }
 
   /**
-   * Calls `onQuery` on the event loop with each packet that may be a query, from the IP header on, until the socket is closed. The octets
-   * are its own during the call alone.
+   * Calls `onQuery` on the event loop with each packet that may be a query, from the IP header on, until the socket is closed. The octets are valid
+   * only during the call.
    */
   watch(onQuery: OnQuery): void {
     this.#end = whenReadable(this.#fd, () => {
@@ -99,7 +99,7 @@ export class QuerySocket {
         if (!packet) return;
         onQuery(packet, packet.byteLength);
       }
-      // As many as this are a flood.
+      // This many are a flood.
       this.#end();
       const pause = setTimeout(() => this.watch(onQuery), QUERY_FLOOD_PAUSE_MS);
       this.#end = () => clearTimeout(pause);
@@ -130,7 +130,7 @@ export class QuerySocket {
   }
 }
 
-/** Lets nothing but membership queries wake us. A raw socket's octets begin with the IPv4 header, whose length the first one tells. */
+/** Accepts only membership queries. A raw socket's octets begin with the IPv4 header, whose length the first one tells. */
 function hearIgmpQueries(fd: number): void {
   const instructions: readonly (readonly [code: number, jumpIf: number, jumpElse: number, value: number])[] = [
     [0xb1, 0, 0, 0], // ldxb 4*([0]&0xf)
@@ -150,7 +150,7 @@ function hearIgmpQueries(fd: number): void {
   setInt(fd, IPPROTO_IP, IP_HDRINCL, 1);
 }
 
-/** Likewise. Of an IPv6 packet a raw socket gives the message alone; what was in front of it has to be asked for. */
+/** Likewise. An IPv6 raw socket delivers only the message. The parts before it must be requested. */
 function hearMldQueries(fd: number): void {
   // struct icmp6_filter: a bit for each type that is not let through.
   const filter = Buffer.alloc(32, 0xff);
@@ -161,7 +161,7 @@ function hearMldQueries(fd: number): void {
   setInt(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1);
 }
 
-/** Receives an IPv6 message and puts the packet together that it came in, as far as the kernel tells: addresses, hop limit, options. */
+/** Receives an IPv6 message and rebuilds its packet as far as the kernel reports it: addresses, hop limit, options. */
 class Ipv6Message {
   readonly #packet = Buffer.alloc(MESSAGE_AT + MESSAGE_BYTES);
   readonly #name = Buffer.alloc(SOCKADDR_IN6_BYTES);
@@ -191,7 +191,7 @@ class Ipv6Message {
     const packet = this.#packet.subarray(at, MESSAGE_AT + messageBytes);
     packet.writeUInt32BE(0x6000_0000, 0);
     packet.writeUInt16BE(packet.length - IPV6_HEADER_BYTES, 4);
-    // Next header: hop-by-hop options, or at once ICMPv6.
+    // Next header: hop-by-hop options, or ICMPv6.
     packet.writeUInt8(fits && options.length > 0 ? 0 : IPPROTO_ICMPV6, 6);
     packet.writeUInt8(told.get(IPV6_HOPLIMIT)?.readUInt8(0) ?? 0, 7);
     packet.set(this.#name.subarray(8, 24), 8);
@@ -200,7 +200,7 @@ class Ipv6Message {
     return new DataView(packet.buffer, packet.byteOffset, packet.length);
   }
 
-  /** What the kernel says beside the message, by type. */
+  /** Control messages of the kernel, by type. */
   #told(): Map<number, Buffer> {
     const told = new Map<number, Buffer>();
     const end = Number(this.#header.readBigUInt64LE(40));

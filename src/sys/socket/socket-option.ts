@@ -30,7 +30,7 @@ export function growSendBuffer(fd: number): void {
   growBuffer(fd, SEND_BUFFER_BYTES, SO_SNDBUFFORCE, SO_SNDBUF);
 }
 
-/** Beyond net.core.rmem_max and wmem_max where CAP_NET_ADMIN allows, else as far as they go. */
+/** Beyond net.core.rmem_max and wmem_max with CAP_NET_ADMIN, else up to them. */
 function growBuffer(fd: number, bytes: number, force: number, plain: number): void {
   const size = int32(bytes);
   if (setsockopt(fd, SOL_SOCKET, force, size, 4) < 0) setsockopt(fd, SOL_SOCKET, plain, size, 4);

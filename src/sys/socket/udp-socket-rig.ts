@@ -47,7 +47,7 @@ export function portOf(fd: number): number {
   return name.readUInt16BE(2);
 }
 
-/** A port of `OTHER` that nobody listens on. */
+/** A port of `OTHER` without a listener. */
 export function closedPort(): number {
   const fd = openUnicastSocket(OTHER, 0);
   try {

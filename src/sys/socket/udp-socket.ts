@@ -50,25 +50,25 @@ const UDP_GRO = 104;
 
 const FIONREAD = 0x541b;
 
-/** Sets DF, believes path MTUs and never fragments here: RFC 7348 §4.3. IPv6 has no DF and the same value: no router of it fragments. */
+/** Sets DF, uses path MTUs and never fragments here: RFC 7348 §4.3. The same value is for IPv6, which has no DF, since its routers never fragment. */
 const PMTUDISC_DO = 2;
-/** Leaves DF clear, and never fragments here either: what exceeds the interface's MTU is refused with EMSGSIZE, and path MTUs are not believed. */
+/** Leaves DF clear, and never fragments here either: what exceeds the MTU of the interface is refused with EMSGSIZE, and path MTUs are ignored. */
 const PMTUDISC_INTERFACE = 4;
 
 /** The two low bits of the TOS octet (RFC 3168 §5). */
 const ECN_MASK = 0x03;
 
-/** What a bound socket may be beside its address. */
+/** Options of a bound socket, in addition to its address. */
 export interface BindOptions {
   /** The VRF that it belongs to; undefined: the host's own tables. */
   readonly device?: string | undefined;
-  /** Others of this daemon hold the port and let it in (`letIn`). */
+  /** Other sockets of this daemon hold the port and allow it (`letIn`). */
   readonly isBeside?: boolean;
 }
 
 /**
  * A socket that receives unicast VXLAN, sent to one address or, where that is `0.0.0.0` or `::`, to any of the host. It is bound without
- * SO_REUSEPORT: a second vtepd must fail, not steal flows. It is deaf to groups.
+ * SO_REUSEPORT: a second vtepd must fail, not steal flows. It receives no groups.
  */
 export function openUnicastSocket(local: IpAddress, port: number, options: BindOptions = {}): number {
   return openBound(local, port, options, (fd) => prepareReceiver(fd, local));
@@ -87,7 +87,7 @@ export function openUnicastSockets(local: IpAddress, port: number, count: number
       const fd = openBound(local, port, options, (unbound) => {
         share(unbound);
         prepareReceiver(unbound, local);
-        // Each of those that share would get a copy of what is sent to all hosts.
+        // Each of the sockets that share would get a copy of what is sent to all hosts.
         if (ipFamily(local) === 4) dropBroadcasts(unbound);
       });
       fds.push(fd);
@@ -100,8 +100,8 @@ export function openUnicastSockets(local: IpAddress, port: number, count: number
 }
 
 /**
- * A socket that receives one group's datagrams on one interface and nothing else: bound to the group, to the device, and deaf to groups
- * that others on the host have joined. One per group, since memberships are limited per socket.
+ * A socket that receives one group's datagrams on one interface and nothing else: bound to the group and to the device, and without groups that
+ * other programs of the host have joined. One per group, since memberships are limited per socket.
  */
 export function openGroupSocket(
   group: IpAddress,
@@ -139,49 +139,51 @@ export function receiveMergeRefusal(): number {
   return refusal;
 }
 
-/** From now on a socket's datagrams may come merged, with their length beside them; or one by one again, also those that reach the host merged. */
+/**
+ * Sets whether the datagrams of a socket may come merged, with their length in a control message, or one by one, also those that reach the host
+ * merged.
+ */
 export function mergeReceived(fd: number, isOn = true): void {
   setInt(fd, IPPROTO_UDP, UDP_GRO, isOn ? 1 : 0);
 }
 
-/** What a socket of the pool sends by; it may change while it sends. */
+/** Settings of a socket of the pool, which may change while it sends. */
 export interface Sending {
   readonly ttl: number;
   readonly mcastTtl: number;
-  /** Outer TOS octet of what does not bring its own; its ECN bits are sent as Not-ECT. */
+  /** Outer TOS octet of datagrams without their own. Its ECN bits are sent as Not-ECT. */
   readonly tos: number;
   /** Of IPv4 alone; `inherit`: set. */
   readonly df: 'set' | 'unset' | 'inherit';
 }
 
-/** Whether a datagram waits to be received; one without octets does not count. */
+/** Whether a datagram is queued; one without octets does not count. */
 export function hasQueued(fd: number): boolean {
   const bytes = Buffer.alloc(4);
   return ioctl(fd, FIONREAD, bytes) === 0 && bytes.readInt32LE(0) > 0;
 }
 
 export interface SendOptions extends Sending {
-  /** Index of the interface that multicast leaves by. */
+  /** Index of the interface that multicast is sent on. */
   readonly deviceIndex: number;
-  /** The VRF that it sends in; undefined: by the host's own tables. */
+  /** The VRF that it sends in; undefined: the tables of the host. */
   readonly device?: string | undefined;
-  /** Members of a group on this very host hear it too: other daemons, and the sender. */
+  /** Members of a group on this host receive it too: other daemons, and the sender. */
   readonly isLooped?: boolean;
 }
 
 /** The port that a socket is bound to. */
 export function portOf(fd: number): number {
-  // In both families the port stands behind the family.
+  // In both families the port follows the family.
   return nameOf(fd).readUInt16BE(2);
 }
 
 /**
- * Leaves what comes from now on to other sockets that are bound less narrowly; what is queued stays. Connected to its own address, a socket is
- * the one for nobody else.
+ * Leaves new datagrams to other sockets with a wider bind; queued ones stay. A socket that is connected to its own address receives nothing else.
  */
 export function hearNobody(fd: number): void {
   const name = nameOf(fd);
-  // Refused where the address is gone, and nothing comes.
+  // Fails if the address is gone. Then nothing arrives anyway.
   connect(fd, name, name.length);
 }
 
@@ -200,7 +202,10 @@ export function openSendSocket(local: IpAddress, port: number, options: SendOpti
   });
 }
 
-/** Has a socket send as those of the pool do. UDP checksums stay on in IPv6 too: without them the kernel neither cuts runs nor merges them at the far end. */
+/**
+ * Makes a socket send like those of the pool. UDP checksums stay on in IPv6 too: without them the kernel neither segments runs nor merges them at the
+ * far end.
+ */
 export function prepareSender(fd: number, family: 4 | 6, options: SendOptions): void {
   setSending(fd, family, options);
   setMulticastInterface(fd, family, options.deviceIndex);
@@ -209,11 +214,11 @@ export function prepareSender(fd: number, family: 4 | 6, options: SendOptions): 
     family === 4 ? [IPPROTO_IP, IP_MULTICAST_LOOP, IP_RECVERR] : [IPPROTO_IPV6, IPV6_MULTICAST_LOOP, IPV6_RECVERR];
   // Own floods come back with it.
   setInt(fd, level, loop, options.isLooped === true ? 1 : 0);
-  // Without it the kernel hides what a queue in the way has dropped.
+  // Without it the kernel hides drops of queues on the path.
   setInt(fd, level, receiveErrors, 1);
 }
 
-/** From now on the socket sends by these. */
+/** Applies these settings to the socket. */
 export function setSending(fd: number, family: 4 | 6, { ttl, mcastTtl, tos, df }: Sending): void {
   if (family === 4) {
     setInt(fd, IPPROTO_IP, IP_TTL, ttl);
@@ -228,7 +233,7 @@ export function setSending(fd: number, family: 4 | 6, { ttl, mcastTtl, tos, df }
   }
 }
 
-/** Set again when the interface has been deleted and made anew. */
+/** Set again when the interface has been deleted and made again. */
 export function setMulticastInterface(fd: number, family: 4 | 6, deviceIndex: number): void {
   // struct ip_mreqn, of which the interface is the last word; in IPv6 it is the whole value.
   const request = Buffer.alloc(family === 4 ? 12 : 4);
@@ -277,7 +282,7 @@ function bindToDevice(fd: number, device: string, object: string): void {
   check(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), `${object} on ${device}`);
 }
 
-/** A classic BPF program of one instruction, "return 0": nothing is queued on a socket that nobody reads. */
+/** A classic BPF program of one instruction, "return 0": nothing is queued on a socket that is not read. */
 function dropAllReceived(fd: number): void {
   const BPF_RET_K = 0x06;
   const program = Buffer.alloc(8);
@@ -285,7 +290,7 @@ function dropAllReceived(fd: number): void {
   attachFilter(fd, program);
 }
 
-/** Takes what came by unicast alone, as the link layer says. */
+/** Accepts only link-layer unicast. */
 function dropBroadcasts(fd: number): void {
   const program = Buffer.alloc(4 * 8);
   const [SKF_AD_PKTTYPE, PACKET_HOST, WHOLE] = [0xffff_f004, 0, 0xffff_ffff];
@@ -310,14 +315,14 @@ function share(fd: number): void {
 
 /** What unicast and group sockets have in common. */
 function prepareReceiver(fd: number, address: IpAddress): void {
-  // RFC 6040 §4.2: the outer ECN field has to be looked at. Groups that others of the host have joined are not to be heard.
+  // RFC 6040 §4.2: the outer ECN field must be read. Groups that other programs have joined must not be received.
   if (ipFamily(address) === 4) {
     setInt(fd, IPPROTO_IP, IP_RECVTOS, 1);
     setInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
   } else {
     setInt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     setInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
-    // RFC 7348 §5: a zero checksum is accepted. In IPv6 the kernel has to be told.
+    // RFC 7348 §5: a zero checksum is accepted. In IPv6 this needs an option.
     setInt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
   }
   growReceiveBuffer(fd);

@@ -5,7 +5,7 @@ const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const SOL_SOCKET = 1;
 const SO_SNDTIMEO = 21;
 
-/** Whoever does not read is waited for so long. */
+/** How long to wait for a reader. */
 const PATIENCE_MICROSECONDS = 100_000;
 
 /**
