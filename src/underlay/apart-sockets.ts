@@ -1,13 +1,13 @@
 import type { SourceAddress } from '../fdb/fdb.ts';
 
-/** The words: how often they were written, twice each time, so that it is odd meanwhile; how many sockets; the four of an address. */
+/** The words: a version that is odd during a write, the number of sockets, the four words of an address. */
 const VERSION = 0;
 const SOCKETS = 1;
 const SOURCE = 2;
 
 export const APART_WORDS = SOURCE + 4;
 
-/** The writer is done within a microsecond, unless its thread is not running. */
+/** The writer finishes within a microsecond, unless its thread is not running. */
 const READ_ATTEMPTS = 1_000;
 
 /** What another thread sees of them. */
@@ -17,7 +17,7 @@ export interface ApartState {
   readonly source: SourceAddress | undefined;
 }
 
-/** One worker's sockets whose datagrams come one by one for a while, by their numbers. It tells of them in words that the main thread reads. */
+/** The sockets of one worker whose datagrams come one by one for a while, by their numbers. It publishes them in words that the main thread reads. */
 export class ApartSockets {
   readonly #words: Int32Array<ArrayBufferLike>;
   readonly #sockets = new Set<number>();
@@ -41,7 +41,7 @@ export class ApartSockets {
     this.#write(source);
   }
 
-  /** Its datagrams come merged again, or it is closed. */
+  /** The datagrams of a socket come merged again, or it is closed. */
   delete(socket: number): void {
     if (this.#sockets.delete(socket)) this.#write();
   }
@@ -60,7 +60,7 @@ export class ApartSockets {
   }
 }
 
-/** The number alone if the words are written all the time: never half of one address and half of another. */
+/** Only the number if the words are written all the time, so that an address is never torn. */
 export function readApart(words: Int32Array): ApartState {
   const word = (index: number) => Atomics.load(words, index);
   for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {

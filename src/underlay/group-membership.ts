@@ -31,7 +31,7 @@ export const kernelGroupSockets: GroupSockets = {
   dropped: droppedByKernel,
 };
 
-/** One group, by the number the data path knows it by, and its socket while it is joined. */
+/** One group with its number in the data path, and its socket while it is joined. */
 export interface Membership {
   readonly number: number;
   readonly group: IpAddress;
@@ -44,7 +44,7 @@ export interface MembershipOptions {
   readonly nextNumber: () => number;
 }
 
-/** `users` have the group as theirs, `needs` of them want it joined now. */
+/** `users` have the group, `needs` of them want it joined now. */
 interface Member {
   readonly number: number;
   fd: number | undefined;
@@ -61,14 +61,14 @@ export class GroupMembership {
   readonly #port: number;
   readonly #members = new Map<IpAddress, Member>();
   readonly #nextNumber: () => number;
-  /** Sockets not yet closed, those that a worker is still to let go included. */
+  /** Sockets not yet closed, also those that a worker has not released yet. */
   readonly #open = new Set<number>();
   /** Undefined while the device is gone. */
   #device: Device | undefined;
   /** Datagrams lost at sockets that are closed by now. */
   #droppedBefore = 0;
 
-  /** @param nextNumber gives numbers that no other group has, on whatever device */
+  /** @param nextNumber gives numbers that are unique for all groups of all devices */
   constructor(sockets: GroupSockets, { port, device, nextNumber }: MembershipOptions) {
     this.#sockets = sockets;
     this.#port = port;
@@ -77,7 +77,7 @@ export class GroupMembership {
   }
 
   /**
-   * Joins, or counts one user more.
+   * Joins, or counts one more user.
    *
    * @param isNeeded whether this user wants it joined now; if not, `need` says so later
    * @returns the group's number, and the new socket if one was opened: not for a group that is joined already or a device that is gone
@@ -96,7 +96,7 @@ export class GroupMembership {
   }
 
   /**
-   * One user less. The socket to close, if nobody else needs it.
+   * Counts one user less. Returns the socket to close, if no other needs it.
    *
    * @param wasNeeded whether this user wanted it joined
    */
@@ -114,7 +114,7 @@ export class GroupMembership {
     if (member) member.needs++;
   }
 
-  /** Undoes `need`: the user keeps the group's number. The membership whose socket is to be closed, if nobody else needs it. */
+  /** Undoes `need`: the user keeps the group's number. Returns the membership whose socket is to be closed, if no other needs it. */
   release(group: IpAddress): Membership[] {
     const member = this.#members.get(group);
     if (!member || --member.needs > 0 || member.fd === undefined) return [];
@@ -123,7 +123,10 @@ export class GroupMembership {
     return [left];
   }
 
-  /** The device is gone and every membership with it: nothing comes back by itself, not even when its name does. What was joined: its sockets are to be closed. */
+  /**
+   * The device is gone with every membership, and nothing comes back by itself, not even with the same name. Returns what was joined, for the caller
+   * to close the sockets.
+   */
   suspend(): Membership[] {
     this.#device = undefined;
     const { joined } = this;
@@ -132,7 +135,7 @@ export class GroupMembership {
   }
 
   /**
-   * The device is there again, or another of its name: joins all groups that are needed and not joined. Numbers stay.
+   * The device exists again, or another with its name: joins all groups that are needed and not joined. Numbers stay.
    *
    * @returns what was joined, and the errors of what could not be; call it again for those
    */
@@ -152,7 +155,7 @@ export class GroupMembership {
     return { joined, errors };
   }
 
-  /** Closes a socket that is not used any more; the kernel leaves the group. */
+  /** Closes a socket that is no longer used; the kernel leaves the group. */
   close(fd: number): void {
     this.#droppedBefore += this.#sockets.dropped(fd);
     this.#open.delete(fd);

@@ -2,23 +2,23 @@ import { close } from '../sys/libc.ts';
 import { letIn } from '../sys/socket/udp-socket.ts';
 
 /**
- * The sockets of this daemon that hold its UDP port. The first of a family is bound as if nobody might share the port, so that a second daemon
- * or a kernel's vxlan device is refused. Further ones, of groups, VRFs and single addresses, are let in while they are bound, and nobody
- * after them: the kernel looks at SO_REUSEADDR of both sockets at that moment alone.
+ * The sockets of this daemon that hold its UDP port. The first of a family is bound without sharing, so that a second daemon or a vxlan device of
+ * the kernel is refused. Further ones, of groups, VRFs and single addresses, are allowed only while they are bound: the kernel checks SO_REUSEADDR
+ * of both sockets only at that moment.
  *
- * Where unicast is heard on single addresses alone, no two sockets of a daemon overlap, but daemons that share the host may have a group in common. The kernel gives each a
- * copy of what is sent to it, so sockets of groups stay open to others of the kind; those for unicast are not.
+ * If unicast is received on single addresses only, no two sockets of a daemon overlap, but daemons that share the host may have a group in common.
+ * The kernel gives each a copy of the datagrams, so group sockets allow sharing permanently, and unicast sockets do not.
  */
 export class HeldPort {
   readonly #families = { 4: new Holders(), 6: new Holders() };
   readonly #sharesGroups: boolean;
 
-  /** @param options `sharesGroups`: other daemons of the host may have its groups too; unicast is heard on single addresses alone then */
+  /** @param options `sharesGroups`: other daemons of the host may have its groups too; unicast is then received on single addresses only */
   constructor({ sharesGroups }: { sharesGroups: boolean }) {
     this.#sharesGroups = sharesGroups;
   }
 
-  /** Opens sockets for unicast, which may overlap with every other. @param open is told whether others have to let it in */
+  /** Opens sockets for unicast, which may overlap with every other. @param open gets whether others must allow it */
   openListeners(family: 4 | 6, open: (isBeside: boolean) => number[]): number[] {
     const { listeners, groups } = this.#families[family];
     const fds = openBeside([...listeners, ...groups], open);
@@ -26,7 +26,7 @@ export class HeldPort {
     return fds;
   }
 
-  /** Opens the socket of a group, which overlaps with those for unicast alone. */
+  /** Opens the socket of a group, which overlaps only with those for unicast. */
   openGroup(family: 4 | 6, open: (isBeside: boolean) => number): number {
     if (this.#sharesGroups) return open(true);
     const { listeners, groups } = this.#families[family];

@@ -28,14 +28,14 @@ const MSG_DONTWAIT = 0x40;
 
 const NO_QUEUES: readonly SendQueue[] = [];
 
-/** The send sockets of an underlay, one for each source port, and what they have in common. */
+/** The send sockets of an underlay, one for each source port, and their common state. */
 interface Pool extends QueueShared {
   queues: readonly SendQueue[];
-  /** For what routers may fragment; the same unless both kinds are wanted. */
+  /** For datagrams that routers may fragment; the same unless both kinds are needed. */
   fragmentable: readonly SendQueue[];
-  /** Each once, and those that an address of another family needed. */
+  /** Each once, also those that an address of another family needed before. */
   readonly all: SendQueue[];
-  /** The underlay has an address to send from. */
+  /** The underlay has a source address. */
   isOpen: boolean;
 }
 
@@ -48,7 +48,7 @@ interface Receiver {
 
 /** The kernel's UDP sockets: receives by recvmmsg, sends by one sendmmsg per source port and batch. */
 export class KernelUdpPort implements UdpPort {
-  /** What the kernel refused to send whereto. */
+  /** What the kernel refused to send, by destination. */
   readonly pathLimits: PathLimits;
   readonly #onPathMtu: PathMtuListener;
   readonly #slab: Slab;
@@ -69,7 +69,7 @@ export class KernelUdpPort implements UdpPort {
 
   /**
    * @param port destination UDP port of everything sent
-   * @param segmentation whether the kernel cuts runs into datagrams; without it they leave one by one
+   * @param segmentation whether the kernel segments runs into datagrams; without it they leave one by one
    */
   constructor(
     slab: Slab,
@@ -112,11 +112,11 @@ export class KernelUdpPort implements UdpPort {
   }
 
   /**
-   * The send sockets of an underlay, one for each source port, instead of those that it had.
+   * Replaces the send sockets of an underlay, one for each source port.
    *
    * @param scope index of its interface
-   * @param fds none while the underlay has no address to send from
-   * @param fragmentable how many of them, the last ones, are for what routers may fragment
+   * @param fds none while the underlay has no source address
+   * @param fragmentable how many of them, the last ones, are for datagrams that routers may fragment
    */
   addPool(underlay: number, family: 4 | 6, scope: number, fds: readonly number[], fragmentable = 0): void {
     const present = this.#pools[underlay];
@@ -162,7 +162,7 @@ export class KernelUdpPort implements UdpPort {
     for (const queue of pool?.all ?? []) queue.setScope(scope);
   }
 
-  /** The TOS octet that the sockets of the pools send by themselves. */
+  /** The TOS octet that is set on the sockets of the pools. */
   setSocketTos(tos: number): void {
     this.#socketTos = tos;
     for (const { all } of this.#pools) for (const queue of all) queue.socketTos = tos;
@@ -173,7 +173,7 @@ export class KernelUdpPort implements UdpPort {
     this.#apart.add(socket, source);
   }
 
-  /** Has the kernel merge datagrams again where the time is over, also of a socket that nothing comes to. @param now tenths of a second */
+  /** Lets the kernel merge datagrams again when the time is over, also for a socket that receives nothing. @param now tenths of a second */
   mergeAgain(now: number): void {
     for (const socket of this.#apart) {
       if (this.#sockets.get(socket)?.merging.mergeAgain(now) ?? true) this.#apart.delete(socket);
@@ -186,8 +186,8 @@ export class KernelUdpPort implements UdpPort {
     this.#received.rearm(this.#receivedCount);
     const count = recvmmsg(entry.fd, this.#received.headers.at(0), DATAGRAM_BATCH, MSG_DONTWAIT, 0);
     entry.merging.afterBatch(count < DATAGRAM_BATCH, now);
-    // Nothing there, or an error that the next call will not have: either way there is nothing to forward. Of a socket that sends too, it
-    // may be an ICMP answer, for which the socket is readable until it is taken off.
+    // Nothing is queued, or there is an error that the next call will not have. Either way there is nothing to forward. For a socket that sends too,
+    // it may be an ICMP error, which keeps the socket readable until it is read.
     if (count <= 0) drainErrorQueue(entry.fd, this.#onPathMtu);
     this.#receivedCount = Math.max(count, 0);
     return this.#receivedCount;
@@ -237,7 +237,7 @@ export class KernelUdpPort implements UdpPort {
   ): void {
     const pool = this.#pools[this.#remotes.isIpv4(remote) ? segment.ipv4Underlay : segment.ipv6Underlay];
     if (pool === undefined || !pool.isOpen) {
-      // There is no address of that family to send from, or none now.
+      // There is no source address of that family, or none now.
       const packets = Math.ceil(length / datagramBytes);
       this.#counters.txDropped(segment.index, TX_DROP['send-error'], packets);
       this.#remoteCounters.notSent(remote, packets);

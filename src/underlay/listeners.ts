@@ -4,18 +4,18 @@ import { droppedByKernel, hasQueued, hearNobody, mergeReceived, openUnicastSocke
 import type { Device } from './group-membership.ts';
 import type { HeldPort } from './held-port.ts';
 
-/** How long what is queued at a place waits for workers to read it before the place is closed. */
+/** How long queued datagrams may wait for workers before the place is closed. */
 const EMPTYING_MS = 200;
 const LOOK_MS = 2;
 
 const ANY = { 4: '0.0.0.0' as IpAddress, 6: '::' as IpAddress } as const;
 
-/** Where unicast VXLAN is heard. */
+/** A place where unicast VXLAN is received. */
 export interface ListenPlace {
   readonly family: 4 | 6;
-  /** The one address that it is heard on; undefined: any of the host. */
+  /** The only address; undefined: any of the host. */
   readonly local: IpAddress | undefined;
-  /** The VRF that it is heard in, or the interface that it is heard by; undefined: the host itself. */
+  /** The VRF or the interface; undefined: the host itself. */
   readonly device: Device | undefined;
 }
 
@@ -42,11 +42,11 @@ interface Used extends Listener {
   users: number;
 }
 
-/** The places that unicast is heard at, each with its sockets while an underlay needs it; underlays share them. */
+/** The places where unicast is received, each with its sockets while an underlay needs it. Underlays share them. */
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #used = new Map<string, Used>();
-  /** Those that workers are still to let go, too. */
+  /** Includes those that workers have not released yet. */
   readonly #open = new Set<Listener>();
   /** Datagrams lost at sockets that are closed by now. */
   #droppedBefore = 0;
@@ -55,14 +55,14 @@ export class Listeners {
     this.#options = options;
   }
 
-  /** All that are to be read. */
+  /** All sockets to read. */
   get all(): Listener[] {
     return [...this.#used.values()];
   }
 
-  /** Opens a place, or counts one user more. `isNew`: workers are to be told. @throws VtepError if the port is taken */
+  /** Opens a place, or counts one more user. `isNew`: the caller must tell the workers. @throws VtepError if the port is taken */
   take(place: ListenPlace): { listener: Listener; isNew: boolean } {
-    // A socket is bound to the interface itself, whatever its name becomes.
+    // A socket is bound to the interface itself, also after it is renamed.
     const key = `${place.family} ${place.local ?? ''} ${place.device?.index ?? ''}`;
     const known = this.#used.get(key);
     if (known) {
@@ -75,7 +75,7 @@ export class Listeners {
     return { listener, isNew: true };
   }
 
-  /** One user less. Whether it was the last: workers are to let it go, then `close` is due. */
+  /** Counts one user less. Returns whether it was the last: then workers must release it before `close`. */
   release(listener: Listener): boolean {
     const used = listener as Used;
     if (--used.users > 0) return false;
@@ -84,8 +84,8 @@ export class Listeners {
   }
 
   /**
-   * Resolves when workers have read what is queued at a place that was released, which nothing is added to: what comes goes to a place that is
-   * wider, if there is one. Bounded, since a worker may hang.
+   * Resolves when workers have read all datagrams of a released place. New ones go to a place with a wider bind, if there is one. Bounded, since a
+   * worker may hang.
    */
   async emptied({ fds }: Listener): Promise<void> {
     for (const fd of fds) hearNobody(fd);

@@ -11,7 +11,7 @@ const SLOT_BYTES = 66_048;
 /** As the kernel's port: room for the datagrams of super-frames between two flushes. */
 const SEGMENT_AREA_BYTES = 4 * MAX_UDP_PAYLOAD_BYTES;
 
-/** All that arrives comes from this port. */
+/** The source port of all datagrams that arrive. */
 export const MEMORY_SOURCE_PORT = 50_001;
 
 interface SentDatagram {
@@ -69,7 +69,7 @@ export class MemoryUdpPort implements UdpPort {
     this.#waiting.set(socket, [...(this.#waiting.get(socket) ?? []), { source, payload, segmentBytes, tos }]);
   }
 
-  /** What arrives afterwards is as it was injected: there is no kernel that would know better. */
+  /** Datagrams arrive as they were injected, since there is no kernel that merges them. */
   cutApart(socket: number): void {
     this.cut.push(socket);
   }

@@ -2,10 +2,10 @@ import { CUT_APART_SECONDS } from '../lib/limits.ts';
 
 const APART_TENTHS = 10 * CUT_APART_SECONDS;
 
-/** How long a socket that never empties may go on before: what is queued then is lost. */
+/** How long to wait for a socket that is never empty. Datagrams that are still queued then are lost. */
 const PATIENCE_TENTHS = 2;
 
-/** What the kernel is asked of a socket. */
+/** The operations on a socket. */
 export interface MergingSocket {
   /** Whether a datagram waits to be received. */
   readonly hasQueued: () => boolean;
@@ -14,9 +14,9 @@ export interface MergingSocket {
 }
 
 /**
- * Whether a socket's datagrams come merged. They do, until a message has datagrams of several VNIs in it; then they come one by one for
- * CUT_APART_SECONDS. What waits at the socket by then was merged already, and would come without the size of its pieces, which the kernel
- * tells while the option is on. So the option goes off once the socket is empty, or after PATIENCE_TENTHS.
+ * Whether the datagrams of a socket come merged. They do, until a message has datagrams of several VNIs. Then they come one by one for
+ * CUT_APART_SECONDS. Queued datagrams were merged before, and would come without their segment size, which the kernel delivers only while the option
+ * is on. So the option goes off once the socket is empty, or after PATIENCE_TENTHS.
  *
  *     merged ──cutApart, something waits──► cutting soon ──emptied, or patience is over──┐
  *       ▲ └────cutApart, nothing waits──────────────────────────────────────────────► apart
@@ -24,9 +24,9 @@ export interface MergingSocket {
  */
 export class MergedReceiving {
   readonly #socket: MergingSocket;
-  /** When, in tenths of a second, datagrams may come merged again; 0: they do, or never shall. */
+  /** When, in tenths of a second, datagrams may come merged again; 0: they do, or never will. */
   #mergesAgain = 0;
-  /** When they are to come apart at the latest; 0: they do, or need not. */
+  /** When the option goes off at the latest; 0: it is off, or need not be. */
   #cutsFrom = 0;
 
   constructor(socket: MergingSocket) {
@@ -40,7 +40,7 @@ export class MergedReceiving {
     else this.#cut();
   }
 
-  /** Once the time is over. Whether datagrams come merged. */
+  /** Call it once the time is over. Returns whether datagrams come merged. */
   mergeAgain(now: number): boolean {
     if (this.#mergesAgain === 0) return true;
     if (now < this.#mergesAgain) return false;
@@ -50,7 +50,7 @@ export class MergedReceiving {
     return true;
   }
 
-  /** After a batch was received. @param isEmptied whether that was all that waited */
+  /** Call it after a batch was received. @param isEmptied whether the socket is empty */
   afterBatch(isEmptied: boolean, now: number): void {
     if (this.#cutsFrom !== 0 && (isEmptied || now >= this.#cutsFrom)) this.#cut();
   }

@@ -54,7 +54,7 @@ export class Receiver {
     return this.#socket.address().port;
   }
 
-  /** Resolves when so many datagrams have come; the test's time limit ends a wait in vain. */
+  /** Resolves when this many datagrams have arrived. The time limit of the test ends an endless wait. */
   async hasReceived(count: number): Promise<readonly string[]> {
     while (this.texts.length < count) {
       await new Promise<void>((resolve) => {

@@ -16,16 +16,16 @@ export const QUEUE_MESSAGES = 64;
 
 const MSG_DONTWAIT = 0x40;
 
-/** Runs that the kernel refuses, one behind the other, before it counts as unable. */
+/** Consecutive runs that the kernel refuses before it counts as unable. */
 const REFUSALS_OF_A_PATH = 2;
 
-/** What the queues of one underlay have in common. */
+/** The common state of the queues of one underlay. */
 export interface QueueShared {
   readonly remotes: RemoteTable;
   readonly counters: Counters;
   readonly remoteCounters: RemoteCounters;
   readonly segmentation: OffloadSwitch;
-  /** The TOS octet that the sockets send by themselves. */
+  /** The TOS octet that is set on the sockets. */
   readonly socketTos: number;
   /** QUEUE_MESSAGES messages for the same port and family as those of each queue. */
   readonly singles: SendArray;
@@ -34,7 +34,7 @@ export interface QueueShared {
 
 /**
  * The queue of one source port, sent by one sendmmsg. Consecutive datagrams of equal length and TOS to one destination, the last of them perhaps
- * shorter, make one message that the kernel cuts (UDP_SEGMENT).
+ * shorter, make one message that the kernel segments (UDP_SEGMENT).
  */
 export class SendQueue {
   #fd: number;
@@ -43,10 +43,10 @@ export class SendQueue {
   readonly #remoteCounters: RemoteCounters;
   readonly #segmentation: OffloadSwitch;
   readonly #messages: SendArray;
-  /** One datagram each, for what the kernel did not take as a run. Shared by all queues of an underlay. */
+  /** Messages of one datagram, for runs that the kernel refused. Shared by all queues of an underlay. */
   readonly #singles: SendArray;
   readonly #onPathMtu: PathMtuListener;
-  /** The TOS octet that the socket sends by itself. */
+  /** The TOS octet that is set on the socket. */
   socketTos: number;
   /** Of each buffer: where and how long. */
   readonly #bufferAt = new Int32Array(QUEUE_MESSAGES);
@@ -60,7 +60,10 @@ export class SendQueue {
   readonly #headerBytes = new Int32Array(QUEUE_MESSAGES);
   /** Of each message: the outer TOS octet, or SOCKET_TOS. */
   readonly #tos = new Int32Array(QUEUE_MESSAGES);
-  /** Where the kernel last refused a run whose datagrams it then took one by one, and how often since a run was taken there; NO_REMOTE: nowhere. */
+  /**
+   * The destination where the kernel last refused a run but accepted its datagrams one by one, and how often since a run was accepted there;
+   * NO_REMOTE: none.
+   */
   #refusedTo = NO_REMOTE;
   #refusals = 0;
   #messageCount = 0;
@@ -78,7 +81,7 @@ export class SendQueue {
     this.#onPathMtu = shared.onPathMtu;
   }
 
-  /** Sends by another socket from now on, perhaps of the other family; nothing is queued. */
+  /** Changes to another socket, perhaps of the other family, while nothing is queued. */
   useSocket(fd: number, family: 4 | 6): void {
     this.#fd = fd;
     this.#messages.setFamily(family);
@@ -96,7 +99,7 @@ export class SendQueue {
   }
 
   /**
-   * Queues datagrams that stand one behind the other.
+   * Queues consecutive datagrams.
    *
    * @param destination remote id, of the family of the queue's messages
    * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
@@ -127,7 +130,7 @@ export class SendQueue {
     for (let next = 0; next < count; ) {
       const sent = sendmmsg(this.#fd, this.#messages.headers.at(next), count - next, MSG_DONTWAIT);
       for (let i = 0; i < sent; i++) this.#countSent(next++);
-      // Whatever it is about this message, its datagrams one by one tell which are to blame.
+      // Whatever the cause is, sending the datagrams one by one finds those that have it.
       if (sent <= 0 && errno() !== ERRNO.EINTR) this.#sendSingly(next++, errno());
     }
     this.#messageCount = 0;
@@ -156,7 +159,7 @@ export class SendQueue {
     this.#firsts[this.#messageCount] = buffer + 1;
   }
 
-  /** Whether datagrams can leave with message `i`: of its size, or a single shorter one, with which it is complete. */
+  /** Whether datagrams can be added to message `i`: those of its size, or a single shorter one, which completes it. */
   #continues(
     i: number,
     segment: number,
@@ -179,7 +182,7 @@ export class SendQueue {
     );
   }
 
-  /** Sends the datagrams of message `i` each by itself; those that cannot be sent are counted as dropped. @param error why not together */
+  /** Sends the datagrams of message `i` one by one. Those that cannot be sent are counted as dropped. @param error the error of the run */
   #sendSingly(i: number, error: number): void {
     const count = this.#layOutSingles(i);
     const segment = this.#segments[i] as number;
@@ -195,8 +198,8 @@ export class SendQueue {
       }
       const reason = errno();
       if (reason === ERRNO.EINTR) continue;
-      // The error may be an ICMP answer to an earlier datagram, to whomever that was: take all of them off and send this one again, as long as
-      // there were any. Another worker that shares the socket may have taken it off already. The kernel also puts the MTU of a path that is
+      // The error may be an ICMP error for an earlier datagram to any destination: read all errors and send this one again, as long as there were
+      // any. Another worker that shares the socket may have read it already. The kernel also puts the MTU of a path that is
       // too narrow there, which must not be read when it is no longer true.
       const wereErrors = drainErrorQueue(this.#fd, this.#onPathMtu);
       if (tries++ === 0 || (wereErrors && reason !== ERRNO.EMSGSIZE && tries < MAX_SEND_TRIES)) continue;
@@ -211,15 +214,15 @@ export class SendQueue {
   }
 
   /**
-   * A run was refused whose datagrams were taken one by one. Once proves nothing: the source address may have come back in between, as of a VIP.
-   * A path that takes no runs refuses the next one too.
+   * A run was refused, but its datagrams were accepted one by one. Once is not enough: the source address, such as a VIP, may have come back in
+   * between. A path that accepts no runs refuses the next one too.
    */
   #noteRefusal(destination: number, error: number): void {
     this.#refusedTo = destination;
     if (++this.#refusals >= REFUSALS_OF_A_PATH) this.#segmentation.switchOff(error);
   }
 
-  /** Makes a message of each datagram of message `i`. How many. */
+  /** Makes a message of each datagram of message `i`. Returns their number. */
   #layOutSingles(i: number): number {
     const size = this.#datagramBytes[i] as number;
     let count = 0;

@@ -8,15 +8,15 @@ export interface SourcePortPool {
   readonly local: IpAddress;
   readonly count: number;
   readonly range: { readonly first: number; readonly last: number };
-  /** Ports of the range to take where they are free: those that the pool had, so that flows keep theirs. */
+  /** Ports of the range to use first if they are free: those of the former pool, so that flows keep theirs. */
   readonly preferred?: readonly number[];
-  /** A port of the range that is not the pool's to bind. */
+  /** A port of the range that the pool must not bind. */
   readonly except?: number;
 }
 
 /**
- * Opens the pool of send sockets, each on a port of its own inside the range: flows spread over them by their hash, so that routers on the
- * way can spread them over equal-cost paths (RFC 7348 §5). Ports that others use are passed over.
+ * Opens the pool of send sockets, each on a port of its own inside the range: flows spread over them by their hash, so that routers can spread them
+ * over equal-cost paths (RFC 7348 §5). Ports in use by others are skipped.
  *
  * @returns fds, which the caller closes
  * @throws VtepError ERR_VTEP_PORT_IN_USE if the range has too few free ports
@@ -44,10 +44,10 @@ export function openSourcePorts(pool: SourcePortPool, options: SendOptions): num
 
 function* portsToTry({ count, range, preferred = [], except }: SourcePortPool): Generator<number> {
   yield* preferred;
-  // Evenly over the range, from a random start: a restart does not meet its own ports in a peer's connection tracking.
+  // Evenly over the range, from a random start, so that after a restart the ports differ from those in the connection tracking of a peer.
   const size = range.last - range.first + 1;
   const start = Math.floor(Math.random() * size);
-  // As many stretches as ports: one port of each, then the next of each, so that in the end every port was tried.
+  // As many sections as ports: one port of each, then the next of each, until every port was tried.
   const stretch = Math.ceil(size / Math.max(1, count));
   for (let tried = 0; tried < count * stretch; tried++) {
     const offset = (start + Math.floor(((tried % count) * size) / count) + Math.floor(tried / count)) % size;

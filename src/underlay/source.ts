@@ -6,26 +6,26 @@ import type { Device } from './group-membership.ts';
 import type { Listener, Listeners } from './listeners.ts';
 import { openSourcePorts } from './source-ports.ts';
 
-/** What an underlay has while it has an address to send from: the pool of source ports, and the places where its VXLAN is heard. */
+/** What an underlay has while it has a source address: the pool of source ports, and the places where it receives VXLAN. */
 export interface Source {
   readonly address: IpAddress;
   /** What its sockets are bound to. */
   readonly devices: SourceDevices;
   readonly listeners: readonly Listener[];
-  /** Those of them that no worker reads yet. */
+  /** Those of the places that no worker reads yet. */
   readonly newListeners: readonly Listener[];
   /** The send socket of each source port. */
   readonly fds: readonly number[];
   readonly ports: readonly number[];
-  /** How many of them, the last ones, leave DF clear for what has none inside (`--df inherit`). */
+  /** How many of them, the last ones, leave DF clear for inner packets without DF (`--df inherit`). */
   readonly fragmentable: number;
-  /** Those of `fds` that are its own to close; another is a listener's. */
+  /** Those of `fds` that it must close; another belongs to a listener. */
   readonly ownFds: readonly number[];
-  /** What it was opened by, as far as a change of it needs other sockets. */
+  /** The settings that it was opened with whose change needs other sockets. */
   readonly pool: PoolPlan;
 }
 
-/** What the number, the ports and the kinds of the send sockets depend on. */
+/** Settings that decide number, ports and kinds of the send sockets. */
 export interface PoolPlan {
   readonly count: number;
   readonly range: { readonly first: number; readonly last: number };
@@ -34,9 +34,9 @@ export interface PoolPlan {
 }
 
 /**
- * What the sockets of a source are bound to; undefined: to nothing, which is outside of every VRF. In a VRF, IPv6 is sent by the interface
- * itself: the kernel has no route to any group for a socket that is bound to the VRF (vrf_link_scope_lookup), and what is bound to its
- * interface finds all of the VRF's routes by that interface, as the kernel's own vxlan device does.
+ * The device that the sockets of a source are bound to; undefined: none, outside of every VRF. In a VRF, IPv6 is sent on the interface itself: the
+ * kernel has no route to any group for a socket that is bound to the VRF (vrf_link_scope_lookup), and a socket bound to its interface finds all
+ * routes of the VRF by that interface, like the vxlan device of the kernel.
  */
 export interface SourceDevices {
   readonly heardIn: Device | undefined;
@@ -48,7 +48,7 @@ export interface SourcePlan {
   readonly devices: SourceDevices;
   /** UDP port that is listened on. */
   readonly port: number;
-  /** Whether VXLAN is heard on the address alone. */
+  /** Whether VXLAN is received only on the address. */
   readonly isHeardAlone: boolean;
   readonly count: number;
   readonly range: { readonly first: number; readonly last: number };
@@ -59,18 +59,18 @@ export interface SourcePlan {
 export interface SourceNeeds {
   readonly plan: SourcePlan;
   readonly options: SendOptions;
-  /** The source of the same address that the new one takes the place of: what fits of its sockets serves on, so that no port has to be free twice. */
+  /** The source of the same address that the new one replaces: its sockets that fit are used again, so that no port needs to be free twice. */
   readonly before?: Source | undefined;
 }
 
 /**
- * Opens all that an underlay sends by from an address, and takes the places it listens at.
+ * Opens the sockets of an underlay for an address, and the places where it listens.
  *
- * With the listening port among the source ports, what is sent to the address comes to the socket that is bound to both. So that socket is a
- * place of its own which is listened at, shared by the workers like every other, and the first of its sockets is the one that sends.
+ * If the listening port is among the source ports, datagrams to the address arrive at the socket that is bound to both. So this socket is also a
+ * place to listen at, shared by the workers like every other, and the first of its sockets is the one that sends.
  *
- * The DF bit is a socket's, not a datagram's: to have both there are as many sockets again, on ports of their own, since an ICMP "fragmentation
- * needed" is for the socket of its port and one without DF does not heed it.
+ * The DF bit belongs to a socket, not to a datagram. For both values there are twice as many sockets, on ports of their own, since an ICMP
+ * "fragmentation needed" is for the socket of its port, and a socket without DF ignores it.
  *
  * @throws VtepError; nothing stays open then
  */
@@ -117,12 +117,12 @@ export function openSource(listeners: Listeners, { plan, options, before }: Sour
   }
 }
 
-/** Gives up the places of a source. Those that nobody else listens at: workers are to let them go, then they are to be closed. */
+/** Releases the places of a source. Returns those without another user: workers must release them, then the caller closes them. */
 export function releaseListeners(listeners: Listeners, source: Source): Listener[] {
   return source.listeners.filter((listener) => listeners.release(listener));
 }
 
-/** Closes the sockets that are the source's alone, but for those that its successor has taken over. */
+/** Closes the sockets of the source, except those that its successor has taken over. */
 export function closePool({ ownFds }: Source, successor?: Source): void {
   for (const fd of ownFds) if (!successor?.ownFds.includes(fd)) close(fd);
 }
@@ -137,7 +137,7 @@ function isIn({ first, last }: PoolPlan['range'], port: number): boolean {
   return port >= first && port <= last;
 }
 
-/** IPv6 takes one pool, so that only who has an address of IPv4 can tell. */
+/** IPv6 needs one pool, so this is known only for an IPv4 address. */
 function checkRange({ range, count }: SourcePlan): void {
   const size = range.last - range.first + 1;
   if (size >= 2 * count) return;
