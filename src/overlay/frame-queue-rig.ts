@@ -12,7 +12,7 @@ import { FrameQueue, type FrameWriter } from './frame-queue.ts';
 
 const GUARD = 0xa5;
 const SLAB_BYTES = 1_048_576;
-/** As in a train of datagrams: the next frame stands so far behind the one before. */
+/** As in a train of datagrams: distance from one frame to the next. */
 const HEADER_BYTES = 8;
 
 export interface Written {
@@ -21,7 +21,7 @@ export interface Written {
   readonly octets: number[];
 }
 
-/** Says what becomes of a write: FORWARDED or an errno. */
+/** The result of a write: FORWARDED or an errno. */
 export type Verdict = (written: Written) => number;
 
 class RecordingWriter implements FrameWriter {
@@ -82,13 +82,13 @@ export function newQueueRig({ isOn = true, takesUdpRuns = true, verdict = () => 
     refusals,
     merging,
     written: writer.written,
-    /** Delivers frames that stand one behind the other, a VXLAN header between them. */
+    /** Delivers consecutive frames with a VXLAN header between them. */
     deliver(frames: readonly Pick<Frame, 'octets' | 'payloadAt'>[], { of = SEGMENT, segmentBytes = 0 } = {}): void {
       for (const { octets, payloadAt } of frames) {
         const at = next + HEADER_BYTES;
         slab.bytes.set(octets, at);
         before.set(octets.slice(payloadAt), at + payloadAt - areaAt);
-        // The headers are the queue's to change, and room for a trunk's tag in front of them.
+        // The queue may change the headers, and the room for a trunk tag before them.
         const tagBytes = of.vlan > UNTAGGED ? 4 : 0;
         before.fill(0, at - tagBytes - areaAt, at + payloadAt - areaAt);
         next = at + octets.length;
@@ -112,7 +112,7 @@ export const SEGMENT = plainSegment({ index: 3, tap: 7, maxMacs: 1 });
 /** Whether a vnet header says that the frame is to be cut. */
 export const isSuper = ({ vnetHeader }: Written) => vnetHeader[1] !== 0;
 
-/** The frames that a kernel makes of what was written; a frame that is none of many as it is. */
+/** The frames that a kernel makes of a write; a single frame unchanged. */
 export function framesOf(written: Written): number[][] {
   if (!isSuper(written)) return [written.octets];
   const { vnetHeader } = written;

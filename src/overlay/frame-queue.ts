@@ -14,7 +14,7 @@ import type { OctetSums } from '../wire/octet-sums.ts';
 import { pushTrunkTag, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 import { GSO_TYPE, gsoType, VNET_HDR_BYTES, writePlainHeader } from '../wire/vnet-hdr.ts';
 
-/** Flows that are merged at the same time. When a further one comes, all runs are written. */
+/** Flows that are merged at the same time. At a further one, all runs are written. */
 const OPEN_RUNS = 16;
 
 const NONE = -1;
@@ -22,11 +22,11 @@ const NONE = -1;
 /** Distance of the runs' vnet headers in the slab. */
 const VNET_STRIDE_BYTES = 16;
 
-/** Writes what a TAP's frame is gathered from. */
+/** Writes a frame of a TAP from its pieces. */
 export interface FrameWriter {
   /** Sets piece `i` of the next frame; piece 0 is its vnet header. */
   setPiece(i: number, at: number, length: number): void;
-  /** Writes the first `pieces` pieces as one frame. FORWARDED, or the errno why it could not. */
+  /** Writes the first `pieces` pieces as one frame. Returns FORWARDED, or the errno. */
   write(tap: number, pieces: number): number;
   /** The RX_DROP reason that an errno of `write` stands for. */
   dropReason(error: number): number;
@@ -34,7 +34,7 @@ export interface FrameWriter {
   takesUdpRuns(tap: number): boolean;
 }
 
-/** Frames on their way to the TAPs. Those of one flow that follow each other are written as one; order within a flow is kept. */
+/** Frames for the TAPs. Consecutive frames of one flow are written as one. The order within a flow is kept. */
 export class FrameQueue implements FrameSink {
   readonly #view: DataView;
   readonly #sums: OctetSums;
@@ -42,7 +42,7 @@ export class FrameQueue implements FrameSink {
   readonly #counters: Counters;
   readonly #merging: OffloadSwitch;
   readonly #runs: readonly MergeRun[];
-  /** Of the trunk's tag in each frame of a run. */
+  /** Octets of the trunk tag in each frame of a run. */
   readonly #tagBytes = new Uint8Array(OPEN_RUNS);
   /** vnet headers: one of each run, one for frames that are written at once. */
   readonly #vnetAt: number;
@@ -81,15 +81,15 @@ export class FrameQueue implements FrameSink {
     }
   }
 
-  /** @param tagBytes of the trunk's tag, which are no octets of the inner frame and so not counted */
+  /** @param tagBytes of the trunk tag, which is not part of the inner frame and so not counted */
   #deliver(segment: Segment, at: number, length: number, segmentBytes: number, tagBytes: number): void {
     const { tap, index, tapMtuBytes } = segment;
-    // Frames of a flow come together: the run that took the last one is asked first.
+    // Frames of a flow come together: the run that took the last one is checked first.
     if (this.#append(this.#last, tap, at, length)) return;
     const headers = this.#headers;
     locateHeaders(this.#view, at, length, headers);
     if (headers.transport === 0) {
-      // A fragment, say: it may belong to any of the flows.
+      // For example a fragment: it may belong to any of the flows.
       this.flush();
     } else {
       const own = this.#runOf(tap, at);
@@ -162,7 +162,7 @@ export class FrameQueue implements FrameSink {
     run.count = 0;
   }
 
-  /** Writes the frames of a run each by itself, and does without merging if that succeeds. @param error why not together */
+  /** Writes the frames of a run one by one, and stops merging if that succeeds. @param error the error of the run */
   #writeSingly(run: MergeRun, vnetAt: number, tagBytes: number, error: number): void {
     run.unfinish(vnetAt);
     let written = 0;
@@ -178,7 +178,7 @@ export class FrameQueue implements FrameSink {
     if (isRefusal && written === run.count) this.#merging.switchOff(error);
   }
 
-  /** Writes the datagrams of a super-frame that a kernel peer sent, for a TAP without USO. @returns FORWARDED, or why the last that failed did */
+  /** Writes the datagrams of a super-frame that a kernel peer sent, for a TAP without USO. @returns FORWARDED, or the error of the last that failed */
   #writeCut(tap: number, vnetAt: number, at: number): number {
     const frame = this.#superFrame;
     if (!readSuperFrame(this.#view, vnetAt, at, at, this.#headers, frame)) return ERRNO.EINVAL;
@@ -204,5 +204,5 @@ export class FrameQueue implements FrameSink {
   }
 }
 
-/** Pieces of one frame at most: its vnet header and what is merged. */
+/** Most pieces of one frame: its vnet header and the merged payloads. */
 export const MAX_PIECES = 1 + MAX_RUN_FRAMES;

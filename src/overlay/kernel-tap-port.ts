@@ -12,13 +12,13 @@ import { VNET_HDR_BYTES } from '../wire/vnet-hdr.ts';
 import { FrameQueue, type FrameWriter, MAX_PIECES } from './frame-queue.ts';
 import { FRAME_BATCH, FRAME_HEADROOM, TAP_GONE, type TapPort } from './tap-port.ts';
 
-/** A batch ends when it has brought so much: super-frames should still be in the processor's cache when they are cut. */
+/** A batch ends after this many octets: super-frames should still be in the processor cache when they are split. */
 const BATCH_BYTES = 262_144;
-/** Room for the largest frame, tags and all. */
+/** Room for the largest frame with tags. */
 const MAX_FRAME_BYTES = MAX_DATAGRAM_BYTES + 64;
 const AREA_BYTES = BATCH_BYTES + FRAME_BATCH * (FRAME_HEADROOM + 64) + MAX_FRAME_BYTES;
 
-/** The kernel's TAPs. Reads one frame a system call, since a TAP offers nothing better, each behind the one before. */
+/** The kernel's TAPs. Reads one frame with each system call, since a TAP has no batch call, each after the one before. */
 export class KernelTapPort implements TapPort, FrameWriter {
   readonly #taps = new Map<number, { fd: number; mergesUdp: boolean }>();
   readonly #areaAt: number;
@@ -40,7 +40,7 @@ export class KernelTapPort implements TapPort, FrameWriter {
     this.#taps.set(tap, { fd, mergesUdp });
   }
 
-  /** The fd that was the TAP's, or undefined. */
+  /** The former fd of the TAP, or undefined. */
   detach(tap: number): number | undefined {
     const fd = this.#taps.get(tap)?.fd;
     this.#taps.delete(tap);
@@ -62,7 +62,7 @@ export class KernelTapPort implements TapPort, FrameWriter {
       }
       this.#frameAt[i] = at;
       this.#lengths[i] = length - VNET_HDR_BYTES;
-      // Frames stand on 16 octets, behind room for the headers.
+      // Frames are aligned to 16 octets, after room for the headers.
       at = (at + length + FRAME_HEADROOM + 15) & ~15;
     }
     return i;
@@ -99,7 +99,7 @@ export class KernelTapPort implements TapPort, FrameWriter {
     return writev(fd, this.#pieces.address, pieces) >= 0 ? FORWARDED : errno();
   }
 
-  /** The kernel refuses what it cannot carry with EINVAL or EMSGSIZE; EIO and EBADFD mean a TAP that is down or gone. */
+  /** The kernel refuses a frame that is too large with EINVAL or EMSGSIZE. EIO and EBADFD mean that the TAP is down or gone. */
   dropReason(error: number): number {
     return error === ERRNO.EINVAL || error === ERRNO.EMSGSIZE ? RX_DROP.oversize : RX_DROP['tap-down'];
   }
