@@ -197,7 +197,7 @@ describeSystem('VNIs changed live', () => {
 
   describe('what is refused leaves nothing', () => {
     test.each([
-      ['100', 'vni add 100: vtepd runs VNI 100 already: delete it first (`vtepctl vni del 100`)'],
+      ['100', 'vni add 100: vtepd already runs VNI 100: delete it first (`vtepctl vni del 100`)'],
       ['300,tap=vxlan100', 'vni add 300,tap=vxlan100: TAP vxlan100 is already used by VNI 100: give another tap='],
       ['300=239.1.1.3,bridge=eth0', 'vni add 300=239.1.1.3,bridge=eth0: bridge eth0 is also the underlay --dev'],
       ['300=239.1.1.3,bridge=nobr', '--vni 300,bridge=nobr: there is no interface nobr'],
