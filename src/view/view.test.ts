@@ -51,7 +51,7 @@ describe('an entry of a control plane', () => {
     const conflict = { code: 'ERR_VTEP_CONFLICT' };
     expect(() => view.deleteEntry({ vni: VNI, mac: mac(3) })).toThrow(expect.objectContaining(conflict));
     expect(() => view.deleteEntry({ vni: VNI, mac: mac(3) })).toThrow(
-      /^02:00:00:00:00:03 in VNI 100: a control plane placed this entry: add a static entry, which comes before it$/,
+      /^02:00:00:00:00:03 in VNI 100: a control plane placed this entry: add a static entry, which takes precedence$/,
     );
     view.deleteEntry({ vni: VNI, mac: mac(1) });
     view.deleteEntry({ vni: VNI, mac: mac(2) });

@@ -94,8 +94,22 @@ describeSystem('a path that is too narrow', () => {
   }
 
   test.each<Case & { told: number; others: number; said: RegExp }>([
-    { narrowMtu: 1_400, family: 4, flags: [], told: 1_350, others: 0, said: /that are not IP are lost.* with --df inherit/ },
-    { narrowMtu: 1_400, family: 4, flags: ['--df', 'inherit'], told: 1_350, others: 5, said: /routers fragment all other frames/ },
+    {
+      narrowMtu: 1_400,
+      family: 4,
+      flags: [],
+      told: 1_350,
+      others: 0,
+      said: /that are not IP are lost.* with --df inherit/,
+    },
+    {
+      narrowMtu: 1_400,
+      family: 4,
+      flags: ['--df', 'inherit'],
+      told: 1_350,
+      others: 5,
+      said: /routers fragment all other frames/,
+    },
     {
       narrowMtu: 1_400,
       family: 6,
@@ -105,7 +119,14 @@ describeSystem('a path that is too narrow', () => {
       said: /that are not IP are lost/,
     },
     { narrowMtu: 1_400, family: 6, flags: ['--df', 'unset'], told: 1_330, others: 0, said: /that are not IP are lost/ },
-    { narrowMtu: 1_400, family: 6, flags: ['--df', 'inherit'], told: 1_330, others: 0, said: /that are not IP are lost/ },
+    {
+      narrowMtu: 1_400,
+      family: 6,
+      flags: ['--df', 'inherit'],
+      told: 1_330,
+      others: 0,
+      said: /that are not IP are lost/,
+    },
   ])(
     'over IPv$family with $flags: who may be told is, of the others $others of 5 arrive, and doctor, vtep show and trace know',
     async ({ told, others, said, ...each }) => {
