@@ -6,7 +6,6 @@ import { LOCAL } from '../fdb/remotes.ts';
 import { ADDRESS_MARK } from '../forward/address-marks.ts';
 import { NeighbourTable } from '../forward/answers/neighbours.ts';
 import { PathLimits } from '../forward/answers/path-limits.ts';
-import type { FrameCapture } from '../forward/capture/frame-capture.ts';
 import { NO_SEGMENT } from '../forward/counters.ts';
 import { ReadableCounters } from '../forward/counters-rig.ts';
 import { RX_REASONS, TX_REASONS } from '../forward/drop-reason.ts';
@@ -16,7 +15,6 @@ import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
 import type { OffloadSwitch } from '../offload/offload-switch.ts';
-import { newSuperFrame } from '../offload/split.ts';
 import { MemoryTapPort } from '../overlay/memory-tap-port.ts';
 import { TAP_GONE } from '../overlay/tap-port.ts';
 import { NO_GROUP, type Segment } from '../segment/segment.ts';
@@ -25,10 +23,8 @@ import { plainSegment } from '../segment/segment-rig.ts';
 import { octetSums } from '../sys/simd-sums.ts';
 import { Slab } from '../sys/slab.ts';
 import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
-import { newFrameHeaders } from '../wire/ip.ts';
-import { StrippedTags } from '../wire/vlan.ts';
-import { newAnswers } from './answers.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
+import { newPorts } from './ports.ts';
 
 /** Room for both ports' batches. */
 const SLAB_BYTES = 8_388_608;
@@ -138,56 +134,34 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   for (const segment of segments) map.apply({ kind: 'put', segment });
   underlay.addSocket(UNICAST_SOCKET, NO_GROUP, ENCAP.vxlan);
   for (const socket of [GROUP_SOCKET, OTHER_GROUP_SOCKET]) underlay.addSocket(socket, socket, ENCAP.vxlan);
-  const headers = newFrameHeaders();
-  const storm = new StormControl(StormControl.createMemory());
-  const tags = new StrippedTags();
   const neighboursMemory = NeighbourTable.createMemory(1);
-  const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, worker: 0, taps, tags });
   const pathLimits = new PathLimits(fdb.remotes);
   const sources = new SourceCheck();
   sources.mark(ADDRESS_MARK.own, { added: Int32Array.of(0, 0, 0xffff, OWN), removed: new Int32Array(0) });
   sources.allow(allowedVteps && new SourceFilter(allowedVteps));
-  const receivePath = {
-    view: slab.view,
-    segments: map,
-    fdb,
-    taps,
-    suppression,
-    headers,
-    source: { a: 0, b: 0, c: 0, d: 0 },
-    tos: 0,
-    encap: ENCAP.vxlan,
-    sources,
-    dropReservedBits,
-    storm,
-    segment: undefined,
-    headerBytes: 0,
-    isStormControlled: false,
-  };
-  const superFrame = newSuperFrame();
-  const sendPath = {
-    view: slab.view,
-    fdb,
-    underlay,
-    sums,
-    suppression,
-    pathLimits,
-    tooBig,
-    headers,
-    tags,
-    superFrame,
-    storm,
-    counters,
-    tos,
-    inheritsDf,
-    droppedFrames: 1,
-  };
   const heardInGroup: { segment: number; source: number }[] = [];
   const groupWatch = {
     heard: ({ index }: Segment, { d }: SourceAddress) => void heardInGroup.push({ segment: index, source: d }),
   };
-  const capture = undefined as FrameCapture | undefined;
-  const ports = { taps, underlay, segments: map, counters, remoteCounters, groupWatch, receivePath, sendPath, capture };
+  const storm = new StormControl(StormControl.createMemory());
+  const ports = newPorts({
+    slab,
+    sums,
+    fdb,
+    taps,
+    underlay,
+    segments: map,
+    counters,
+    remoteCounters,
+    groupWatch,
+    pathLimits,
+    sources,
+    neighboursMemory,
+    worker: 0,
+    storm,
+  });
+  ports.receivePath.dropReservedBits = dropReservedBits;
+  Object.assign(ports.sendPath, { tos, inheritsDf });
 
   /** A datagram arrives, or what UDP_GRO made of several. */
   function receive(
@@ -208,6 +182,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     heardInGroup,
     pathLimits,
     neighboursMemory,
+    storm,
     receive,
     /** A frame comes out of a TAP. Whether the TAP is still there. */
     send(inner: Uint8Array, { tap = SEGMENT.tap, now = NOW, vnetHeader = new Uint8Array(10) } = {}): boolean {

@@ -1,6 +1,5 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { ENCAP } from '../encap/encapsulation.ts';
-import { Fdb, type SourceAddress } from '../fdb/fdb.ts';
+import { Fdb } from '../fdb/fdb.ts';
 import { ADDRESS_MARK } from '../forward/address-marks.ts';
 import { FrameCapture } from '../forward/capture/frame-capture.ts';
 import { Counters } from '../forward/counters.ts';
@@ -10,7 +9,6 @@ import { SourceFilter } from '../forward/source-filter.ts';
 import { StormControl } from '../forward/storm-control.ts';
 import { WORKER_WAIT_MS } from '../lib/limits.ts';
 import { OffloadSwitch } from '../offload/offload-switch.ts';
-import { newSuperFrame } from '../offload/split.ts';
 import { KernelTapPort } from '../overlay/kernel-tap-port.ts';
 import { TAP_GONE } from '../overlay/tap-port.ts';
 import { SegmentMap } from '../segment/segment-map.ts';
@@ -22,14 +20,11 @@ import { mergeReceived } from '../sys/socket/udp-socket.ts';
 import { APART_WORDS, ApartSockets } from '../underlay/apart-sockets.ts';
 import { KernelUdpPort } from '../underlay/kernel-udp-port.ts';
 import { socketTos } from '../wire/ecn.ts';
-import { newFrameHeaders } from '../wire/ip.ts';
-import { StrippedTags } from '../wire/vlan.ts';
-import { newAnswers } from './answers.ts';
 import { BusyPoll } from './busy-poll.ts';
 import { BusyTime } from './busy-time.ts';
 import { createClock, createFineClock } from './clock.ts';
 import { GroupWatch } from './group-watch.ts';
-import { forwardDatagrams, forwardFrames, type Ports } from './loop.ts';
+import { forwardDatagrams, forwardFrames } from './loop.ts';
 import {
   type NumberedOrder,
   type Order,
@@ -39,6 +34,7 @@ import {
   type WorkerSettings,
   type WorkerSetup,
 } from './messages.ts';
+import { newPorts } from './ports.ts';
 
 /** The data-plane thread: blocks until a fd is readable, forwards a batch of it, and again. Nothing here touches the event loop. */
 
@@ -80,59 +76,24 @@ const wakeScratch = slab.address(slab.allocate(8));
 const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
   report({ kind: 'remote-in-group', segment, remote }),
 );
-const tags = new StrippedTags();
-const { neighboursMemory, worker } = setup;
-const { suppression, tooBig } = newAnswers(slab, fdb, { neighboursMemory, worker, taps, tags });
 const sources = new SourceCheck();
-
-const headers = newFrameHeaders();
-const storm = new StormControl(setup.stormMemory);
-const source: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
-const receivePath = {
-  view: slab.view,
-  segments,
-  fdb,
-  taps,
-  suppression,
-  headers,
-  source,
-  tos: 0,
-  encap: ENCAP.vxlan,
-  sources,
-  dropReservedBits: false,
-  storm,
-  segment: undefined,
-  headerBytes: 0,
-  isStormControlled: false,
-};
 const frameCapture = new FrameCapture(fdb, createFineClock(setup.epochMs));
-const ports: Ports = {
+const ports = newPorts({
+  slab,
+  sums,
+  fdb,
   taps,
   underlay,
   segments,
   counters,
   remoteCounters,
   groupWatch,
-  receivePath,
-  sendPath: {
-    view: slab.view,
-    fdb,
-    underlay,
-    sums,
-    suppression,
-    pathLimits: underlay.pathLimits,
-    tooBig,
-    headers,
-    tags,
-    superFrame: newSuperFrame(),
-    storm,
-    counters,
-    tos: 0,
-    inheritsDf: false,
-    droppedFrames: 1,
-  },
-  capture: undefined,
-};
+  pathLimits: underlay.pathLimits,
+  sources,
+  storm: new StormControl(setup.stormMemory),
+  neighboursMemory: setup.neighboursMemory,
+  worker: setup.worker,
+});
 
 function run(): void {
   epoll.add(setup.wakeFd, WAKE);
@@ -223,7 +184,7 @@ function obey(order: Order): void {
 }
 
 function goBy({ dropReservedBits, tos, inheritsDf, allowedVteps, busyPoll: looks }: WorkerSettings): void {
-  receivePath.dropReservedBits = dropReservedBits;
+  ports.receivePath.dropReservedBits = dropReservedBits;
   sources.allow(allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps));
   ports.sendPath.tos = tos;
   ports.sendPath.inheritsDf = inheritsDf;

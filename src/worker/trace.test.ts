@@ -37,8 +37,8 @@ import {
 
 const spaced = (mac: string) => (mac.match(/../g) as string[]).join(' ');
 
-function groundOf({ ports, fdb, neighboursMemory }: Rig) {
-  const { storm, tos, inheritsDf, pathLimits: limits } = ports.sendPath;
+function groundOf({ ports, fdb, neighboursMemory, storm }: Rig) {
+  const { tos, inheritsDf, pathLimits: limits } = ports.sendPath;
   const { sources, dropReservedBits } = ports.receivePath;
   const neighbours = new NeighbourTable(neighboursMemory);
   const pathLimits = {

@@ -19,7 +19,6 @@ import { RemoteCounters } from '../../dist/forward/remote-counters.js';
 import { SourceCheck } from '../../dist/forward/source-check.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
-import { newSuperFrame } from '../../dist/offload/split.js';
 import { KernelTapPort } from '../../dist/overlay/kernel-tap-port.js';
 import { SegmentMap } from '../../dist/segment/segment-map.js';
 import { Epoll } from '../../dist/sys/epoll.js';
@@ -30,11 +29,9 @@ import { openSendSocket, openUnicastSocket } from '../../dist/sys/socket/udp-soc
 import { openTap } from '../../dist/sys/tun.js';
 import { ApartSockets } from '../../dist/underlay/apart-sockets.js';
 import { KernelUdpPort } from '../../dist/underlay/kernel-udp-port.js';
-import { newFrameHeaders } from '../../dist/wire/ip.js';
-import { StrippedTags } from '../../dist/wire/vlan.js';
-import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
+import { newPorts } from '../../dist/worker/ports.js';
 
 const { segment, packets, frames, isOffloaded, isProfiled } = JSON.parse(readFileSync(0, 'utf8'));
 const [SENDER, RECEIVER, PORT, SOCKET, NOW] = ['127.8.0.1', '127.8.0.2', 4_789, 8, 1_000];
@@ -82,72 +79,32 @@ for (const [i, { fds, mergesUdp }] of opened.entries()) taps.attach(i + 1, fds[0
 epoll.add(fds[0], SENDING_TAP);
 epoll.add(receiver, SOCKET);
 
-const headers = newFrameHeaders();
 const segments = new SegmentMap();
 const address = (last) => ({ a: 0, b: 0, c: 0xffff, d: (127 << 24) | (8 << 16) | last });
 const remote = fdb.retainRemote(address(2));
 const shared = { ...segment, floodRemotes: [remote] };
-// One VNI on both sides: what comes out of one TAP is written to the other.
 const receiving = new SegmentMap();
 segments.apply({ kind: 'put', segment: { ...shared, tap: SENDING_TAP } });
 receiving.apply({ kind: 'put', segment: { ...shared, index: segment.index + 1, tap: RECEIVING_TAP } });
-const storm = new StormControl(StormControl.createMemory());
-const tags = new StrippedTags();
-const { suppression, tooBig } = newAnswers(slab, fdb, {
-  neighboursMemory: NeighbourTable.createMemory(1),
-  worker: 0,
-  taps,
-  tags,
-});
-const { pathLimits } = underlay;
-const sources = new SourceCheck();
-const receivePath = {
-  view: slab.view,
-  segments: receiving,
-  fdb,
-  taps,
-  suppression,
-  headers,
-  source: { a: 0, b: 0, c: 0, d: 0 },
-  sources,
-  dropReservedBits: false,
-  tos: 0,
-  encap: ENCAP.vxlan,
-  storm,
-  segment: undefined,
-  headerBytes: 0,
-  isStormControlled: false,
-};
-const superFrame = newSuperFrame();
-const sendPath = {
-  view: slab.view,
-  fdb,
-  underlay,
-  sums,
-  suppression,
-  pathLimits,
-  tooBig,
-  headers,
-  tags,
-  superFrame,
-  storm,
-  counters,
-  tos: 0,
-  inheritsDf: false,
-  droppedFrames: 1,
-};
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
-const ports = {
+const ports = newPorts({
+  slab,
+  sums,
+  fdb,
   taps,
   underlay,
   segments,
   counters,
   remoteCounters,
   groupWatch,
-  receivePath,
-  sendPath,
-  capture: undefined,
-};
+  pathLimits: underlay.pathLimits,
+  sources: new SourceCheck(),
+  storm: new StormControl(StormControl.createMemory()),
+  neighboursMemory: NeighbourTable.createMemory(1),
+  worker: 0,
+});
+// One VNI on both sides: what comes out of one TAP is written to the other.
+ports.receivePath.segments = receiving;
 
 const ROW = 5 + RX_REASONS.length + TX_REASONS.length;
 const cells = new Float64Array(countersMemory);

@@ -19,16 +19,13 @@ import { SourceCheck } from '../../dist/forward/source-check.js';
 import { SourceFilter } from '../../dist/forward/source-filter.js';
 import { StormControl } from '../../dist/forward/storm-control.js';
 import { OffloadSwitch } from '../../dist/offload/offload-switch.js';
-import { newSuperFrame } from '../../dist/offload/split.js';
 import { FrameQueue } from '../../dist/overlay/frame-queue.js';
 import { SegmentMap } from '../../dist/segment/segment-map.js';
 import { octetSums } from '../../dist/sys/simd-sums.js';
 import { Slab } from '../../dist/sys/slab.js';
-import { newFrameHeaders } from '../../dist/wire/ip.js';
-import { StrippedTags } from '../../dist/wire/vlan.js';
-import { newAnswers } from '../../dist/worker/answers.js';
 import { GroupWatch } from '../../dist/worker/group-watch.js';
 import { forwardDatagrams, forwardFrames } from '../../dist/worker/loop.js';
+import { newPorts } from '../../dist/worker/ports.js';
 
 const {
   direction,
@@ -199,67 +196,28 @@ class CountingUnderlay {
 const ring = new Ring();
 const taps = new CountingTaps(ring);
 const underlay = new CountingUnderlay(ring);
-const headers = newFrameHeaders();
-const storm = new StormControl(StormControl.createMemory());
-const tags = new StrippedTags();
 const neighboursMemory = NeighbourTable.createMemory(1);
 if (isListenedTo) new ToldNeighbours(neighboursMemory, 1).listenTo(segment.index);
-const { suppression, tooBig } = newAnswers(slab, fdb, {
-  neighboursMemory,
-  worker: 0,
-  taps,
-  tags,
-});
 const pathLimits = new PathLimits(fdb.remotes);
 const sources = new SourceCheck();
 sources.allow(allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps));
-const receivePath = {
-  view: slab.view,
-  segments,
-  fdb,
-  taps,
-  suppression,
-  headers,
-  source: { a: 0, b: 0, c: 0, d: 0 },
-  sources,
-  dropReservedBits: false,
-  tos: 0,
-  encap: ENCAP.vxlan,
-  storm,
-  segment: undefined,
-  headerBytes: 0,
-  isStormControlled: false,
-};
-const superFrame = newSuperFrame();
-const sendPath = {
-  view: slab.view,
-  fdb,
-  underlay,
-  sums,
-  suppression,
-  pathLimits,
-  tooBig,
-  headers,
-  tags,
-  superFrame,
-  storm,
-  counters,
-  tos: 0,
-  inheritsDf: false,
-  droppedFrames: 1,
-};
 const groupWatch = new GroupWatch(fdb.remotes, () => {});
-const ports = {
+const ports = newPorts({
+  slab,
+  sums,
+  fdb,
   taps,
   underlay,
   segments,
   counters,
   remoteCounters,
   groupWatch,
-  receivePath,
-  sendPath,
-  capture: undefined,
-};
+  pathLimits,
+  sources,
+  storm: new StormControl(StormControl.createMemory()),
+  neighboursMemory,
+  worker: 0,
+});
 const floodRemotes = remotes.map((d) => fdb.retainRemote({ a: 0, b: 0, c: 0xffff, d }));
 segments.apply({ kind: 'put', segment: { ...segment, floodRemotes } });
 
