@@ -10,22 +10,19 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ENCAP } from '../../src/encap/encapsulation.ts';
-import { createFdbMemory } from '../../src/fdb/layout.ts';
-import { NeighbourTable } from '../../src/forward/answers/neighbours.ts';
 import { Counters, NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
-import { RemoteCounters } from '../../src/forward/remote-counters.ts';
 import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
 import { plainSegment } from '../../src/segment/segment-rig.ts';
 import { close, getsockname } from '../../src/sys/libc.ts';
 import { openUnicastSocket } from '../../src/sys/socket/udp-socket.ts';
+import { SharedTables } from '../../src/vtep/workers/shared-tables.ts';
 import { addressOrder } from '../../src/vtep/workers/worker-state.ts';
-import { BusyTime } from '../../src/worker/busy-time.ts';
-import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
 import type { DataPlaneWorker } from '../../src/worker/worker.ts';
+import { newWorkerMemories } from '../../src/worker/worker-memories.ts';
 import { vxlan } from '../support/traffic/frames.ts';
 import { sleep, waitUntil } from '../support/wait.ts';
 
@@ -54,21 +51,17 @@ afterEach(async () => {
 });
 
 function start(stormMemory = StormControl.createMemory()) {
-  const countersMemory = Counters.createMemory();
+  const memories = newWorkerMemories();
   const deaths: Error[] = [];
   const gone: number[] = [];
   const worker = new compiled.DataPlaneWorker(
     {
       owner: 2,
-      fdbMemory: createFdbMemory(1, 300),
-      countersMemory,
-      remoteCountersMemory: RemoteCounters.createMemory(),
-      busyTimeMemory: BusyTime.createMemory(),
+      ...new SharedTables({ workers: 1, ageingSeconds: 300 }).setup,
       worker: 0,
-      neighboursMemory: NeighbourTable.createMemory(1),
-      epochMs: monotonicMs(),
-      port: 4_789,
       stormMemory,
+      ...memories,
+      port: 4_789,
       offload: { udpGso: true, udpGro: false },
     },
     {
@@ -79,7 +72,7 @@ function start(stormMemory = StormControl.createMemory()) {
     },
   );
   started.push(worker);
-  return { worker, deaths, gone, counters: new Counters(countersMemory) };
+  return { worker, deaths, gone, counters: new Counters(memories.countersMemory) };
 }
 
 function openSocket(): { fd: number; port: number } {

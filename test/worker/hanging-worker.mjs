@@ -2,14 +2,9 @@
  * A data-plane thread that the test holds still. On a number of orders: gives them, and says what the heap has come to. Says when the thread has
  * died, and what became of an order that somebody waits for.
  */
-import { createFdbMemory } from '../../dist/fdb/layout.js';
-import { NeighbourTable } from '../../dist/forward/answers/neighbours.js';
-import { Counters } from '../../dist/forward/counters.js';
-import { RemoteCounters } from '../../dist/forward/remote-counters.js';
-import { StormControl } from '../../dist/forward/storm-control.js';
-import { BusyTime } from '../../dist/worker/busy-time.js';
-import { monotonicMs } from '../../dist/worker/clock.js';
+import { SharedTables } from '../../dist/vtep/workers/shared-tables.js';
 import { DataPlaneWorker } from '../../dist/worker/worker.js';
+import { newWorkerMemories } from '../../dist/worker/worker-memories.js';
 
 const ORDER = { kind: 'pool-scope', underlay: 0, scope: 1 };
 const noop = () => {};
@@ -17,15 +12,10 @@ const noop = () => {};
 const worker = new DataPlaneWorker(
   {
     owner: 2,
-    fdbMemory: createFdbMemory(1, 300),
-    countersMemory: Counters.createMemory(),
-    remoteCountersMemory: RemoteCounters.createMemory(),
-    busyTimeMemory: BusyTime.createMemory(),
+    ...new SharedTables({ workers: 1, ageingSeconds: 300 }).setup,
+    ...newWorkerMemories(),
     worker: 0,
-    neighboursMemory: NeighbourTable.createMemory(1),
-    epochMs: monotonicMs(),
     port: 4_789,
-    stormMemory: StormControl.createMemory(),
     offload: { udpGso: true, udpGro: false },
   },
   {

@@ -12,19 +12,17 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { ENCAP } from '../../src/encap/encapsulation.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
-import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
-import { NeighbourTable } from '../../src/forward/answers/neighbours.ts';
+import { HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { NO_SEGMENT } from '../../src/forward/counters.ts';
 import { RX_DROP } from '../../src/forward/drop-reason.ts';
-import { StormControl } from '../../src/forward/storm-control.ts';
 import { type IpAddress, parseIp } from '../../src/lib/addresses.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
 import { close } from '../../src/sys/libc.ts';
 import { openUnicastSockets } from '../../src/sys/socket/udp-socket.ts';
+import { SharedTables } from '../../src/vtep/workers/shared-tables.ts';
 import type { WorkerPool } from '../../src/vtep/workers/worker-pool.ts';
 import { addressOrder } from '../../src/vtep/workers/worker-state.ts';
-import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
 import { vxlan } from '../support/traffic/frames.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -57,23 +55,16 @@ afterEach(async () => {
 });
 
 function newPool(count: number, state: (worker: number) => Order[] = () => [HARMLESS]) {
-  const fdbMemory = createFdbMemory(1, 300);
+  const { setup } = new SharedTables({ workers: count, ageingSeconds: 300 });
   const deaths: Error[] = [];
   /** Which worker each thread was started as. */
   const threads: number[] = [];
   const pool = new compiled.WorkerPool(
     count,
-    {
-      fdbMemory,
-      neighboursMemory: NeighbourTable.createMemory(1),
-      epochMs: monotonicMs(),
-      port: 4_789,
-      stormMemory: StormControl.createMemory(),
-      offload: { udpGso: true, udpGro: false },
-    },
+    { ...setup, port: 4_789, offload: { udpGso: true, udpGro: false } },
     {
       firstOwner: FIRST_OWNER,
-      fdb: new Fdb(fdbMemory, 1),
+      fdb: new Fdb(setup.fdbMemory, 1),
       log,
       state: (worker) => {
         threads.push(worker);
@@ -85,7 +76,7 @@ function newPool(count: number, state: (worker: number) => Order[] = () => [HARM
     },
   );
   started.push(pool);
-  return { pool, deaths, threads, header: mapFdb(fdbMemory).header };
+  return { pool, deaths, threads, header: mapFdb(setup.fdbMemory).header };
 }
 
 /** A pool whose threads share one port. `counts`: datagrams that each has read, all of them for a VNI that is unknown. */

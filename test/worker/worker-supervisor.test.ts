@@ -9,17 +9,13 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { ENCAP } from '../../src/encap/encapsulation.ts';
 import { Fdb } from '../../src/fdb/fdb.ts';
-import { createFdbMemory, HEADER, mapFdb } from '../../src/fdb/layout.ts';
-import { NeighbourTable } from '../../src/forward/answers/neighbours.ts';
-import { Counters } from '../../src/forward/counters.ts';
-import { RemoteCounters } from '../../src/forward/remote-counters.ts';
-import { StormControl } from '../../src/forward/storm-control.ts';
+import { HEADER, mapFdb } from '../../src/fdb/layout.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { NO_GROUP } from '../../src/segment/segment.ts';
+import { SharedTables } from '../../src/vtep/workers/shared-tables.ts';
 import type { WorkerSupervisor } from '../../src/vtep/workers/worker-supervisor.ts';
-import { BusyTime } from '../../src/worker/busy-time.ts';
-import { monotonicMs } from '../../src/worker/clock.ts';
 import type { Order } from '../../src/worker/messages.ts';
+import { newWorkerMemories } from '../../src/worker/worker-memories.ts';
 import { sleep, waitUntil } from '../support/wait.ts';
 
 const log = await createLog('silent', 'json');
@@ -49,27 +45,22 @@ afterEach(async () => {
 
 /** @param stateOf the orders that the n-th thread starts with, from 1 on */
 function newSupervisor(stateOf: (thread: number) => Order[]) {
-  const fdbMemory = createFdbMemory(1, 300);
+  const { setup } = new SharedTables({ workers: 1, ageingSeconds: 300 });
   const deaths: Error[] = [];
   let threads = 0;
   let owner = FIRST_OWNER;
   const supervisor = new compiled.WorkerSupervisor(
     {
-      fdbMemory,
-      countersMemory: Counters.createMemory(),
-      remoteCountersMemory: RemoteCounters.createMemory(),
-      busyTimeMemory: BusyTime.createMemory(),
+      ...setup,
+      ...newWorkerMemories(),
       worker: 0,
-      neighboursMemory: NeighbourTable.createMemory(1),
-      epochMs: monotonicMs(),
       port: 4_789,
-      stormMemory: StormControl.createMemory(),
       offload: { udpGso: true, udpGro: false },
     },
     {
       worker: 0,
       nextOwner: () => owner++,
-      fdb: new Fdb(fdbMemory, 1),
+      fdb: new Fdb(setup.fdbMemory, 1),
       log,
       state: () => stateOf(++threads),
       tapGone: () => {},
@@ -78,7 +69,7 @@ function newSupervisor(stateOf: (thread: number) => Order[]) {
     },
   );
   started.push(supervisor);
-  return { supervisor, deaths, threads: () => threads, header: mapFdb(fdbMemory).header };
+  return { supervisor, deaths, threads: () => threads, header: mapFdb(setup.fdbMemory).header };
 }
 
 test('a thread that dies is replaced by one that is told the state anew and takes orders', async () => {

@@ -5,6 +5,7 @@ import { RemoteCounters } from '../../forward/remote-counters.ts';
 import type { Logger } from '../../observe/log.ts';
 import { BusyTime } from '../../worker/busy-time.ts';
 import type { Order, WorkerSetup } from '../../worker/messages.ts';
+import { newWorkerMemories, type WorkerMemories } from '../../worker/worker-memories.ts';
 import { formatSource } from '../vni/vtep-address.ts';
 import type { Hang } from './worker-patience.ts';
 import { addressOrder } from './worker-state.ts';
@@ -28,8 +29,6 @@ export interface WorkerPoolOptions {
 /** How often it is looked whether each worker turns. */
 const LOOK_INTERVAL_MS = 250;
 
-/** What each worker writes into memory of its own. */
-type WorkerMemories = Pick<WorkerSetup, 'countersMemory' | 'remoteCountersMemory' | 'busyTimeMemory'>;
 type OwnOfWorker = keyof WorkerMemories | 'worker' | 'owner' | 'wakeFd' | 'stopMemory';
 
 /** The data plane: workers that share the FDB and the source ports, each with sockets and TAP queues of its own. */
@@ -48,11 +47,7 @@ export class WorkerPool {
     { firstOwner, log, state, ...options }: WorkerPoolOptions,
   ) {
     let owner = firstOwner;
-    const memories = Array.from({ length: count }, () => ({
-      countersMemory: Counters.createMemory(),
-      remoteCountersMemory: RemoteCounters.createMemory(),
-      busyTimeMemory: BusyTime.createMemory(),
-    }));
+    const memories = Array.from({ length: count }, newWorkerMemories);
     const { remotes } = options.fdb;
     this.counters = memories.map((memory) => new Counters(memory.countersMemory));
     this.remoteCounters = memories.map((memory) => new RemoteCounters(memory.remoteCountersMemory, remotes));
