@@ -180,7 +180,7 @@ export async function gatherVteps(
   const users = new Map<IpAddress, Vni[]>();
   const barred = new Map<IpAddress, { bar: Bar; vnis: number[] }>();
   for (const vni of all) {
-    for (const address of new Set([...(heard.get(vni.index) ?? []), ...vni.config.remotes])) {
+    for (const address of new Set([...(heard.get(vni.index) ?? []), ...membersOf(vni)])) {
       const bar = own.barOf(address);
       if (bar !== undefined) {
         // A flood list may contain the own address, since the list can be the same on all hosts.
@@ -205,7 +205,7 @@ export async function gatherVteps(
     const asked = askRoute(netlink, address, underlay);
     const { route } = asked;
     const withGroup = vnis.filter(({ config }) => config.group !== undefined);
-    const isListed = ({ config }: Vni) => config.remotes.includes(address);
+    const isListed = (vni: Vni) => membersOf(vni).includes(address);
     vteps.push({
       vtep: address,
       dev: underlay.link.name,
@@ -296,4 +296,9 @@ function routeFacts({ route, unseen }: AskedRoute, links: readonly Link[]) {
 
 function nameOf(index: number | undefined, links: readonly Link[]): string | undefined {
   return index === undefined ? undefined : links.find((link) => link.index === index)?.name;
+}
+
+/** Who is to get the floods of a VNI by unicast. */
+function membersOf({ config, flood }: Vni): IpAddress[] {
+  return flood.addresses(config.remotes);
 }

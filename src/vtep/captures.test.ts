@@ -10,6 +10,7 @@ import { CAPTURE_SLICE_BYTES, CAPTURE_SLICE_FRAMES, MAX_CAPTURES } from '../lib/
 import { NO_GROUP, NO_UNDERLAY } from '../segment/segment.ts';
 import type { Order } from '../worker/messages.ts';
 import { type CaptureGround, Captures } from './captures.ts';
+import { FloodList } from './vni/flood-list.ts';
 
 const ip = (text: string) => parseIp(text) as IpAddress;
 const GROUP = 7;
@@ -24,6 +25,7 @@ function newGround() {
   });
   const vni = (number: number, ipv6: number) => ({
     config: { vni: number, remotes: [ip('198.18.0.1'), ip('198.18.0.8')] },
+    flood: new FloodList(),
     reach: { ipv4: 1, ipv6 },
   });
   const ground = {

@@ -194,7 +194,8 @@ export class Captures {
   }
 
   #firstRemote(vni: Vni | undefined): IpAddress | null {
-    return vni?.config.remotes.find((remote) => !this.#ground.isOwnAddress(remote)) ?? null;
+    const remotes = vni?.flood.addresses(vni.config.remotes);
+    return remotes?.find((remote) => !this.#ground.isOwnAddress(remote)) ?? null;
   }
 
   /** The one that a VNI's datagrams of a family come and go by; of those without a VNI, the first of that family. */

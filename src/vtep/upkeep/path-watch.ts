@@ -152,8 +152,7 @@ export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>
   const { group, remotes } = vni.config;
   const vrf = vni.underlay.vrf?.index;
   if (group !== undefined) return NOTHING_WRONG;
-  const members = vni.flood.members(remotes).map(({ vtep }) => vtep);
-  const others = members.filter((remote) => !addresses.has(remote, vrf));
+  const others = vni.flood.addresses(remotes).filter((remote) => !addresses.has(remote, vrf));
   const [first] = others;
   if (first === undefined) return NOTHING_WRONG;
   let unseen: string | undefined;

@@ -35,6 +35,11 @@ export class FloodList {
     else this.#said.set(origin, new Set(members));
   }
 
+  /** The addresses of those that are asked for. @param statics those of the configuration */
+  addresses(statics: readonly IpAddress[]): IpAddress[] {
+    return this.members(statics).map(({ vtep }) => vtep);
+  }
+
   /** All that are asked for, each once, in the order of precedence. @param statics those of the configuration */
   members(statics: readonly IpAddress[]): FloodMember[] {
     const found = new Map<IpAddress, Origin>();
