@@ -1,7 +1,7 @@
 /**
- * `npm run demo`: three hosts, one vtepd each, two virtual machines, and a look at what crosses the underlay.
- * Everything lives in network namespaces of this process and is gone at the end, also after Ctrl-C.
- * Exit code 0 only if the flood, the learning and the unicast were all really seen.
+ * `npm run demo`: three hosts with one vtepd each, two virtual machines, and captures of the underlay.
+ * Everything is in network namespaces of this process and is removed at the end, also after Ctrl-C.
+ * The exit code is 0 only if the captures and tables show the flood, the learning and the unicast.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -37,7 +37,7 @@ const hosts = [1, 2, 3].map((number) => ({
   namespace: `${prefix}host${number}`,
   socket: join(folder, `host${number}.sock`),
   log: '',
-  /** VXLAN packets seen on this host's underlay cable. */
+  /** VXLAN packets captured on this host's underlay link. */
   packets: [],
 }));
 const machineA = {
@@ -77,54 +77,52 @@ await Promise.all(children.map(({ ended }) => Promise.race([ended, pause(3000)])
 process.exit();
 
 async function demonstrate() {
-  step('Three hosts, an underlay between them, and a virtual machine each on the first two');
+  step('Set up three hosts on one underlay. Hosts 1 and 2 have one virtual machine each');
   console.log(PICTURE);
   buildUnderlay();
   for (const host of hosts) addBridge(host);
   for (const machine of [machineA, machineB]) addMachine(machine);
   await Promise.all(hosts.map(startCapture));
 
-  step('One vtepd on each host');
+  step('Start vtepd on each host');
   await Promise.all(hosts.map(startVtepd));
   console.log(`  $ ${vtepdWords(hosts[0]).join(' ')}\n  ready on all three`);
 
-  step('The forwarding tables: nobody has spoken yet, so they are empty');
+  step('Show the forwarding databases. No station has sent a frame yet, so they are empty');
   const before = showTables();
 
-  step(
-    'A pings B. Where B is, nobody knows: the ARP request is flooded to the group, the answer comes back by unicast',
-  );
+  step('A pings B. The place of B is unknown: the ARP request is flooded to the group, and the reply is unicast');
   const firstAnswered = ping(machineA, machineB, 1);
   const first = await takePackets();
   showPackets(first);
 
-  step('The tables now: each host learned from the outer source address of what it received');
+  step('Show the forwarding databases again. Each host learned from the outer source addresses of received packets');
   const after = showTables();
 
-  step('A pings B again. Both places are known: everything is unicast, and host 3 sees none of it');
+  step('A pings B again. Both places are known: all packets are unicast, and host 3 receives none');
   const secondAnswered = ping(machineA, machineB, 3);
   const second = await takePackets();
   showPackets(second);
 
-  step('What was seen');
+  step('Results');
   const flood = first.filter(({ destination, inner }) => destination === GROUP && inner.startsWith('ARP, Request'));
   const unicast = second.filter(({ inner }) => inner.startsWith('IP') && inner.includes('ICMP echo'));
   const knows = (table, mac, vtep) => table.some((entry) => entry.mac === mac && entry.vtep === vtep);
   const [one, two, three] = after;
   return judge({
-    'the tables were empty before': before.every((table) => table.length === 0),
+    'the forwarding databases were empty before': before.every((table) => table.length === 0),
     'flood: one ARP request to the group reached host 2 and host 3, once each':
       firstAnswered === 1 &&
       flood.filter(({ at }) => at === 2).length === 1 &&
       flood.filter(({ at }) => at === 3).length === 1,
-    'learn: host 1 knows B at host 2, host 2 knows A at host 1, each its own as local':
+    'learn: host 1 has B at host 2, host 2 has A at host 1, and each has its own machine as local':
       knows(one, machineB.mac, hosts[1].address) &&
       knows(two, machineA.mac, hosts[0].address) &&
       knows(one, machineA.mac, 'local') &&
       knows(two, machineB.mac, 'local'),
-    'learn: host 3 knows A from the flood, and not B, whose answer was not for it':
+    'learn: host 3 has A from the flood, and not B, since the unicast reply did not reach it':
       knows(three, machineA.mac, hosts[0].address) && !three.some(({ mac }) => mac === machineB.mac),
-    'unicast: 3 questions and 3 answers between host 1 and host 2, and not one packet at host 3':
+    'unicast: 3 echo requests and 3 replies between host 1 and host 2, and no packet at host 3':
       secondAnswered === 3 &&
       unicast.filter(({ at, destination }) => at === 2 && destination === hosts[1].address).length === 3 &&
       unicast.filter(({ at, destination }) => at === 1 && destination === hosts[0].address).length === 3 &&
@@ -136,7 +134,7 @@ function judge(findings) {
   for (const [finding, seen] of Object.entries(findings)) console.log(`  ${seen ? 'yes' : 'NO '}  ${finding}`);
   const missing = Object.values(findings).filter((seen) => !seen).length;
   console.log(
-    missing === 0 ? '\ndemo: flood, learn and unicast were all seen' : `\ndemo: ${missing} of the findings failed`,
+    missing === 0 ? '\ndemo: flood, learn and unicast were all seen' : `\ndemo: ${missing} of the checks failed`,
   );
   return missing === 0;
 }
@@ -169,7 +167,7 @@ function addMachine({ namespace, address, mac, host }) {
   ip('-n', namespace, 'link', 'set', 'eth0', 'up');
 }
 
-/** Without IPv6, whose own chatter would be flooded into the picture. */
+/** IPv6 is off: its own multicast packets would be flooded, and would be in the captures. */
 function addNamespace(name) {
   ip('netns', 'add', name);
   namespaces.push(name);
@@ -190,12 +188,12 @@ async function startVtepd(host) {
     host.log += text;
   });
   for (let left = 200; !existsSync(host.socket); left--) {
-    if (child.exitCode !== null || left === 0) throw new Error(`vtepd on host ${host.number} did not get ready`);
+    if (child.exitCode !== null || left === 0) throw new Error(`vtepd on host ${host.number} did not become ready`);
     await pause(50);
   }
 }
 
-/** What leaves for and comes from one host, as tcpdump reads it: a line for the outer packet, then one for the inner. */
+/** Captures the packets to and from one host. tcpdump prints a line for the outer packet and then one for the inner packet. */
 async function startCapture(host) {
   const words = ['tcpdump', '-i', `h${host.number}`, '-nn', '-t', '-l', '--immediate-mode', 'udp', 'port', '4789'];
   let [listening, rest, outer] = [false, '', undefined];
@@ -216,7 +214,7 @@ async function startCapture(host) {
   }
 }
 
-/** All that was captured since the last time; a moment's wait lets tcpdump finish its line. */
+/** Returns the packets captured since the last call. The pause lets tcpdump finish its line. */
 async function takePackets() {
   await pause(500);
   return hosts.flatMap(({ packets }) => packets.splice(0));
@@ -225,7 +223,7 @@ async function takePackets() {
 function showPackets(packets) {
   for (const { number, address } of hosts) {
     const here = packets.filter(({ at }) => at === number);
-    console.log(`  on the cable of host ${number} (${address}):${here.length === 0 ? ' nothing' : ''}`);
+    console.log(`  on the underlay link of host ${number} (${address}):${here.length === 0 ? ' nothing' : ''}`);
     for (const { source, destination, vni, inner } of here) {
       console.log(`    ${source} > ${destination.padEnd(10)}  vni ${vni}  ${inner.replace(/, length .*/, '')}`);
     }
@@ -252,7 +250,7 @@ function ping(from, to, count) {
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 }
 
-/** Starts a program in a namespace; `ip netns exec` becomes it, so that signals to the child reach it. */
+/** Starts a program in a namespace. `ip netns exec` is replaced by the program, so signals to the child reach it. */
 function start(namespace, words, onText) {
   const child = spawn('ip', ['netns', 'exec', namespace, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
   child.stdout.setEncoding('utf8').on('data', onText);
@@ -276,7 +274,7 @@ function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Synchronous, because it is also what runs on the way out. */
+/** Synchronous, since it also runs in the exit handler. */
 function removeEverything() {
   for (const { child } of children) if (child.exitCode === null) child.kill('SIGKILL');
   for (const name of namespaces) spawnSync('ip', ['netns', 'del', name]);
