@@ -25,10 +25,10 @@ import type { Order } from '../worker/messages.ts';
 import type { Vni } from './vni/vni.ts';
 import type { WorkerPool } from './workers/worker-pool.ts';
 
-/** What a datagram came with nobody is told; it is shown with what most have. */
+/** vtepd does not know the TTL of a received datagram. A capture shows the TTL that most senders use. */
 const USUAL_TTL = 64;
 
-/** What the main thread must know of the daemon to say what the workers wrote down. */
+/** What the main thread must know of the daemon to turn the records of the workers into text. */
 export interface CaptureGround {
   readonly workers: Pick<WorkerPool, 'size' | 'tellAll' | 'orderOne'>;
   /** In force now. */
@@ -36,7 +36,7 @@ export interface CaptureGround {
   readonly underlays: readonly Underlay[];
   readonly vnis: readonly Vni[];
   readonly isOwnAddress: (address: IpAddress) => boolean;
-  /** As the workers': milliseconds since the daemon's start, with microseconds. */
+  /** The clock of the workers: milliseconds since the daemon's start, with microseconds. */
   readonly nowMs: () => number;
 }
 
@@ -46,24 +46,24 @@ interface OpenCapture {
   readonly rings: readonly CaptureRing[];
 }
 
-/** The captures that are open: each has a ring in every worker, and one that dies leaves its to its successor. */
+/** The open captures. Each capture has one ring in every worker. When a worker dies, its successor takes over the ring. */
 export class Captures {
   readonly #ground: CaptureGround;
   readonly #open = new Map<number, OpenCapture>();
   #nextNumber = 0;
-  /** Of those that are closed. */
+  /** Lost frames of the captures that are closed. */
   #lost = 0;
 
   constructor(ground: CaptureGround) {
     this.#ground = ground;
   }
 
-  /** Captures under way. */
+  /** Number of open captures. */
   get count(): number {
     return this.#open.size;
   }
 
-  /** Frames that found no room, of all captures since the start. */
+  /** Frames that found no room in a ring, of all captures since the start. */
   get lost(): number {
     return [...this.#open.values()].reduce((total, { rings }) => total + lostIn(rings), this.#lost);
   }
@@ -97,7 +97,7 @@ export class Captures {
     };
   }
 
-  /** What a worker must be told that takes over. */
+  /** The orders for a worker that takes over. */
   orders(worker: number): Order[] {
     return [...this.#open.keys()].map((number) => this.#orderOf(number, worker));
   }
@@ -133,7 +133,7 @@ export class Captures {
     const known = this.#ground.vnis.find(({ config }) => config.vni === vni);
     const at = unit * UNIT_BYTES + word(RECORD.at);
     const reason = (isTx ? TX_REASONS : RX_REASONS)[verdict] ?? null;
-    // A flood without a group is shown as it goes to the first remote.
+    // A flood without a group is shown with the first remote of the flood list as its destination.
     const destination = isFlooded ? (vtep ?? this.#firstRemote(known)) : vtep;
     const isSent = isTx && verdict === FORWARDED;
     const captured = word(RECORD.captured);
@@ -145,7 +145,7 @@ export class Captures {
     const outer = isTx
       ? isSent && destination !== null && this.#sentHeaders(known, destination, has)
       : vtep !== null && this.#receivedHeaders(known, vtep, has);
-    // A frame whose datagram is none is shown without its header.
+    // If the datagram has no outer header, the frame is shown without it.
     const skipped = outer ? 0 : inHeader;
     return {
       timeUs: Math.round(((doubles[(wordsAt + RECORD.time) / UNIT_WORDS] as number) + offsetMs) * 1_000),
@@ -159,7 +159,7 @@ export class Captures {
     };
   }
 
-  /** @param port the flow's hash, which picks one */
+  /** @param port the hash of the flow, which selects the source port */
   #sentHeaders(
     vni: Vni | undefined,
     destination: IpAddress,
@@ -198,7 +198,7 @@ export class Captures {
     return remotes?.find((remote) => !this.#ground.isOwnAddress(remote)) ?? null;
   }
 
-  /** The one that a VNI's datagrams of a family come and go by; of those without a VNI, the first of that family. */
+  /** The underlay that a VNI uses for a family. For datagrams without a VNI: the first underlay of that family. */
   #underlayOf(vni: Vni | undefined, family: 4 | 6): Underlay | undefined {
     const { underlays } = this.#ground;
     const reached = vni && (family === 4 ? vni.reach.ipv4 : vni.reach.ipv6);
@@ -206,7 +206,7 @@ export class Captures {
   }
 }
 
-/** Octets of the header that a datagram begins with, as far as they are there. */
+/** Octets of the encapsulation header at the start of a datagram, at most as many as are present. */
 function headerBytesOf(datagram: DataView, encap: Encap): number {
   const header = peekHeader(encap, datagram, 0, datagram.byteLength);
   return header === HEADER_SHORT ? datagram.byteLength : Math.min(readHeaderBytes(header), datagram.byteLength);
@@ -246,7 +246,9 @@ function addressAt(words: Int32Array, at: number): IpAddress | null {
   return isUnspecifiedIp(address) ? null : address;
 }
 
-/** Unix time less the clock's, both in milliseconds. The wall's clock tells whole ones: the moment is waited for at which it steps. */
+/**
+ * Unix time minus the time of the clock, both in milliseconds. The system clock gives whole milliseconds, so this function waits for its next step.
+ */
 function wallOffsetMs(nowMs: () => number): number {
   const before = Date.now();
   while (Date.now() === before);

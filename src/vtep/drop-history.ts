@@ -9,14 +9,14 @@ import { seenTap, tapOverrun, type Vni } from './vni/vni.ts';
 import type { Vnis } from './vni/vnis.ts';
 import type { WorkerPool } from './workers/worker-pool.ts';
 
-/** Every reason by its number, and behind them what the kernel lost. */
+/** All drop reasons by number, followed by the losses in the kernel. */
 const RX_NAMES = [...RX_REASONS, 'socket-overrun'];
 const TX_NAMES = [...TX_REASONS, 'tap-overrun'];
 
-/** Drops by number of the reason, those of `rx` and behind them those of `tx`. */
+/** Drops by number of the reason: first those of `rx`, then those of `tx`. */
 type Row = Float64Array;
 
-/** By VNI, and what belongs to none. A VNI without drops is not in it: one that is added later begins like that. */
+/** Rows by VNI; undefined: drops that belong to no VNI. A VNI without drops has no row, and neither has a VNI that is added later. */
 type Rows = ReadonlyMap<Vni | undefined, Row>;
 
 interface Snapshot {
@@ -24,12 +24,12 @@ interface Snapshot {
   readonly rows: Rows;
 }
 
-/** A VNI that drops, and what of it now says why. */
+/** A VNI that drops frames, and the facts that explain why. */
 export interface DroppingVni extends Pick<Vni['config'], 'vni' | 'tap' | 'vlan' | 'l2Control'> {
-  /** Its TAP where it is now; undefined: it is gone, or cannot be seen. */
+  /** The present state of its TAP. undefined: it is deleted, or cannot be seen. */
   readonly tapNow: { readonly name: string; readonly up: boolean } | undefined;
   readonly elsewhere: { readonly namespace: string | undefined } | undefined;
-  /** What keeps an underlay of it from sending. */
+  /** Why one of its underlays cannot send. */
   readonly underlayTrouble: string | undefined;
 }
 
@@ -37,21 +37,21 @@ export interface RecentDrop {
   readonly direction: 'rx' | 'tx';
   readonly reason: string;
   readonly count: number;
-  /** The VNIs of those that belong to one, those with the most first. */
+  /** The VNIs with drops, for drops that belong to a VNI. The VNIs with the most drops come first. */
   readonly vnis: readonly DroppingVni[];
 }
 
 export interface RecentDrops {
-  /** How far they go back. */
+  /** The period that the drops cover. */
   readonly seconds: number;
   readonly drops: readonly RecentDrop[];
 }
 
-/** VNIs of which the main thread reads the counters at a time. */
+/** Number of VNIs whose counters the main thread reads in one slice. */
 const SLICE_VNIS = 100;
 
 /**
- * What is dropped now, in contrast to the counters, which only grow: two snapshots of them, of which the older is one to two intervals old.
+ * Recent drops, in contrast to the counters, which only increase. There are two snapshots of the counters; the older one is one to two intervals old.
  */
 export class DropHistory {
   readonly #read: () => Promise<Rows>;
@@ -67,7 +67,7 @@ export class DropHistory {
   }
 
   start(): void {
-    // What the kernel does not tell now, as of a TAP that is just going, it tells the next time; the snapshots there are stay.
+    // The kernel may fail to answer, for example while a TAP is being deleted. The next snapshot is then tried as usual, and the existing ones stay.
     this.#timer = setInterval(() => void this.take().catch(() => {}), DROP_SNAPSHOT_MS);
   }
 
@@ -75,7 +75,7 @@ export class DropHistory {
     clearInterval(this.#timer);
   }
 
-  /** Takes a snapshot; the oldest is forgotten. */
+  /** Takes a snapshot and forgets the oldest one. */
   async take(): Promise<void> {
     const rows = await this.#read();
     if (this.#newer) this.#older = this.#newer;
@@ -113,7 +113,7 @@ function droppingVni(of: Vni): DroppingVni {
   return { vni, tap, vlan, l2Control, tapNow: seenTap(of), elsewhere: of.elsewhere, underlayTrouble };
 }
 
-/** The parts that count what is dropped, and those that it is counted of. */
+/** The parts that count drops, and the parts that the drops belong to. */
 interface CountedParts {
   readonly vnis: Pick<Vnis, 'list'>;
   readonly workers: Pick<WorkerPool, 'counters'>;
@@ -139,7 +139,7 @@ export async function readDropRows(
     row[row.length - 1] = txLost;
     if (row.some((count) => count > 0)) rows.set(vni, row);
   };
-  // What the kernel lost at the trunk is nobody's VNI in particular.
+  // Frames that the kernel lost at the trunk belong to no single VNI.
   const trunk = vnis.find(({ config, link }) => config.vlan !== undefined && link)?.tap;
   add(undefined, NO_SEGMENT, [underlays.dropped, trunk ? tapOverrun(trunk, findLink(netlink, trunk.link.index)) : 0]);
   for (const [i, vni] of [...vnis].entries()) {

@@ -1,12 +1,12 @@
 import type { Logger } from '../observe/log.ts';
 
-/** From the first step of the end to the last: the process ends within 2 s of being asked to. */
+/** Time from the first step of the shutdown to the last. The process must end within 2 s of the request. */
 const STOP_LIMIT_MS = 1_700;
 
-/** The log's last lines wait so long for a reader or a disk, and have some time even where nothing is left. */
+/** How long the last log lines may wait for a reader or a disk. They get the minimum even if no time is left. */
 const LOG_PATIENCE_MS = { least: 100, most: 1_000 } as const;
 
-/** Bounds the end of the daemon: every wait on the way out goes through here, and none of them is worth more than the time that is left. */
+/** Limits the duration of the shutdown. Every wait of the shutdown uses this class, and none takes longer than the time that is left. */
 export class Stopping {
   readonly #log: Logger;
   #endMs: number | undefined;
@@ -16,17 +16,19 @@ export class Stopping {
     this.#log = log;
   }
 
-  /** Something did not end in time: a thread may hang, which an ordinary exit would wait for. */
+  /** A part did not end in time. A thread may hang, and an ordinary exit would wait for it. */
   get isCut(): boolean {
     return this.#isCut;
   }
 
-  /** The time runs from now on. */
+  /** Starts the time limit. */
   begin(): void {
     this.#endMs ??= performance.now() + STOP_LIMIT_MS;
   }
 
-  /** Waits for a part of the end, while there is time. Never fails. @param what for the log @param mostMs less than there is */
+  /**
+   * Waits for a part of the shutdown, within the time limit. Never fails. @param what name for the log @param mostMs a shorter limit for this part
+   */
   async wait(what: string, part: Promise<unknown>, mostMs = STOP_LIMIT_MS): Promise<void> {
     this.begin();
     const leftMs = Math.max(0, (this.#endMs as number) - performance.now());
@@ -43,7 +45,7 @@ export class Stopping {
     }
   }
 
-  /** How long the log's last lines may take. */
+  /** How long the last log lines may take. */
   get logPatienceMs(): number {
     this.begin();
     const { least, most } = LOG_PATIENCE_MS;

@@ -32,12 +32,12 @@ import { SharedTables } from './workers/shared-tables.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 import { workerState } from './workers/worker-state.ts';
 
-/** How long the end waits for a change under way, which no worker holds up any more. */
+/** How long the shutdown waits for a change in progress. No worker delays it any more. */
 const CHANGE_PATIENCE_MS = 200;
 
 /**
- * The VTEP: what the daemon holds on the host, put together of parts. Each part owns its state and is handed to those that need it. All fds are
- * opened here; the workers only borrow them.
+ * The VTEP: it creates all parts of the daemon that use the host, and connects them. Each part owns its state and is passed to the parts that need
+ * it. All fds are opened here; the workers only borrow them.
  */
 export class Vtep {
   readonly settings: Settings;
@@ -73,7 +73,7 @@ export class Vtep {
     this.settings = settings;
     this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
 
-    // What is held. The lists are their owners' and change.
+    // The resources. Their owners change the lists.
     this.tables = new SharedTables(config);
     const { fdb, now, nowMs } = this.tables;
     const offload = possibleOffload(config.offload, log);
@@ -106,7 +106,7 @@ export class Vtep {
     );
     this.workers = workers;
 
-    // What keeps it in step with the host.
+    // The parts that keep the resources in step with the host.
     const held = { netlink, log, addresses, listeners, underlays, vnis, workers };
     this.#paths = new PathWatch({ ...held, config, move: (vni, link) => this.changes.moveVni(vni, link) });
     this.#host = new HostWatch({
@@ -123,7 +123,7 @@ export class Vtep {
     this.#lazyJoin = new LazyJoin({ fdb, log, vnis, host: this.#host });
     this.#sweep = new FdbSweep(fdb, now, log);
 
-    // What changes it.
+    // The parts that change the resources.
     const opening = { netlink, log, fdb, now, registry: this.vnis, opened: this.underlays, barOf: own.barOf.bind(own) };
     this.#opener = new VniOpener({ ...opening, taps: this.taps });
     this.changes = new LiveChanges({
@@ -138,7 +138,7 @@ export class Vtep {
     const localNeighbours = new LocalNeighbours(this.tables.told, log);
     this.control = new ControlPlanes({ log, vnis, changes: this.changes, localMacs, localNeighbours });
 
-    // What tells of it.
+    // The parts that report on the resources.
     const isOwnAddress = own.has.bind(own);
     this.events = new FdbEvents(fdb, now, log);
     this.drops = new DropHistory(() => readDropRows(this, netlink));
@@ -158,10 +158,10 @@ export class Vtep {
   }
 
   /**
-   * Brings everything up: sockets bound, groups joined, TAPs up, forwarding. Throws VtepError with nothing of its own left behind.
+   * Starts everything: binds sockets, joins groups, brings TAPs up, forwards. Throws VtepError and leaves nothing behind if it fails.
    *
-   * @param onDeath the data plane died and cannot be revived
-   * @param stopping bounds the end of a start that fails
+   * @param onDeath called when the data plane died and cannot be restarted
+   * @param stopping limits the duration of the cleanup after a failed start
    */
   static async start(
     config: Config,
@@ -196,7 +196,7 @@ export class Vtep {
     this.taps.settle();
   }
 
-  /** Leaves the groups and removes the TAPs that vtepd made, unless they are to outlive it. */
+  /** Leaves the groups and deletes the TAPs that vtepd created, unless they are to outlive it. */
   async stop(stopping: Stopping): Promise<void> {
     this.#sweep.stop();
     this.#lazyJoin.stop();
@@ -210,7 +210,7 @@ export class Vtep {
     stopping.begin();
     if (!(await this.workers.stop())) stopping.cut('workers');
     await stopping.wait('change under way', this.changes.close(), CHANGE_PATIENCE_MS);
-    // First what others see, then what a disk may hold up. The snapshot needs to know what there was.
+    // What other hosts and programs see ends first, then what a disk may delay. The snapshot needs the VNIs and their entries.
     this.underlays.closeAll();
     this.taps.release();
     this.#netlink.close();

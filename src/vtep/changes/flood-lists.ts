@@ -21,15 +21,15 @@ export interface FloodGround {
   readonly log: Logger;
   readonly vnis: readonly Vni[];
   readonly workers: WorkerPool;
-  /** Why nothing is sent to an address; undefined: it can be sent to. */
+  /** Why nothing is sent to an address. undefined: it can be sent to. */
   readonly barOf: (address: IpAddress) => Bar | undefined;
-  /** A VNI is new, or its list is another. */
+  /** Called when a VNI is new or when its list has changed. */
   readonly lookAtPaths: (vni: Vni) => void;
 }
 
 /**
- * Changes who gets the floods of each VNI by unicast (head-end replication). What is asked for is in the VNI's configuration, or said by a control
- * plane; what is sent to leaves out the own and broadcast addresses of this host.
+ * Changes the flood list of each VNI (head-end replication). The requested members come from the configuration of the VNI and from control planes.
+ * The members that are sent to are the same without the own and broadcast addresses of this host.
  */
 export class FloodLists {
   readonly #vtep: FloodGround;
@@ -39,9 +39,9 @@ export class FloodLists {
   }
 
   /**
-   * Adds a static member, and has floods sent to it unless it is the host's own address.
+   * Adds a static member. Floods are sent to it unless it is an address of this host.
    *
-   * @returns whether it was not there
+   * @returns whether it is new in the list
    * @throws VtepError CONFLICT, LIMIT
    */
   async add(vni: Vni, address: IpAddress): Promise<boolean> {
@@ -58,7 +58,7 @@ export class FloodLists {
     return true;
   }
 
-  /** Removes a static member. It is still sent to if a control plane names it too. */
+  /** Removes a static member. Floods are still sent to it if a control plane names it too. */
   async remove(vni: Vni, address: IpAddress): Promise<void> {
     const remotes = vni.config.remotes.filter((remote) => remote !== address);
     vni.config = deepFreeze({ ...vni.config, remotes });
@@ -66,7 +66,7 @@ export class FloodLists {
     await this.#follow(vni);
   }
 
-  /** Replaces the members that a control plane names. @returns those that are not taken */
+  /** Replaces the members that a control plane names. @returns the members that are refused */
   async put(vni: Vni, origin: ControlOrigin, members: ReadonlySet<IpAddress>): Promise<Refused['floods']> {
     const { config, flood, underlays } = vni;
     const refused: Refused['floods'][number][] = [];
@@ -90,9 +90,9 @@ export class FloodLists {
   }
 
   /**
-   * Addresses have become the host's own or a broadcast address, or are so no more: one list serves all hosts, and each skips itself. Static
-   * entries and those of a control plane stay and are not sent to meanwhile; what was learned behind one is forgotten, since nobody is there
-   * any more.
+   * Addresses have become own or broadcast addresses of this host, or are no longer such addresses. One flood list can serve all hosts: each host
+   * skips itself. Static entries and entries of a control plane stay, but nothing is sent to them meanwhile. Entries that were learned from such an
+   * address are forgotten, since no remote VTEP has it any more.
    */
   async followOwnAddresses(changed: ReadonlySet<IpAddress>): Promise<void> {
     const { barOf, vnis, log } = this.#vtep;
@@ -104,7 +104,7 @@ export class FloodLists {
         if (unsent !== undefined) throw fdbFull(vni.config);
       }
     } catch (err) {
-      // The table of remotes is full, or its lock is not to be had.
+      // The table of remotes is full, or its lock is not available.
       log.error({ event: 'own-addresses-not-followed', err });
     }
   }
@@ -124,7 +124,7 @@ export class FloodLists {
     );
   }
 
-  /** Has floods sent to those who are asked for, and to nobody else. @returns those that the table of remotes has no room for */
+  /** Sends floods to exactly the requested members. @returns the members for which the table of remotes has no room */
   async #follow(vni: Vni): Promise<readonly IpAddress[]> {
     const { workers, fdb, now, barOf } = this.#vtep;
     const { flood, config, index } = vni;
@@ -163,7 +163,7 @@ export class FloodLists {
   }
 }
 
-/** Why a control plane's member is not taken. An own address may become another host's: it is kept. */
+/** Why a member that a control plane names is refused. An own address is accepted: it may move to another host later. */
 function refusalOf(
   vtep: IpAddress,
   { underlays, bar, isFull }: { underlays: Vni['underlays']; bar: Bar | undefined; isFull: boolean },
@@ -175,7 +175,7 @@ function refusalOf(
 
 function refuseRemote({ config, underlay, underlays }: Vni, address: IpAddress): void {
   const object = `remote ${address} of VNI ${config.vni}`;
-  // A further family may need a smaller MTU than the TAP was made with.
+  // A second address family may need a smaller MTU than the TAP was created with.
   if (!underlays.some(({ family }) => family === ipFamily(address))) {
     const { family } = underlay;
     throw new VtepError('ERR_VTEP_CONFLICT', {

@@ -35,13 +35,13 @@ export interface ChangedVtep extends HeldOnHost, SettingsGround, FloodGround, Pi
   readonly opener: Pick<VniOpener, 'open'>;
   readonly neighbours: SaidGround['neighbours'];
   readonly lazyJoin: Pick<LazyJoin, 'look'>;
-  /** VNIs came, went or changed. */
+  /** Called when VNIs were added, removed or changed. */
   readonly vnisChanged: () => void;
 }
 
-/** What changes while the VTEP runs, one change after the other. Each resolves when all workers go by it. */
+/** Changes of the running VTEP, one after the other. Each promise resolves when all workers use the new state. */
 export class LiveChanges {
-  /** Drops of the VNIs that are no more. */
+  /** Drops of the VNIs that were deleted. */
   readonly removedDrops = new RemovedDrops();
   readonly #vtep: ChangedVtep;
   readonly #serial = new Serial();
@@ -57,16 +57,16 @@ export class LiveChanges {
     this.#said = new SaidChanges(vtep, this.#floodLists);
   }
 
-  /** Refuses further changes; resolves when the one under way has ended. The workers have stopped: none waits for them. */
+  /** Refuses further changes. Resolves when the current change has ended. The workers have stopped, so no change waits for them. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#serial.run(() => {});
   }
 
   /**
-   * Adds a VNI. What fails leaves nothing of it.
+   * Adds a VNI. If it fails, nothing of the VNI remains.
    *
-   * @param object what refusals of the entry begin with
+   * @param object the object with which refusals of the entry begin
    * @throws VtepError as at the start
    */
   addVni(config: VniConfig, object: string): Promise<Vni> {
@@ -93,15 +93,15 @@ export class LiveChanges {
     });
   }
 
-  /** Deletes a VNI. @returns it as it was, with what was added while running @throws VtepError ERR_VTEP_NOT_FOUND */
+  /** Deletes a VNI. @returns its configuration, with everything added at run time @throws VtepError ERR_VTEP_NOT_FOUND */
   removeVni(number: number): Promise<VniConfig> {
     return this.#changeVnis(async () => {
       const { vnis, registry, workers, fdb, now, netlink, log } = this.#vtep;
       const vni = registry.need(number);
-      // First from the list: a worker that is revived meanwhile must not learn of it.
+      // The list comes first: a worker that is restarted meanwhile must not learn of this VNI.
       registry.remove(vni);
       const { index, tap, link, elsewhere } = vni;
-      // The trunk goes with the last of its VNIs.
+      // The trunk is deleted with the last of its VNIs.
       const isTapShared = vnis.some((other) => other.tap === tap);
       const orders = [workers.orderAll({ kind: 'segment', update: { kind: 'remove', index } })];
       if (!isTapShared) orders.push(workers.orderAll({ kind: 'remove-tap', tap: tapNumber(vni) }));
@@ -124,10 +124,10 @@ export class LiveChanges {
   }
 
   /**
-   * Makes a VNI another where it stands, but for its TAP and VLAN: TAP, table and flood list stay as far as nothing says otherwise. The new
-   * group is joined before the old one is left.
+   * Changes a VNI in place. Its TAP and VLAN cannot change. TAP, table and flood list stay unless the target says otherwise. The new group is joined
+   * before the old one is left.
    *
-   * @returns as it was, which brings it back by the same call
+   * @returns the old configuration; the same call with it restores the VNI
    * @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT, or as at the start; the VNI is then as it was
    */
   changeVni(target: VniConfig): Promise<VniConfig> {
@@ -144,7 +144,7 @@ export class LiveChanges {
         throw error;
       }
       const { joined, left } = changed;
-      // All at once, so that what happens meanwhile is told to the workers behind it.
+      // All orders are sent in one step, so that later events reach the workers after them.
       const orders = underlays.slice(open).map((underlay) => this.#mover.tellUnderlay(underlay));
       orders.push(workers.orderAll(putSegment(vni)));
       for (const each of joined) {
@@ -163,8 +163,8 @@ export class LiveChanges {
   }
 
   /**
-   * Keeps every group that is joined now joined, and every underlay open, whoever leaves it, until the returned function is called: what goes
-   * from VNI to VNI is not given up in between.
+   * Keeps every joined group joined and every underlay open until the returned function is called. So a group that passes from one VNI to another is
+   * not left in between.
    */
   holdGroups(): Promise<() => Promise<void>> {
     return this.#change(async () => {
@@ -184,12 +184,14 @@ export class LiveChanges {
     });
   }
 
-  /** Puts what all VNIs have in common into force. @throws VtepError if the host refuses; all is then as it was */
+  /** Applies the settings that all VNIs share. @throws VtepError if the host refuses them; all settings are then as they were */
   changeSettings(config: Config): Promise<void> {
     return this.#change(() => changeSettings(this.#vtep, config));
   }
 
-  /** Adds a remote to a VNI's flood list; one that is in it is done. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT */
+  /**
+   * Adds a remote to the flood list of a VNI. A remote that is in the list already is no error. @throws VtepError NOT_FOUND (VNI), CONFLICT, LIMIT
+   */
   addRemote(number: number, address: IpAddress): Promise<void> {
     return this.#changeVnis(async () => {
       if (!(await this.#floodLists.add(this.#vtep.registry.need(number), address))) return;
@@ -197,7 +199,7 @@ export class LiveChanges {
     });
   }
 
-  /** Takes a remote off a VNI's flood list. @throws VtepError ERR_VTEP_NOT_FOUND */
+  /** Removes a remote from the flood list of a VNI. @throws VtepError ERR_VTEP_NOT_FOUND */
   removeRemote(number: number, address: IpAddress): Promise<void> {
     return this.#changeVnis(async () => {
       const vni = this.#vtep.registry.need(number);
@@ -213,7 +215,7 @@ export class LiveChanges {
     });
   }
 
-  /** A control plane says what changes in a VNI. @throws VtepError UNREACHABLE while vtepd stops */
+  /** Applies the changes that a control plane announces for a VNI. @throws VtepError UNREACHABLE while vtepd stops */
   say(number: number, origin: ControlOrigin, batch: Batch): Promise<Refused> {
     return this.#change(async () => {
       const vni = this.#vtep.registry.find(number);
@@ -221,7 +223,7 @@ export class LiveChanges {
     });
   }
 
-  /** A control plane says all that it knows of a VNI. Of one that has gone nothing is kept. @throws VtepError as `say` */
+  /** Applies the full state that a control plane announces for a VNI. Nothing is kept for a VNI that was deleted. @throws VtepError as `say` */
   replaceSaid(number: number, origin: ControlOrigin, said: Said): Promise<void> {
     return this.#change(async () => {
       const vni = this.#vtep.registry.find(number);
@@ -229,14 +231,14 @@ export class LiveChanges {
     });
   }
 
-  /** The route to a VNI's destination leads elsewhere now. @throws VtepError if the VNI cannot follow it */
+  /** The route to the destination of a VNI uses another interface now. @throws VtepError if the VNI cannot follow it */
   moveVni(vni: Vni, link: Link): Promise<void> {
     return this.#changeVnis(async () => {
       if (this.#vtep.vnis.includes(vni)) await this.#mover.move(vni, link);
     });
   }
 
-  /** Addresses have become the host's own or a broadcast address, or are so no more. */
+  /** Addresses have become own or broadcast addresses of this host, or are no longer such addresses. */
   followOwnAddresses(changed: ReadonlySet<IpAddress>): Promise<void> {
     return this.#serial.run(async () => {
       if (!this.#isClosed) await this.#floodLists.followOwnAddresses(changed);
@@ -248,7 +250,7 @@ export class LiveChanges {
     this.#floodLists.heardInGroup(segment, remote);
   }
 
-  /** A change of the VNIs. */
+  /** Runs a change of the VNIs. */
   #changeVnis<Result>(change: () => Promise<Result>): Promise<Result> {
     return this.#change(() => change().finally(this.#vtep.vnisChanged));
   }
@@ -260,18 +262,18 @@ export class LiveChanges {
     });
   }
 
-  /** The segment first, so that no frame comes from a TAP or socket of a VNI that is not known. */
+  /** The segment comes first, so that no frame arrives from a TAP or socket of an unknown VNI. */
   async #tellVni(vni: Vni): Promise<void> {
     const { workers } = this.#vtep;
     const { underlay, group } = vni;
     const orders = [workers.orderAll(putSegment(vni))];
-    // The trunk that other VNIs have is read already.
+    // If other VNIs share the trunk, the workers read it already.
     const isTapShared = this.#vtep.vnis.some((other) => other !== vni && other.tap === vni.tap);
     for (let worker = 0; !isTapShared && worker < workers.size; worker++) {
       orders.push(workers.orderOne(worker, addTap(vni, worker)));
     }
     const membership = underlay.membership.joined.find(({ number }) => number === group);
-    // Of a group that another VNI has joined, the worker has the socket already, and is told nothing new.
+    // If another VNI has joined this group, the worker has the socket already and ignores the order.
     if (membership) {
       orders.push(workers.orderOne(groupWorker(group, workers.size), addGroupSocket(membership)));
     }
@@ -283,7 +285,7 @@ export class LiveChanges {
     try {
       leaveTrunk(netlink, vnis, left);
     } catch (err) {
-      // Smaller than it need be, or deleted by now: it serves as it did.
+      // The MTU is smaller than necessary, or the TAP was deleted. The TAP works as before.
       log.warn({ event: 'mtu-not-followed', tap: left.config.tap, err });
     }
   }
@@ -296,7 +298,7 @@ export class LiveChanges {
     return (await listStatics({ fdb, now, numbers: () => numbers })).get(vni) ?? [];
   }
 
-  /** Once all workers go by the new limit. */
+  /** Called when all workers use the new limit. */
   async #enforceLimit({ index, config }: Vni): Promise<void> {
     const { fdb, now } = this.#vtep;
     for (let isDone = false; !isDone; await setImmediate()) {

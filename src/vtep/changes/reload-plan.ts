@@ -21,11 +21,11 @@ export interface ReloadedVtep {
 export interface ReloadedFile {
   readonly before: Config;
   readonly after: Config;
-  /** @throws VtepError if it cannot be served there; the old address is then served as before */
+  /** @throws VtepError if the API cannot listen on this address; the old address then stays in use */
   readonly changeHttp: (http: Config['http']) => Promise<void>;
 }
 
-/** What a reload cannot take: keys, or a VNI by its number. */
+/** What a reload cannot apply: setting keys, or a VNI by its number. */
 export interface Left {
   readonly of: SettingKeys | number;
   readonly error: VtepError;
@@ -33,15 +33,18 @@ export interface Left {
 
 export interface ReloadPlan {
   readonly steps: readonly Step[];
-  /** What is known to be refused before the host is asked. */
+  /** What is refused before the host is asked. */
   readonly left: readonly Left[];
-  /** What is in force once the steps are taken, but for what is left out. */
+  /** The configuration after all steps, without the parts that are left out. */
   readonly config: Config;
-  /** Whether the file says another log level: one that was set while running stays otherwise. */
+  /** Whether the log level in the file has changed. If not, a level that was set at run time stays. */
   readonly isLevelChanged: boolean;
 }
 
-/** VNIs by what happens to them, each as it is to be. Of one that is made anew, what is added to it is known when it leaves. */
+/**
+ * VNIs grouped by change, each in its new form. A VNI that is created anew keeps what was added to it at run time; this is known only when it is
+ * deleted.
+ */
 interface VniChanges {
   readonly added: readonly VniConfig[];
   readonly removed: readonly number[];
@@ -50,10 +53,9 @@ interface VniChanges {
 }
 
 /**
- * How the running VTEP comes from the file as it was last read to the file as it is now. What was changed while running is no part of the
- * difference, and stays.
+ * Plans the steps from the file as last read to the file as it is now. Changes that were made at run time are not part of the difference, and stay.
  *
- * Settings come first; then VNIs that clash with nothing that runs, since they are the likeliest to be refused by the host.
+ * The order is: settings, then VNIs that do not clash with a running VNI (the host refuses these most often), then the rest.
  */
 export function planReload(vtep: ReloadedVtep, { before, after, changeHttp }: ReloadedFile): ReloadPlan {
   const diff = refuseLoneVlans(vtep, before, diffConfig(before, after));
@@ -68,7 +70,7 @@ export function planReload(vtep: ReloadedVtep, { before, after, changeHttp }: Re
   const isEarly = (vni: VniConfig) => !(isTrunkNew && vni.vlan !== undefined) && !clashes(vtep, config, vni);
   const added = taken(wanted.added);
   const remade = taken(wanted.remade);
-  // Of one that was added while running, the file before said what it is now.
+  // A VNI that was added at run time is compared in its present form.
   const old = new Map([...vtep.vnis.map((vni) => vni.config), ...before.vnis].map((vni) => [vni.vni, vni]));
   const leftAs = new Map<number, VniConfig>();
   return {
@@ -91,7 +93,10 @@ export function planReload(vtep: ReloadedVtep, { before, after, changeHttp }: Re
   };
 }
 
-/** One that was added while running and now stands in the file alike is there already; one that was deleted comes back where it is said anew. */
+/**
+ * A VNI that was added at run time and stands in the file in the same form needs no step. A VNI that was deleted at run time is created again if its
+ * entry in the file has changed.
+ */
 function vniChanges(
   { vnis }: ReloadedVtep,
   { before, after, diff }: { before: Config; after: Config; diff: ConfigDiff },
@@ -105,14 +110,14 @@ function vniChanges(
   const live = vnis
     .map(({ config }) => config)
     .filter(({ vni }) => !old.has(vni) && !after.vnis.some((each) => each.vni === vni));
-  // What was added while running and does not say goes by what all go by.
+  // A VNI that was added at run time without its own value follows the default.
   const withDefault =
     before.maxMacs === after.maxMacs
       ? []
       : live
           .filter(({ maxMacs }) => maxMacs === before.maxMacs)
           .map((vni) => deepFreeze({ ...vni, maxMacs: after.maxMacs }));
-  // With the trunk all of its VLANs go to another.
+  // When the trunk changes, all of its VLANs move to the new trunk.
   const onTrunk = live
     .filter(({ vlan, tap }) => vlan !== undefined && after.trunk !== undefined && tap !== after.trunk)
     .map((vni) => deepFreeze({ ...vni, tap: after.trunk as string }));
@@ -127,7 +132,7 @@ function vniChanges(
   };
 }
 
-/** A trunk cannot go while it carries VNIs that were added while running. */
+/** A trunk cannot be removed while it carries VNIs that were added at run time. */
 function refuseLoneVlans({ vnis }: ReloadedVtep, before: Config, diff: ConfigDiff): ConfigDiff {
   if (diff.config.trunk !== undefined || before.trunk === undefined) return diff;
   const inFile = new Set(before.vnis.map(({ vni }) => vni));
@@ -147,7 +152,7 @@ function refuseLoneVlans({ vnis }: ReloadedVtep, before: Config, diff: ConfigDif
   };
 }
 
-/** Those that cannot be beside the ones that stay, or beside each other: the later of two is refused. */
+/** Finds the VNIs that clash with a VNI that stays, or with each other. Of two that clash, the later one is refused. */
 function findClashes(staying: readonly NamedVni[], wanted: readonly NamedVni[], config: Config): Left[] {
   const found: Left[] = [];
   for (let rest = wanted; ; ) {
@@ -155,7 +160,7 @@ function findClashes(staying: readonly NamedVni[], wanted: readonly NamedVni[], 
       checkVniSet([...staying, ...rest], config);
       return found;
     } catch (error) {
-      // Refused by the object that it begins with.
+      // The error message begins with the object that is refused.
       const refused = error instanceof VtepError && rest.find(({ object }) => error.message.startsWith(`${object}: `));
       if (!refused) throw error;
       found.push({ of: refused.config.vni, error });
@@ -184,7 +189,7 @@ function setting(vtep: ReloadedVtep, keys: SettingKeys, { before, after, changeH
   return { of: keys, take: () => put(after), undo: () => put(before) };
 }
 
-/** @param whole the configuration, asked for once what leaves has left */
+/** @param whole returns the configuration; called after the removals */
 function addition({ changes }: ReloadedVtep, config: VniConfig, whole = () => config): Step {
   return {
     of: config.vni,
@@ -193,7 +198,7 @@ function addition({ changes }: ReloadedVtep, config: VniConfig, whole = () => co
   };
 }
 
-/** @param leftAs where it is written down as it was, so that what was added while running comes along, and back */
+/** @param leftAs receives the configuration at the time of removal, so that run-time additions move along, also on the way back */
 function removal({ changes }: ReloadedVtep, vni: number, leftAs: Map<number, VniConfig>): Step {
   return {
     of: vni,

@@ -2,15 +2,15 @@ import type { SettingKeys } from '../../config/config-diff.ts';
 import { VtepError } from '../../lib/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 
-/** One change and the way back. */
+/** One change and its reversal. */
 export interface Step {
-  /** What it is a part of: keys, or a VNI by its number. */
+  /** What the step belongs to: setting keys, or a VNI by its number. */
   readonly of: SettingKeys | number;
   readonly take: () => Promise<unknown>;
   readonly undo: () => Promise<unknown>;
 }
 
-/** Takes all steps; if one fails, goes back to where it began. */
+/** Takes all steps. If one fails, undoes all steps taken before. */
 export async function takeAll(steps: readonly Step[], log: Logger): Promise<void> {
   const taken: Step[] = [];
   for (const step of steps) {
@@ -22,10 +22,10 @@ export async function takeAll(steps: readonly Step[], log: Logger): Promise<void
 }
 
 /**
- * Takes what can be taken: of what has a step that the host refuses, nothing.
+ * Takes all possible steps. If the host refuses one step, all steps for the same object are undone.
  *
- * @returns what was refused, by what it is of
- * @throws what no host refuses, having gone back to where it began
+ * @returns the reasons for refusal, by object
+ * @throws any error that is not a refusal by the host; all steps are undone first
  */
 export async function takePossible(steps: readonly Step[], log: Logger): Promise<Map<Step['of'], VtepError>> {
   const refused = new Map<Step['of'], VtepError>();
@@ -43,7 +43,7 @@ export async function takePossible(steps: readonly Step[], log: Logger): Promise
   return refused;
 }
 
-/** Why not, if it failed; else it is among those taken. */
+/** Takes one step. Returns the error if it failed; otherwise adds the step to those taken. */
 async function take(step: Step, taken: Step[]): Promise<unknown> {
   try {
     await step.take();
@@ -56,7 +56,7 @@ async function take(step: Step, taken: Step[]): Promise<unknown> {
 
 async function undo(taken: readonly Step[], log: Logger): Promise<void> {
   for (const step of taken.toReversed()) {
-    // The host has changed meanwhile: what it refuses now is missing, and the log says so.
+    // The host has changed meanwhile and refuses the reversal. The object is then missing, and the log says so.
     await step.undo().catch((err: unknown) => log.error({ event: 'reload-not-undone', err }));
   }
 }

@@ -8,15 +8,15 @@ import { type Left, planReload, type ReloadedFile, type ReloadedVtep } from './r
 import { type Step, takeAll, takePossible } from './reload-steps.ts';
 
 export interface ReloadOptions {
-  /** What is in force at the start. */
+  /** The configuration in force at the start. */
   readonly config: Config;
-  /** Reads the file; throws VtepError ERR_VTEP_USAGE for any fault in it. undefined: there is no file. */
+  /** Reads the file. Throws VtepError ERR_VTEP_USAGE for any fault in it. undefined: there is no file. */
   readonly reread: (() => Promise<Config>) | undefined;
   readonly log: Logger;
   readonly changeHttp: ReloadedFile['changeHttp'];
 }
 
-/** Whether a reload may leave out what cannot be applied. If not, one fault is enough to refuse all of it. */
+/** Whether a reload may leave out what cannot be applied. If not, one fault refuses the whole reload. */
 export interface ReloadMode {
   readonly partial: boolean;
 }
@@ -28,7 +28,7 @@ export class Reload {
   readonly #reread: (() => Promise<Config>) | undefined;
   readonly #changeHttp: ReloadedFile['changeHttp'];
   readonly #serial = new Serial();
-  /** The file as it is in force. */
+  /** The file as it is in force now. */
   #config: Config;
   #waiting = 0;
 
@@ -41,14 +41,14 @@ export class Reload {
   }
 
   /**
-   * @returns what was left out, a line for each; nothing unless it may be `partial`
-   * @throws VtepError why the file is refused; the one before is then in force as it was
+   * @returns what was left out, one line each; always empty unless `partial`
+   * @throws VtepError why the file is refused; the previous file then stays in force
    */
   run(mode: ReloadMode = { partial: false }): Promise<readonly string[]> {
     return this.#serial.run(() => this.#apply(mode));
   }
 
-  /** On SIGHUP. Of many at once, those that have not begun are one: the file is read when it begins. */
+  /** Called on SIGHUP. Several signals before the reload begins cause one reload: the file is read when it begins. */
   signalled(): void {
     if (this.#waiting > 0) return;
     this.#waiting++;
@@ -82,7 +82,7 @@ export class Reload {
     }
   }
 
-  /** What the host refused, of a reload that may be partial. */
+  /** Takes the steps. Returns what the host refused in a partial reload. */
   async #take(steps: readonly Step[], partial: boolean): Promise<Left[]> {
     if (steps.length === 0) return [];
     const release = await this.#vtep.changes.holdGroups();
@@ -95,7 +95,7 @@ export class Reload {
     }
   }
 
-  /** A line for each reason. */
+  /** Logs one line for each reason. */
   #tell(error: unknown): void {
     const text = 'the configuration in force stays';
     if (!(error instanceof VtepError)) this.#log.error({ event: 'reload-refused', err: error }, text);
@@ -118,7 +118,7 @@ function refusalOf(left: readonly Left[]): VtepError {
   return Object.assign(first as VtepError, { others: others.map(({ message }) => message) });
 }
 
-/** What is in force of the file: what was left out is as before, and is tried again next time. */
+/** The part of the file that is in force. What was left out keeps its previous value, and is tried again at the next reload. */
 function withoutLeft(before: Config, after: Config, left: readonly Left[]): Config {
   const isLeft = new Set<ConfigKey | number>(left.flatMap<ConfigKey | number>(({ of }) => of));
   const keys = (Object.keys(KEYS) as ConfigKey[]).filter((key) => isLeft.has(key));

@@ -1,14 +1,14 @@
 import type { Counters } from '../../forward/counters.ts';
 import { RX_REASONS, TX_REASONS } from '../../forward/drop-reason.ts';
 
-/** Drops of the VNIs that were deleted: their rows are used again, and the daemon's totals must not go backwards. */
+/** Drops of the VNIs that were deleted. Their counter rows are reused, and the totals of the daemon must not decrease. */
 export class RemovedDrops {
   readonly rx = new Float64Array(RX_REASONS.length);
   readonly tx = new Float64Array(TX_REASONS.length);
-  /** What their TAPs lost. */
+  /** Frames that their TAPs lost. */
   tapOverrun = 0;
 
-  /** Takes over the row of a segment that no worker knows any more, and starts it at zero. */
+  /** Takes over the counter row of a segment that no worker uses any more, and sets it to zero. */
   take(counters: readonly Counters[], segment: number): void {
     for (const each of counters) {
       const { rx, tx } = each.drops(segment);

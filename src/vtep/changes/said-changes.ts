@@ -12,7 +12,7 @@ import type { Vni } from '../vni/vni.ts';
 import { sourceOf } from '../vni/vtep-address.ts';
 import type { FloodLists } from './flood-lists.ts';
 
-/** Records of the forwarding database that are looked at before others have their turn: about a millisecond. */
+/** Records of the forwarding database that one slice examines before other tasks run: about a millisecond. */
 const SLICE_RECORDS = 10_000;
 
 export interface SaidGround {
@@ -23,7 +23,7 @@ export interface SaidGround {
   readonly neighbours: Pick<NeighbourTable, 'placed'>;
 }
 
-/** Why the forwarding database does not take a placement; undefined: it does. */
+/** Why the forwarding database refuses a placement. undefined: it accepts it. */
 const CAUSES: Readonly<Record<number, RefusalCause | undefined>> = {
   [PLACED.outranked]: 'outranked',
   [PLACED.full]: 'full',
@@ -32,7 +32,7 @@ const CAUSES: Readonly<Record<number, RefusalCause | undefined>> = {
 type RefusedMac = Refused['macs'][number];
 
 /**
- * Puts what control planes say into force, in flood lists and in the forwarding database. A batch of any size holds the main thread and the lock for no
+ * Applies what control planes announce to flood lists and to the forwarding database. A batch of any size holds the main thread and the lock no
  * longer than some hundred entries take. The caller runs one change at a time.
  */
 export class SaidChanges {
@@ -44,7 +44,7 @@ export class SaidChanges {
     this.#floodLists = floodLists;
   }
 
-  /** Adds to what an origin says of a segment, and takes away from it. What is removed goes first. */
+  /** Adds to and removes from what an origin announces for a segment. Removals come first. */
   async say(vni: Vni, origin: ControlOrigin, { floods, macs, neighbours }: Batch): Promise<Refused> {
     await this.#withdraw(vni, macs?.withdrawn ?? []);
     await this.#withdrawNeighbours(vni, neighbours?.withdrawn ?? []);
@@ -59,7 +59,7 @@ export class SaidChanges {
     return { ...refused, floods: await this.#floodLists.put(vni, origin, members) };
   }
 
-  /** Makes this all that an origin says of a segment. */
+  /** Makes this the full state that an origin announces for a segment. */
   async replace(vni: Vni, origin: ControlOrigin, { floods, macs, neighbours }: Said): Promise<Refused> {
     const kept = new Set(macs.map(({ mac }) => mac));
     await this.#withdraw(
@@ -75,7 +75,7 @@ export class SaidChanges {
     };
   }
 
-  /** Withdraws the neighbours of a segment, as before its number is another's. The search goes through those of all VNIs. */
+  /** Withdraws the neighbours of a segment, before its number is given to another VNI. The search covers the neighbours of all VNIs. */
   async forgetNeighbours({ index }: Pick<Vni, 'index'>): Promise<void> {
     const { placed } = this.#ground.neighbours;
     if (placed.count === 0) return;
@@ -138,7 +138,7 @@ export class SaidChanges {
     await inSlices(macs, (slice) => whenUnlocked(() => void fdb.withdrawAll(index, slice.map(macWords), now())));
   }
 
-  /** The MACs of a segment that a control plane placed. The search goes through all entries of all VNIs. */
+  /** The MACs of a segment that a control plane placed. The search covers the entries of all VNIs. */
   async #placedIn({ index }: Vni): Promise<MacAddress[]> {
     const { fdb, now } = this.#ground;
     const macs: MacAddress[] = [];
@@ -157,7 +157,7 @@ export class SaidChanges {
   }
 }
 
-/** In between others have their turn. */
+/** Other tasks run between two slices. */
 async function inSlices<Item>(items: readonly Item[], work: (slice: readonly Item[]) => Promise<void>): Promise<void> {
   for (let from = 0; from < items.length; from += PLACED_AT_ONCE) {
     if (from > 0) await setImmediate();
@@ -165,7 +165,7 @@ async function inSlices<Item>(items: readonly Item[], work: (slice: readonly Ite
   }
 }
 
-/** Of a segment that this VTEP does not have. */
+/** Refuses all items for a segment that this VTEP does not have. */
 export function refuseAll({ floods, macs, neighbours }: Batch): Refused {
   return {
     floods: (floods?.added ?? []).map((vtep) => ({ vtep, cause: 'no-segment' })),

@@ -10,7 +10,7 @@ import type { SourceWatch } from '../upkeep/source-watch.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 import { putSettings } from '../workers/worker-state.ts';
 
-/** What goes by the settings that all VNIs have in common. */
+/** The parts that depend on the settings shared by all VNIs. */
 export interface SettingsGround {
   readonly settings: Settings;
   readonly queriers: Pick<QuerierWatch, 'checkCandidate'>;
@@ -22,10 +22,10 @@ export interface SettingsGround {
 }
 
 /**
- * Puts settings into force, all of them or none: what may be refused is opened first, beside what serves. Where nothing changes nothing is
- * disturbed. Resolves when all workers go by them.
+ * Applies settings, all of them or none. What the host may refuse is opened first, beside the parts in use. Parts whose settings do not change are
+ * not touched. Resolves when all workers use the new settings.
  *
- * @throws VtepError if the host refuses; all is then as it was
+ * @throws VtepError if the host refuses; all settings are then as they were
  */
 export async function changeSettings(ground: SettingsGround, config: Config): Promise<void> {
   const { underlays, fdb, workers, log } = ground;
@@ -35,14 +35,14 @@ export async function changeSettings(ground: SettingsGround, config: Config): Pr
   for (const underlay of underlays) underlay.setSending(config);
   ground.settings.putInForce(config);
   fdb.setAgeing(config.ageingSeconds);
-  // The pools first: where the settings want sockets of two kinds, there are such.
+  // The pools come first: if the settings need two kinds of sockets, both kinds then exist.
   const orders = successors.map(({ underlay, succeed }) => ground.sources.exchange(underlay, succeed()));
   await Promise.all([...orders, workers.orderAll(putSettings(config))]);
   const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], config[key]));
   log.debug({ event: 'settings-changed', changed: changed.map((key) => KEYS[key].name) });
 }
 
-/** The send sockets that the underlays are to have from now on, where they are others: of all, or of none. */
+/** Opens the new send sockets of the underlays whose sockets must change, for all of them or for none. */
 function openSuccessors(
   underlays: readonly Underlay[],
   config: Config,

@@ -17,7 +17,7 @@ import { sourceOf } from '../vni/vtep-address.ts';
 import type { GroupUse } from './vni-mover.ts';
 import { addStatics, broadcastAddress, groupUnderlay, refuseUnderlayAsBridge, retainRemote } from './vni-setup.ts';
 
-/** What a VNI is changed with and on. */
+/** The resources that a change of a VNI uses. */
 export interface ChangeGround {
   readonly netlink: NetlinkSocket;
   readonly fdb: Fdb;
@@ -28,7 +28,7 @@ export interface ChangeGround {
   readonly vnis: readonly Vni[];
 }
 
-/** What a VNI had and does not have any more; workers may still use it. */
+/** What a VNI had before and does not have any more. Workers may still use it. */
 export interface LeftBehind {
   /** Ids of remotes. */
   readonly remotes: readonly number[];
@@ -36,16 +36,16 @@ export interface LeftBehind {
 }
 
 export interface ChangedVni {
-  /** Sockets that their workers have to be told of. */
+  /** Sockets that must be announced to their workers. */
   readonly joined: readonly Membership[];
   readonly left: LeftBehind;
 }
 
 /**
- * Makes a VNI another where it stands: the new group is joined, and TAP, table and flood list are changed, before anything of the old is
- * given up. TAP, its addresses and its other settings stay, as with `ip link set … type vxlan`. One synchronous step; no worker is told.
+ * Changes a VNI in place. The new group is joined, and TAP, table and flood list are changed, before anything old is released. The TAP, its addresses
+ * and its other settings stay, as with `ip link set … type vxlan`. This is one synchronous step; no worker is told.
  *
- * @param underlays by which it is sent from now on, all of them open
+ * @param underlays the new underlays, all of them open
  * @throws VtepError naming what is refused; the VNI is then as it was
  */
 export function changeInPlace(
@@ -102,13 +102,13 @@ export function changeInPlace(
 
 interface Changing {
   readonly target: VniConfig;
-  /** What the target says of floods and MACs. */
+  /** The floods and MACs that the target requests. */
   readonly said: Said;
-  /** What takes back what was done so far. */
+  /** Functions that undo the steps taken so far. */
   readonly undo: (() => void)[];
 }
 
-/** What is to be sent to, by address: the ids that the VNI has are kept. */
+/** The remotes to send to, by address. The VNI keeps the ids that it has. */
 function holdRemotes(
   { fdb, now, barOf }: ChangeGround,
   { config, flood }: Vni,
@@ -128,7 +128,7 @@ function holdRemotes(
   return sent;
 }
 
-/** Only what differs: what was added or deleted while running stays so. */
+/** Changes only what differs. Entries that were added or deleted at run time stay so. */
 function changeStatics(ground: ChangeGround, vni: Vni, { target, said, undo }: Changing): void {
   const { fdb, now } = ground;
   const { index, config } = vni;
@@ -140,7 +140,7 @@ function changeStatics(ground: ChangeGround, vni: Vni, { target, said, undo }: C
     addStatics(ground, [entry], { config: of, index, ownMac: of.mac ?? ownMac });
   for (const entry of before.filter((each) => !isIn(said.macs, each))) {
     const { high, low } = macWords(entry.mac);
-    // Somebody may have put it elsewhere since.
+    // Another origin may have moved the MAC since.
     if (fdb.conflicts(index, high, low, sourceOf(entry.vtep)) || !fdb.delete(index, high, low, now())) continue;
     undo.push(() => add(entry, config));
   }
@@ -165,7 +165,7 @@ function joinGroup(
   return joined;
 }
 
-/** What of the TAP the keys say anew; all else of it stays as it is, by whoever it was set. */
+/** The settings of the TAP that the keys change. All other settings stay, whoever made them. */
 function changeTap(
   { netlink, vnis }: ChangeGround,
   vni: Vni,
@@ -185,7 +185,7 @@ function changeTap(
   vni.master = vni.link && findMaster(netlink, vni.link);
 }
 
-/** undefined: it stays. A trunk has what the VNI of the smallest can carry. */
+/** undefined: it stays. The MTU of a trunk is the smallest that its VNIs can carry. */
 function newMtu(
   vnis: readonly Vni[],
   vni: Vni,
@@ -200,13 +200,13 @@ function newMtu(
   return target.mtuBytes === vni.config.mtuBytes && (was === is || target.mtuBytes !== undefined) ? undefined : asked;
 }
 
-/** undefined: it stays, as that of a TAP which vtepd did not make and nobody names a MAC for. */
+/** undefined: it stays. This holds for a TAP that vtepd did not create and for which no MAC is configured. */
 function newMac({ config, tap, underlay }: Vni, target: VniConfig): LinkChange['mac'] {
   if (target.mac === config.mac) return undefined;
   return target.mac ?? (tap.isOwn ? defaultTapMac(underlay.local, target) : undefined);
 }
 
-/** undefined: it stays, 0: it leaves the bridge that it was put into. One that somebody put into another is left there. */
+/** undefined: it stays. 0: it leaves the bridge that vtepd put it into. If another program put it into another bridge, it stays there. */
 function newMaster(
   netlink: NetlinkSocket,
   { config }: Vni,

@@ -9,18 +9,18 @@ import { addGroupSocket, addListener, addPool, groupWorker, putSegment } from '.
 
 export interface MoverGround extends HeldOnHost {
   readonly opened: Underlays;
-  /** The interface was named, with `--dev`: it is held for the VNIs that come, though none has it now. */
+  /** The interface was named with `--dev`. It stays open for later VNIs, also while no VNI uses it. */
   readonly keepsUnused: boolean;
-  /** Has what depends on the host's addresses follow them. */
+  /** Updates everything that depends on the addresses of the host. */
   readonly settle: () => void;
 }
 
-/** A group that a VNI has, or had. */
+/** A group that a VNI has now or had before. */
 export interface GroupUse extends Pick<Vni, 'group' | 'needsGroup' | 'underlay'> {
   readonly config: Pick<Vni['config'], 'group'>;
 }
 
-/** Tells workers of underlays, and takes VNIs from one to another while TAPs, tables and lists stay. One change after the other. */
+/** Announces underlays to workers, and moves VNIs from one underlay to another. TAPs, tables and lists stay. One change runs after the other. */
 export class VniMover {
   readonly #ground: MoverGround;
   readonly #mtu: MtuFollower;
@@ -31,7 +31,7 @@ export class VniMover {
     this.#mtu = new MtuFollower(ground);
   }
 
-  /** Resolves when all workers send and listen by an underlay that was opened. */
+  /** Announces an underlay that was opened. Resolves when all workers send and listen on it. */
   async tellUnderlay(underlay: Underlay): Promise<void> {
     const { workers } = this.#ground;
     const orders = [workers.orderAll(addPool(underlay))];
@@ -40,15 +40,15 @@ export class VniMover {
         orders.push(workers.orderOne(worker, addListener(listener, worker)));
       }
     }
-    // With `--listen local` it brings an own address.
+    // With `--listen local` the underlay adds an own address.
     this.#ground.settle();
     await Promise.all([...orders, ...this.#followReach()]);
   }
 
   /**
-   * Takes a VNI to the underlays on another interface, which are opened if need be; those that nobody uses then are closed.
+   * Moves a VNI to the underlays of another interface. They are opened if necessary. Underlays that no VNI uses any more are closed.
    *
-   * @throws VtepError if they cannot be opened or the group not be joined there; all is then as it was
+   * @throws VtepError if they cannot be opened or the group cannot be joined there; the VNI is then as it was
    */
   async move(vni: Vni, link: Link): Promise<void> {
     const { underlays, workers, log } = this.#ground;
@@ -58,7 +58,7 @@ export class VniMover {
       const { group } = vni.config;
       const underlay = target.find(({ family }) => group?.includes(':') === (family === 6)) ?? target[0];
       for (const opened of underlays.filter((each) => !known.has(each))) await this.tellUnderlay(opened);
-      // What `join=lazy` wants does not change between these.
+      // Between these two states, `join=lazy` does not change its decision.
       const before = { ...vni };
       const joined = group === undefined ? undefined : underlay.membership.join(group, vni.needsGroup);
       Object.assign(vni, { underlay, underlays: target, group: joined?.number ?? vni.group });
@@ -76,17 +76,17 @@ export class VniMover {
     }
   }
 
-  /** Leaves the group that a VNI has, or had. */
+  /** Leaves a group that a VNI has or had. */
   async leaveGroup({ config, group, needsGroup, underlay }: GroupUse): Promise<void> {
     const { workers } = this.#ground;
     const fd = config.group === undefined ? undefined : underlay.membership.leave(config.group, needsGroup);
     if (fd === undefined) return;
-    // Its worker lets the socket go before it is closed: its number could be another's at once.
+    // The worker releases the socket before it is closed: the kernel could reuse the fd number at once.
     await workers.orderOne(groupWorker(group, workers.size), { kind: 'remove-socket', fd });
     underlay.membership.close(fd);
   }
 
-  /** Keeps all underlays open until the returned function is called: a VNI that is made anew may leave one without any for a moment. */
+  /** Keeps all underlays open until the returned function is called. A VNI that is created anew may leave an underlay unused for a moment. */
   hold(): () => Promise<void> {
     this.#holds++;
     return () => {
@@ -96,8 +96,8 @@ export class VniMover {
   }
 
   /**
-   * Closes the underlays that no VNI has, unless they are held or were named: their numbers may be given anew when no worker and no segment knows them.
-   * Whoever takes a VNI from an underlay calls it when the groups are left.
+   * Closes the underlays that no VNI uses, unless they are held or were named. Their numbers may be reused when no worker and no segment knows them.
+   * The caller that moves a VNI away from an underlay calls this after the groups are left.
    */
   async closeUnused(): Promise<void> {
     const { underlays, vnis, workers, opened, listeners, keepsUnused } = this.#ground;
@@ -122,7 +122,7 @@ export class VniMover {
     }
   }
 
-  /** VNIs reach VTEPs of whatever family their interface has an underlay of. */
+  /** A VNI reaches VTEPs of every family for which its interface has an underlay. */
   #followReach(): Promise<void>[] {
     const { underlays, vnis, workers } = this.#ground;
     return vnis.flatMap((vni) => {

@@ -13,7 +13,7 @@ export interface OpenerGround extends Omit<VniGround, 'vnis'> {
   readonly opened: Underlays;
 }
 
-/** Makes VNIs on the host, each whole or not at all, and puts them into the list. No worker is told. */
+/** Creates VNIs on the host and adds them to the list. Each VNI is created completely or not at all. No worker is told. */
 export class VniOpener {
   readonly #ground: OpenerGround;
 
@@ -21,7 +21,7 @@ export class VniOpener {
     this.#ground = ground;
   }
 
-  /** All VNIs of a start. @throws VtepError; those before the one that is refused are in the list then */
+  /** Creates all VNIs of a start. @throws VtepError; the VNIs before the refused one are in the list then */
   openAll(configs: readonly VniConfig[]): void {
     const { log, registry, opened } = this.#ground;
     const placed = opened.place(configs);
@@ -34,8 +34,8 @@ export class VniOpener {
   }
 
   /**
-   * @param underlays by which it is sent, all of them open
-   * @param trunkMtuBytes of the trunk, if the VNI is its first
+   * @param underlays the underlays of the VNI, all of them open
+   * @param trunkMtuBytes MTU of the trunk, if the VNI is its first
    * @throws VtepError naming the VNI or its TAP
    */
   open(config: VniConfig, underlays: Vni['underlays'], trunkMtuBytes = Infinity): Vni {

@@ -18,7 +18,7 @@ import { joinTrunk } from '../vni/trunk-tap.ts';
 import { seenTap, type Vni } from '../vni/vni.ts';
 import { sourceOf } from '../vni/vtep-address.ts';
 
-/** What VNIs are made with and on. */
+/** The resources that VNIs are created with. */
 export interface VniGround {
   readonly netlink: NetlinkSocket;
   readonly fdb: Fdb;
@@ -26,24 +26,24 @@ export interface VniGround {
   readonly now: () => number;
   readonly taps: Pick<Taps, 'make' | 'existing'>;
   readonly barOf: (address: IpAddress) => Bar | undefined;
-  /** Those that there are; one with `vlan=` has the trunk. */
+  /** The existing VNIs. One with `vlan=` has the trunk. */
   readonly vnis: readonly Vni[];
 }
 
 export interface VniPlace {
   readonly config: VniConfig;
-  /** A number that no other VNI has; its rows in FDB and counters are empty. */
+  /** A number that no other VNI has. Its rows in FDB and counters are empty. */
   readonly index: number;
   readonly underlays: Vni['underlays'];
   readonly reach: Vni['reach'];
-  /** MTU that the trunk gets at most, if the VNI is its first. */
+  /** Upper limit for the MTU of the trunk, if the VNI is its first. */
   readonly trunkMtuBytes: number;
 }
 
 /**
- * Makes all that a VNI has on the host and in the FDB: flood list, static entries, group, TAP. No worker is told.
+ * Creates everything that a VNI has on the host and in the FDB: flood list, static entries, group, TAP. No worker is told.
  *
- * @throws VtepError naming the VNI or its TAP; nothing of it is left then
+ * @throws VtepError naming the VNI or its TAP; nothing of the VNI remains then
  */
 export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   const { config, index, underlays, reach, trunkMtuBytes } = place;
@@ -91,27 +91,27 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   }
 }
 
-/** Removes all that the FDB has of a VNI that no worker knows: entries, static ones too, and its hold on remotes. */
+/** Removes everything that the FDB has for a VNI that no worker knows: all entries, also static ones, and its references to remotes. */
 export function forgetVni(
   fdb: Fdb,
   { index, groupRemote, flood }: Pick<Vni, 'index' | 'groupRemote' | 'flood'>,
   now: number,
 ): void {
-  // The search goes through all entries of all VNIs.
+  // The search covers the entries of all VNIs.
   if (fdb.counts.totalOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
   fdb.resetSegment(index);
   for (const remote of flood.ids) fdb.releaseRemote(remote, now);
   if (groupRemote !== NO_REMOTE) fdb.releaseRemote(groupRemote, now);
 }
 
-/** The id of a group or of a remote of a flood list. Give it back with `fdb.releaseRemote`. @throws VtepError ERR_VTEP_LIMIT */
+/** The id of a group or of a remote of a flood list. Release it with `fdb.releaseRemote`. @throws VtepError ERR_VTEP_LIMIT */
 export function retainRemote(fdb: Fdb, address: IpAddress, config: VniConfig): number {
   const remote = fdb.retainRemote(sourceOf(address));
   if (remote === NO_REMOTE) throw fdbFull(config);
   return remote;
 }
 
-/** Where a VNI's group is joined, or else what it is sent by first. */
+/** The underlay where the group of a VNI is joined. Without a group: the first underlay of the VNI. */
 export function groupUnderlay(underlays: Vni['underlays'], { group }: VniConfig): Underlay {
   return underlays.find(({ family }) => group && family === ipFamily(group)) ?? underlays[0];
 }
@@ -126,7 +126,7 @@ export function refuseUnderlayAsBridge(netlink: NetlinkSocket, config: VniConfig
   });
 }
 
-/** The MAC that a VNI's TAP is going to have: a TAP that is there keeps its own. */
+/** The MAC that the TAP of a VNI will have. An existing TAP keeps its MAC. */
 function ownMacOf(
   { taps, vnis }: VniGround,
   { config, local }: { config: VniConfig; local: IpAddress },
@@ -140,8 +140,8 @@ function ownMacOf(
 /**
  * Adds static entries to a VNI.
  *
- * @param ownMac that of its TAP
- * @throws VtepError CONFLICT, LIMIT; those before the one that is refused are there then
+ * @param ownMac the MAC of its TAP
+ * @throws VtepError CONFLICT, LIMIT; the entries before the refused one are added then
  */
 export function addStatics(
   { fdb, now, barOf }: Pick<VniGround, 'fdb' | 'now' | 'barOf'>,
@@ -160,7 +160,7 @@ export function addStatics(
   }
 }
 
-/** Refuses what a prefix of the host has for its broadcast address. */
+/** Refuses an address that is the broadcast address of a prefix of this host. */
 export function broadcastAddress(object: string): VtepError {
   return new VtepError('ERR_VTEP_CONFLICT', {
     object,
@@ -185,7 +185,7 @@ function staticElsewhere({ vni }: VniConfig, entry: string, mac: MacAddress): Vt
   });
 }
 
-/** Refuses what the forwarding database has no room for. */
+/** Refuses an entry for which the forwarding database has no room. */
 export function fdbFull(config: VniConfig): VtepError {
   return new VtepError('ERR_VTEP_LIMIT', {
     object: `--vni ${config.vni}`,

@@ -9,7 +9,7 @@ import type { LocalMacs } from '../entries/local-macs.ts';
 import type { LocalNeighbours } from '../entries/local-neighbours.ts';
 import type { Vni } from '../vni/vni.ts';
 
-/** A control plane that speaks while vtepd runs. */
+/** A control plane that announces changes while vtepd runs. */
 export type LivePlane = ControlPlane & { readonly origin: ControlOrigin };
 
 export interface ControlGround {
@@ -20,17 +20,17 @@ export interface ControlGround {
   readonly localNeighbours: Pick<LocalNeighbours, 'listen'>;
 }
 
-/** What a control plane was told of a segment last. */
+/** What a control plane was last told about a segment. */
 interface Told {
-  /** Ends the telling of neighbours. */
+  /** Stops the reports of neighbours. */
   readonly ignore: () => void;
   readonly config: VniConfig;
   readonly local: readonly IpAddress[];
 }
 
 /**
- * The control planes that are attached to the running VTEP. It tells them of segments and stations, and gives each a `Forwarding` for what it says.
- * Whatever changes on the host or by a command is found by comparison: who changes something only asks for a look.
+ * The control planes that are attached to the running VTEP. This class tells them of segments and stations, and gives each a `Forwarding` for its
+ * announcements. Changes are found by comparison: code that changes something only requests a look.
  */
 export class ControlPlanes {
   readonly #ground: ControlGround;
@@ -41,7 +41,7 @@ export class ControlPlanes {
     this.#ground = ground;
   }
 
-  /** Tells a control plane of all segments, and from now on of what changes. @throws Error if its origin has one already */
+  /** Tells a control plane of all segments, and of every later change. @throws Error if a control plane with its origin is attached already */
   attach(plane: LivePlane): Forwarding {
     const { origin } = plane;
     if ([...this.#attached.keys()].some((other) => other.origin === origin)) throw new Error(`${origin} is attached`);
@@ -59,12 +59,12 @@ export class ControlPlanes {
     };
   }
 
-  /** Segments may have come, gone or changed. */
+  /** Segments may have been added, removed or changed. */
   look(): void {
     for (const plane of this.#attached.keys()) this.#look(plane);
   }
 
-  /** No control plane is told anything any more. */
+  /** Stops all reports to control planes. */
   stop(): void {
     for (const end of this.#endings) end();
     for (const told of this.#attached.values()) for (const { ignore } of told.values()) ignore();
@@ -104,7 +104,7 @@ export class ControlPlanes {
     try {
       await changes.replaceSaid(vni, origin, said);
     } catch (err) {
-      // vtepd stops, or the host refuses it. The next look says it again if something changed.
+      // vtepd stops, or the host refuses the change. The next look announces it again if something has changed.
       if (!(err instanceof VtepError)) throw err;
       log.warn({ event: 'control-refused', vni, origin, err });
     }

@@ -1,7 +1,7 @@
 import type { FdbEntry } from '../../api/schemas.ts';
 import type { EntryKind } from '../../fdb/fdb.ts';
 
-/** What users call the kinds of entries. EVPN is the control plane that there is. */
+/** The user-visible names of the kinds of entries. EVPN is the only dynamic control plane. */
 export const ENTRY_TYPE = {
   learned: 'dynamic',
   static: 'static',

@@ -10,10 +10,10 @@ import type { Logger } from '../../observe/log.ts';
 import { ENTRY_TYPE } from './entry-type.ts';
 import { FlapLog } from './flap-log.ts';
 
-/** How late a change is told at most, while there are few. */
+/** Maximum delay until a change is reported, while changes are few. */
 const LOOK_MS = 100;
 
-/** Events of one slice: putting them into words holds the event loop for about a millisecond. */
+/** Events of one slice: converting them to text holds the event loop for about a millisecond. */
 const SLICE_EVENTS = 512;
 
 const KIND_MASK = 0xff;
@@ -27,11 +27,14 @@ const NAMES: Readonly<Record<number, 'add' | 'move' | 'age' | 'delete' | undefin
 
 interface Watch {
   readonly listener: FdbListener;
-  /** Number of the first event that it is told. */
+  /** Number of the first event for this listener. */
   readonly from: number;
 }
 
-/** Follows the FDB's events: tells those that watch of changes, and the log of MACs that flap. Words cost something only while somebody watches. */
+/**
+ * Follows the events of the FDB. Reports changes to listeners, and MACs that flap to the log. Events are converted to text only while there are
+ * listeners.
+ */
 export class FdbEvents {
   readonly #fdb: Fdb;
   readonly #now: () => number;
@@ -39,7 +42,7 @@ export class FdbEvents {
   readonly #flaps: FlapLog;
   readonly #watches = new Set<Watch>();
   readonly #slice = new Int32Array(SLICE_EVENTS * EVENT.words);
-  /** Number of the first event that was not looked at yet. */
+  /** Number of the first event that was not read yet. */
   #next: number;
   #timer: NodeJS.Timeout | undefined;
   #lost = 0;
@@ -60,19 +63,19 @@ export class FdbEvents {
     clearTimeout(this.#timer);
   }
 
-  /** Tells the listener of what happens from now on, until the function that it returns is called. */
+  /** Reports all later events to the listener, until the returned function is called. */
   watch(listener: FdbListener): () => void {
     const watch = { listener, from: this.#fdb.nextEvent };
     this.#watches.add(watch);
     return () => this.#watches.delete(watch);
   }
 
-  /** Changes that were overwritten before they were looked at. */
+  /** Changes that were overwritten before they were read. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Tells all that has happened so far. */
+  /** Reports everything that has happened so far. */
   tell(): void {
     while (this.#tellSlice());
   }
@@ -83,7 +86,7 @@ export class FdbEvents {
     this.#timer = setTimeout(() => this.#look(), isMore ? 0 : LOOK_MS);
   }
 
-  /** Whether there may be more. */
+  /** Returns whether there may be more. */
   #tellSlice(): boolean {
     if (this.#fdb.nextEvent === this.#next) return false;
     try {
@@ -96,7 +99,7 @@ export class FdbEvents {
       if (this.#watches.size > 0) this.#tellEvents(first, count);
       return count === SLICE_EVENTS;
     } catch (error) {
-      // The owner died with the lock; its end is the next thing the event loop tells, and frees it.
+      // The owner of the lock died. The event loop reports its end next, and the lock is then freed.
       if (!(error instanceof LockTimeout)) throw error;
       this.#log.warn({ event: 'fdb-locked', err: error });
       return false;
@@ -104,7 +107,7 @@ export class FdbEvents {
   }
 
   #tellEvents(first: number, count: number): void {
-    // The FDB's clock and the wall's may drift apart: their distance is that of now.
+    // The clock of the FDB and the system clock may drift apart, so their difference is computed anew here.
     const epochMs = Date.now() - this.#now() * 100;
     const events: FdbEvent[] = [];
     const numbers: number[] = [];

@@ -6,7 +6,7 @@ import { formatMac } from '../../lib/addresses.ts';
 import { addressOf } from '../vni/vtep-address.ts';
 import { ENTRY_TYPE } from './entry-type.ts';
 
-/** Work of one slice: looking at so many records, or putting so many entries into words, holds the event loop for a few milliseconds. */
+/** Work of one slice: examining this many records, or converting this many entries to text, holds the event loop for a few milliseconds. */
 const SLICE_RECORDS = 10_000;
 const SLICE_ENTRIES = 1_000;
 
@@ -14,14 +14,14 @@ export interface Listing {
   readonly fdb: Fdb;
   /** Tenths of a second. */
   readonly now: () => number;
-  /** The VNI of each segment, as it is now. */
+  /** The VNI of each segment at the time of the call. */
   readonly numbers: () => ReadonlyMap<number, number>;
   readonly matches: (entry: EntryView) => boolean;
 }
 
 /**
- * The entries that match, sorted by VNI, then MAC, a slice at a time; in between others have their turn. What is kept is the MACs that were
- * there at the beginning, 8 octets each; what is said of one is what holds when its slice is made, and one that has gone by then is left out.
+ * The entries that match, sorted by VNI, then MAC, one slice at a time. Other tasks run in between. Only the MACs present at the beginning are kept
+ * in memory, 8 octets each. Each entry is described as it is when its slice is made. An entry that is deleted before its slice is left out.
  */
 export async function* listFdb(listing: Listing): AsyncGenerator<readonly FdbEntry[], void, undefined> {
   const { fdb, now, numbers, matches } = listing;
@@ -31,7 +31,7 @@ export async function* listFdb(listing: Listing): AsyncGenerator<readonly FdbEnt
   let slice: FdbEntry[] = [];
   for (const [segment, vni] of segments) {
     for (const mac of Float64Array.from(macs.get(segment) ?? []).sort()) {
-      // A VNI that has gone meanwhile leaves its segment to another.
+      // If a VNI is deleted meanwhile, another VNI may get its segment number.
       if (present.get(segment) !== vni) break;
       const entry = fdb.entryOf(segment, Math.floor(mac / 0x1_0000), mac % 0x1_0000, time);
       if (entry && matches(entry)) slice.push(describe(fdb, entry, vni, time));
@@ -45,7 +45,7 @@ export async function* listFdb(listing: Listing): AsyncGenerator<readonly FdbEnt
   if (slice.length > 0) yield slice;
 }
 
-/** The static entries of each VNI that has some, sorted by MAC. */
+/** The static entries, by VNI, sorted by MAC. VNIs without static entries are left out. */
 export async function listStatics(listing: Omit<Listing, 'matches'>): Promise<Map<number, StaticEntry[]>> {
   const statics = new Map<number, StaticEntry[]>();
   for await (const entries of listFdb({ ...listing, matches: ({ kind }) => kind === 'static' })) {
@@ -58,7 +58,7 @@ export async function listStatics(listing: Omit<Listing, 'matches'>): Promise<Ma
   return statics;
 }
 
-/** By segment, in no order; as numbers of 48 bits. */
+/** MACs by segment, unsorted, as 48-bit numbers. */
 async function macsOf({ fdb, now, matches }: Listing): Promise<Map<number, number[]>> {
   const macs = new Map<number, number[]>();
   const visit = (entry: EntryView) => {

@@ -14,7 +14,7 @@ import {
 } from '../../fdb/snapshot.ts';
 import { MAX_FDB_ENTRIES } from '../../lib/limits.ts';
 
-/** Work of one slice: looking at so many records, and writing down so many, holds the event loop for some milliseconds. */
+/** Work of one slice: examining this many records and writing this many holds the event loop for some milliseconds. */
 const SLICE_RECORDS = 5_000;
 
 const DIGEST = 'sha256';
@@ -25,16 +25,15 @@ export interface SnapshotSource {
   readonly fdb: Fdb;
   /** Tenths of a second. */
   readonly now: () => number;
-  /** The VNI of each segment, as it is now. */
+  /** The VNI of each segment at the time of the call. */
   readonly numbers: () => ReadonlyMap<number, number>;
 }
 
 /**
- * Writes the learned entries, a slice at a time; in between others have their turn. The file that was there before stays until the new one
- * is whole and on the disk.
+ * Writes the learned entries, one slice at a time. Other tasks run in between. The previous file stays until the new one is complete and on the disk.
  *
- * @param goOn asked before each slice; false: give up, and leave what was there
- * @throws Error of the file system; what was there before is there still
+ * @param goOn called before each slice; false: stop, and keep the previous file
+ * @throws Error of the file system; the previous file is then unchanged
  */
 export async function writeSnapshotFile(path: string, source: SnapshotSource, goOn: () => boolean): Promise<void> {
   const pending = `${path}.new`;
@@ -53,7 +52,7 @@ export async function writeSnapshotFile(path: string, source: SnapshotSource, go
   }
 }
 
-/** The header and the entries of a snapshot; undefined: there is no file. @throws Error saying why it is not one, or cannot be read */
+/** The header and the entries of a snapshot. undefined: there is no file. @throws Error why the file is not a snapshot, or cannot be read */
 export async function readSnapshotFile(path: string): Promise<DataView | undefined> {
   const octets = await readRegularFile(path);
   if (octets === undefined) return undefined;
@@ -66,7 +65,7 @@ export async function readSnapshotFile(path: string): Promise<DataView | undefin
   return view;
 }
 
-/** Whether all was written. */
+/** Returns whether everything was written. */
 async function writeEntries(file: FileHandle, source: SnapshotSource, goOn: () => boolean): Promise<boolean> {
   const { fdb, now, numbers } = source;
   const digest = createHash(DIGEST);
@@ -103,7 +102,7 @@ function wordsOf({ remotes }: Fdb, remote: number): SourceAddress {
   return { a: word(0), b: word(1), c: word(2), d: word(3) };
 }
 
-/** A new name is on the disk when its directory is. */
+/** A new file name is on the disk only after its directory is synchronized. */
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
@@ -113,7 +112,7 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** undefined: there is none. Does not wait for the other end of a pipe of that name. */
+/** undefined: there is no such file. If the name is a pipe, this does not wait for its other end. */
 async function readRegularFile(path: string): Promise<Buffer | undefined> {
   let file: FileHandle;
   try {

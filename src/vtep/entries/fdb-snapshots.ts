@@ -18,7 +18,7 @@ import type { Vni } from '../vni/vni.ts';
 import { formatSource } from '../vni/vtep-address.ts';
 import { readSnapshotFile, writeSnapshotFile } from './fdb-snapshot-file.ts';
 
-/** Entries that are taken over in one go: some milliseconds. */
+/** Entries that are restored in one slice: some milliseconds. */
 const SLICE_ENTRIES = 5_000;
 
 type RestoredVni = Pick<Vni, 'config' | 'index' | 'reach' | 'tap'>;
@@ -35,7 +35,7 @@ export interface SnapshottedVtep {
   readonly ageingSeconds: number;
 }
 
-/** Keeps the learned MACs in a file: takes them over at the start, writes them down now and then and at the end. */
+/** Keeps the learned MACs in a file. Restores them at the start, and writes them periodically and at the end. */
 export class FdbSnapshots {
   readonly #vtep: SnapshottedVtep;
   readonly #path: string;
@@ -43,12 +43,12 @@ export class FdbSnapshots {
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #isStopping = false;
-  /** Whether the last one failed, which is told once. */
+  /** Whether the last write failed. A failure is logged once. */
   #isFailing = false;
 
   /**
-   * @param directory which nobody else writes to
-   * @param pauseMs between two snapshots at least
+   * @param directory no other program writes to it
+   * @param pauseMs minimum time between two snapshots
    */
   constructor(vtep: SnapshottedVtep, directory: string, pauseMs = SNAPSHOT_PAUSE_MS) {
     this.#vtep = vtep;
@@ -56,7 +56,7 @@ export class FdbSnapshots {
     this.#path = join(directory, 'fdb.snapshot');
   }
 
-  /** Learns what the file says, as if it had been heard then. A file that cannot be read is told in the log, and then as if there were none. */
+  /** Learns the entries of the file, each with its original age. A file that cannot be read is logged and then ignored. */
   async restore(): Promise<void> {
     const { log } = this.#vtep;
     let snapshot: DataView | undefined;
@@ -76,7 +76,7 @@ export class FdbSnapshots {
     this.#schedule(this.#pauseMs);
   }
 
-  /** Writes the last one, unless none was ever to be written. Nothing changes the FDB any more. */
+  /** Writes the last snapshot, unless snapshots are off. The FDB does not change any more. */
   async stop(): Promise<void> {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
@@ -108,7 +108,7 @@ export class FdbSnapshots {
     }
   }
 
-  /** How many were learned. */
+  /** Returns the number of learned entries. */
   async #learnAll(snapshot: DataView): Promise<number> {
     const segments = new Map(this.#vtep.vnis.map((vni) => [vni.config.vni, { vni, own: ownMac(vni) }]));
     const mayBeVtep = vtepJudge(this.#vtep);
@@ -120,7 +120,7 @@ export class FdbSnapshots {
         const entry = readSnapshotEntry(snapshot, at);
         const place = entry && segments.get(entry.vni);
         if (!entry || !place || !mayBeVtep(entry.vtep)) continue;
-        // A clock that was set back meanwhile makes it look as if heard just now.
+        // If the system clock was set back meanwhile, the entry counts as heard just now.
         if (this.#learn(place, entry, Math.max(0, wallSeconds - entry.heardSeconds))) learned++;
       }
     }
@@ -144,7 +144,7 @@ export class FdbSnapshots {
   }
 }
 
-/** Whether VXLAN may come from there now. */
+/** Tells whether VXLAN datagrams from a VTEP are accepted now. */
 function vtepJudge({ isOwnAddress, allowedVteps }: SnapshottedVtep): (vtep: SourceAddress) => boolean {
   const filter = allowedVteps.length === 0 ? undefined : new SourceFilter(allowedVteps);
   return (vtep) => vtep === LOCAL_SOURCE || (!isOwnAddress(formatSource(vtep)) && (filter?.allows(vtep) ?? true));
@@ -154,7 +154,7 @@ function isIpv4({ a, b, c }: SourceAddress): boolean {
   return a === 0 && b === 0 && c === 0xffff;
 }
 
-/** Of the TAP. */
+/** The MAC of the TAP. */
 function ownMac({ tap }: RestoredVni): MacWords | undefined {
   const mac = parseMac(tap.link.mac);
   return mac && macWords(mac);

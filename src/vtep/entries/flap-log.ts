@@ -5,11 +5,11 @@ import type { Logger } from '../../observe/log.ts';
 export interface Flap {
   readonly vni: number;
   readonly mac: MacAddress;
-  /** Where the MAC stays, then where it was heard too. */
+  /** First where the MAC stays, then where else it was heard. */
   readonly vteps: readonly (IpAddress | 'local')[];
 }
 
-/** Logs MACs that flap, one line each; of a great many only some, and how many more there were. */
+/** Logs MACs that flap, one line each. If there are many, it logs only some, and the number of the others. */
 export class FlapLog {
   readonly #log: Logger;
   /** Tenths of a second. */
@@ -34,7 +34,7 @@ export class FlapLog {
     this.#log.warn({ event: 'mac-flapping', ...flap }, text);
   }
 
-  /** Says how many lines were left out, once their second is over. */
+  /** Logs how many lines were left out, once their second has ended. */
   flush(): void {
     const second = Math.floor(this.#now() / 10);
     if (second === this.#second) return;

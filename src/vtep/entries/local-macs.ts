@@ -7,17 +7,17 @@ import { formatMac, type MacAddress } from '../../lib/addresses.ts';
 import type { Logger } from '../../observe/log.ts';
 import { SliceLoop } from './slice-loop.ts';
 
-/** Work of one slice: so many events are read, so many records looked at, and MACs told of after a walk until they are so many. */
+/** Work of one slice: the number of events that are read, of records that are examined, and of MACs that are reported after a walk. */
 const SLICE_EVENTS = 1_024;
 const SLICE_RECORDS = 2_000;
 const SLICE_TOLD = 4_096;
 
 const KIND_MASK = 0xff;
 
-/** What holds of a MAC after an event: it is behind the own TAP, or it is gone. */
+/** The state of a MAC after an event: it is behind the own TAP, or it is gone. */
 type Holds = LocalMac | { readonly mac: MacAddress; readonly origin: 'gone' };
 
-/** Of one VNI. Each MAC is in a batch once at most. */
+/** A batch of one VNI. Each MAC is in a batch at most once. */
 export type LocalMacBatch = Omit<Stations, 'neighbours'>;
 
 export type LocalMacListener = (batch: LocalMacBatch) => void;
@@ -27,48 +27,48 @@ export interface LocalMacsOptions {
   /** Tenths of a second. */
   readonly now: () => number;
   readonly log: Logger;
-  /** The VNIs that there are. */
+  /** The existing VNIs. */
   readonly vnis: () => readonly number[];
 }
 
 interface Watch {
   readonly listener: LocalMacListener;
-  /** Whether it was told the whole of all VNIs, and is told of changes. */
+  /** Whether the listener has the full state of all VNIs, and now receives changes. */
   isCurrent: boolean;
 }
 
 /** By VNI, then by the 48 bits of the MAC. */
 type ByVni<Each> = Map<number, Map<number, Each>>;
 
-/** A walk over the FDB, and the telling of what it found. */
+/** A walk over the FDB, and the reports of its result. */
 interface Walk {
-  /** Those whom it is for. */
+  /** The listeners that the walk is for. */
   readonly watches: Set<Watch>;
   readonly found: ByVni<LocalMac>;
-  /** The record that it has come to; undefined once it has seen all. */
+  /** The next record to examine. undefined: all records were examined. */
   from: number | undefined;
-  /** VNIs that are still to be told. */
+  /** VNIs that are not reported yet. */
   left: Set<number>;
 }
 
 /**
- * Tells of the MACs behind the own TAP: each listener first of all that there are, VNI by VNI, and then of changes. What is told of a MAC is what
- * holds after the changes that were read so far; a later batch says what changed since. Events of the FDB tell of changes. When some are lost,
- * every listener is told the whole again, but not of VNIs that have gone: a listener forgets those by itself.
+ * Reports the MACs behind the own TAP. Each listener first receives all present MACs, VNI by VNI, and then changes. A report gives the state of a MAC
+ * after the changes that were read so far. A later batch gives what changed since. Changes come from the events of the FDB. When events are lost,
+ * every listener receives the full state again, but not for deleted VNIs: a listener forgets those by itself.
  *
- * A walk takes many slices, and the FDB changes meanwhile. Events that are read during the walk are applied to what it found. They come in
- * order, so that the last of a MAC tells the truth, unless the walk looked at the MAC later, and then the walk does.
+ * A walk takes many slices, and the FDB changes meanwhile. Events that are read during the walk are applied to its result. Events arrive in order, so
+ * the last event of a MAC is correct. If the walk examined the MAC later, the walk is correct.
  *
- * Also told as gone is a MAC whose static entry has gone, wherever that placed it: it held the MAC against control planes.
+ * A MAC whose static entry was deleted is also reported as gone, wherever the entry placed it: the static entry had precedence over control planes.
  *
- * Costs nothing while nobody listens. The MACs of the TAP and of its bridge are told like all others.
+ * Without listeners this costs nothing. The MACs of the TAP and of its bridge are reported like all others.
  */
 export class LocalMacs {
   readonly #options: LocalMacsOptions;
   readonly #loop: SliceLoop;
   readonly #watches = new Set<Watch>();
   readonly #events = new Int32Array(SLICE_EVENTS * EVENT.words);
-  /** Number of the first event that was not read. */
+  /** Number of the first event that was not read yet. */
   #next = 0;
   #walk: Walk | undefined;
 
@@ -85,7 +85,7 @@ export class LocalMacs {
     );
   }
 
-  /** Tells the listener the whole of each VNI, then of changes, until the function that it returns is called. */
+  /** Reports the full state of each VNI to the listener, then changes, until the returned function is called. */
   watch(listener: LocalMacListener): () => void {
     if (this.#watches.size === 0) this.#next = this.#options.fdb.nextEvent;
     const watch = { listener, isCurrent: false };
@@ -98,7 +98,7 @@ export class LocalMacs {
     };
   }
 
-  /** Tells nobody anything more. */
+  /** Stops all reports. */
   stop(): void {
     this.#watches.clear();
     this.#walk?.watches.clear();
@@ -106,7 +106,7 @@ export class LocalMacs {
     this.#loop.stop();
   }
 
-  /** Reads some events, and takes a walk that is under way a step further. Whether there may be more to do. @throws LockTimeout */
+  /** Reads some events, and continues a walk. Returns whether there may be more to do. @throws LockTimeout */
   slice(): boolean {
     if (this.#watches.size === 0) return false;
     const isBehind = this.#readEvents();
@@ -117,7 +117,7 @@ export class LocalMacs {
     return true;
   }
 
-  /** Whether there may be more of them. */
+  /** Returns whether there may be more events. */
   #readEvents(): boolean {
     const { lost, count } = this.#options.fdb.copyEvents(this.#next, this.#events);
     this.#next = (this.#next + lost + count) | 0;
@@ -126,7 +126,7 @@ export class LocalMacs {
     for (let at = 0; at < count * EVENT.words; at += EVENT.words) {
       const words = this.#events;
       const kind = words[at + EVENT.macLowAndKind] as number;
-      // A change was not told, or was told and undone. What was read before it does not count any more.
+      // A change has no event, or was reported and then undone. What was read before is not valid any more.
       if ((kind & KIND_MASK) === EVENT_KIND.repaired) this.#startAgain();
       const origin = originAfter(kind);
       if (!origin) continue;
@@ -137,13 +137,13 @@ export class LocalMacs {
     return count === SLICE_EVENTS;
   }
 
-  /** Nobody can be told of changes only: all are told the whole. */
+  /** Changes alone are not enough any more: all listeners receive the full state again. */
   #startAgain(): void {
     for (const watch of this.#watches) watch.isCurrent = false;
     this.#walk = undefined;
   }
 
-  /** Undefined: nobody needs one. */
+  /** undefined: no listener needs a walk. */
   #newWalk(): Walk | undefined {
     const watches = new Set([...this.#watches].filter(({ isCurrent }) => !isCurrent));
     return watches.size === 0 ? undefined : { watches, found: new Map(), from: 0, left: new Set() };
@@ -198,7 +198,7 @@ export class LocalMacs {
   }
 }
 
-/** @returns undefined: the MAC neither is nor was behind the own TAP, and no static entry has gone */
+/** @returns undefined: the MAC is not and was not behind the own TAP, and no static entry was deleted */
 function originAfter(kind: number): Holds['origin'] | undefined {
   const isAtLocal = (kind & AT_LOCAL) !== 0;
   const isStatic = (kind & STATIC_EVENT) !== 0;

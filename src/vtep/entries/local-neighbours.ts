@@ -5,10 +5,10 @@ import { formatIp, formatMac, type IpAddress } from '../../lib/addresses.ts';
 import type { Logger } from '../../observe/log.ts';
 import { SliceLoop } from './slice-loop.ts';
 
-/** Neighbours of one slice: putting them into words holds the event loop for about a millisecond. */
+/** Neighbours of one slice: converting them to text holds the event loop for about a millisecond. */
 const SLICE_NEIGHBOURS = 512;
 
-/** Of one VNI: heard, or heard again. Each address is in a batch once at most, with the MAC that was heard last. */
+/** Neighbours of one VNI that were heard, or heard again. Each address is in a batch at most once, with the MAC that was heard last. */
 export type LocalNeighbourBatch = Pick<Stations, 'vni' | 'neighbours'>;
 
 export type LocalNeighbourListener = (batch: LocalNeighbourBatch) => void;
@@ -19,9 +19,9 @@ interface Watch {
 }
 
 /**
- * Tells of the neighbours behind the own TAP, as workers hear them in ARP and neighbour discovery, of the segments that somebody listens to. A
- * neighbour that is heard all the time is told each NEIGHBOUR_TOLD_AGAIN_SECONDS at most by each worker. What is lost where a ring is full is told when it
- * is heard again. Nothing is told of those that fall silent: they live as long as their MAC.
+ * Reports the neighbours behind the own TAP, for segments with a listener. Workers hear them in ARP and neighbour discovery. A neighbour that is
+ * heard all the time is reported by each worker at most once per NEIGHBOUR_TOLD_AGAIN_SECONDS. A neighbour that is lost because a ring is full is
+ * reported when it is heard again. Nothing is reported when a neighbour falls silent: it lives as long as its MAC.
  */
 export class LocalNeighbours {
   readonly #told: ToldNeighbours;
@@ -43,9 +43,9 @@ export class LocalNeighbours {
   }
 
   /**
-   * Tells the listener what is heard in a segment from now on, until the function that it returns is called. Of one listener for each segment.
+   * Reports what is heard in a segment to the listener, until the returned function is called. A segment has at most one listener.
    *
-   * @param segment its number, which is this VNI's until then
+   * @param segment its number; it belongs to this VNI until then
    */
   listen(segment: number, vni: number, listener: LocalNeighbourListener): () => void {
     const watch = { vni, listener };
@@ -60,25 +60,25 @@ export class LocalNeighbours {
     };
   }
 
-  /** Tells nobody anything more. */
+  /** Stops all reports. */
   stop(): void {
     for (const segment of this.#watches.keys()) this.#told.ignore(segment);
     this.#watches.clear();
     this.#loop.stop();
   }
 
-  /** How many were heard and not told since the start. */
+  /** Neighbours that were heard but not reported since the start. */
   get lost(): number {
     return this.#told.lost;
   }
 
-  /** Tells of some. Whether there may be more. */
+  /** Reports some neighbours. Returns whether there may be more. */
   slice(): boolean {
     const count = this.#told.read(this.#slice);
     const batches = new Map<Watch, Map<IpAddress, LocalNeighbour>>();
     for (let at = 0; at < count * TOLD.words; at += TOLD.words) {
       const watch = this.#watches.get(this.#slice[at + TOLD.segment] as number);
-      // It may be of a VNI that had the segment's number before.
+      // The record may belong to a VNI that had this segment number before.
       if (!watch || watch.vni !== this.#slice[at + TOLD.vni]) continue;
       const ip = this.#address(at + TOLD.a);
       const mac = formatMac(this.#slice[at + TOLD.macHigh] as number, this.#slice[at + TOLD.macLow] as number);

@@ -2,27 +2,29 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { LockTimeout } from '../../fdb/lock.ts';
 import type { Logger } from '../../observe/log.ts';
 
-/** Between two bursts of work: whoever causes changes by the thousand keeps nobody busy, and what changes meanwhile is told together. */
+/**
+ * Pause between two bursts of work. Thousands of changes then do not keep the thread busy, and changes that arrive in the pause are handled together.
+ */
 const GAP_MS = 20;
 
-/** How long a change may wait that wakes nobody. */
+/** Maximum delay for a change that does not wake the loop. */
 const PATIENCE_MS = 250;
 
-/** Work on what other threads change in shared memory. */
+/** Work that depends on shared memory which other threads change. */
 export interface SlicedWork {
   /** A number in shared memory that changes when there is something to do. */
   readonly changes: () => number;
   /** Resolves once that number is not `seen`, or after `patienceMs`. */
   readonly change: (seen: number, patienceMs: number) => Promise<void>;
-  /** Does a piece of it that holds the event loop for about a millisecond. Whether there may be more. @throws LockTimeout */
+  /** Does one piece of work, which holds the event loop for about a millisecond. Returns whether there may be more. @throws LockTimeout */
   readonly slice: () => boolean;
 }
 
-/** Does the work slice by slice while there is some; others have their turn in between. Then it sleeps until something changes. */
+/** Does the work slice by slice. Other tasks run in between. When nothing is left, the loop sleeps until something changes. */
 export class SliceLoop {
   readonly #work: SlicedWork;
   readonly #log: Logger;
-  /** Counts starts and stops: a run ends when it is not its own any more. */
+  /** Counts starts and stops. A run ends when the count has changed since its start. */
   #run = 0;
   #isRunning = false;
   #wake: (() => void) | undefined;
@@ -32,7 +34,7 @@ export class SliceLoop {
     this.#log = log;
   }
 
-  /** Begins, unless it has begun. There is something to do, whatever `changes` says. */
+  /** Starts the loop, unless it runs already. The first slice runs whatever `changes` returns. */
   start(): void {
     this.#wake?.();
     if (this.#isRunning) return;
@@ -67,7 +69,7 @@ export class SliceLoop {
     try {
       return this.#work.slice() ? 'more' : 'done';
     } catch (error) {
-      // The owner died with the lock; its end is the next thing the event loop tells, and frees it.
+      // The owner of the lock died. The event loop reports its end next, and the lock is then freed.
       if (!(error instanceof LockTimeout)) throw error;
       this.#log.warn({ event: 'fdb-locked', err: error });
       return 'locked';

@@ -1,11 +1,11 @@
 import { setTimeout } from 'node:timers/promises';
 import { LockTimeout } from '../../fdb/lock.ts';
 
-/** A thread that died with the FDB's lock is buried, and the lock freed, as soon as the event loop turns. */
+/** When a thread dies with the lock of the FDB, the lock is freed in the next turn of the event loop. */
 const LOCK_ATTEMPTS = 5;
 const LOCK_PAUSE_MS = 100;
 
-/** Does what needs the FDB's lock, again if its holder died with it. */
+/** Runs a change that needs the lock of the FDB. If the holder of the lock has died, tries again. */
 export async function whenUnlocked(change: () => void): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -7,7 +7,7 @@ import type { Taps } from '../vni/taps.ts';
 import type { Vni } from '../vni/vni.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 
-/** What is kept in step with the host. The lists are written by their owners alone and change while the VTEP runs. */
+/** What is kept in step with the host. Only their owners write the lists, which change while the VTEP runs. */
 export interface HeldOnHost {
   readonly netlink: NetlinkSocket;
   readonly log: Logger;
@@ -18,7 +18,7 @@ export interface HeldOnHost {
   readonly workers: WorkerPool;
 }
 
-/** The same with what TAPs are kept by. */
+/** The same, with what the upkeep of TAPs needs. */
 export interface HeldTaps extends HeldOnHost {
   readonly taps: Pick<Taps, 'ownAlias' | 'make'>;
 }

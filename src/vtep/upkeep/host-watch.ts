@@ -11,25 +11,25 @@ import type { HeldTaps } from './held-on-host.ts';
 import { TapWatch } from './tap-watch.ts';
 import { UnderlayWatch } from './underlay-watch.ts';
 
-/** How often what could not be done is tried again. */
+/** Interval between two attempts of what failed. */
 const RETRY_INTERVAL_MS = 1_000;
 
-/** Changes of addresses are gathered so long: thousands of them cost one look, and a renumbering of two steps is one. */
+/** Changes of addresses are collected for this time. Thousands of changes then cause one look, and a renumbering of two steps counts as one. */
 const SETTLE_MS = 50;
 
 const TOO_MANY = `the host has more than ${MAX_HOST_ADDRESSES} addresses: vtepd does not know all of them`;
 
 export interface WatchedHost extends HeldTaps {
-  /** Something was heard of the host: the statuses of VNIs may be others. */
+  /** Called when an event of the host arrived: the status of VNIs may have changed. */
   readonly onHeard: () => void;
   readonly own: OwnAddresses;
-  /** Flood lists and static entries leave out what has become own or a broadcast address, and take in what is so no more. */
+  /** Flood lists and static entries leave out new own and broadcast addresses of this host, and include addresses that no longer are. */
   readonly ownChanged: (changed: ReadonlySet<IpAddress>) => Promise<void>;
   /** Routes may have changed with links and addresses. */
   readonly touchPaths: () => void;
 }
 
-/** Hears of the host's interfaces and addresses, and has what is held on the host kept in step with them. */
+/** Receives events of the interfaces and addresses of the host, and keeps the resources on the host in step with them. */
 export class HostWatch {
   readonly underlays: UnderlayWatch;
   readonly taps: TapWatch;
@@ -79,22 +79,22 @@ export class HostWatch {
     for (const end of this.#endings.splice(0)) end();
   }
 
-  /** Why links and addresses cannot be looked at now; undefined: they can. */
+  /** Why links and addresses cannot be read now. undefined: they can. */
   get unseen(): string | undefined {
     return this.#unseen ?? (this.#held.addresses.isCut ? TOO_MANY : undefined);
   }
 
-  /** A number that changes whenever the host's links may have. */
+  /** A number that changes whenever the links of the host may have changed. */
   get linkChanges(): number {
     return this.#linkChanges;
   }
 
-  /** A VNI with `join=lazy` wants its group joined from now on, or no more. */
+  /** A VNI with `join=lazy` needs its group joined from now on, or no longer. */
   needGroup(vni: Vni, group: IpAddress, isNeeded: boolean): void {
     this.underlays.needGroup(vni, group, isNeeded);
   }
 
-  /** Follows the addresses as they are known now. */
+  /** Updates everything that depends on addresses, from the addresses known now. */
   settle(): void {
     const { own, workers, ownChanged } = this.#held;
     this.#tellCut();
@@ -119,7 +119,7 @@ export class HostWatch {
     }, SETTLE_MS);
   }
 
-  /** Without messages everything is to be looked at. */
+  /** If there are no messages, everything is examined. */
   #onEvents(messages: readonly NetlinkMessage[]): void {
     const { addresses } = this.#held;
     if (messages.length === 0) this.#lookAtAll();

@@ -8,13 +8,13 @@ import type { Link } from '../../sys/netlink/links.ts';
 import { seenTap, type Vni } from '../vni/vni.ts';
 import type { HostWatch } from './host-watch.ts';
 
-/** MACs of a segment that are the host's own at most: the TAP's and its bridge's. */
+/** Maximum number of own MACs of the host in a segment: the MAC of the TAP and the MAC of its bridge. */
 const MAX_OWN_MACS = 2;
 
-/** Between two looks: whoever makes up MACs by the thousand keeps nobody busy, and a socket that was left is closed by then. */
+/** Minimum time between two looks. Thousands of forged MACs then do not keep the thread busy, and a socket that was left is closed by then. */
 const LOOK_GAP_MS = 100;
 
-/** How long a look may wait for a change of the host's links, which wakes nobody. */
+/** Maximum delay of a look after a change of the links of the host, which does not wake this loop. */
 const PATIENCE_MS = 1_000;
 
 export interface LazyJoinOptions {
@@ -25,21 +25,20 @@ export interface LazyJoinOptions {
 }
 
 /**
- * `join=lazy` (RFC 7348 §4.2, "as needed"): a VNI's group is joined while somebody lives behind its TAP, that is, while the FDB has a local
- * MAC other than the TAP's own and that of the bridge it is a port of. The FDB counts local MACs and wakes this thread when one comes or
- * goes.
+ * `join=lazy` (RFC 7348 §4.2, "as needed"): the group of a VNI is joined while there is a station behind its TAP. This is so while the FDB has a
+ * local MAC other than the MACs of the TAP and of its bridge. The FDB counts local MACs and wakes this thread when one is added or removed.
  */
 export class LazyJoin {
   readonly #options: LazyJoinOptions;
   #isStopped = false;
-  /** How often somebody asked for a look. */
+  /** Number of requested looks. */
   #asked = 0;
 
   constructor(options: LazyJoinOptions) {
     this.#options = options;
   }
 
-  /** Looks now, and whenever something has changed, until it is stopped. */
+  /** Looks now and after every change, until it is stopped. */
   async run(): Promise<void> {
     const { fdb, host } = this.#options;
     while (!this.#isStopped) {
@@ -58,7 +57,7 @@ export class LazyJoin {
     }
   }
 
-  /** A VNI may have become one with `join=lazy`: looks again soon. */
+  /** A VNI may have become one with `join=lazy`: requests another look. */
   look(): void {
     this.#asked++;
   }
@@ -67,7 +66,7 @@ export class LazyJoin {
     this.#isStopped = true;
   }
 
-  /** Whether everything could be looked at. */
+  /** Returns whether everything could be examined. */
   #look(): boolean {
     const { vnis, host, log } = this.#options;
     try {
@@ -81,9 +80,9 @@ export class LazyJoin {
       }
       return true;
     } catch (error) {
-      // The owner died with the lock; its end is the next thing the event loop tells, and frees it.
+      // The owner of the lock died. The event loop reports its end next, and the lock is then freed.
       if (error instanceof LockTimeout) log.warn({ event: 'fdb-locked', err: error });
-      // The kernel refuses something now: the next look is soon.
+      // The kernel refuses a request now. The next look comes soon.
       else if (error instanceof VtepError) log.debug({ event: 'lazy-join-failed', err: error });
       else throw error;
       return false;
@@ -98,7 +97,7 @@ export class LazyJoin {
   }
 }
 
-/** Distinct. */
+/** The own MACs, without duplicates. */
 function ownMacs(links: readonly (Link | undefined)[]): MacWords[] {
   const macs = new Set(links.map((link) => link && parseMac(link.mac)));
   return [...macs].flatMap((mac) => (mac === undefined ? [] : macWords(mac)));

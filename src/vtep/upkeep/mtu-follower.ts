@@ -14,7 +14,7 @@ export class MtuFollower {
     this.#held = held;
   }
 
-  /** TAPs without `mtu=` follow the underlay; all learn the new bound. */
+  /** TAPs without `mtu=` follow the underlay. All TAPs get the new limit. */
   follow(underlay: Underlay): void {
     const vnis = this.#held.vnis.filter((vni) => vni.underlays.includes(underlay));
     for (const vni of vnis) {
@@ -38,7 +38,7 @@ export class MtuFollower {
   }
 }
 
-/** Says that TAPs have more than their underlay carries, for the sake of IPv6: what is lost of that, not every sender can be told. */
+/** Warns if TAPs have a larger MTU than their underlay carries, which IPv6 requires. Not every sender of a lost frame can be told. */
 export function warnIfNarrow({ vnis, log }: Pick<HeldOnHost, 'log' | 'vnis'>, underlay: Underlay): void {
   const limits = vnis
     .filter(({ config, underlays }) => config.mtuBytes === undefined && underlays.includes(underlay))

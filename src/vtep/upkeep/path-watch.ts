@@ -11,19 +11,19 @@ import { SysError } from '../../sys/sys-error.ts';
 import type { Paths, Vni } from '../vni/vni.ts';
 import type { HeldOnHost } from './held-on-host.ts';
 
-/** Routes asked for between two turns of the event loop; each takes some microseconds. */
+/** Route requests between two turns of the event loop. Each takes some microseconds. */
 const ROUTES_AT_A_TIME = 64;
 
 const NOTHING_WRONG: Paths = { trouble: undefined, unseen: undefined, isElsewhere: false };
 
 export interface PathGround extends Pick<HeldOnHost, 'log' | 'vnis'>, ChoiceGround {
-  /** Takes a VNI to another interface, in turn with other changes. @throws VtepError */
+  /** Moves a VNI to another interface, in turn with other changes. @throws VtepError */
   readonly move: (vni: Vni, link: Link) => Promise<void>;
 }
 
 /**
- * Keeps VNIs in step with the host's routes: whether their destinations are reached at all, and, without `--dev`, by which interface. Asks for
- * one route of each destination, at most once in ROUTE_LOOK_PAUSE_MS, however many events there are.
+ * Keeps VNIs in step with the routes of the host: whether their destinations are reachable and, without `--dev`, by which interface. Requests one
+ * route per destination, at most once in ROUTE_LOOK_PAUSE_MS, however many events arrive.
  */
 export class PathWatch {
   readonly #ground: PathGround;
@@ -43,7 +43,7 @@ export class PathWatch {
     this.#watch = new NetlinkWatch(EVENT_GROUPS.routes, { onEvents, onFailing, onWell }, ROUTE_LOOK_PAUSE_MS);
   }
 
-  /** Resolves after the first look. @throws SysError if there is no socket to hear by */
+  /** Resolves after the first look. @throws SysError if the socket for route events cannot be opened */
   async start(): Promise<void> {
     this.#watch.start();
     await this.#looking;
@@ -55,7 +55,7 @@ export class PathWatch {
     this.#watch.stop();
   }
 
-  /** Links, addresses or lists have changed, which routes follow without an event of their own. */
+  /** Links, addresses or lists have changed. Routes change with them without an event of their own. */
   touch(): void {
     this.#pause ??= setTimeout(() => {
       this.#pause = undefined;
@@ -63,18 +63,18 @@ export class PathWatch {
     }, ROUTE_LOOK_PAUSE_MS);
   }
 
-  /** A VNI is new, or its list is another. */
+  /** Called when a VNI is new or when its list has changed. */
   lookAt(vni: Vni): void {
     try {
       vni.paths = pathsOf(vni, this.#ground, new Routes(this.#ground));
     } catch (error) {
-      // The look that follows finds it.
+      // The next look finds the error again.
       if (!(error instanceof VtepError)) throw error;
     }
     this.touch();
   }
 
-  /** One look at a time: what changes meanwhile is looked at once more. */
+  /** Only one look runs at a time. A change during a look causes another look. */
   #look(): Promise<void> {
     this.#isStale = true;
     this.#looking ??= this.#lookOrLater().finally(() => {
@@ -83,7 +83,7 @@ export class PathWatch {
     return this.#looking;
   }
 
-  /** What the kernel does not answer now is asked again with the next look. */
+  /** What the kernel does not answer now is requested again at the next look. */
   async #lookOrLater(): Promise<void> {
     try {
       await this.#lookUntilFresh();
@@ -119,11 +119,11 @@ export class PathWatch {
       this.#ground.log.warn({ event: 'paths-changed', vni: vni.config.vni, status: trouble ?? 'ok' });
     }
     vni.paths = { ...paths, trouble, unseen };
-    // No event will tell that the kernel answers again.
+    // There is no event when the kernel can answer again.
     if (unseen !== undefined) this.touch();
   }
 
-  /** Without `--dev` a VNI is where the route to its destination leads. Why it cannot be, if it cannot. */
+  /** Without `--dev` a VNI uses the interface of the route to its destination. Returns why it cannot use it, if so. */
   async #follow(vni: Vni, routes: Routes): Promise<Pick<Paths, 'trouble' | 'unseen'>> {
     const { config, netlink, move } = this.#ground;
     const destination = config.dev === undefined ? destinationOf(vni.config, this.#ground) : undefined;
@@ -147,7 +147,7 @@ export class PathWatch {
   }
 }
 
-/** What a VNI without a group has of routes; groups need none. */
+/** The routes of a VNI without a group. Groups need no route. */
 export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>, routes: Routes): Paths {
   const { group, remotes } = vni.config;
   const vrf = vni.underlay.vrf?.index;
@@ -167,18 +167,18 @@ export function pathsOf(vni: Vni, { addresses }: Pick<ChoiceGround, 'addresses'>
   return { ...NOTHING_WRONG, trouble: `no route to ${first}${any}` };
 }
 
-/** What the route that a VNI sends by to an address is asked for by. */
+/** The source parameters of the route request, so that the route is the one by which the VNI sends to the address. */
 function fromOf(address: IpAddress, { underlay, underlays }: Vni): RouteFrom {
   return routeFrom(underlays.find(({ family }) => family === ipFamily(address)) ?? underlay, address);
 }
 
-/** A route or that there is none, or why the kernel did not say. */
+/** A route, or that there is none, or why the kernel did not answer. */
 interface Asked {
   readonly route: Route | undefined;
   readonly unseen: string | undefined;
 }
 
-/** The routes of one look, each asked for once. */
+/** The routes of one look. Each is requested once. */
 export class Routes {
   readonly #ground: ChoiceGround;
   readonly #known = new Map<string, Asked>();
@@ -207,7 +207,7 @@ export class Routes {
     }
   }
 
-  /** Lets others have their turn when enough was asked. */
+  /** Lets other tasks run after enough requests. */
   async giveWay(): Promise<void> {
     if (this.#asked < ROUTES_AT_A_TIME) return;
     this.#asked = 0;

@@ -7,7 +7,7 @@ import { ERRNO, SysError } from '../../sys/sys-error.ts';
 import { monotonicMs } from '../../worker/clock.ts';
 import type { Vni } from '../vni/vni.ts';
 
-/** How late a query is sent, a change of the interface seen, or a change of the querier told. */
+/** Maximum delay of a query, of the reaction to a change of the interface, and of the report of a new querier. */
 const LOOK_INTERVAL_MS = 1_000;
 
 export interface QuerierWatchOptions extends LinkQuerierOptions {
@@ -16,13 +16,13 @@ export interface QuerierWatchOptions extends LinkQuerierOptions {
 }
 
 /**
- * Watches for IGMP and MLD queriers on every underlay where some VNI has a group: without one, switches that snoop stop passing it. It looks
- * at underlays and VNIs every second instead of being told, so that nobody who changes them has to think of it.
+ * Watches for IGMP and MLD queriers on every underlay where a VNI has a group. Without a querier, snooping switches stop forwarding the group. The
+ * watch reads underlays and VNIs every second, so code that changes them need not call it.
  */
 export class QuerierWatch {
   readonly #options: QuerierWatchOptions;
   readonly #links = new Map<Underlay, LinkQuerier>();
-  /** What kept a socket from being opened, so that it is said once. */
+  /** Why a socket could not be opened. Each failure is logged once. */
   readonly #failures = new Map<Underlay, string>();
   #canHear = true;
   #timer: NodeJS.Timeout | undefined;
@@ -31,7 +31,7 @@ export class QuerierWatch {
     this.#options = options;
   }
 
-  /** Finds out whether queries can be heard. @throws VtepError if they cannot, and being the querier was asked for */
+  /** Tests whether queries can be received. @throws VtepError if not, and the configuration asks vtepd to be the querier */
   prepare(): void {
     const { isCandidate, log } = this.#options;
     const refusal = rawSocketRefusal();
@@ -42,12 +42,12 @@ export class QuerierWatch {
     log.info({ event: 'querier-unknown', err });
   }
 
-  /** @throws VtepError if this cannot be the querier */
+  /** @throws VtepError if this VTEP cannot be the querier */
   checkCandidate(): void {
     const refusal = rawSocketRefusal();
     if (refusal !== 0) throw notQuerier(refusal);
     if (this.#canHear) return;
-    // Allowed since.
+    // The permission was given later.
     this.#canHear = true;
     this.start();
   }
@@ -65,9 +65,9 @@ export class QuerierWatch {
     this.#links.clear();
   }
 
-  /** One for each interface and family where some VNI has a group. */
+  /** One for each interface and family where a VNI has a group. */
   status(): Querier[] {
-    // VNIs may have come since the last look.
+    // VNIs may have been added since the last look.
     if (this.#timer) this.#look();
     const now = monotonicMs();
     return this.#underlaysWithGroups().map((underlay) => {
@@ -106,7 +106,7 @@ export class QuerierWatch {
     return underlays.filter((underlay) => used.has(underlay));
   }
 
-  /** It is tried again at every look. */
+  /** Every look tries again. */
   #tellFailure(underlay: Underlay, err: Error): void {
     if (this.#failures.get(underlay) === err.message) return;
     this.#failures.set(underlay, err.message);

@@ -4,15 +4,15 @@ import { closePool, releaseListeners } from '../../underlay/source.ts';
 import { addListener, addPool } from '../workers/worker-state.ts';
 import type { HeldOnHost } from './held-on-host.ts';
 
-/** Sources of an underlay that are being exchanged: while a worker hangs, each keeps the sockets of the one before. */
+/** Maximum number of simultaneous exchanges of an underlay. While a worker hangs, each exchange keeps the previous sockets open. */
 const MAX_EXCHANGES = 4;
 
-/** Keeps what underlays send from in step with the host's addresses. */
+/** Keeps the sources of underlays in step with the addresses of the host. */
 export class SourceWatch {
   readonly #held: Pick<HeldOnHost, 'log' | 'workers' | 'listeners' | 'underlays'>;
-  /** How many exchanges of each underlay no worker has finished yet. */
+  /** Number of unfinished exchanges of each underlay. */
   readonly #exchanges = new Map<Underlay, number>();
-  /** Those whose addresses are followed when an exchange ends, as they are by then. */
+  /** Underlays whose addresses are followed only when an exchange ends. The addresses at that time count. */
   readonly #postponed = new Set<Underlay>();
 
   constructor(held: Pick<HeldOnHost, 'log' | 'workers' | 'listeners' | 'underlays'>) {
@@ -24,7 +24,7 @@ export class SourceWatch {
     for (const underlay of this.#held.underlays) this.follow(underlay);
   }
 
-  /** Sources that could not be opened are tried again. */
+  /** Tries again to open sources that failed. */
   retry(): void {
     for (const underlay of this.#held.underlays) if (underlay.sourceTrouble !== undefined) this.follow(underlay);
   }
@@ -56,7 +56,10 @@ export class SourceWatch {
     }
   }
 
-  /** Has the workers send and listen by what an underlay has become. What is new first, then what is to be closed: no flow waits. */
+  /**
+   * Makes the workers send and listen with the new sources of an underlay. New sockets are added before old ones are closed, so that no flow is
+   * interrupted.
+   */
   async exchange(underlay: Underlay, { retired }: SourceChange): Promise<void> {
     const { workers, listeners } = this.#held;
     const { source } = underlay;

@@ -8,12 +8,12 @@ import { distinctTaps, hasTap, sharersOf, tapNumber, type Vni } from '../vni/vni
 import { addTap, putSegment } from '../workers/worker-state.ts';
 import type { HeldTaps } from './held-on-host.ts';
 
-/** How often what is due is looked for, while something is. */
+/** Interval at which pending work is checked. */
 const TICK_MS = 250;
 
 interface Task {
   dueMs: number;
-  /** Of a TAP that is gone. */
+  /** The former state of a TAP that was deleted. */
   readonly before?: TapBefore;
 }
 
@@ -23,9 +23,9 @@ interface TapBefore {
 }
 
 /**
- * Puts back what the configuration says of a TAP and somebody changed: bridge, MAC, MTU, the TAP itself. A while after the change, so that who
- * changes several things, or takes the TAP out of its bridge to put it elsewhere, is done; and so often at most, since somebody may be
- * as stubborn: then status and doctor tell. What another took (a TAP in another bridge) is left there.
+ * Restores what the configuration says of a TAP after another program has changed it: bridge, MAC, MTU, the TAP itself. It waits a while after the
+ * change, so that the other program can finish several changes, or can move the TAP to another bridge. The number of restorations is limited, since
+ * the other program may undo each one; then status and doctor report it. If another program has put the TAP into another bridge, it stays there.
  */
 export class TapUpkeep {
   readonly #held: HeldTaps;
@@ -45,31 +45,31 @@ export class TapUpkeep {
     this.#tasks.clear();
   }
 
-  /** A TAP may have become other than it is asked for. */
+  /** A TAP may differ from its configuration. */
   consider(vni: Vni): void {
     const { tap } = vni.config;
     if (this.#tasks.has(tap) || !vni.link || !differs(vni, vni.link)) return;
     this.#add(tap, { dueMs: performance.now() + TAP_UPKEEP.patienceMs });
   }
 
-  /** A TAP is gone. */
+  /** A TAP was deleted. */
   remake(vni: Vni, before: TapBefore): void {
     this.#add(vni.config.tap, { dueMs: performance.now() + TAP_UPKEEP.remakePatienceMs, before });
   }
 
-  /** Why the TAP could not be put back, as last tried; undefined: it could, or was not. */
+  /** Why the last attempt to restore the TAP failed. undefined: it succeeded, or there was none. */
   refusalOf({ config }: Pick<Vni, 'config'>): string | undefined {
     return this.#refusals.get(config.tap);
   }
 
-  /** How often a TAP was put back of late. */
+  /** How often a TAP was restored recently. */
   timesOf({ config }: Pick<Vni, 'config'>): number {
     return this.#recent(config.tap).length;
   }
 
   /**
-   * Makes a TAP at once what a start would make of it: also up, out of another bridge, and of the MTU that it would get. What the host
-   * refuses is told in the log, and by the status.
+   * Gives a TAP at once the state that a start would give it: up, out of a wrong bridge, and with the MTU of a start. What the host refuses is in the
+   * log and in the status.
    */
   assert(vni: Vni): void {
     const task = this.#tasks.get(vni.config.tap);
@@ -77,7 +77,7 @@ export class TapUpkeep {
     else if (vni.link) this.#putBack(vni, vni.link, { asAtStart: true });
   }
 
-  /** The same of all TAPs. */
+  /** The same for all TAPs. */
   assertAll(): void {
     for (const vni of distinctTaps(this.#held.vnis)) this.assert(vni);
   }
@@ -120,7 +120,7 @@ export class TapUpkeep {
   }
 
   #acted(tap: string): void {
-    // Also of TAPs that no VNI has any more.
+    // This includes TAPs that no VNI has any more.
     for (const other of [...this.#actedMs.keys()]) this.#recent(other);
     this.#actedMs.set(tap, [...this.#recent(tap), performance.now()]);
   }
@@ -129,7 +129,7 @@ export class TapUpkeep {
     const { netlink, log, vnis } = this.#held;
     const { tap } = vni.config;
     try {
-      // Another of that index may have come since.
+      // Another interface may have this index now.
       const link = findLink(netlink, seen.index);
       if (!link?.isTap) return;
       const bridge = vni.config.bridge === undefined ? undefined : findLink(netlink, vni.config.bridge);
@@ -151,7 +151,7 @@ export class TapUpkeep {
     const { tap: name, bridge } = vni.config;
     this.#acted(name);
     try {
-      // A bridge that is missing is waited for.
+      // If the bridge is missing, vtepd waits for it.
       const config =
         bridge !== undefined && !findLink(netlink, bridge) ? { ...vni.config, bridge: undefined } : vni.config;
       const tap = this.#held.taps.make(config, {
@@ -167,7 +167,7 @@ export class TapUpkeep {
       const letGo = workers.orderAll({ kind: 'remove-tap', tap: number });
       for (const member of members) workers.tellAll(putSegment(member));
       for (let worker = 0; worker < workers.size; worker++) workers.tellOne(worker, addTap(vni, worker));
-      // Not before all workers let them go: their numbers could be another's at once.
+      // The fds are closed only after all workers have released them: the kernel could reuse the numbers at once.
       void letGo.then(() => {
         for (const fd of old.fds) close(fd);
       });
@@ -189,7 +189,7 @@ export class TapUpkeep {
   }
 }
 
-/** Whether there is something to put back; a bridge that is missing is found out later. */
+/** Returns whether there is something to restore. A missing bridge is found later. */
 function differs({ config }: Vni, { master, mac, mtuBytes }: Link): boolean {
   return (
     (config.bridge !== undefined && master === 0) ||
@@ -198,7 +198,7 @@ function differs({ config }: Vni, { master, mac, mtuBytes }: Link): boolean {
   );
 }
 
-/** What is asked for, and nobody else decided otherwise. */
+/** The requested settings, except those that another program has decided otherwise. */
 function repair({ config }: Vni, link: Link, bridge: Link | undefined): LinkChange {
   const master = link.master === 0 && bridge?.kind === 'bridge' ? bridge.index : undefined;
   return { master, mac: config.mac, mtuBytes: config.mtuBytes };
@@ -215,7 +215,7 @@ export function startMtu({ config, underlays }: Vni, vnis: readonly Vni[]): numb
   return config.mtuBytes ?? mtuWithin(mtuLimit(config, underlays));
 }
 
-/** For the log. */
+/** The settings that differ, for the log. */
 function onlyOther(link: Link, change: LinkChange): LinkChange {
   const entries = Object.entries(change) as [keyof LinkChange, unknown][];
   return Object.fromEntries(entries.filter(([name, value]) => value !== undefined && value !== link[name]));

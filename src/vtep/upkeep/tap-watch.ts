@@ -8,25 +8,25 @@ import { addTap, putSegment } from '../workers/worker-state.ts';
 import type { HeldTaps } from './held-on-host.ts';
 import { startMtu, TapUpkeep } from './tap-upkeep.ts';
 
-/** What happens to TAPs in other namespaces no event tells. */
+/** There are no events for TAPs in other namespaces. */
 const ELSEWHERE_LOOK_MS = 500;
 
-/** The VNIs by what events name: who was there may have gone meanwhile. */
+/** The VNIs, by the objects that events name. A VNI may have been deleted meanwhile. */
 interface Known {
-  /** By the index of the TAP; of a trunk one of its VNIs. */
+  /** By the index of the TAP. For a trunk: one of its VNIs. */
   readonly taps: Map<number, Vni>;
-  /** By the index of what the TAP is a port of. */
+  /** By the index of the bridge or other master of the TAP. */
   readonly ports: Map<number, Vni[]>;
-  /** By the name of the bridge that is asked for. */
+  /** By the name of the requested bridge. */
   readonly askers: Map<string, Vni[]>;
 }
 
-/** Keeps the VNIs in step with their TAPs, which others may change, rename, move to another namespace and back, or delete. */
+/** Keeps the VNIs in step with their TAPs. Other programs may change, rename or delete a TAP, or move it to another namespace and back. */
 export class TapWatch {
   readonly upkeep: TapUpkeep;
   readonly #held: HeldTaps;
   #timer: NodeJS.Timeout | undefined;
-  /** The TAPs of other namespaces are looked at in turn. */
+  /** Position in the cycle of looks at TAPs in other namespaces. */
   #turn = 0;
   #index: Known | undefined;
   #isFailing = false;
@@ -45,18 +45,18 @@ export class TapWatch {
     this.upkeep.stop();
   }
 
-  /** A worker found a TAP gone and let it go; the others may have, and the kernel tells too. */
+  /** A worker found its TAP deleted and released it. Other workers may report the same, and the kernel reports it too. */
   tapGone(tap: number): void {
     const vni = this.#held.vnis.find((each) => tapNumber(each) === tap);
     if (!vni || !hasTap(vni)) return;
     this.#orLater(() => {
       this.#locate(vni);
-      // It lives: what the worker met has passed.
+      // The TAP exists: the error of the worker was temporary.
       if (hasTap(vni)) this.#attach(vni);
     });
   }
 
-  /** What the kernel does not answer now is asked again with the next look at everything. */
+  /** What the kernel does not answer now is requested again at the next full look. */
   #orLater(look: () => void): void {
     try {
       look();
@@ -87,7 +87,7 @@ export class TapWatch {
     for (const vni of sharersOf(this.#held.vnis, first)) vni.link = link;
   }
 
-  /** What TAPs are ports of: another state of it, or the bridge that some are waiting for. */
+  /** A bridge or other master of TAPs: its state has changed, or it is a bridge that TAPs wait for. */
   #onMaster(link: Link, deleted: boolean): void {
     const { ports, askers } = this.#known();
     for (const vni of ports.get(link.index) ?? []) {
@@ -101,7 +101,7 @@ export class TapWatch {
     return vni?.link?.index === index ? vni : undefined;
   }
 
-  /** Of many events of one moment the host has thousands, and there are thousands of VNIs. */
+  /** A burst can have thousands of events, and there are thousands of VNIs. So the maps are built once per burst. */
   #known(): Known {
     if (this.#index) return this.#index;
     const index: Known = { taps: new Map(), ports: new Map(), askers: new Map() };
@@ -116,7 +116,7 @@ export class TapWatch {
     return index;
   }
 
-  /** A TAP that is not known here: one that comes back from another namespace, perhaps under another index. */
+  /** The TAP is unknown in this namespace: it came back from another namespace, possibly with another index. */
   #onStranger(link: Link): void {
     for (const vni of distinctTaps(this.#held.vnis)) {
       const { elsewhere, config } = vni;
@@ -155,7 +155,7 @@ export class TapWatch {
     if (!first.elsewhere) {
       this.#held.log.info({ event: 'tap-moved', ...named(first), namespace: namespace ?? null });
     }
-    // What cannot be looked at for once is as it was.
+    // If the TAP cannot be read now, its last known state stays.
     const known = link ?? first.elsewhere?.link;
     this.#update(first, { link: undefined, elsewhere: { namespace, link: known }, master: undefined });
   }
@@ -170,7 +170,7 @@ export class TapWatch {
     this.upkeep.remake(first, before);
   }
 
-  /** All VNIs of the TAP are told, since a trunk has many. */
+  /** All VNIs of the TAP are updated, since a trunk has many. */
   #update(first: Vni, now: Pick<Vni, 'link' | 'elsewhere' | 'master'>): void {
     for (const vni of sharersOf(this.#held.vnis, first)) {
       const before = dataPathView(vni);
@@ -186,7 +186,7 @@ export class TapWatch {
     for (let worker = 0; worker < workers.size; worker++) workers.tellOne(worker, addTap(vni, worker));
   }
 
-  /** Without `mtu=` another MTU than vtepd's is told, since frames may be lost for it, and left as it is. */
+  /** Without `mtu=`, an MTU that vtepd did not set is reported, since frames may be lost, and is left as it is. */
   #isOthersMtu(vni: Vni, { mtuBytes }: Link): boolean {
     const { config } = vni;
     return (
@@ -196,7 +196,7 @@ export class TapWatch {
     );
   }
 
-  /** A TAP that outlives vtepd has to be found again. */
+  /** The next run of vtepd has to find a TAP that outlives this one. */
   #onRenamed(vni: Vni, { index, name, alias }: Link): void {
     const { log, netlink, taps } = this.#held;
     log.info({ event: 'tap-renamed', ...named(vni), name });
@@ -222,12 +222,12 @@ function append<Key>(lists: Map<Key, Vni[]>, key: Key, vni: Vni): void {
   else lists.set(key, [vni]);
 }
 
-/** A TAP in the log: a trunk is that of no VNI in particular. */
+/** Names a TAP in the log. A trunk belongs to no single VNI. */
 export function named({ config: { tap, vni, vlan } }: Pick<Vni, 'config'>): { tap: string; vni?: number } {
   return { tap, ...(vlan === undefined && { vni }) };
 }
 
-/** What of a TAP the data path goes by. */
+/** The properties of a TAP that the data path depends on. */
 function dataPathView(vni: Vni): string {
   const seen = seenTap(vni);
   return [vni.link?.up ?? vni.elsewhere !== undefined, seen?.mtuBytes, seen?.mac].join();

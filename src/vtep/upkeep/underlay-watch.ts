@@ -21,7 +21,7 @@ export class UnderlayWatch {
     this.sources = new SourceWatch(held);
   }
 
-  /** A VNI with `join=lazy` wants its group joined from now on, or no more. */
+  /** A VNI with `join=lazy` needs its group joined from now on, or no longer. */
   needGroup(vni: Vni, group: IpAddress, isNeeded: boolean): void {
     const { underlay } = vni;
     vni.needsGroup = isNeeded;
@@ -40,7 +40,7 @@ export class UnderlayWatch {
     }
   }
 
-  /** Does what could not be done before: joins groups, opens sockets. */
+  /** Tries again what failed before: joins groups, opens sockets. */
   retry(): void {
     for (const underlay of this.#held.underlays) this.#openGroups(underlay.retry());
     this.sources.retry();
@@ -51,7 +51,7 @@ export class UnderlayWatch {
     const before = { index: underlay.link.index, status, mtuBytes, vrf: vrf?.index };
     if (deleted) {
       this.#closeGroups(underlay, underlay.lose());
-      // Another of that name may be there already: its own event was before this one.
+      // Another interface of that name may exist already: its event came before this one.
       const successor = findLink(this.#held.netlink, underlay.name);
       if (successor) this.#onLinkOf(underlay, { link: successor, deleted: false });
     } else {
@@ -74,7 +74,7 @@ export class UnderlayWatch {
     for (const each of joined) workers.tellOne(groupWorker(each.number, workers.size), addGroupSocket(each));
   }
 
-  /** Its worker lets a socket go before it is closed: its number could be another's at once. */
+  /** The worker releases a socket before it is closed: the kernel could reuse the fd number at once. */
   #closeGroups(underlay: Underlay, left: readonly Membership[]): void {
     for (const membership of left) {
       const { fd } = membership;

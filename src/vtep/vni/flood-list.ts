@@ -1,46 +1,46 @@
 import { type ControlOrigin, ORIGINS, type Origin } from '../../control/origin.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 
-/** A VTEP that is to get the floods of a VNI by unicast. */
+/** A VTEP that receives the floods of a VNI by unicast. */
 export interface FloodMember {
   readonly vtep: IpAddress;
-  /** The one of highest precedence, if several name it. */
+  /** The origin of highest precedence, if several origins name the member. */
   readonly origin: Origin;
 }
 
 /**
- * Who gets the floods of one VNI by unicast (head-end replication), and who says so. The static members are in the VNI's configuration; what
- * control planes say is here alone, so that it is in no file and no reload takes it for a change.
+ * The flood list of one VNI (head-end replication), with the origin of each member. The static members are in the configuration of the VNI. The
+ * members of control planes are only here, so that they are in no file, and no reload takes them for a change.
  */
 export class FloodList {
-  /** Remote ids of the members that are sent to, by address: own and broadcast addresses of this host are left out. */
+  /** Remote ids of the members that are sent to, by address. Own and broadcast addresses of this host are left out. */
   sent: ReadonlyMap<IpAddress, number> = new Map();
-  /** Members that were heard in the VNI's group too, and so get each flood twice. */
+  /** Members that were also heard in the group of the VNI. They receive each flood twice. */
   readonly inGroup = new Set<IpAddress>();
   readonly #said = new Map<ControlOrigin, Set<IpAddress>>();
 
-  /** Remote ids of those that are sent to. */
+  /** Remote ids of the members that are sent to. */
   get ids(): readonly number[] {
     return [...this.sent.values()];
   }
 
-  /** What a control plane says, in the order said. */
+  /** The members that a control plane names, in its order. */
   saidBy(origin: ControlOrigin): ReadonlySet<IpAddress> {
     return this.#said.get(origin) ?? new Set();
   }
 
-  /** Replaces what a control plane says. */
+  /** Replaces the members that a control plane names. */
   put(origin: ControlOrigin, members: ReadonlySet<IpAddress>): void {
     if (members.size === 0) this.#said.delete(origin);
     else this.#said.set(origin, new Set(members));
   }
 
-  /** The addresses of those that are asked for. @param statics those of the configuration */
+  /** The addresses of all requested members. @param statics the members in the configuration */
   addresses(statics: readonly IpAddress[]): IpAddress[] {
     return this.members(statics).map(({ vtep }) => vtep);
   }
 
-  /** All that are asked for, each once, in the order of precedence. @param statics those of the configuration */
+  /** All requested members, each once, in the order of precedence. @param statics the members in the configuration */
   members(statics: readonly IpAddress[]): FloodMember[] {
     const found = new Map<IpAddress, Origin>();
     for (const origin of ORIGINS) {

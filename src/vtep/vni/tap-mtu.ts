@@ -7,17 +7,17 @@ import { VLAN_TAG_BYTES } from '../../wire/vlan.ts';
 import { maxFrameBytes, type Vni } from './vni.ts';
 
 /**
- * How large the MTU of a TAP may be, and is. The underlay sets the limit. Nobody but `mtu=` takes a TAP below what IPv6 needs, though the
- * underlay carries less: the kernel would take IPv6 off it and off its bridge, and not give the addresses back. What then does not fit is
- * `oversize`, and its sender told where that is possible.
+ * The permitted and the default MTU of a TAP. The underlay sets the limit. Only `mtu=` takes a TAP below the minimum MTU of IPv6, also if the
+ * underlay carries less: the kernel would otherwise remove IPv6 from the TAP and from its bridge, and not restore the addresses. A frame that does
+ * not fit is then dropped as `oversize`, and its sender is told where that is possible.
  */
 
-/** The largest MTU whose packets a VNI's underlays carry, the smaller if they are two. */
+/** The largest MTU whose packets the underlays of a VNI carry. With two underlays the smaller value counts. */
 export function mtuLimit(config: VniConfig, underlays: readonly Underlay[]): number {
   return maxFrameBytes(underlays) - ETHERNET_HEADER_BYTES - (config.innerVlan === 'pass' ? VLAN_TAG_BYTES : 0);
 }
 
-/** The same of a trunk: what all of its VNIs can carry, without the trunk's tag, which stays behind. */
+/** The same for a trunk: what all of its VNIs can carry, without the tag of the trunk, which does not cross the underlay. */
 export function trunkMtuLimit(vnis: readonly Pick<Vni, 'config' | 'underlays'>[]): number {
   const limits = vnis.map(({ config, underlays }) =>
     config.vlan === undefined ? Infinity : mtuLimit(config, underlays),
@@ -25,12 +25,12 @@ export function trunkMtuLimit(vnis: readonly Pick<Vni, 'config' | 'underlays'>[]
   return Math.min(...limits);
 }
 
-/** The MTU that a TAP has by itself. @param limitBytes of its VNI, or of the trunk */
+/** The default MTU of a TAP. @param limitBytes limit of its VNI, or of the trunk */
 export function mtuWithin(limitBytes: number): number {
   return Math.max(limitBytes, IPV6_MIN_MTU_BYTES);
 }
 
-/** The MTU of a VNI's TAP. @throws VtepError if more was asked for than the underlays carry, and IPv6 needs */
+/** The MTU of the TAP of a VNI. @throws VtepError if `mtu=` asks for more than the underlays carry and more than IPv6 needs */
 export function tapMtu(config: VniConfig, underlays: readonly [Underlay, ...Underlay[]]): number {
   const [underlay] = underlays;
   const limit = mtuLimit(config, underlays);

@@ -1,28 +1,30 @@
 import type { Link } from '../../sys/netlink/links.ts';
 import { hasTap, seenTap, type Vni } from './vni.ts';
 
-/** What of a VNI tells of its TAP. */
+/** The part of a VNI that describes its TAP. */
 type WithTap = Pick<Vni, 'config' | 'link' | 'elsewhere' | 'master'>;
 
-/** The TAP by its present name, that of the configuration beside it where it was renamed. */
+/** The present name of the TAP, with the name in the configuration if it was renamed. */
 export function tapLabel(vni: Pick<Vni, 'config' | 'link' | 'elsewhere'>): string {
   const { tap } = vni.config;
   const name = seenTap(vni)?.name ?? tap;
   return name === tap ? tap : `${name} (${tap})`;
 }
 
-/** The namespace that the TAP is in, in words. */
+/** The namespace of the TAP, as text. */
 export function namespaceLabel({ namespace }: { readonly namespace: string | undefined }): string {
   return namespace === undefined ? 'another namespace' : `namespace ${namespace}`;
 }
 
-/** `ip link` for a TAP where it is; null: no name gets to its namespace. @param elsewhere undefined: in vtepd's own */
+/**
+ * The `ip link` command for a TAP in its namespace. null: the namespace has no name. @param elsewhere undefined: the TAP is in the namespace of vtepd
+ */
 export function ipLinkIn(elsewhere: { readonly namespace: string | undefined } | undefined): string | null {
   if (!elsewhere) return 'ip link';
   return elsewhere.namespace === undefined ? null : `ip -n ${elsewhere.namespace} link`;
 }
 
-/** The first thing about its TAP that keeps a VNI from working as it was asked for, or undefined. */
+/** The first fault of the TAP that keeps a VNI from working as configured, or undefined. */
 export function tapFault(vni: WithTap): string | undefined {
   const { config, elsewhere, master } = vni;
   const seen = seenTap(vni);
@@ -36,7 +38,7 @@ export function tapFault(vni: WithTap): string | undefined {
   return (elsewhere ? undefined : portFault(vni, label, seen)) ?? settingFault(config, label, seen, master);
 }
 
-/** What a bridge, asked for or not, does to the TAP. */
+/** The effect of a bridge on the TAP, whether the bridge is configured or not. */
 function portFault({ config, master }: WithTap, label: string, seen: Link): string | undefined {
   if (config.bridge !== undefined && config.bridge !== master?.name) {
     return master ? `${label} is in ${master.name}, not in ${config.bridge}` : `${label} is not in ${config.bridge}`;
@@ -47,7 +49,7 @@ function portFault({ config, master }: WithTap, label: string, seen: Link): stri
   return `${label} is ${seen.portState} in ${master.name}${master.spanningTree?.isOn ? ' (spanning tree)' : ''}`;
 }
 
-/** A bond or team gives its members a MAC of its own. */
+/** A bond or team sets the MAC of its members. */
 function settingFault({ mac, mtuBytes }: Vni['config'], label: string, seen: Link, master: Link | undefined) {
   const isMacOwn = master === undefined || master.kind === 'bridge';
   if (mac !== undefined && isMacOwn && seen.mac !== mac) return `${label} has MAC ${seen.mac}, not ${mac}`;

@@ -12,26 +12,26 @@ import { distinctTaps, type Vni } from './vni.ts';
 export interface TapsOptions {
   readonly netlink: NetlinkSocket;
   readonly log: Logger;
-  /** All that there are; the list changes. */
+  /** All existing VNIs. The list changes. */
   readonly vnis: readonly Vni[];
-  /** `persist`: the TAPs that vtepd makes outlive it. */
+  /** `persist`: the TAPs that vtepd creates outlive it. */
   readonly config: Pick<Config, 'persist' | 'stateDir' | 'workers'>;
-  /** Those that are possible. */
+  /** The offloads that are possible. */
   readonly offload: Status['offload'];
 }
 
 /**
- * The TAPs of all VNIs: made, adopted, and let go at the end. Those that vtepd made and that go with it are in a link group of their own, so
- * that one request deletes them all.
+ * The TAPs of all VNIs: created, adopted, and released at the end. The TAPs that vtepd created and deletes at its end are in a link group of their
+ * own, so that one request deletes them all.
  */
 export class Taps {
-  /** Alias of the TAPs that vtepd makes to outlive it. */
+  /** Alias of the TAPs that vtepd creates to outlive it. */
   readonly ownAlias: string;
   readonly #options: TapsOptions;
   readonly #linkGroup: number;
-  /** TAPs that former runs made, that no VNI names and no program uses: until the start is done. */
+  /** TAPs of former runs that no VNI names and no program uses. Empty after the start. */
   #former: readonly Link[] = [];
-  /** The start is done: TAPs that are to outlive the process do so from now on. */
+  /** The start has ended. From now on, TAPs that are to outlive the process do so. */
   #isSettled = false;
 
   constructor(options: TapsOptions) {
@@ -40,18 +40,18 @@ export class Taps {
     this.#linkGroup = unusedLinkGroup(options.netlink);
   }
 
-  /** Finds what former runs left: a TAP that somebody renamed is adopted by its alias. @param vnis of the configuration */
+  /** Finds the TAPs of former runs. A TAP that was renamed is adopted by its alias. @param vnis the VNIs of the configuration */
   findFormer(vnis: readonly VniConfig[]): void {
     const { netlink } = this.#options;
     this.#former = formerTaps(netlink, this.ownAlias).filter(({ name }) => !vnis.some(({ tap }) => tap === name));
   }
 
-  /** The TAP that is there for a VNI already. @param local the address that the VNI is sent from */
+  /** The existing TAP for a VNI. @param local the source address of the VNI */
   existing(vni: VniConfig, local: TapPlan['local']): Link | undefined {
     return findExisting(this.#options.netlink, { vni, local, former: this.#former, ownAlias: this.ownAlias });
   }
 
-  /** Makes the TAP of a VNI or adopts one that is there. @throws VtepError naming the TAP; one that vtepd made is gone then */
+  /** Creates the TAP of a VNI or adopts an existing one. @throws VtepError naming the TAP; a TAP that vtepd created is deleted then */
   make(vni: VniConfig, place: Pick<TapPlan, 'local' | 'mtuBytes' | 'before'>): Tap {
     const { netlink, config, offload } = this.#options;
     const tap = setUpTap(netlink, {
@@ -72,7 +72,7 @@ export class Taps {
     }
   }
 
-  /** The start is done: vtepd's own TAPs become what they are to be when vtepd stops, and what former runs left is deleted. */
+  /** The start has ended: each TAP of vtepd gets its lasting property (deleted or kept at the end), and leftovers of former runs are deleted. */
   settle(): void {
     const { netlink, log, vnis, config } = this.#options;
     for (const { tap } of distinctTaps(vnis)) this.#settle(tap);
@@ -83,14 +83,14 @@ export class Taps {
     deleteLeftoverTaps(netlink, { log, ownAlias: this.ownAlias, kept, linkGroup: unusedLinkGroup(netlink) });
   }
 
-  /** Lets all TAPs go, and deletes those that do not outlive vtepd. No worker uses them any more. */
+  /** Releases all TAPs, and deletes those that do not outlive vtepd. No worker uses them any more. */
   release(): void {
     const { netlink, log, vnis } = this.#options;
     if (vnis.some((vni) => this.#isDoomed(vni))) {
       try {
         deleteLinkGroup(netlink, this.#linkGroup);
       } catch (error) {
-        // Closing the fds deletes them too, only slower.
+        // Closing the fds also deletes the TAPs, but more slowly.
         log.warn({ event: 'taps-not-deleted', err: error });
       }
     }
@@ -100,13 +100,13 @@ export class Taps {
     }
   }
 
-  /** Whether all TAPs take super-frames. */
+  /** Whether all TAPs accept super-frames. */
   get gso(): boolean {
     const { offload, vnis } = this.#options;
     return offload.tapGso && vnis.every((vni) => vni.tap.gso);
   }
 
-  /** The TAPs and the bridges that they are ports of, as the kernel has them now, by their index. */
+  /** The TAPs and their bridges as the kernel has them now, by index. */
   links(): ReadonlyMap<number, Link> {
     const { netlink, vnis } = this.#options;
     const indexes = distinctTaps(vnis).map(({ tap }) => tap.link.index);
@@ -118,7 +118,7 @@ export class Taps {
     settleTap(netlink, tap, { isPersistent: config.persist, linkGroup: this.#linkGroup });
   }
 
-  /** One in another namespace that is to outlive vtepd stays there, where no start finds it. */
+  /** A TAP in another namespace that is to outlive vtepd stays there, where no start finds it. */
   #tellLeft({ config, tap, elsewhere }: Vni): void {
     const { log, config: asked } = this.#options;
     if (!elsewhere || !tap.isOwn || !asked.persist || !this.#isSettled) return;
@@ -127,14 +127,14 @@ export class Taps {
     log.warn({ event: 'tap-left', tap: config.tap, namespace: namespace ?? null }, message);
   }
 
-  /** Whether its TAP goes when vtepd stops: those that it has just made if the start fails. */
+  /** Whether the TAP is deleted when vtepd stops. If the start fails, this includes the TAPs that it has just created. */
   #isDoomed({ tap, link }: Vni): boolean {
     if (!link) return false;
     return this.#isSettled ? tap.isOwn && !this.#options.config.persist : tap.link.group === this.#linkGroup;
   }
 }
 
-/** A link group that no interface of the host is in: random, so that two daemons starting at once differ. */
+/** A link group without any interface. It is random, so that two daemons that start at the same time get different groups. */
 function unusedLinkGroup(netlink: NetlinkSocket): number {
   const used = new Set(listLinks(netlink).map(({ group }) => group));
   for (;;) {

@@ -11,8 +11,7 @@ interface Placed {
 }
 
 /**
- * The trunk that other VNIs have already, with an MTU that the new one can carry too. undefined: the VNI needs a TAP made, for itself or as
- * the trunk's first.
+ * The existing trunk, with an MTU that the new VNI can carry too. undefined: a TAP must be created, either for the VNI alone or as the trunk.
  *
  * @throws VtepError if the trunk was deleted meanwhile
  */
@@ -26,7 +25,7 @@ export function joinTrunk(
   if (!member) return undefined;
   const object = `TAP "${member.config.tap}"`;
   const { tap, elsewhere } = member;
-  // Its MTU is another namespace's to set.
+  // A TAP in another namespace: its MTU is set there.
   if (elsewhere) return { tap, link: undefined, elsewhere };
   const link = member.link && findLink(netlink, member.link.index);
   if (!link) {
@@ -42,7 +41,7 @@ export function joinTrunk(
   return { tap, link: { ...link, mtuBytes }, elsewhere };
 }
 
-/** Gives the trunk the MTU that its other VNIs can carry, if it had a lower one for the sake of one that left. @throws VtepError */
+/** Raises the MTU of the trunk to what its other VNIs can carry, if the VNI that left required a lower one. @throws VtepError */
 export function leaveTrunk(netlink: NetlinkSocket, vnis: readonly Vni[], left: Vni): void {
   const mtuBytes = mtuWithin(trunkMtuLimit(vnis));
   if (left.link && mtuLimit(left.config, left.underlays) < mtuBytes) {

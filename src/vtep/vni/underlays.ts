@@ -22,18 +22,18 @@ export interface UnderlaysOptions {
   readonly log: Logger;
   readonly settings: Settings;
   readonly addresses: HostAddresses;
-  /** Whether received datagrams may come merged. */
+  /** Whether the kernel may merge received datagrams. */
   readonly udpGro: boolean;
 }
 
-/** The underlays of the VTEP: each is opened when the first VNI needs it. It alone writes the list. */
+/** The underlays of the VTEP. Each is opened when the first VNI needs it. Only this class writes the list. */
 export class Underlays {
-  /** Where unicast is heard. */
+  /** The sockets that receive unicast. */
   readonly listeners: Listeners;
   readonly #list: Underlay[] = [];
   readonly #ground: UnderlayGround;
   readonly #log: Logger;
-  /** Datagrams lost at the groups of those that are closed by now. */
+  /** Datagrams that were lost at the groups of underlays that are closed now. */
   #droppedBefore = 0;
 
   constructor({ log, settings, ...options }: UnderlaysOptions) {
@@ -51,40 +51,45 @@ export class Underlays {
     this.#log = log;
   }
 
-  /** Those that are open. The list is one for all and changes. */
+  /** The open underlays. All callers share this list, and it changes. */
   get list(): readonly Underlay[] {
     return this.#list;
   }
 
-  /** Every VNI of a start with its underlays, all of them open: one that names no destination goes where the others go. @throws VtepError */
+  /**
+   * All VNIs of a start with their underlays, all of them open. A VNI without a destination uses the same underlays as the others. @throws VtepError
+   */
   place(vnis: readonly VniConfig[]): Pick<Vni, 'config' | 'underlays'>[] {
     const links = vnis.map((vni) => chooseInterface(this.#ground, vni));
     const fallback = links.find((link) => link !== undefined);
     return vnis.map((vni, i) => ({ config: vni, underlays: this.on(links[i] ?? fallback ?? noDestination(vni), vni) }));
   }
 
-  /** Where a VNI that is added while running goes, by the rules of the start. What it opens is then the last of the list. @throws VtepError */
+  /**
+   * The underlays for a VNI that is added at run time, by the rules of the start. An underlay that is opened is the last in the list. @throws
+   * VtepError
+   */
   forVni(config: VniConfig): VniUnderlays {
     const { dev } = this.#ground.config;
-    // It may have another name by now.
+    // The interface may have another name by now.
     const named = dev === undefined ? undefined : this.#list.find((underlay) => underlay.isNamed(dev))?.link;
     const link = named ?? chooseInterface(this.#ground, config) ?? this.#list[0]?.link;
     return this.on(link ?? noDestination(config), config);
   }
 
-  /** A VNI's underlays on an interface. What is opened is the last of the list, also if a later one throws. @throws VtepError */
+  /** The underlays of a VNI on an interface. An underlay that is opened is the last in the list, also if a later one throws. @throws VtepError */
   on(link: Link, config: VniConfig): VniUnderlays {
     const families = chooseFamilies(this.#ground, config, link);
     return families.map((family) => this.#open(link, family, config)) as unknown as VniUnderlays;
   }
 
-  /** Takes one off the list that no VNI and no worker has any more. */
+  /** Closes an underlay that no VNI and no worker uses any more, and removes it from the list. */
   close(underlay: Underlay): void {
     this.forget(underlay);
     underlay.close();
   }
 
-  /** Takes one off the list that somebody else closes, with its sockets; its groups are left by now. */
+  /** Removes an underlay from the list. The caller closes it with its sockets; its groups are left already. */
   forget(underlay: Underlay): void {
     this.#droppedBefore += underlay.membership.dropped;
     this.#list.splice(this.#list.indexOf(underlay), 1);
@@ -101,7 +106,7 @@ export class Underlays {
     return groups + this.listeners.dropped;
   }
 
-  /** Tells the MTU of the path to an address, where it is known to be narrower than its underlay; else null. @param links by their index */
+  /** Returns the path MTU for an address if it is known to be smaller than the MTU of the underlay, else null. @param links by their index */
   pathMtus(links: ReadonlyMap<number, Link>): (address: IpAddress) => number | null {
     return narrowPaths(this.#ground.netlink, links, this.#list);
   }
@@ -110,7 +115,7 @@ export class Underlays {
     const known = this.#list.find((underlay) => underlay.isOn(link) && underlay.family === family);
     if (known) return known;
     if (this.#list.length >= MAX_UNDERLAYS) throw tooMany(link, config);
-    // A VNI that names no destination does not say that it wants the family.
+    // A VNI without a destination does not ask for the family.
     const object = familiesOf(config).includes(family) ? `--vni ${config.vni}` : `--dev ${link.name}`;
     const underlay = new Underlay(this.#ground, { number: this.#freeNumber(), link, family, object });
     this.#list.push(underlay);

@@ -5,25 +5,25 @@ import { dependsOnInterface, type Vni } from './vni.ts';
 
 const NOT_ASKED = 'its routes were not read yet';
 
-/** What of the daemon the status of every VNI depends on. */
+/** The state of the daemon on which the status of every VNI depends. */
 export interface StatusGround {
-  /** A worker that does not forward its share. */
+  /** A worker that hangs and so does not forward its share. */
   readonly hungWorker?: number | undefined;
-  /** Why the host cannot be looked at now; undefined: it can. */
+  /** Why the host cannot be read now. undefined: it can. */
   readonly unseen?: string | undefined;
   /** Whether the VNI has MACs that are behind other VTEPs. */
   readonly hasMacsElsewhere?: (vni: Vni) => boolean;
 }
 
-/** Whether a VNI has MACs behind VTEPs that are sent to. */
+/** Whether a VNI has MACs behind remote VTEPs that are sent to. */
 export function hasMacsElsewhere({ fdb, own }: { fdb: Fdb; own: OwnAddresses }, { index, config }: Vni): boolean {
   const unsent = config.statics.filter(({ vtep }) => vtep !== 'local' && own.barOf(vtep) !== undefined).length;
   return fdb.counts.totalOf(index) - fdb.counts.localsOf(index) - unsent > 0;
 }
 
 /**
- * Why the flood list that was asked for reaches nobody; undefined: it does, or nothing was asked for. A VNI that knows MACs behind other VTEPs
- * works with them.
+ * Why the requested flood list reaches no VTEP. undefined: it does, or no list is requested. A VNI that knows MACs behind other VTEPs works with
+ * them.
  */
 export function floodTrouble({ config, flood }: Vni, hasMacsElsewhere: boolean): string | undefined {
   const members = flood.members(config.remotes);
@@ -35,8 +35,8 @@ export function floodTrouble({ config, flood }: Vni, hasMacsElsewhere: boolean):
 }
 
 /**
- * "ok" if all of it was looked at and found good, else the first thing that keeps the VNI from working, or `?:` and why that is not known. What
- * was found wrong stands until it is found otherwise.
+ * "ok" if everything was examined and is good. Otherwise the first fault that keeps the VNI from working, or `?:` and why the state is unknown. A
+ * fault stands until a later look finds otherwise.
  */
 export function vniStatus(vni: Vni, { hungWorker, unseen, hasMacsElsewhere = () => false }: StatusGround = {}): string {
   const { config, underlay, underlays, needsGroup, paths } = vni;

@@ -6,21 +6,24 @@ import type { Logger } from '../../observe/log.ts';
 import type { Vni } from './vni.ts';
 import { vniStatus } from './vni-status.ts';
 
-/** A status depends on much that tells nobody when it changes: so all are looked at, twice a second. */
+/** A status depends on many things that send no event. So all statuses are examined twice a second. */
 const LOOK_MS = 500;
 
-/** Tells of every change of a VNI's status, whatever its cause: each as an event to those that watch, and in the log those that are equal in one line. */
+/**
+ * Reports every change of the status of a VNI, whatever its cause. Listeners receive one event per change. The log has one line for all equal
+ * changes.
+ */
 export class VniStatuses {
   readonly #vnis: readonly Vni[];
   readonly #log: Logger;
   readonly #statusOf: (vni: Vni) => string;
   readonly #listeners = new Set<DaemonListener>();
-  /** What was told last. */
+  /** The status that was last reported. */
   #told = new WeakMap<Vni, string>();
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
-  /** What the log is to say of this look. */
+  /** The changes that this look writes to the log. */
   #changes = new Map<string, Change>();
 
   constructor({
@@ -33,7 +36,7 @@ export class VniStatuses {
     this.#statusOf = statusOf;
   }
 
-  /** As it is now. */
+  /** The status at the time of the call. */
   of(vni: Vni): string {
     return this.#statusOf(vni);
   }
@@ -50,18 +53,18 @@ export class VniStatuses {
     this.#timer = undefined;
   }
 
-  /** Something has happened: what has been quiet for a while is told of at once. */
+  /** Something has happened. If there was no look for a while, the next one runs at once. */
   lookSoon(): void {
     if (this.#timer && performance.now() - this.#lookedMs >= LOOK_MS) this.#look();
   }
 
-  /** Tells the listener of what changes from now on, until the function that it returns is called. */
+  /** Reports later changes to the listener, until the returned function is called. */
   watch(listener: DaemonListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Many VNIs change at once with their underlay: others have their turn between slices. */
+  /** Many VNIs change at once with their underlay. Other tasks run between the slices. */
   #look(from = 0): void {
     clearImmediate(this.#immediate);
     this.#lookedMs = performance.now();
@@ -71,7 +74,7 @@ export class VniStatuses {
       const before = this.#told.get(vni);
       if (status === before) continue;
       this.#told.set(vni, status);
-      // A VNI begins as what it should be: that needs no words.
+      // The status of a new VNI is `ok` at first, which is not reported.
       if (before !== undefined || status !== 'ok') events.push(this.#tell(vni, status, before ?? null));
     }
     if (events.length > 0) for (const listener of this.#listeners) listener(events);
@@ -89,7 +92,7 @@ export class VniStatuses {
     return { time: new Date().toISOString(), event: 'status', vni: number, status, from };
   }
 
-  /** An underlay that changes takes all its VNIs along: that is one line, not one for each. */
+  /** A change of an underlay affects all its VNIs. The log has one line for it, not one per VNI. */
   #writeLog(): void {
     for (const { from, to, vnis } of this.#changes.values()) {
       const [first] = vnis;

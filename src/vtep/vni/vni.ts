@@ -10,80 +10,80 @@ import type { Link } from '../../sys/netlink/links.ts';
 import { ALL_CONTROL, CONTROL_PROTOCOLS, NO_CONTROL } from '../../wire/link-local.ts';
 import type { FloodList } from './flood-list.ts';
 
-/** One VNI of the running daemon: what was asked for, and what has become of it. */
+/** One VNI of the running daemon: its configuration and its present state. */
 export interface Vni {
-  /** As asked for; changes while running are in it. */
+  /** The configuration, with the changes made at run time. */
   config: VniConfig;
-  /** Row in FDB and counters, and number of the TAP unless that is the trunk. Given to another VNI when this one is deleted. */
+  /** Row in FDB and counters, and number of the TAP unless the TAP is the trunk. Another VNI gets it when this one is deleted. */
   readonly index: number;
-  /** Where its group is joined, or else what it is sent by first. */
+  /** The underlay where its group is joined. Without a group: its first underlay. */
   underlay: Underlay;
-  /** Each family that it is sent by; they bound its MTU. */
+  /** The underlay of each family that it uses. They limit its MTU. */
   underlays: readonly [Underlay, ...Underlay[]];
   /**
-   * Numbers of the underlays on its interface, whether it names destinations of that family or only learns some. Another VNI may bring the
-   * second one while running.
+   * Numbers of the underlays on its interface, of both families, also if the VNI has configured destinations of only one family. Another VNI may open
+   * the second underlay at run time.
    */
   reach: { readonly ipv4: number; readonly ipv6: number };
   /** Number of its group, or NO_GROUP. */
   group: number;
-  /** Whether `join=` asks for that group now. */
+  /** Whether `join=` requires the group to be joined now. */
   needsGroup: boolean;
-  /** The group's id among the remotes; any with NO_GROUP. */
+  /** The id of the group among the remotes. Any value if the group is NO_GROUP. */
   groupRemote: number;
-  /** Who gets its floods by unicast. */
+  /** The VTEPs that receive its floods by unicast. */
   readonly flood: FloodList;
-  /** How its destinations are reached; undefined: nobody has looked. */
+  /** How its destinations are reached. undefined: not examined yet. */
   paths: Paths | undefined;
-  /** Its own, or the trunk, which all VNIs with `vlan=` share. Another one once that was deleted and made anew. */
+  /** Its own TAP, or the trunk, which all VNIs with `vlan=` share. Replaced when the TAP is deleted and created again. */
   tap: Tap;
-  /** The TAP as last seen in vtepd's own namespace; undefined while it is in another, and once it is deleted. */
+  /** The TAP as last seen in the namespace of vtepd. undefined while it is in another namespace, and after it is deleted. */
   link: Link | undefined;
-  /** Where it is while it is in another namespace. */
+  /** The place of the TAP while it is in another namespace. */
   elsewhere: Elsewhere | undefined;
-  /** What the TAP is a port of, as last seen: a bridge mostly. */
+  /** The master of the TAP as last seen, mostly a bridge. */
   master: Link | undefined;
 }
 
-/** How the destinations of a VNI are reached, by the host's routes. */
+/** How the destinations of a VNI are reached by the routes of the host. */
 export interface Paths {
-  /** Why they are not, or not as they should be; undefined: nothing is wrong. */
+  /** Why they are not reached, or not as they should be. undefined: no fault. */
   readonly trouble: string | undefined;
-  /** Why it is not known; undefined: it is. */
+  /** Why the state is unknown. undefined: it is known. */
   readonly unseen: string | undefined;
-  /** Unicast leaves by other interfaces than its underlay, whose state then says nothing. */
+  /** Unicast leaves by other interfaces than the underlay of the VNI. The state of that underlay is then irrelevant. */
   readonly isElsewhere: boolean;
 }
 
-/** Number of the trunk among the TAPs: above those of the VNIs' own. */
+/** Number of the trunk among the TAPs. It is above the numbers of the other TAPs. */
 const TRUNK_TAP = MAX_SEGMENTS;
 
-/** Number of a VNI's TAP. */
+/** Number of the TAP of a VNI. */
 export function tapNumber({ config, index }: Vni): number {
   return config.vlan === undefined ? index : TRUNK_TAP;
 }
 
-/** One VNI of each TAP: the trunk is many VNIs' TAP. */
+/** One VNI for each TAP. Many VNIs share the trunk. */
 export function distinctTaps(vnis: readonly Vni[]): Vni[] {
   return [...new Map(vnis.map((vni) => [vni.tap, vni])).values()];
 }
 
-/** The TAP as last seen, wherever it is; undefined: it is gone, or cannot be looked at. */
+/** The TAP as last seen, in any namespace. undefined: it is deleted, or cannot be read. */
 export function seenTap({ link, elsewhere }: Pick<Vni, 'link' | 'elsewhere'>): Link | undefined {
   return link ?? elsewhere?.link;
 }
 
-/** Whether there is a TAP to read and write: it may be in another namespace. */
+/** Whether there is a TAP to read and write. It may be in another namespace. */
 export function hasTap({ link, elsewhere }: Pick<Vni, 'link' | 'elsewhere'>): boolean {
   return link !== undefined || elsewhere !== undefined;
 }
 
-/** All VNIs that have a VNI's TAP: of a trunk many. */
+/** All VNIs that share the TAP of a VNI: several only for a trunk. */
 export function sharersOf(vnis: readonly Vni[], vni: Vni): readonly Vni[] {
   return vni.config.vlan === undefined ? [vni] : vnis.filter(({ tap }) => tap === vni.tap);
 }
 
-/** What the data path needs to know. */
+/** What the data path needs to know about a VNI. */
 export function toSegment(vni: Vni): Segment {
   const { config, index, underlay, underlays, reach, group, groupRemote, flood, link, elsewhere, tap } = vni;
   const seen = seenTap(vni) ?? tap.link;
@@ -100,7 +100,7 @@ export function toSegment(vni: Vni): Segment {
     floodRemotes: flood.ids,
     tap: tapNumber(vni),
     vlan: config.vlan ?? NO_VLAN,
-    // Of another namespace the kernel tells late whether it is up: a write finds out.
+    // For a TAP in another namespace, the kernel reports late whether it is up. A failed write shows it.
     tapUp: link?.up ?? elsewhere !== undefined,
     tapMtuBytes: seen.mtuBytes,
     tapMacHigh: high,
@@ -116,14 +116,14 @@ export function toSegment(vni: Vni): Segment {
   };
 }
 
-/** `l2-control=` as the data path takes it. */
+/** `l2-control=` in the form of the data path. */
 function controlOf(asked: L2Control): number {
   if (asked === 'drop') return NO_CONTROL;
   if (asked === 'pass') return ALL_CONTROL;
   return asked.reduce((passing, name) => passing | (1 << CONTROL_PROTOCOLS[name]), NO_CONTROL);
 }
 
-/** What the host sent into a TAP and it lost since vtepd has it. @param now the TAP as it is now; undefined: it is gone */
+/** Frames from the host that the TAP lost since vtepd has it. @param now the TAP as it is now; undefined: it is deleted */
 export function tapOverrun(tap: Tap, now: Link | undefined): number {
   return tap.overrunBefore + Math.max(0, (now ?? tap.link).txDropped - tap.link.txDropped);
 }
@@ -133,7 +133,7 @@ export function maxFrameBytes(underlays: readonly Underlay[]): number {
   return Math.min(...underlays.map((underlay) => underlay.maxFrameBytes));
 }
 
-/** Numbers of the underlays on the interface of one of them. */
+/** Numbers of all underlays on the interface of a given underlay. */
 export function reachOf(underlays: readonly Underlay[], { link }: Underlay): Vni['reach'] {
   const number = (family: 4 | 6) =>
     underlays.find((underlay) => underlay.link.index === link.index && underlay.family === family)?.number ??
@@ -141,7 +141,7 @@ export function reachOf(underlays: readonly Underlay[], { link }: Underlay): Vni
   return { ipv4: number(4), ipv6: number(6) };
 }
 
-/** Whether a VNI is cut off when its underlay interface is: a group is bound to it, unicast goes by the routes. */
+/** Whether a VNI stops working when its underlay interface goes down. A group is bound to the interface; unicast follows the routes. */
 export function dependsOnInterface({ config, paths }: Pick<Vni, 'config' | 'paths'>): boolean {
   return config.group !== undefined || !paths?.isElsewhere;
 }

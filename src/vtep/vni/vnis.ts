@@ -2,23 +2,23 @@ import { unknownVni } from '../../api/unknown-vni.ts';
 import { NumberPool } from '../../lib/number-pool.ts';
 import type { Vni } from './vni.ts';
 
-/** The VNIs of the running VTEP, and the index that each has in all tables. It alone writes the list. */
+/** The VNIs of the running VTEP, and the index of each VNI in all tables. Only this class writes the list. */
 export class Vnis {
   readonly #list: Vni[] = [];
   readonly #leaving = new Set<Vni>();
   readonly #indexes = new NumberPool();
 
-  /** All that there are, in the order of their addition. The list is one for all and changes. */
+  /** All VNIs in the order of their addition. All callers share this list, and it changes. */
   get list(): readonly Vni[] {
     return this.#list;
   }
 
-  /** Those that are off the list and keep their index: what workers drop of them meanwhile still counts. */
+  /** VNIs that are removed from the list but keep their index. Drops that workers count for them meanwhile are not lost. */
   get leaving(): ReadonlySet<Vni> {
     return this.#leaving;
   }
 
-  /** Adds the VNI that `make` makes with a free index. @throws what `make` throws; nothing is added then */
+  /** Adds the VNI that `make` creates with a free index. @throws what `make` throws; nothing is added then */
   add(make: (index: number) => Vni): Vni {
     const index = this.#indexes.take();
     try {
@@ -31,7 +31,7 @@ export class Vnis {
     }
   }
 
-  /** Takes a VNI off the list. No other gets its index until it is released. */
+  /** Removes a VNI from the list. No other VNI gets its index until it is released. */
   remove(vni: Vni): void {
     const at = this.#list.indexOf(vni);
     if (at < 0) throw new Error(`VNI ${vni.config.vni} is not in the list`);
@@ -39,12 +39,12 @@ export class Vnis {
     this.#leaving.add(vni);
   }
 
-  /** No worker and no table knows a removed VNI any more: another may have its index. */
+  /** No worker and no table knows a removed VNI any more: another VNI may get its index. */
   release(vni: Vni): void {
     if (this.#leaving.delete(vni)) this.#indexes.give(vni.index);
   }
 
-  /** The end of all. */
+  /** Removes all VNIs at the end of the daemon. */
   clear(): void {
     this.#list.length = 0;
   }
@@ -60,7 +60,7 @@ export class Vnis {
     throw unknownVni(number);
   }
 
-  /** The VNI of each index. One that is leaving has none, nor have its entries. */
+  /** The VNI of each index. A VNI that is leaving is not in the map, so its entries belong to no VNI. */
   numbers(): ReadonlyMap<number, number> {
     return new Map(this.#list.map(({ index, config }) => [index, config.vni]));
   }

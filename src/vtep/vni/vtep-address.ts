@@ -2,14 +2,14 @@ import { type Fdb, LOCAL_SOURCE, type SourceAddress } from '../../fdb/fdb.ts';
 import { LOCAL } from '../../fdb/remotes.ts';
 import { formatIp, type IpAddress, ipWords } from '../../lib/addresses.ts';
 
-/** VTEP addresses as users write them and as the FDB keeps them. */
+/** Converts between VTEP addresses as users write them and as the FDB stores them. */
 
 export function sourceOf(address: IpAddress | 'local'): SourceAddress {
   if (address === 'local') return LOCAL_SOURCE;
   return ipWords(address);
 }
 
-/** The address behind a remote id. */
+/** The address of a remote id. */
 export function addressOf({ remotes }: Fdb, remote: number): IpAddress | 'local' {
   if (remote === LOCAL) return 'local';
   const word = (index: number) => remotes.word(remote, index);

@@ -8,13 +8,13 @@ import { StormControl } from '../../forward/storm-control.ts';
 import { createClock, createFineClock, monotonicMs } from '../../worker/clock.ts';
 import type { WorkerSetup } from '../../worker/messages.ts';
 
-/** How long the main thread waits for the FDB's lock, which nobody alive holds for a microsecond. */
+/** How long the main thread waits for the lock of the FDB. A living thread holds it for less than a microsecond. */
 const LOCK_PATIENCE_MS = 100;
 
-/** The main thread's number in the FDB's lock; workers count up from there. */
+/** The owner number of the main thread in the lock of the FDB. Workers have the numbers above it. */
 const MAIN_OWNER = 1;
 
-/** What all threads share: the tables in shared memory, and the clock that their times are of. */
+/** What all threads share: the tables in shared memory, and the clock of their times. */
 export class SharedTables {
   readonly fdb: Fdb;
   readonly neighbours: NeighbourTable;
@@ -25,9 +25,9 @@ export class SharedTables {
   readonly now: () => number;
   /** Milliseconds since the start, with microseconds. */
   readonly nowMs: () => number;
-  /** Number of the first worker in the FDB's lock. */
+  /** Owner number of the first worker in the lock of the FDB. */
   readonly firstOwner = MAIN_OWNER + 1;
-  /** What a worker needs to use them too. */
+  /** What a worker needs to use the tables too. */
   readonly setup: Pick<WorkerSetup, 'fdbMemory' | 'neighboursMemory' | 'stormMemory' | 'epochMs'>;
 
   /** @param ageingSeconds 0: entries never age */

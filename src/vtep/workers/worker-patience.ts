@@ -1,24 +1,24 @@
 import { VtepError } from '../../lib/errors.ts';
 
-/** How long whoever asks for a change waits for a worker that hangs. */
+/** How long a request for a change waits for a worker that hangs. */
 const PATIENCE_MS = 2_000;
 
-/** A worker that hangs, as it was seen. */
+/** A worker that hangs, as last seen. */
 export interface Hang {
   readonly worker: number;
-  /** Since its last turn. */
+  /** Since its last loop turn. */
   readonly seconds: number;
 }
 
-/** How soon it is seen then that a worker has begun to hang. */
+/** Interval of the checks whether a worker has begun to hang. */
 const LOOK_MS = 250;
 
 /**
- * Makes a change that the workers have to answer, and waits for it, but not for a worker that hangs. With one that is known to hang the change
- * is not begun. With one that begins to hang meanwhile it stays under way, whole: it is in force everywhere once that worker turns again, and
- * the changes after it are made then, in their order. Nothing is ever half in force for good.
+ * Makes a change that the workers have to confirm, and waits for them, but not for a worker that hangs. If a worker is known to hang, the change is
+ * not started. If a worker begins to hang meanwhile, the change stays in progress as a whole: it is in force everywhere once that worker runs again,
+ * and later changes follow in order. No change stays half in force.
  *
- * @param hang the worker that hangs, if one does
+ * @param hang the worker that hangs, if there is one
  * @throws VtepError ERR_VTEP_BUSY that names the worker
  */
 export async function whileWorkersAnswer<Result>(
@@ -42,7 +42,7 @@ export async function whileWorkersAnswer<Result>(
     return await Promise.race([result, outOfPatience]);
   } finally {
     clearInterval(timer);
-    // Whoever asked has his answer.
+    // The caller has received an answer already.
     result.catch(() => {});
   }
 }

@@ -12,28 +12,28 @@ import { addressOrder } from './worker-state.ts';
 import { type WorkerState, WorkerSupervisor } from './worker-supervisor.ts';
 
 export interface WorkerPoolOptions {
-  /** Number of the first thread in the FDB's lock; every further one, successors included, gets the next. */
+  /** Owner number of the first thread in the lock of the FDB. Every further thread, also a successor, gets the next number. */
   readonly firstOwner: number;
   readonly fdb: Fdb;
   readonly log: Logger;
-  /** The orders that bring a new thread to the present state. @param worker whose fds it takes over, from 0 on */
+  /** The orders that bring a new thread to the present state. @param worker the worker whose fds it takes over, from 0 on */
   readonly state: (worker: number) => Order[];
-  /** A worker has let a TAP go that is no more; each of them tells. */
+  /** A worker has released a TAP that was deleted. Each worker reports it. */
   readonly tapGone: (tap: number) => void;
-  /** A remote of a segment's flood list was heard in the segment's group too. Each thread tells once, successors too. */
+  /** A remote of the flood list of a segment was also heard in the group of the segment. Each thread reports it once, a successor too. */
   readonly remoteInGroup: (segment: number, remote: number) => void;
-  /** One of them died too often. */
+  /** Called when a worker died too often. */
   readonly died: (error: Error) => void;
 }
 
-/** How often it is looked whether each worker turns. */
+/** Interval of the checks whether each worker runs. */
 const LOOK_INTERVAL_MS = 250;
 
 type OwnOfWorker = keyof WorkerMemories | 'worker' | 'owner' | 'wakeFd' | 'stopMemory';
 
-/** The data plane: workers that share the FDB and the source ports, each with sockets and TAP queues of its own. */
+/** The data plane: workers that share the FDB and the source ports. Each has its own sockets and TAP queues. */
 export class WorkerPool {
-  /** One for each worker: whoever reads adds them up. */
+  /** One for each worker. Readers add them up. */
   readonly counters: readonly Counters[];
   readonly remoteCounters: readonly RemoteCounters[];
   /** One for each worker. */
@@ -86,17 +86,17 @@ export class WorkerPool {
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.order(order)));
   }
 
-  /** As `orderAll`, where nobody waits for it: of a worker that hangs, nothing is kept that grows. */
+  /** As `orderAll`, without waiting. For a worker that hangs, no growing state is kept. */
   tellAll(order: Order): void {
     for (const supervisor of this.#supervisors) supervisor.tell(order);
   }
 
-  /** As `orderOne`, where nobody waits for it. */
+  /** As `orderOne`, without waiting. */
   tellOne(worker: number, order: Order): void {
     this.#supervisors[worker]?.tell(order);
   }
 
-  /** Resolves once every worker has answered. What it is told, it knows. */
+  /** Resolves once every worker has answered. All earlier orders are then in force. */
   answered(): Promise<void> {
     return this.orderAll(addressOrder('own-addresses', { added: [], removed: [] }));
   }
@@ -112,12 +112,12 @@ export class WorkerPool {
     return { udpGso: offloads.every(({ udpGso }) => udpGso), udpGro: offloads.every(({ udpGro }) => udpGro) };
   }
 
-  /** VTEPs that a worker knows to be behind a smaller MTU: of the one that knows most. */
+  /** Number of VTEPs that a worker knows to be behind a smaller path MTU. The largest number of all workers. */
   get pathLimits(): number {
     return Math.max(...this.#supervisors.map(({ pathLimits }) => pathLimits));
   }
 
-  /** Sockets that receive without merging for a while, and where the last message that had it so came from, at each worker. */
+  /** Sockets that receive without merging for a while, for each worker, with the source of the last message that caused this. */
   get unmerged(): Status['unmerged'] {
     const apart = this.#supervisors.map((supervisor) => supervisor.apart);
     const vteps = apart.flatMap(({ source }) => (source ? formatSource(source) : []));
@@ -128,14 +128,14 @@ export class WorkerPool {
     return this.#supervisors.map(({ state }) => state);
   }
 
-  /** The first worker that hangs, if one does. */
+  /** The first worker that hangs, if there is one. */
   get hang(): Hang | undefined {
     const worker = this.states.findIndex(({ state }) => state === 'hung');
     const supervisor = this.#supervisors[worker];
     return supervisor && { worker, seconds: (supervisor.looksWithoutTurn * LOOK_INTERVAL_MS) / 1_000 };
   }
 
-  /** Whether all threads are no more. */
+  /** Returns whether all threads have ended. */
   async stop(): Promise<boolean> {
     clearInterval(this.#looking);
     for (const supervisor of this.#supervisors) supervisor.announceStop();

@@ -10,14 +10,14 @@ import { INHERIT_TOS } from '../../wire/ecn.ts';
 import type { Order } from '../../worker/messages.ts';
 import { distinctTaps, hasTap, tapNumber, toSegment, type Vni } from '../vni/vni.ts';
 
-/** Which worker has what, and what a worker is told of it. */
+/** Which worker has which resources, and the orders that tell it so. */
 
-/** The worker that alone reads a group's socket. @param group the group's number */
+/** The only worker that reads the socket of a group. @param group the number of the group */
 export function groupWorker(group: number, workers: number): number {
   return group % workers;
 }
 
-/** All that a worker must be told to take over from nothing. */
+/** All orders that a worker needs to take over without any state. */
 export function workerState(
   worker: number,
   workers: number,
@@ -39,7 +39,7 @@ export function workerState(
   return orders;
 }
 
-/** What of the configuration a worker goes by. */
+/** The part of the configuration that a worker uses. */
 export function putSettings(config: Config): Order {
   const { reservedBits, allowedVteps, busyPoll } = config;
   const settings = {
@@ -52,12 +52,12 @@ export function putSettings(config: Config): Order {
   return { kind: 'settings', settings };
 }
 
-/** `--tos` as the data path takes it. */
+/** `--tos` in the form of the data path. */
 export function tosNumber({ tos }: Config): number {
   return tos === 'inherit' ? INHERIT_TOS : tos;
 }
 
-/** All that is held. */
+/** All resources of the daemon. */
 interface HeldState {
   readonly config: Config;
   readonly own: readonly IpAddress[];
@@ -80,7 +80,7 @@ function wordsOf(addresses: readonly IpAddress[]): Int32Array {
   );
 }
 
-/** What an underlay sends by; nothing while it has no address. */
+/** The pool that an underlay sends with. It is empty while the underlay has no address. */
 export function addPool({ number, family, link, source }: Underlay): Order {
   return {
     kind: 'add-pool',
@@ -92,12 +92,12 @@ export function addPool({ number, family, link, source }: Underlay): Order {
   };
 }
 
-/** The worker's own socket of a place that is listened at. */
+/** The socket of the worker for a listening address. */
 export function addListener({ socket, fds }: Listener, worker: number): Order {
   return { kind: 'add-socket', socket, fd: fds[worker] as number, group: NO_GROUP, encap: ENCAP.vxlan };
 }
 
-/** The worker's own queue of a VNI's TAP. */
+/** The queue of the worker for the TAP of a VNI. */
 export function addTap(vni: Vni, worker: number): Order {
   const { tap } = vni;
   return { kind: 'add-tap', tap: tapNumber(vni), fd: tap.fds[worker] as number, mergesUdp: tap.mergesUdp };

@@ -7,32 +7,32 @@ import type { ApartState } from '../../underlay/apart-sockets.ts';
 import type { Order, WorkerOffload, WorkerSetup } from '../../worker/messages.ts';
 import { DataPlaneWorker } from '../../worker/worker.ts';
 
-/** A worker that dies more often than this within the window is not revived: something is wrong that a restart does not mend. */
+/** A worker that dies more often than this within the window is not restarted: a restart does not solve such a problem. */
 const MAX_DEATHS = 5;
 const DEATH_WINDOW_MS = 60_000;
 
-/** Between two tries to start a successor. */
+/** Pause between two attempts to start a successor. */
 const REVIVE_PAUSE_MS = 1_000;
-/** Tries in a row, a minute of them; then a restart of the daemon is the better chance. */
+/** Maximum number of consecutive attempts: one minute. After that a restart of the daemon is more likely to help. */
 const MAX_REVIVE_TRIES = 60;
 
-/** Looks in a row at a worker that has not turned, after which it hangs: a second. One with nothing to do turns every WORKER_WAIT_MS. */
+/** Consecutive looks without a loop turn of the worker after which it counts as hanging: one second. An idle worker turns every WORKER_WAIT_MS. */
 const HANG_LOOKS = 4;
-/** Likewise until its first turn: it is still being loaded. */
+/** The same until its first turn: the thread is still loading its code. */
 const START_LOOKS = 80;
 
-/** A data-plane thread as the main thread sees it; `dead`: its successor is not there yet. */
+/** A data-plane thread as the main thread sees it. `dead`: its successor does not run yet. */
 export interface WorkerState {
   readonly worker: number;
   readonly state: 'ok' | 'hung' | 'dead';
-  /** Of its predecessors, since the daemon's start. */
+  /** Deaths of its predecessors since the start of the daemon. */
   readonly deaths: number;
 }
 
 export interface SupervisorOptions {
-  /** Which worker it is, for the log. */
+  /** Number of the worker, for the log. */
   readonly worker: number;
-  /** Gives each thread, successors included, a number in the FDB's lock that no other has had. */
+  /** Gives each thread, also a successor, a unique owner number in the lock of the FDB. */
   readonly nextOwner: () => number;
   readonly fdb: Fdb;
   readonly log: Logger;
@@ -40,11 +40,11 @@ export interface SupervisorOptions {
   readonly state: () => Order[];
   readonly tapGone: (tap: number) => void;
   readonly remoteInGroup: (segment: number, remote: number) => void;
-  /** Too many deaths. */
+  /** Called after too many deaths. */
   readonly died: (error: Error) => void;
 }
 
-/** Keeps a data-plane worker running: one that dies is replaced, and its successor takes the same fds over. */
+/** Keeps a data-plane worker running. A worker that dies is replaced, and its successor takes over the same fds. */
 export class WorkerSupervisor {
   readonly #setup: Omit<WorkerSetup, 'owner' | 'wakeFd' | 'stopMemory'>;
   readonly #options: SupervisorOptions;
@@ -56,7 +56,7 @@ export class WorkerSupervisor {
   #isHung = false;
   #deathCount = 0;
   #failedTries = 0;
-  /** The daemon's start is over, as far as this worker is concerned. */
+  /** For this worker, the start of the daemon has ended. */
   #isUp = false;
   /** Why the first thread could not be started. */
   #refusal: Error | undefined;
@@ -84,7 +84,7 @@ export class WorkerSupervisor {
   async #launch(): Promise<boolean> {
     const owner = this.#options.nextOwner();
     const orders = this.#options.state();
-    // Each worker finds out by itself.
+    // Each worker tests the offloads itself.
     this.#offload = this.#setup.offload;
     const worker = new DataPlaneWorker(
       { ...this.#setup, owner },
@@ -100,7 +100,7 @@ export class WorkerSupervisor {
     return answers.every((inForce) => inForce);
   }
 
-  /** Resolves once the order is in force, or there is no worker: then the next one learns it from the state. */
+  /** Resolves once the order is in force, or if there is no worker. A later worker learns it from the state. */
   async order(order: Order): Promise<void> {
     await this.#worker?.order(order);
   }
@@ -109,12 +109,12 @@ export class WorkerSupervisor {
     this.#worker?.tell(order);
   }
 
-  /** The offloads in force: those that the worker was allowed and no path has refused. */
+  /** The offloads in force: those that the worker may use and that no path has refused. */
   get offload(): WorkerSetup['offload'] {
     return this.#offload;
   }
 
-  /** VTEPs that it knows to be behind a smaller MTU. */
+  /** Number of VTEPs that it knows to be behind a smaller path MTU. */
   get pathLimits(): number {
     return this.#worker?.pathLimits ?? 0;
   }
@@ -130,8 +130,8 @@ export class WorkerSupervisor {
   }
 
   /**
-   * Sees whether the worker has turned since the last look. Looks are counted, not time: a process that was stopped, or a host that slept,
-   * did not look either.
+   * Checks whether the worker has turned since the last look. This counts looks, not time: a process that was stopped, or a host that slept, did not
+   * look either.
    */
   look(): void {
     if (!this.#worker) return;
@@ -151,7 +151,7 @@ export class WorkerSupervisor {
     else log.warn({ event: 'worker-turns', worker }, 'it runs again, and carries out the orders that waited');
   }
 
-  /** Looks in a row at it that saw no turn. */
+  /** Consecutive looks that saw no turn. */
   get looksWithoutTurn(): number {
     return this.#looksWithoutTurn;
   }
@@ -160,7 +160,7 @@ export class WorkerSupervisor {
     this.#worker?.announceStop();
   }
 
-  /** Whether the thread is no more. */
+  /** Returns whether the thread has ended. */
   async stop(): Promise<boolean> {
     const worker = this.#worker;
     this.#isStopped = true;
@@ -174,7 +174,7 @@ export class WorkerSupervisor {
     log.warn({ event: 'offload-off', worker, offload, errno: errnoName(error) });
   }
 
-  /** @param hasTurned whether it was at work; else it could not be started */
+  /** @param hasTurned whether it has run; if not, it could not be started */
   #onEnd(owner: number, hasTurned: boolean, error: Error): void {
     this.#worker = undefined;
     this.#isHung = false;
@@ -203,8 +203,8 @@ export class WorkerSupervisor {
   }
 
   /**
-   * No fd, no memory, no thread may be to be had just now, at whatever stage: tried again until the host allows it. At the daemon's start it
-   * is a refusal.
+   * At any stage, fds, memory or threads may be unavailable for a while. The start is tried again until the host allows it. At the start of the
+   * daemon this is a refusal.
    */
   #onFailedStart(error: Error): void {
     if (this.#isStopped) return;
@@ -220,7 +220,7 @@ export class WorkerSupervisor {
   }
 }
 
-/** What another thread keeps locked now the sweep repairs. */
+/** If another thread holds the lock now, the sweep repairs the table later. */
 function recovered(fdb: Fdb, owner: number): boolean {
   try {
     return fdb.recover(owner);
