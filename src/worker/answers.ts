@@ -8,19 +8,19 @@ import type { Slab } from '../sys/slab.ts';
 import { MAX_TOO_BIG_BYTES } from '../wire/answers/icmp.ts';
 import { MAX_VLAN_TAGS, type StrippedTags, VLAN_TAG_BYTES } from '../wire/vlan.ts';
 
-/** What a worker answers by itself, each kind with room in the slab for one answer and the tags in front of it. */
+/** The answers that a worker gives itself. Each kind has room in the slab for one answer and the tags in front of it. */
 export interface Answers {
   readonly suppression: Suppression;
   readonly tooBig: TooBigAnswers;
 }
 
-/** Tags that were stripped, and a trunk's. */
+/** The tags that were stripped, and the tag of a trunk. */
 const TAG_ROOM_BYTES = (MAX_VLAN_TAGS + 1) * VLAN_TAG_BYTES;
 
 interface AnswerParts {
   /** Shared by all workers. */
   readonly neighboursMemory: SharedArrayBuffer;
-  /** The number of this one. */
+  /** The number of this worker. */
   readonly worker: number;
   readonly taps: AnswerSink;
   /** As the send path strips them. */

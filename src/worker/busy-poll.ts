@@ -2,25 +2,25 @@ import { BUSY_POLL_LOAD_PER_MS, BUSY_POLL_LOST_MS, BUSY_POLL_MS, BUSY_POLL_REST_
 import type { Epoll } from '../sys/epoll.ts';
 import type { BusyTime } from './busy-time.ts';
 
-/** What a worker waits with. */
+/** The wait operations of a worker. */
 export interface Waiting {
   readonly epoll: Pick<Epoll, 'wait'>;
-  /** Gives the processor to whoever else wants it. */
+  /** Gives the processor to any other thread that wants it. */
   readonly giveWay: () => void;
   readonly nowMs: () => number;
   readonly busyTime: Pick<BusyTime, 'waited'>;
 }
 
 /**
- * How a worker waits for packets. To sleep and be woken is most of a round trip, so it first looks again and again, as KVM does before it
- * halts a processor (virt/kvm/kvm_main.c, `halt_poll_ns`), while that has prospects and harms nobody: where packets come often, but not so
- * densely that batches matter more, and where no other thread wants the processor.
+ * How a worker waits for packets. Sleeping and waking take most of a round trip. So the worker polls for a while before it sleeps, as KVM does before
+ * it halts a processor (virt/kvm/kvm_main.c, `halt_poll_ns`). It polls only where packets come often, but not so densely that batches matter more,
+ * and where no other thread wants the processor.
  */
 export class BusyPoll {
-  /** Whether it may look at all. */
+  /** Whether the worker may poll at all. */
   isOn = false;
   readonly #waiting: Waiting;
-  /** How long there was nothing to do, last time. */
+  /** How long the last wait for work was. */
   #idleMs = BUSY_POLL_MS;
   #restUntilMs = 0;
   #load = 0;
@@ -30,12 +30,12 @@ export class BusyPoll {
     this.#waiting = waiting;
   }
 
-  /** The worker has done so much since it waited; the unit is that of BUSY_POLL_LOAD_PER_MS. */
+  /** The worker has done this much work since its last wait. The unit is that of BUSY_POLL_LOAD_PER_MS. */
   moved(load: number): void {
     this.#load += load;
   }
 
-  /** As `Epoll.wait`. Sleeps for at most `timeoutMs` after it has looked for BUSY_POLL_MS. */
+  /** As `Epoll.wait`. Polls for BUSY_POLL_MS, then sleeps for at most `timeoutMs`. */
   wait(timeoutMs: number): number {
     const { epoll, nowMs, busyTime } = this.#waiting;
     const begunMs = nowMs();
@@ -48,7 +48,7 @@ export class BusyPoll {
     return count;
   }
 
-  /** 0 if nothing came in time, or another thread had the processor. */
+  /** 0 if no event came in time, or if another thread had the processor. */
   #look(begunMs: number): number {
     const { epoll, giveWay, nowMs } = this.#waiting;
     for (let lookedMs = begunMs; lookedMs - begunMs < BUSY_POLL_MS; ) {

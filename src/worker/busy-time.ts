@@ -1,4 +1,4 @@
-/** How long a worker is asked about at least when it says how busy it is. */
+/** The shortest window over which the busy share is computed. */
 const WINDOW_MS = 1_000;
 
 const TOTAL_MS = 0;
@@ -6,22 +6,21 @@ const RATIO = 1;
 const WORDS = 2;
 
 /**
- * How much of its time a worker does not wait for packets, in shared memory: in all, and as a share of the last whole second. To look for
- * packets again and again is waiting too. Only the worker writes, each time it has waited, so that what is read is at most a second and one
- * wait old.
+ * The part of its time in which a worker does not wait for packets, in shared memory: in total, and as a share of the last whole second. Polling for
+ * packets counts as waiting. Only the worker writes, after each wait. So a value that is read is at most one second and one wait old.
  */
 export class BusyTime {
   readonly #cells: Float64Array;
-  /** When the worker last had waited, and began the present window; on its clock. */
+  /** End of the last wait, and start of the present window, on the clock of the worker. */
   readonly #times = new Float64Array(2);
-  /** In the present window. */
+  /** Busy time in the present window. */
   readonly #busyMs = new Float64Array(1);
 
   static createMemory(): SharedArrayBuffer {
     return new SharedArrayBuffer(WORDS * Float64Array.BYTES_PER_ELEMENT);
   }
 
-  /** @param nowMs of the worker's clock; any for whoever only reads */
+  /** @param nowMs time on the clock of the worker; any value for a reader */
   constructor(memory: SharedArrayBuffer, nowMs = 0) {
     this.#cells = new Float64Array(memory);
     this.#times.fill(nowMs);
@@ -40,12 +39,12 @@ export class BusyTime {
     this.#times[1] = endedMs;
   }
 
-  /** Since the first thread of this number began. */
+  /** Since the first thread with this number started. */
   get seconds(): number {
     return (this.#cells[TOTAL_MS] as number) / 1_000;
   }
 
-  /** 0 to 1. */
+  /** Range 0 to 1. */
   get ratio(): number {
     return this.#cells[RATIO] as number;
   }

@@ -10,8 +10,8 @@ export function createClock(epochMs: number): () => number {
 }
 
 /**
- * Milliseconds since `epochMs` of that clock, with microseconds as a fraction. `performance.now()` starts anew in each thread but costs no
- * allocation, so the distance between the two is taken once.
+ * Milliseconds since `epochMs` of that clock, with microseconds as a fraction. `performance.now()` starts at zero in each thread but costs no
+ * allocation. So the difference between the two clocks is computed once.
  */
 export function createFineClock(epochMs: number): () => number {
   const offset = Number(process.hrtime.bigint()) / 1e6 - performance.now() - epochMs;

@@ -4,8 +4,8 @@ import { MAX_REMOTES } from '../lib/limits.ts';
 import { NO_GROUP, type Segment, type SegmentUpdate } from '../segment/segment.ts';
 
 /**
- * Finds remotes of a segment's flood list in the segment's own group: they get each flood twice. Each is told once, until it has left the
- * list. Bounded by the flood lists themselves.
+ * Finds remotes of the flood list of a segment that are also in the group of the segment: they receive each flood twice. Each is reported once until
+ * it leaves the list. The size is limited by the flood lists.
  */
 export class GroupWatch {
   readonly #remotes: RemoteTable;
@@ -15,13 +15,13 @@ export class GroupWatch {
   /** Number of each segment's group. */
   readonly #groups = new Map<number, number>();
 
-  /** @param tell is given the segment's index and the remote's id */
+  /** @param tell receives the index of the segment and the id of the remote */
   constructor(remotes: RemoteTable, tell: (segment: number, remote: number) => void) {
     this.#remotes = remotes;
     this.#tell = tell;
   }
 
-  /** A datagram of the segment came from `source` by the segment's group. */
+  /** A datagram of the segment came from `source` by the group of the segment. */
   heard(segment: Segment, { a, b, c, d }: SourceAddress): void {
     if (segment.floodRemotes.length === 0) return;
     const remote = this.#remotes.find(a, b, c, d);
@@ -32,7 +32,7 @@ export class GroupWatch {
     this.#tell(segment.index, remote);
   }
 
-  /** A remote that has left the list, or whose segment is no more or has another group, is told again if it comes back. */
+  /** If a remote leaves the list, or its segment is deleted or gets another group, it is reported again when it returns. */
   apply(update: SegmentUpdate): void {
     if (update.kind === 'flood-list') {
       for (const remote of update.removed) this.#told.delete(key(update.index, remote));
@@ -40,7 +40,7 @@ export class GroupWatch {
     }
     const { index, group, floodRemotes } =
       update.kind === 'put' ? update.segment : { index: update.index, group: NO_GROUP, floodRemotes: [] };
-    // Of another group nothing was told yet.
+    // Nothing was reported for the new group yet.
     const list = group === this.#groups.get(index) ? floodRemotes : [];
     if (update.kind === 'put') this.#groups.set(index, group);
     else this.#groups.delete(index);
@@ -51,7 +51,7 @@ export class GroupWatch {
   }
 }
 
-/** Of a remote in a segment: an integer that needs no memory of its own. */
+/** Key of a remote in a segment: an integer without a heap allocation. */
 function key(segment: number, remote: number): number {
   return segment * (MAX_REMOTES + 1) + remote;
 }

@@ -1,4 +1,4 @@
-/** What the tests of both ladders have in common: the whole of forwardFrames and forwardDatagrams between ports in memory. */
+/** What the tests of both ladders share: forwardFrames and forwardDatagrams as a whole, between ports in memory. */
 import { ENCAP } from '../encap/encapsulation.ts';
 import { Fdb, LOCAL_SOURCE, type SourceAddress, UNKNOWN } from '../fdb/fdb.ts';
 import { createFdbMemory } from '../fdb/layout.ts';
@@ -26,7 +26,7 @@ import { MemoryUdpPort } from '../underlay/memory-udp-port.ts';
 import { forwardDatagrams, forwardFrames } from './loop.ts';
 import { newPorts } from './ports.ts';
 
-/** Room for both ports' batches. */
+/** Room for the batches of both ports. */
 const SLAB_BYTES = 8_388_608;
 
 export const NOW = 1_000;
@@ -38,7 +38,7 @@ export const OTHER_PEER = ipWord('198.18.0.3');
 export const THIRD_PEER = ipWord('198.18.0.4');
 export const GROUP = ipWord('239.1.1.1');
 
-/** Id of GROUP, the first that a rig interns. */
+/** Id of GROUP, the first remote of a rig. */
 const GROUP_REMOTE = 1;
 
 export const UNICAST_SOCKET = 0;
@@ -86,7 +86,7 @@ export interface HeaderParts {
   readonly reserved8?: number;
 }
 
-/** What crosses the underlay, by the byte. */
+/** What crosses the underlay, octet by octet. */
 export function datagram(inner: Uint8Array, header: HeaderParts = {}): Buffer {
   const { vni = SEGMENT.vni, flags = 0x08, reserved24 = 0, reserved8 = 0 } = header;
   const octets = Buffer.alloc(8);
@@ -107,9 +107,9 @@ class RemovableTapPort extends MemoryTapPort {
 
 export interface RigOptions {
   readonly dropReservedBits?: boolean;
-  /** Whose datagrams are taken; anybody's unless given. */
+  /** Sources whose datagrams are accepted. Default: all. */
   readonly allowedVteps?: readonly IpPrefix[];
-  /** Whether received frames are merged; they are not unless given. */
+  /** Whether received frames are merged. Default: no. */
   readonly merging?: OffloadSwitch;
   /** As `--tos`, INHERIT_TOS included. */
   readonly tos?: number;
@@ -119,7 +119,7 @@ export interface RigOptions {
 
 export type Rig = ReturnType<typeof newRig>;
 
-/** One worker's data plane. */
+/** The data plane of one worker. */
 export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOptions = {}) {
   const { dropReservedBits = false, allowedVteps, merging, tos = 0, inheritsDf = false } = options;
   const slab = new Slab(SLAB_BYTES);
@@ -163,7 +163,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   ports.receivePath.dropReservedBits = dropReservedBits;
   Object.assign(ports.sendPath, { tos, inheritsDf });
 
-  /** A datagram arrives, or what UDP_GRO made of several. */
+  /** A datagram arrives, or several that UDP_GRO merged. */
   function receive(
     payload: Uint8Array,
     { source = PEER, socket = UNICAST_SOCKET, now = NOW, segmentBytes = payload.length, tos: outerTos = 0 } = {},
@@ -178,22 +178,22 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
     taps,
     underlay,
     counters,
-    /** What the watch over groups was asked about. */
+    /** The calls of the group watch. */
     heardInGroup,
     pathLimits,
     neighboursMemory,
     storm,
     receive,
-    /** A frame comes out of a TAP. Whether the TAP is still there. */
+    /** A frame comes from a TAP. Returns whether the TAP still exists. */
     send(inner: Uint8Array, { tap = SEGMENT.tap, now = NOW, vnetHeader = new Uint8Array(10) } = {}): boolean {
       taps.inject(tap, inner, vnetHeader);
       return forwardFrames(ports, tap, now) !== TAP_GONE;
     },
-    /** A MAC is heard from a VTEP, as it is in life: by a datagram. */
+    /** A MAC is learned from a VTEP by a datagram, as in production. */
     hear(mac: string, source: number, { vni = SEGMENT.vni, now = NOW } = {}): void {
       receive(datagram(frame({ src: mac }), { vni }), { source, now });
     },
-    /** Which VTEP a MAC is at. */
+    /** The VTEP of a MAC. */
     whereIs(mac: string, { segment = SEGMENT.index, now = NOW } = {}): number {
       const remote = fdb.lookup(segment, ...macWords(mac), now);
       return remote === UNKNOWN || remote === LOCAL ? remote : fdb.remotes.word(remote, 3);
@@ -202,12 +202,12 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
       const source = address === 'local' ? LOCAL_SOURCE : sourceOf(address);
       fdb.addStatic(SEGMENT.index, ...macWords(mac), source, NOW);
     },
-    /** As a control plane does. */
+    /** As a control plane does it. */
     place(mac: string, address: number, isSticky = false): void {
       const [high, low] = macWords(mac);
       fdb.placeAll(SEGMENT.index, [{ high, low, at: sourceOf(address), isSticky }], NOW);
     },
-    /** What is counted of a VTEP. */
+    /** The counters of a VTEP. */
     vtep(address: number) {
       const { a, b, c, d } = sourceOf(address);
       return RemoteCounters.total([remoteCounters], fdb.remotes.find(a, b, c, d));
@@ -225,7 +225,7 @@ export function newRig(segments: readonly Segment[] = [SEGMENT], options: RigOpt
   };
 }
 
-/** A rig whose one segment floods to these remotes. */
+/** A rig with one segment, which floods to these remotes. */
 export function newFloodingRig(addresses: readonly number[], segment: Segment = SEGMENT, options?: RigOptions): Rig {
   const floodRemotes: number[] = [];
   const rig = newRig([{ ...segment, floodRemotes }], options);
@@ -237,7 +237,7 @@ export function destinationsOf({ underlay }: Rig): number[] {
   return underlay.sent.map(({ destination }) => destination);
 }
 
-/** A MAC as the FDB keeps it: its first four octets, and the last two. */
+/** A MAC as the FDB stores it: its first four octets, and the last two. */
 export function macWords(mac: string): [high: number, low: number] {
   return [Number.parseInt(mac.slice(0, 8), 16), Number.parseInt(mac.slice(8), 16)];
 }

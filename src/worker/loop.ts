@@ -15,7 +15,7 @@ import type { UdpPort } from '../underlay/udp-port.ts';
 import { trunkVlan } from '../wire/vlan.ts';
 import type { GroupWatch } from './group-watch.ts';
 
-/** What one worker forwards between. */
+/** The ports and tables of one worker. */
 export interface Ports {
   readonly taps: TapPort;
   readonly underlay: UdpPort;
@@ -25,17 +25,17 @@ export interface Ports {
   readonly groupWatch: Pick<GroupWatch, 'heard'>;
   readonly receivePath: ReceivePath;
   readonly sendPath: SendPath;
-  /** While somebody captures. */
+  /** Present while a capture is open. */
   capture: FrameCapture | undefined;
 }
 
-/** From the start of a datagram to the second word of its header: the two decide all that a codec reads of it. */
+/** Length from the start of a datagram to the second word of its header. These two words are all that a codec reads. */
 const SECOND_WORD_AT = 4;
 
-/** A message that is longer counts once more for each 2 KB. */
+/** A longer message counts once more for each 2 KB. */
 const LOAD_OCTETS_SHIFT = 11;
 
-/** Forwards one batch of a socket's datagrams to the TAPs. How much it was (BUSY_POLL_LOAD_PER_MS). @param now tenths of a second */
+/** Forwards one batch of datagrams of a socket to the TAPs. Returns the amount of work (BUSY_POLL_LOAD_PER_MS). @param now tenths of a second */
 export function forwardDatagrams(ports: Ports, socket: number, now: number): number {
   const { underlay, taps, receivePath, remoteCounters, capture } = ports;
   const group = underlay.groupOf(socket);
@@ -60,7 +60,7 @@ export function forwardDatagrams(ports: Ports, socket: number, now: number): num
   return load;
 }
 
-/** What UDP_GRO gave as one message. Whether all its datagrams had the header of the first. */
+/** Forwards one message of UDP_GRO. Returns whether all its datagrams had the header of the first. */
 function forwardTrain(
   ports: Ports,
   at: number,
@@ -74,10 +74,10 @@ function forwardTrain(
     forwardDatagram(ports, at, length, segmentBytes, group, now);
     return true;
   }
-  // Before they are forwarded: a trunk's tag is written over the header.
+  // This comes before forwarding, which writes the tag of a trunk over the header.
   const firstWord = view.getInt32(at);
   const secondWord = view.getInt32(at + SECOND_WORD_AT);
-  // No kernel peer sends a header without a VNI: this can only be a train.
+  // The kernel of a peer sends no header without a VNI: this can only be a train.
   const isCertain = !hasVni(encap, view, at, length);
   let isUniform = true;
   let isForwarded = forwardDatagram(ports, at, segmentBytes, 0, group, now);
@@ -96,7 +96,7 @@ function forwardTrain(
       repeats(ports.receivePath, datagramAt, bytes, datagramAt - segmentBytes)
     ) {
       ports.capture?.repeated(ports.receivePath, datagramAt, bytes);
-      // What the ladder read of the one before is what it would read here.
+      // The ladder would read the same values as for the previous datagram.
       const { headerBytes } = ports.receivePath;
       const frameBytes = bytes - headerBytes;
       ports.taps.deliver(ports.receivePath.segment as Segment, datagramAt + headerBytes, frameBytes, 0);
@@ -108,20 +108,20 @@ function forwardTrain(
   return isUniform;
 }
 
-/** Whether a datagram is of a VNI that there is. Others are dropped for a reason of their own, whatever they are pieces of. */
+/** Whether a datagram is of an existing VNI. Other datagrams have their own drop reason, whether or not they are pieces of a frame. */
 function isTakenElsewhere({ receivePath: { view, segments, encap } }: Ports, at: number, length: number): boolean {
   if (!hasVni(encap, view, at, length)) return false;
   return segments.byVni(encap, readVni(peekHeader(encap, view, at, length))) !== undefined;
 }
 
-/** Counts what may be a piece of an inner frame, made to look like a datagram of another VNI. */
+/** Counts a datagram that may be a piece of an inner frame, forged to look like a datagram of another VNI. */
 function refuse({ capture, counters, remoteCounters, receivePath }: Ports, at: number, length: number): void {
   capture?.refused(receivePath, at, length, RX_DROP['short-inner']);
   counters.rxDropped(NO_SEGMENT, RX_DROP['short-inner']);
   remoteCounters.dropped();
 }
 
-/** Whether it was forwarded; if not, it is counted. */
+/** Returns whether the datagram was forwarded. If not, it is counted. */
 function forwardDatagram(
   { counters, remoteCounters, receivePath, groupWatch, capture }: Ports,
   at: number,
@@ -144,7 +144,7 @@ function forwardDatagram(
   return false;
 }
 
-/** Forwards one batch of a TAP's frames to the underlay. How much it was, or TAP_GONE. @param now tenths of a second */
+/** Forwards one batch of frames of a TAP to the underlay. Returns the amount of work, or TAP_GONE. @param now tenths of a second */
 export function forwardFrames(ports: Ports, tap: number, now: number): number {
   const { taps, underlay, segments, capture } = ports;
   const count = taps.read(tap);
@@ -159,13 +159,13 @@ export function forwardFrames(ports: Ports, tap: number, now: number): number {
     load += length >> LOAD_OCTETS_SHIFT;
     if (segment !== undefined) forwardFrame(ports, segment, at, length, now);
     else if (trunk !== undefined) forwardTrunkFrame(ports, trunk, at, length, now);
-    // Else its VNI is being removed: its frames go nowhere.
+    // Otherwise its VNI is being removed: its frames are dropped.
   }
   underlay.flush();
   return load;
 }
 
-/** The outer tag says whose frame it is. */
+/** The outer tag selects the segment. */
 function forwardTrunkFrame(ports: Ports, trunk: Trunk, at: number, length: number, now: number): void {
   const { sendPath, capture, counters } = ports;
   const segment = trunk.byVlan(trunkVlan(sendPath.view, at, length));

@@ -11,7 +11,7 @@ import { StrippedTags } from '../wire/vlan.ts';
 import { newAnswers } from './answers.ts';
 import type { Ports } from './loop.ts';
 
-/** What one worker's paths are built of. */
+/** The parts that the paths of one worker use. */
 export interface PortParts
   extends Pick<Ports, 'taps' | 'underlay' | 'segments' | 'counters' | 'remoteCounters' | 'groupWatch'> {
   readonly slab: Slab;
@@ -22,7 +22,7 @@ export interface PortParts
   readonly storm: StormControl;
   /** Shared by all workers. */
   readonly neighboursMemory: SharedArrayBuffer;
-  /** Its number among them, from 0 on. */
+  /** Its number among the workers, from 0 on. */
   readonly worker: number;
 }
 

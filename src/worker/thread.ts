@@ -36,14 +36,14 @@ import {
 } from './messages.ts';
 import { newPorts } from './ports.ts';
 
-/** The data-plane thread: blocks until a fd is readable, forwards a batch of it, and again. Nothing here touches the event loop. */
+/** The data-plane thread. It blocks until a fd is readable, forwards one batch, and repeats. Nothing here uses the event loop. */
 
-/** Reserved for buffers and message arrays; touched only where used. */
+/** Address space for buffers and message arrays. Pages take memory only when they are used. */
 const SLAB_BYTES = 33_554_432;
 
 const EVENT_BATCH = 64;
 
-/** What a fd in the epoll set is, in the low bits of its token; its number is above them. */
+/** The kind of a fd in the epoll set, in the low bits of its token. The number is in the bits above. */
 const WAKE = 0;
 const SOCKET = 1;
 const TAP = 2;
@@ -120,8 +120,8 @@ function serveTap(tap: number, now: number): void {
     busyPoll.moved(load);
     return;
   }
-  // A deleted TAP is readable for ever. The epoll set forgets it when the main thread closes the fd; until then, take it out.
-  // One that an order of the same wake-up removed is not told: its number may be another's by now.
+  // A deleted TAP stays readable. The epoll set drops it when the main thread closes the fd; until then it is removed here. If an order of the same
+  // wake-up removed the TAP, nothing is reported: another TAP may have its number by now.
   if (removeTap(tap)) report({ kind: 'tap-gone', tap });
 }
 
@@ -151,7 +151,7 @@ function obey(order: Order): void {
       removeTap(order.tap);
       break;
     case 'add-socket':
-      // A worker that died may have had them come one by one.
+      // A worker that died may have switched the socket to unmerged datagrams.
       if (setup.offload.udpGro) mergeReceived(order.fd);
       underlay.addSocket(order.socket, order.fd, order.group, order.encap);
       watch(order.fd, (order.socket << KIND_BITS) | SOCKET);
@@ -192,13 +192,13 @@ function goBy({ dropReservedBits, tos, inheritsDf, allowedVteps, busyPoll: looks
   busyPoll.isOn = looks;
 }
 
-/** What is watched already may be told again: a thread that is revived in the midst of a change hears of it from both. */
+/** An order may name a fd that is watched already: a thread that is restarted during a change learns of the fd from the state and from the change. */
 function watch(fd: number, token: number): void {
   epoll.remove(fd);
   epoll.add(fd, token);
 }
 
-/** Whether it was there. */
+/** Returns whether it was present. */
 function removeTap(tap: number): boolean {
   const fd = taps.detach(tap);
   if (fd !== undefined) epoll.remove(fd);

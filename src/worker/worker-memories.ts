@@ -3,7 +3,7 @@ import { RemoteCounters } from '../forward/remote-counters.ts';
 import { BusyTime } from './busy-time.ts';
 import type { WorkerSetup } from './messages.ts';
 
-/** What each worker writes into memory of its own. */
+/** The memory that each worker writes alone. */
 export type WorkerMemories = Pick<WorkerSetup, 'countersMemory' | 'remoteCountersMemory' | 'busyTimeMemory'>;
 
 export function newWorkerMemories(): WorkerMemories {

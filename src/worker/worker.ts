@@ -14,21 +14,21 @@ import {
   type WorkerSetup,
 } from './messages.ts';
 
-/** A worker ends within 25 ms unless something is badly wrong. */
+/** A worker ends within 25 ms unless it hangs. */
 const STOP_PATIENCE_MS = 500;
 
-/** What the main thread is told of a worker. */
+/** Reports of a worker to the main thread. */
 export interface WorkerEvents {
   readonly tapGone: (tap: number) => void;
-  /** A remote of a segment's flood list was heard in the segment's group too. Told once by each thread. */
+  /** A remote of the flood list of a segment was also heard in the group of the segment. Each thread reports it once. */
   readonly remoteInGroup: (segment: number, remote: number) => void;
-  /** The worker does without an offload from now on. @param error errno of the refusal */
+  /** The worker does not use an offload from now on. @param error errno of the refusal */
   readonly offloadOff: (offload: WorkerOffload, error: number) => void;
-  /** The thread ended without being told to. */
+  /** The thread ended without an order to stop. */
   readonly died: (error: Error) => void;
 }
 
-/** The main thread's end of one data-plane thread. */
+/** The main thread's side of one data-plane thread. */
 export class DataPlaneWorker {
   readonly #thread: Worker;
   readonly #port: MessagePort;
@@ -36,18 +36,18 @@ export class DataPlaneWorker {
   readonly #cells: Int32Array;
   readonly #waiting = new Map<number, (inForce: boolean) => void>();
   readonly #exited: Promise<void>;
-  /** What orders beyond MAX_UNANSWERED_ORDERS come to. */
+  /** The error for orders beyond MAX_UNANSWERED_ORDERS. */
   readonly #gone: Promise<boolean>;
   #failure: Error | undefined;
   #unanswered = 0;
   #isRetired = false;
   #nextNumber = 0;
   #isStopping = false;
-  /** The thread is no more, and the number of its eventfd may be another file's. */
+  /** The thread has ended. The number of its eventfd may belong to another file. */
   #isGone = false;
 
   /**
-   * Starts the thread. It obeys orders from the first moment on.
+   * Starts the thread. It accepts orders from the first moment on.
    *
    * @throws SysError if the host has no fd or no thread for it; nothing is left open then
    */
@@ -58,7 +58,7 @@ export class DataPlaneWorker {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#port.on('message', (report: Report) => this.#onReport(report, events));
-    // The port alone does not keep the process alive; the thread does.
+    // The thread keeps the process alive, so the port need not.
     this.#port.unref();
     try {
       this.#thread = startThread({ ...setup, stopMemory, wakeFd: this.#wakeFd }, port2);
@@ -80,7 +80,7 @@ export class DataPlaneWorker {
     this.#gone = this.#exited.then(() => false);
   }
 
-  /** Sends an order; resolves to true once it is in force, to false if the thread is no more. */
+  /** Sends an order. Resolves to true once it is in force, to false if the thread has ended. */
   order(order: Order): Promise<boolean> {
     if (this.#isGone) return Promise.resolve(false);
     const number = this.#send(order);
@@ -88,12 +88,12 @@ export class DataPlaneWorker {
     return new Promise<boolean>((resolve) => this.#waiting.set(number, resolve));
   }
 
-  /** Sends an order whose answer nobody waits for. */
+  /** Sends an order without waiting for the answer. */
   tell(order: Order): void {
     if (!this.#isGone) this.#send(order);
   }
 
-  /** The order's number; undefined: the thread is to end instead, and its successor is brought to the present state. */
+  /** The number of the order. undefined: the thread is going to end, and its successor gets the present state. */
   #send(order: Order): number | undefined {
     if (this.#unanswered >= MAX_UNANSWERED_ORDERS) this.#retire();
     if (this.#isRetired) return undefined;
@@ -104,7 +104,7 @@ export class DataPlaneWorker {
     return number;
   }
 
-  /** It hangs, and the orders that wait for it are not to fill the memory: it ends as soon as it turns again. */
+  /** The worker hangs, and waiting orders must not fill the memory. It ends as soon as it runs again. */
   #retire(): void {
     if (this.#isRetired) return;
     this.#isRetired = true;
@@ -113,20 +113,20 @@ export class DataPlaneWorker {
   }
 
   /**
-   * Has the thread end when it next wakes, which `stop` sees to. Apart from it, so that all threads are told before the first is woken:
-   * they then end together.
+   * Makes the thread end at its next wake-up, which `stop` causes. The two are separate so that all threads are told before the first one wakes: they
+   * then end together.
    */
   announceStop(): void {
     this.#isStopping = true;
     Atomics.store(this.#cells, WORKER_CELL.stop, 1);
   }
 
-  /** How often it has turned, modulo 2^32; 0 until it does. */
+  /** Number of loop turns, modulo 2^32. 0 until the first turn. */
   get turns(): number {
     return Atomics.load(this.#cells, WORKER_CELL.turns);
   }
 
-  /** VTEPs that it knows to be behind a smaller MTU. */
+  /** Number of VTEPs that it knows to be behind a smaller path MTU. */
   get pathLimits(): number {
     return Atomics.load(this.#cells, WORKER_CELL.pathLimits);
   }
@@ -137,8 +137,8 @@ export class DataPlaneWorker {
   }
 
   /**
-   * Ends the thread's loop; resolves when the thread is gone, or after STOP_PATIENCE_MS: it cannot be terminated from outside while it waits
-   * in a system call, and the daemon's stop must not hang on it, nor must whoever waits for an order. Whether it is gone.
+   * Ends the loop of the thread. Resolves when the thread has ended, or after STOP_PATIENCE_MS. A thread that waits in a system call cannot be
+   * terminated from outside, and neither the stop of the daemon nor a waiting order may hang on it. Returns whether the thread has ended.
    */
   async stop(): Promise<boolean> {
     this.announceStop();
