@@ -5,16 +5,16 @@ const WORDS = 4;
 
 const LEAST_SLOTS = 16;
 
-/** What an address of the host's is, a bit each: it may be both. */
+/** Bits that say what an address of the host is: own address, broadcast address, or both. */
 export const ADDRESS_MARK = { own: 1, broadcast: 2 } as const;
 
 /**
- * Addresses and their marks, which each datagram's source is looked for in: an open hash table at most half full, so that a host with 10,000
- * addresses pays for a look no more than one with two. A look allocates nothing; additions may.
+ * Addresses and their marks. The source of each datagram is looked up here. The table is an open hash table, at most half full, so a host with 10,000
+ * addresses pays no more for a lookup than a host with two. A lookup allocates nothing; an addition may allocate.
  */
 export class AddressMarks {
   #words = new Int32Array(LEAST_SLOTS * WORDS);
-  /** Of each slot; 0: it is free. */
+  /** One word per slot. 0: the slot is free. */
   #marks = new Uint8Array(LEAST_SLOTS);
   #count = 0;
 
@@ -22,12 +22,12 @@ export class AddressMarks {
     return this.#count;
   }
 
-  /** Bits of ADDRESS_MARK; 0: it has none. */
+  /** Bits of ADDRESS_MARK. 0: the address has no mark. */
   of({ a, b, c, d }: SourceAddress): number {
     return this.#marks[this.#slotOf(a, b, c, d)] as number;
   }
 
-  /** @param words four of each address */
+  /** @param words four words per address */
   addAll(words: Int32Array, mark: number): void {
     for (let at = 0; at + WORDS <= words.length; at += WORDS) {
       if ((this.#count + 1) * 2 > this.#marks.length) this.#grow();
@@ -35,7 +35,7 @@ export class AddressMarks {
     }
   }
 
-  /** @param words four of each address */
+  /** @param words four words per address */
   removeAll(words: Int32Array, mark: number): void {
     for (let at = 0; at + WORDS <= words.length; at += WORDS) {
       this.#remove(
@@ -54,7 +54,7 @@ export class AddressMarks {
     this.#count++;
   }
 
-  /** Without marks an address goes, and those behind the gap that would not be found beyond it move forward. */
+  /** An address without marks is removed. Later addresses move into the gap where a search would otherwise not find them. */
   #remove(slot: number, mark: number): void {
     const marks = this.#marks[slot] as number;
     if (marks === 0) return;
@@ -92,7 +92,7 @@ export class AddressMarks {
     );
   }
 
-  /** Where an address is, or else would be put. */
+  /** The slot of an address, or the slot where it would be added. */
   #slotOf(a: number, b: number, c: number, d: number): number {
     const words = this.#words;
     const mask = this.#marks.length - 1;
@@ -105,7 +105,7 @@ export class AddressMarks {
   }
 }
 
-/** The addresses in the set are the host's own: no peer chooses them. */
+/** The addresses in the set are own addresses of the host: no peer can choose them. */
 function hash(a: number, b: number, c: number, d: number): number {
   let mixed = Math.imul(a ^ Math.imul(b, 0x9e37_79b1) ^ Math.imul(c, 0x85eb_ca6b), 0xc2b2_ae35) ^ d;
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x7feb_352d);

@@ -1,6 +1,6 @@
 import { Counters } from './counters.ts';
 
-/** Counters that also tell what was counted as received or sent, call by call. */
+/** Counters that also record each call for received or sent packets. */
 export class ReadableCounters extends Counters {
   readonly passed: { readonly segment: number; readonly bytes: number; readonly packets: number }[] = [];
 
@@ -18,7 +18,7 @@ export class ReadableCounters extends Counters {
     this.passed.push({ segment, bytes, packets });
   }
 
-  /** Of one segment, or of all. */
+  /** For one segment, or for all. */
   packets(segment?: number): number {
     return this.#sum('packets', segment);
   }

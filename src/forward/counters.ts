@@ -2,15 +2,15 @@ import { MAX_SEGMENTS } from '../lib/limits.ts';
 import { RX_REASONS, TX_REASONS } from './drop-reason.ts';
 
 /**
- * One worker's counters in shared memory: a row of doubles per segment, one before them for packets of no segment. Only the worker
- * writes; whoever reads adds the workers up. Packets are VXLAN datagrams, bytes are inner bytes.
+ * The counters of one worker in shared memory: a row of doubles per segment, and in front one row for packets without a segment. Only the worker
+ * writes; readers add up all workers. Packets are VXLAN datagrams, bytes are inner bytes.
  */
 
 const RX_PACKETS = 0;
 const RX_BYTES = 1;
 const TX_PACKETS = 2;
 const TX_BYTES = 3;
-/** Datagrams of floods, each copy by itself. */
+/** Datagrams of floods. Each copy counts. */
 const FLOODED = 4;
 const RX_DROPS = 5;
 const TX_DROPS = RX_DROPS + RX_REASONS.length;
@@ -38,21 +38,21 @@ export class Counters {
     this.#cells = new Float64Array(memory);
   }
 
-  /** @param bytes of all `packets` together */
+  /** @param bytes sum over all `packets` */
   received(segment: number, bytes: number, packets: number): void {
     const row = (segment + 1) * ROW;
     this.#add(row + RX_PACKETS, packets);
     this.#add(row + RX_BYTES, bytes);
   }
 
-  /** @param bytes of all `packets` together */
+  /** @param bytes sum over all `packets` */
   sent(segment: number, bytes: number, packets: number): void {
     const row = (segment + 1) * ROW;
     this.#add(row + TX_PACKETS, packets);
     this.#add(row + TX_BYTES, bytes);
   }
 
-  /** Datagrams that are flooded: each copy, to the group and to each remote, is one. */
+  /** Flooded datagrams. Each copy, to the group and to each remote, counts as one. */
   flooded(segment: number, packets: number): void {
     this.#add((segment + 1) * ROW + FLOODED, packets);
   }
@@ -67,7 +67,7 @@ export class Counters {
     this.#add((segment + 1) * ROW + TX_DROPS + reason, packets);
   }
 
-  /** What passed through one segment. */
+  /** Traffic of one segment. */
   passages(segment: number): Passages {
     const row = (segment + 1) * ROW;
     return {
@@ -88,7 +88,7 @@ export class Counters {
     };
   }
 
-  /** Starts a segment's row at zero, for a segment number that is used again. */
+  /** Sets the row of a segment to zero, before its number is reused. */
   reset(segment: number): void {
     this.#cells.fill(0, (segment + 1) * ROW, (segment + 2) * ROW);
   }

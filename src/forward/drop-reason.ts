@@ -1,11 +1,11 @@
 import { HEADER_REASONS, reasonIndex } from '../encap/reading.ts';
 
 /**
- * Why a frame was dropped, in the order in which the reasons are tested; the first that holds counts. The names are API
- * (`vtepctl drops`, metrics). Some belong to features that later releases bring; their counters stay at zero until then.
+ * Why a frame was dropped. The reasons are tested in this order; the first that applies counts. The names are API (`vtepctl drops`, metrics). Some
+ * reasons belong to features of later releases; their counters stay at zero until then.
  */
 
-/** The frame went on. */
+/** The frame was forwarded. */
 export const FORWARDED = -1;
 
 /** Underlay to overlay. */
@@ -51,13 +51,13 @@ type Numbered<Names extends readonly string[]> = { readonly [Name in Names[numbe
 const numbered = <const Names extends readonly string[]>(names: Names) =>
   Object.freeze(Object.fromEntries(names.map((name, index) => [name, index]))) as Numbered<Names>;
 
-/** Reason names to small integers: what the data path counts by. */
+/** Maps reason names to small integers. The data path counts by these numbers. */
 export const RX_DROP = numbered(RX_REASONS);
 export const TX_DROP = numbered(TX_REASONS);
 
 const FIRST_HEADER_DROP = RX_DROP[HEADER_REASONS[0]];
 
-/** The RX_DROP reason of what a codec finds wrong with a header. @param reading a HEADER_FAULT */
+/** The RX_DROP reason for a header fault that a codec finds. @param reading a HEADER_FAULT */
 export function headerDrop(reading: number): number {
   return FIRST_HEADER_DROP + reasonIndex(reading);
 }

@@ -26,23 +26,23 @@ import { FORWARDED, headerDrop, RX_DROP } from './drop-reason.ts';
 import type { SourceCheck } from './source-check.ts';
 import { STORM_RX, type StormControl } from './storm-control.ts';
 
-/** From the start of a frame to its type. */
+/** Offset from the start of a frame to its EtherType. */
 const MACS_BYTES = ETHERNET_HEADER_BYTES - 2;
 
-/** Takes frames for the overlay: the TAPs, or their in-memory twin. */
+/** Accepts frames for the overlay: the TAPs, or a test double in memory. */
 export interface FrameSink extends AnswerSink {
   /**
-   * Queues one frame for the segment's TAP. The buffer stays the queue's until it is flushed; what was delivered and what was lost is
-   * counted there. If the TAP is a trunk, the frame gets its tag here: VLAN_TAG_BYTES octets in front of it are the queue's too.
+   * Queues one frame for the TAP of the segment. The queue owns the buffer until the flush, and counts delivered and lost frames. If the TAP is a
+   * trunk, the frame gets its tag here, so the queue also owns the VLAN_TAG_BYTES octets in front of the frame.
    *
-   * @param segmentBytes payload of each segment if it is a super-frame and its sender told, else 0
+   * @param segmentBytes payload of each segment if it is a super-frame and its sender gave the size, else 0
    */
   deliver(segment: Segment, at: number, length: number, segmentBytes: number): void;
-  /** Writes all that is queued; the buffers are the caller's again. */
+  /** Writes all queued frames. The caller may then reuse the buffers. */
   flush(): void;
 }
 
-/** What `receive` works with; one per worker, made once. A trace has parts of its own that change nothing. */
+/** The parts that `receive` uses: one set per worker, created once. A trace has its own parts, which change nothing. */
 export interface ReceivePath {
   /** The worker's slab. */
   readonly view: DataView;
@@ -50,35 +50,34 @@ export interface ReceivePath {
   readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'learn'>;
   readonly taps: FrameSink;
   readonly suppression: Pick<Suppression, 'answers' | 'hear'>;
-  /** Scratch, to look into trains of datagrams and inner IP headers with. */
+  /** Scratch space to parse trains of datagrams and inner IP headers. */
   readonly headers: FrameHeaders;
-  /** Where the datagram came from, set by the caller. */
+  /** Input: source of the datagram. The caller sets it. */
   readonly source: SourceAddress;
-  /** Its outer TOS octet or traffic class, likewise. */
+  /** Input: its outer TOS octet or traffic class. */
   tos: number;
-  /** What encapsulation it has, likewise. */
+  /** Input: its encapsulation. */
   encap: Encap;
   readonly sources: Pick<SourceCheck, 'verdict'>;
   dropReservedBits: boolean;
   readonly storm: Pick<StormControl, 'take'>;
-  /** Out: the segment the datagram belongs to, once that is known. */
+  /** Output: the segment of the datagram, once it is known. */
   segment: Segment | undefined;
-  /** Out: octets of the header of one that was forwarded. */
+  /** Output: octets of the header of a forwarded datagram. */
   headerBytes: number;
-  /** Out: whether the datagram had to ask storm control. */
+  /** Output: whether storm control was asked about the datagram. */
   isStormControlled: boolean;
 }
 
 /**
- * Underlay to overlay: one datagram, in the order of RFC 7348 §4.1 and §5. What comes out of here goes to the TAP and never back to
- * the underlay (split horizon).
+ * Underlay to overlay: one datagram, in the order of RFC 7348 §4.1 and §5. The frame goes to the TAP and never back to the underlay (split horizon).
  *
  * @param at first octet of its header in the slab; the frame is changed in place
  * @param length of header and frame: the UDP payload
- * @param segmentBytes payload of each segment if the frame is a super-frame and its sender told, else 0
- * @param group number of the group whose socket it came by, NO_GROUP if it was unicast
+ * @param segmentBytes payload of each segment if the frame is a super-frame and its sender gave the size, else 0
+ * @param group number of the group whose socket received it, NO_GROUP for unicast
  * @param now tenths of a second
- * @returns FORWARDED, and the sink counts it, or an RX_DROP reason; a dropped frame teaches nothing
+ * @returns FORWARDED (the sink counts it), or an RX_DROP reason; nothing is learned from a dropped frame
  */
 export function receive(
   path: ReceivePath,
@@ -121,7 +120,7 @@ export function receive(
 
   const { index, maxMacs } = segment;
   if (segment.stormPps !== 0 && isFlooded(path, segment, frameAt, group, now)) {
-    // A frame that is dropped for a conflict takes nothing from those that are not.
+    // A frame that is dropped for a conflict does not use up the storm allowance of other frames.
     if (segment.learning && fdb.conflicts(index, high, low, source)) return RX_DROP['static-conflict'];
     path.isStormControlled = true;
     const frames = segmentCount(view, frameAt, frameBytes, segmentBytes, segment.tapMtuBytes, path.headers);
@@ -139,15 +138,14 @@ export function receive(
   return FORWARDED;
 }
 
-/** Carries the outer ECN field inside (RFC 6040 §4.2); false: it cannot be. */
+/** Copies the outer ECN field to the inner packet (RFC 6040 §4.2). false: this is not permitted. */
 function takesEcn({ view, headers, tos }: ReceivePath, frameAt: number, frameBytes: number): boolean {
   locateHeaders(view, frameAt, frameBytes, headers);
   return decapsulateEcn(view, headers, tos & 3);
 }
 
 /**
- * Whether somebody flooded the frame: its destination is a group, or one that is not known to be behind our TAP. Where nothing is learned
- * only the group tells.
+ * Whether the frame was flooded: its destination is a group, or a MAC that is not known to be behind our TAP. Without learning, only a group counts.
  */
 function isFlooded({ view, fdb }: ReceivePath, segment: Segment, at: number, group: number, now: number): boolean {
   if (isGroupDestination(view, at)) return true;
@@ -158,10 +156,10 @@ function isFlooded({ view, fdb }: ReceivePath, segment: Segment, at: number, gro
 }
 
 /**
- * Whether a datagram would take the way of the one before it, which the kernel gave in the same message with the same header and which was
- * forwarded: MACs and type are the same, and the ladder asks for nothing more unless there are tags, an ECN field is to be carried inside,
- * storm control counts each frame, or announcements are to be heard: a station that takes over many addresses announces them in one train.
- * Spares a train most of the ladder.
+ * Whether a datagram would get the same verdict as the previous one. The kernel gave both in the same message with the same header, and the previous
+ * one was forwarded. MACs and type must be equal, and no further step of the ladder may apply: tags, an ECN field to copy, storm control (which
+ * counts each frame), or announcements to hear (a station that takes over many addresses announces them in one train). This saves a train most of the
+ * ladder.
  */
 export function repeats(path: ReceivePath, at: number, length: number, previousAt: number): boolean {
   const { view, segment, headerBytes } = path;
@@ -171,7 +169,7 @@ export function repeats(path: ReceivePath, at: number, length: number, previousA
   const frameAt = at + headerBytes;
   const previousFrameAt = previousAt + headerBytes;
   if (segment.suppress && isGroupDestination(view, frameAt)) return false;
-  // For its tag, the MACs of the one before were moved over its header.
+  // To insert its tag, the MACs of the previous frame were moved over its header.
   const isTagged = segment.vlan > UNTAGGED;
   const macsAt = isTagged ? previousFrameAt - VLAN_TAG_BYTES : previousFrameAt;
   for (let offset = 0; offset < MACS_BYTES; offset += 4) {

@@ -2,43 +2,43 @@ import type { SourceAddress } from '../fdb/fdb.ts';
 import { NO_REMOTE, type RemoteTable } from '../fdb/remotes.ts';
 import { MAX_REMOTES } from '../lib/limits.ts';
 
-/** Of a remote: which one the row is about, then what is counted. */
+/** Words of a row: the remote that the row is about, then the counters. */
 const GENERATION = 0;
 const RX_PACKETS = 1;
 const RX_BYTES = 2;
 const TX_PACKETS = 3;
 const TX_BYTES = 4;
 const DROPS = 5;
-/** Tenths of a second, plus 1: 0 is never. */
+/** Tenths of a second, plus 1. 0 means never. */
 const HEARD = 6;
 const ROW = 7;
 
-/** What one worker, or all of them, counted of one remote. */
+/** The counters of one remote, for one worker or for all. */
 export interface RemoteCount {
   readonly rxPackets: number;
   readonly rxBytes: number;
   readonly txPackets: number;
   readonly txBytes: number;
   readonly drops: number;
-  /** Tenths of a second; undefined: never. */
+  /** Tenths of a second. undefined: never. */
   readonly heard: number | undefined;
 }
 
 /**
- * One worker's counters of each remote VTEP, in shared memory: a row of doubles per remote id. Only the worker writes; whoever reads adds
- * the workers up. Packets are VXLAN datagrams, bytes are inner bytes: received are those that the ladder let pass, sent those that the
- * kernel took. Only remotes that have an id are counted: those that an entry or a flood list names.
+ * The counters of one worker for each remote VTEP, in shared memory: a row of doubles per remote id. Only the worker writes; readers add up all
+ * workers. Packets are VXLAN datagrams, bytes are inner bytes. Received datagrams are those that the ladder accepted, sent datagrams those that the
+ * kernel accepted. Only remotes with an id are counted: those that an entry or a flood list names.
  *
- * An id that is given to another remote has another generation, by which the row is seen to be stale: nobody needs to clear it.
+ * When an id is given to another remote, its generation changes. A row with an old generation is stale, so rows need not be cleared.
  */
 export class RemoteCounters {
   readonly #cells: Float64Array;
   readonly #remotes: RemoteTable;
-  /** Of the message at hand. */
+  /** Counters of the present message. */
   #packets = 0;
   #bytes = 0;
   #drops = 0;
-  /** Who sent the message before: most often it is the same. */
+  /** Source of the previous message. Most often the next message has the same one. */
   readonly #source: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
   #remote = NO_REMOTE;
   #generation = 0;
@@ -52,18 +52,18 @@ export class RemoteCounters {
     this.#remotes = remotes;
   }
 
-  /** One datagram of the message at hand went on. @param bytes of its inner frame */
+  /** One datagram of the present message was forwarded. @param bytes of its inner frame */
   forwarded(bytes: number): void {
     this.#packets++;
     this.#bytes += bytes;
   }
 
-  /** One datagram of the message at hand was dropped. */
+  /** One datagram of the present message was dropped. */
   dropped(): void {
     this.#drops++;
   }
 
-  /** The message at hand is done with: counts what became of it. @param now tenths of a second */
+  /** Ends the present message and adds its counters. @param now tenths of a second */
   settle(source: SourceAddress, now: number): void {
     const remote = this.#find(source);
     if (remote !== NO_REMOTE) {
@@ -80,19 +80,19 @@ export class RemoteCounters {
     this.#drops = 0;
   }
 
-  /** @param bytes of all `packets` together */
+  /** @param bytes sum over all `packets` */
   sent(remote: number, bytes: number, packets: number): void {
     const row = this.#row(remote);
     this.#add(row + TX_PACKETS, packets);
     this.#add(row + TX_BYTES, bytes);
   }
 
-  /** The kernel did not take datagrams to a remote. */
+  /** The kernel refused datagrams to a remote. */
   notSent(remote: number, packets: number): void {
     this.#add(this.#row(remote) + DROPS, packets);
   }
 
-  /** What all workers together counted of a remote. */
+  /** The sum of all workers for one remote. */
   static total(workers: readonly RemoteCounters[], remote: number): RemoteCount {
     const sum = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, drops: 0, heard: 0 };
     for (const worker of workers) {
@@ -125,7 +125,7 @@ export class RemoteCounters {
     return remote;
   }
 
-  /** Where the remote's cells are; they are at zero if the row was another's. */
+  /** The cells of the remote. They are set to zero if the row belonged to another remote. */
   #row(remote: number): number {
     const row = remote * ROW;
     const generation = this.#remotes.generation(remote);

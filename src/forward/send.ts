@@ -27,20 +27,20 @@ import type { Counters } from './counters.ts';
 import { FORWARDED, TX_DROP } from './drop-reason.ts';
 import { STORM_TX, type StormControl } from './storm-control.ts';
 
-/** No datagram holds a longer frame, whatever its header: loopback's MTU is larger than that. */
+/** No datagram holds a longer frame, whatever its header. The MTU of loopback is larger than this. */
 const MAX_FRAME_BYTES = MAX_UDP_PAYLOAD_BYTES - HEADER_ROOM_BYTES;
 
-/** Takes datagrams for the underlay: the UDP port, or its in-memory twin. */
+/** Accepts datagrams for the underlay: the UDP port, or a test double in memory. */
 export interface DatagramSink {
   /**
-   * Queues datagrams to a remote or a group: one, or several that stand one behind the other. The buffer stays the queue's until it is flushed;
-   * what was sent and what was lost is counted there.
+   * Queues datagrams to a remote or a group: one, or several in contiguous memory. The queue owns the buffer until the flush, and counts sent and
+   * lost datagrams.
    *
    * @param length of all together, at most MAX_UDP_PAYLOAD_BYTES
-   * @param datagramBytes of each but the last, which may be shorter; MAX_UDP_SEGMENTS of them at most
-   * @param flow the inner flow's hash, which picks the source port
+   * @param datagramBytes of each but the last, which may be shorter; at most MAX_UDP_SEGMENTS datagrams
+   * @param flow hash of the inner flow, which selects the source port
    * @param tos outer TOS octet or traffic class
-   * @param mayFragment routers of IPv4 may: it has no DF, and the outer DF bit is the inner packet's
+   * @param mayFragment whether IPv4 routers may fragment: the outer DF bit follows the inner packet, which has no DF
    */
   toRemote(
     segment: Segment,
@@ -52,15 +52,15 @@ export interface DatagramSink {
     tos: number,
     mayFragment: boolean,
   ): void;
-  /** Room for at most MAX_UDP_PAYLOAD_BYTES octets of datagrams that are not where they were read; flushes if none is left. */
+  /** Room for at most MAX_UDP_PAYLOAD_BYTES octets of datagrams that are built in a new place. Flushes if no room is left. */
   reserve(bytes: number): number;
-  /** Sends all that is queued; all buffers are then the caller's again. */
+  /** Sends all queued datagrams. The caller may then reuse all buffers. */
   flush(): void;
 }
 
-/** What `send` works with; one per worker, made once. A trace has parts of its own that change nothing. */
+/** The parts that `send` uses: one set per worker, created once. A trace has its own parts, which change nothing. */
 export interface SendPath {
-  /** The worker's slab. The frame's vnet header stands in front of it. */
+  /** The slab of the worker. The vnet header of the frame is in front of the frame. */
   readonly view: DataView;
   readonly fdb: Pick<Fdb, 'conflicts' | 'lookup' | 'isBarred' | 'learn'>;
   readonly underlay: DatagramSink;
@@ -69,28 +69,29 @@ export interface SendPath {
   readonly pathLimits: Pick<PathLimits, 'isEmpty' | 'frameBytes'>;
   readonly tooBig: Pick<TooBigAnswers, 'answer'>;
   readonly headers: FrameHeaders;
-  /** Out, of a segment that strips them: what answers are to have. */
+  /** Output, for a segment that strips tags: the tags for answers. */
   readonly tags: StrippedTags;
   readonly superFrame: SuperFrame;
   readonly storm: Pick<StormControl, 'take'>;
   readonly counters: Pick<Counters, 'flooded'>;
-  /** Outer TOS octet, of which the ECN bits do not count, or INHERIT_TOS. */
+  /** Outer TOS octet, whose ECN bits are ignored, or INHERIT_TOS. */
   tos: number;
-  /** Whether the outer DF bit is the inner packet's. */
+  /** Whether the outer DF bit is copied from the inner packet. */
   inheritsDf: boolean;
-  /** Out: how many frames a dropped one counts for. */
+  /** Output: the number of frames that a dropped frame counts for. */
   droppedFrames: number;
 }
 
 /**
- * Overlay to underlay: one frame that a TAP gave, perhaps a super-frame of many segments. A known destination goes to its VTEP alone; broadcast, multicast and unknown
- * destinations go to the group and to each remote of the flood list (RFC 7348 §4.1, §4.2). The header of the segment's encapsulation is written over the vnet header.
- * From a trunk, it is a frame of the segment's VLAN; the tag does not cross the underlay (§6.1).
+ * Overlay to underlay: one frame from a TAP, which may be a super-frame of many segments. A frame to a known destination goes to its VTEP only.
+ * Broadcast, multicast and unknown unicast go to the group and to each remote of the flood list (RFC 7348 §4.1, §4.2). The header of the
+ * encapsulation is written over the vnet header. On a trunk, the frame belongs to the VLAN of the segment; the tag does not cross the underlay
+ * (§6.1).
  *
  * @param at first octet of the frame in the slab; the frame is changed in place
  * @param length of the frame alone
  * @param now tenths of a second
- * @returns FORWARDED or a TX_DROP reason; a dropped frame teaches nothing
+ * @returns FORWARDED or a TX_DROP reason; nothing is learned from a dropped frame
  */
 export function send(path: SendPath, segment: Segment, at: number, length: number, now: number): number {
   const { view, fdb, headers } = path;
@@ -108,7 +109,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   const isSuper = gsoType(view, vnetAt) !== GSO_TYPE.none;
   if (!isSuper && needsChecksum(view, vnetAt)) finishChecksum(path, at, length);
   if (segment.vlan !== NO_VLAN) {
-    // What chose the segment is the trunk's, not the tenant's. A second tag is an inner one.
+    // The tag that selects the segment belongs to the trunk, not to the tenant. A second tag is an inner tag.
     const popped = popTrunkTag(view, at, length);
     frameAt += popped;
     frameBytes -= popped;
@@ -169,7 +170,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   return FORWARDED;
 }
 
-/** What fits the underlay, and the path to a VTEP as far as it is known. */
+/** The longest frame that fits the underlay, and the path to a VTEP if its MTU is known. */
 function longestFrame(
   { pathLimits }: SendPath,
   segment: Segment,
@@ -185,8 +186,8 @@ function longestFrame(
 }
 
 /**
- * What fits the widest of the ways that a flood goes: a copy that does not fit another one the kernel refuses. A station that is behind one
- * of the VTEPs is told only what none of them could get.
+ * The longest frame that fits the widest path of a flood. The kernel refuses a copy that does not fit a narrower path. A station is told only of
+ * frames that fit none of the paths.
  */
 function longestCopy(pathLimits: SendPath['pathLimits'], segment: Segment, mayFragment: boolean, now: number): number {
   let longest = segment.group === NO_GROUP ? 0 : MAX_FRAME_BYTES;
@@ -197,13 +198,13 @@ function longestCopy(pathLimits: SendPath['pathLimits'], segment: Segment, mayFr
   return longest;
 }
 
-/** Why a frame of a trunk goes nowhere whose VLAN no segment has. The TX_DROP reason. */
+/** The TX_DROP reason for a frame of a trunk whose VLAN belongs to no segment. */
 export function strayReason(view: DataView, at: number, length: number): number {
   if (!hasEthernetHeader(length)) return TX_DROP.short;
   return hasValidSource(view, at) ? TX_DROP['unknown-vlan'] : TX_DROP['bad-source-mac'];
 }
 
-/** Cuts a super-frame, as many segments at a time as one message holds. */
+/** Cuts a super-frame. Each step makes as many segments as one message holds. */
 function sendSegments(
   path: SendPath,
   segment: Segment,
@@ -224,7 +225,7 @@ function sendSegments(
   }
 }
 
-/** To a VTEP; or, if that is unknown, one copy to the group and one to each distinct remote. */
+/** Sends to a VTEP. If the destination is unknown: one copy to the group and one to each distinct remote. */
 function sendTo(
   { underlay, counters }: SendPath,
   segment: Segment,
@@ -248,12 +249,12 @@ function sendTo(
   }
 }
 
-/** How often a flood leaves: to the group, and to each remote. */
+/** Number of copies of a flood: to the group, and to each remote. */
 function copiesOf({ floodRemotes, group }: Segment): number {
   return floodRemotes.length + (group === NO_GROUP ? 0 : 1);
 }
 
-/** The TAP was opened with TUN_F_CSUM: the kernel leaves transport checksums to us. Offsets outside the frame are not followed. */
+/** The TAP was opened with TUN_F_CSUM: the kernel leaves transport checksums to vtepd. Offsets outside the frame are ignored. */
 function finishChecksum({ view, sums }: SendPath, at: number, length: number): void {
   const start = checksumStart(view, at - VNET_HDR_BYTES);
   const offset = checksumOffset(view, at - VNET_HDR_BYTES);

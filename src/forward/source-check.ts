@@ -5,10 +5,10 @@ import { FORWARDED, RX_DROP } from './drop-reason.ts';
 import type { SourceFilter } from './source-filter.ts';
 
 /**
- * Whether datagrams of an outer source are taken, whatever is in them.
+ * Whether datagrams from an outer source are accepted, whatever they contain.
  *
  * @param marks bits of ADDRESS_MARK that the address has
- * @param allowed whose datagrams are taken; undefined: anybody's
+ * @param allowed accepted sources; undefined: all
  * @returns FORWARDED, or an RX_DROP reason
  */
 export function sourceVerdict(source: SourceAddress, marks: number, allowed: SourceFilter | undefined): number {
@@ -17,7 +17,7 @@ export function sourceVerdict(source: SourceAddress, marks: number, allowed: Sou
   return (marks & ADDRESS_MARK.own) === 0 ? FORWARDED : RX_DROP['own-packet'];
 }
 
-/** A worker's check of outer sources. Datagrams of one VTEP mostly follow each other, so that the verdict on the last source is kept. */
+/** A worker's check of outer sources. Datagrams of one VTEP mostly arrive in sequence, so the verdict on the last source is cached. */
 export class SourceCheck {
   readonly #marks = new AddressMarks();
   #allowed: SourceFilter | undefined;
@@ -25,7 +25,7 @@ export class SourceCheck {
   #b = 0;
   #c = 0;
   #d = 0;
-  /** On the unspecified address it is always this. */
+  /** This is always the verdict on the unspecified address. */
   #verdict: number = RX_DROP['vtep-not-allowed'];
 
   /** @see sourceVerdict */
@@ -40,13 +40,13 @@ export class SourceCheck {
     return this.#verdict;
   }
 
-  /** Takes datagrams of these sources alone from now on, or of any. */
+  /** Accepts only datagrams of these sources from now on, or of all. */
   allow(allowed: SourceFilter | undefined): void {
     this.#allowed = allowed;
     this.#forgetLast();
   }
 
-  /** Gives a mark of ADDRESS_MARK to addresses, and takes it from others; four words each. */
+  /** Sets or clears a mark of ADDRESS_MARK for addresses. Four words each. */
   mark(mark: number, { added, removed }: { readonly added: Int32Array; readonly removed: Int32Array }): void {
     this.#marks.removeAll(removed, mark);
     this.#marks.addAll(added, mark);

@@ -6,22 +6,22 @@ import { type IpPrefix, networkBytes } from '../lib/ip-prefix.ts';
 const WORDS = 8;
 const MASK = 4;
 
-/** Bits that stand before an IPv4 address in its IPv4-mapped form. */
+/** Bits in front of an IPv4 address in its IPv4-mapped form. */
 const MAPPED_BITS = 96;
 
-/** The words of networks are kept with this bit turned: signed comparison then orders them as unsigned numbers. */
+/** The words of networks are stored with this bit inverted. A signed comparison then gives the order of unsigned numbers. */
 const TURNED = 0x8000_0000 | 0;
 
 /**
- * The outer sources that may send to this VTEP (`--allow-vtep`). The prefixes are kept sorted and without those that lie in another, so that
- * at most one can hold an address: the last that does not begin beyond it.
+ * The outer sources that may send to this VTEP (`--allow-vtep`). The prefixes are sorted, and prefixes inside another one are removed. So at most one
+ * prefix can contain an address: the last one that does not begin after the address.
  */
 export class SourceFilter {
   readonly #words: Int32Array;
 
   constructor(prefixes: readonly IpPrefix[]) {
     const disjoint: Int32Array[] = [];
-    // The wider of two that begin alike comes first: whatever lies in another comes after it.
+    // Of two prefixes with the same start, the wider one comes first. So a prefix inside another one comes after it.
     for (const words of prefixes.map(prefixWords).sort(compareWords)) {
       const last = disjoint.at(-1);
       if (last === undefined || !holdsNetwork(last, words)) disjoint.push(words);
@@ -30,12 +30,12 @@ export class SourceFilter {
     for (const [i, words] of disjoint.entries()) this.#words.set(words, i * WORDS);
   }
 
-  /** How many prefixes are left to look through. */
+  /** Number of prefixes that the search still has to examine. */
   get size(): number {
     return this.#words.length / WORDS;
   }
 
-  /** Whether a prefix holds the address. */
+  /** Whether a prefix contains the address. */
   allows({ a, b, c, d }: SourceAddress): boolean {
     const words = this.#words;
     let low = 0;
@@ -49,7 +49,7 @@ export class SourceFilter {
   }
 }
 
-/** Whether the network at `at` begins beyond the address, given with its words turned. */
+/** Whether the network at `at` begins after the address. The words of the address have the bit inverted too. */
 function isBeyond(words: Int32Array, at: number, a: number, b: number, c: number, d: number): boolean {
   if (words[at] !== a) return (words[at] as number) > a;
   if (words[at + 1] !== b) return (words[at + 1] as number) > b;
@@ -86,7 +86,7 @@ function prefixWords({ address, bits }: IpPrefix): Int32Array {
   return words;
 }
 
-/** By network, the wider first. The first one's mask is compared as an unsigned number. */
+/** Sorts by network, the wider prefix first. The mask of the first is compared as an unsigned number. */
 function compareWords(one: Int32Array, other: Int32Array): number {
   for (let i = 0; i < WORDS; i++) {
     const [left, right] = [one[i] as number, other[i] as number];

@@ -1,11 +1,11 @@
 import { MAX_SEGMENTS } from '../lib/limits.ts';
 
 /**
- * `storm=PPS`: a token bucket per segment and direction that holds what one second brings. In shared memory, since the workers' shares are
- * uneven by nature: all that comes by a group is read by one worker, and all that a station floods comes out of one queue of the TAP. A
- * rate divided by the workers would let through a fraction of what was asked for.
+ * `storm=PPS`: a token bucket per segment and direction that holds the frames of one second. It is in shared memory, since the load of the workers is
+ * uneven: one worker reads all frames of a group, and all floods of a station come from one queue of the TAP. If the rate were divided by the number
+ * of workers, only a fraction of the requested rate would pass.
  *
- * Two words a bucket: the tenth of a second it was last filled in, and what it holds, in tenths of a frame.
+ * A bucket has two words: the time of the last refill in tenths of a second, and the content in tenths of a frame.
  */
 
 /** The direction whose bucket is asked. */
@@ -17,7 +17,7 @@ const HELD = 1;
 const BUCKET_WORDS = 2;
 const SEGMENT_WORDS = 2 * BUCKET_WORDS;
 
-/** Tenths of a frame that a frame costs, and tenths of a second that fill an empty bucket. */
+/** Cost of a frame in tenths of a frame, and time to fill an empty bucket in tenths of a second. */
 const FRAME_COST = 10;
 const FILLING_TENTHS = 10;
 
@@ -52,7 +52,7 @@ export class StormControl {
     }
   }
 
-  /** What `take` would answer; nothing is taken. */
+  /** The result that `take` would return. Nothing is taken. */
   has(segment: number, direction: number, framesPerSecond: number, frames: number, now: number): boolean {
     const bucket = segment * SEGMENT_WORDS + direction * BUCKET_WORDS;
     const filledAt = Atomics.load(this.#cells, bucket + FILLED_AT);
@@ -62,10 +62,10 @@ export class StormControl {
     return filled >= frames * FRAME_COST;
   }
 
-  /** Adds what the time since the last filling brings. Of several workers that come at once, one does. */
+  /** Adds the frames for the time since the last refill. If several workers do this at once, one succeeds. */
   #fill(bucket: number, framesPerSecond: number, now: number): void {
     const filledAt = Atomics.load(this.#cells, bucket + FILLED_AT);
-    // Never the zero of a bucket that was not asked yet.
+    // Never zero, which marks a bucket that was not used yet.
     const at = Math.max(now, 1);
     const gain = gainSince(filledAt, at, framesPerSecond);
     if (gain === 0 || Atomics.compareExchange(this.#cells, bucket + FILLED_AT, filledAt, at) !== filledAt) return;
@@ -78,7 +78,7 @@ export class StormControl {
   }
 }
 
-/** What a bucket gains, in tenths of a frame; 0 if no time has passed. @param filledAt zero: it was never asked, and is full */
+/** What a bucket gains, in tenths of a frame. 0 if no time has passed. @param filledAt zero: the bucket was not used yet, and is full */
 function gainSince(filledAt: number, at: number, framesPerSecond: number): number {
   if (at <= filledAt) return 0;
   return framesPerSecond * (filledAt === 0 ? FILLING_TENTHS : Math.min(at - filledAt, FILLING_TENTHS));

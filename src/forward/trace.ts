@@ -16,13 +16,13 @@ import type { SourceCheck } from './source-check.ts';
 import type { StormControl } from './storm-control.ts';
 
 /**
- * What would happen to a frame: the ladders themselves, `send` and `receive`, on a copy of it and between parts that answer as those of a
- * worker do, write down what they were asked, and change nothing. A trace can therefore not say otherwise than the data path does.
+ * Shows what would happen to a frame. The ladders `send` and `receive` run on a copy of the frame. Their parts answer as the parts of a worker do,
+ * record each call, and change nothing. So a trace cannot differ from the data path.
  *
- * What the kernel says when a datagram or frame is handed to it is not in it, but for what it knows of paths.
+ * The answer of the kernel to a datagram or frame is not part of the trace, except for the known path MTU.
  */
 
-/** What the ladder asked or did, in its order. Remotes as the FDB has them. */
+/** The calls of the ladder, in order. Remotes are ids of the FDB. */
 export type TraceStep =
   /** @see LEARNED */
   | { readonly kind: 'source'; readonly outcome: number }
@@ -34,7 +34,7 @@ export type TraceStep =
       readonly remote: number;
       readonly tos: number;
       readonly encap: Encap;
-      /** Of the datagram, header included. */
+      /** Length of the datagram, header included. */
       readonly bytes: number;
       readonly mayFragment: boolean;
     }
@@ -53,16 +53,16 @@ export interface TraceGround {
   readonly neighbours: NeighbourTable;
   /** Outer TOS octet, or INHERIT_TOS. */
   readonly tos: number;
-  /** Whether the outer DF bit is the inner packet's. */
+  /** Whether the outer DF bit is copied from the inner packet. */
   readonly inheritsDf: boolean;
-  /** What a path carries, as far as the kernel knows. */
+  /** The path MTU, as far as the kernel knows it. */
   readonly pathLimits: Pick<PathLimits, 'frameBytes'>;
   readonly segments: Pick<SegmentMap, 'byVni'>;
   readonly sources: Pick<SourceCheck, 'verdict'>;
   readonly dropReservedBits: boolean;
 }
 
-/** A datagram that arrives: its outer source and TOS octet, and the number of the group whose socket it comes by, or NO_GROUP. */
+/** A datagram that arrives: its outer source and TOS octet, and the number of the group whose socket receives it, or NO_GROUP. */
 export interface TracedDatagram {
   readonly encap: Encap;
   readonly payload: Uint8Array;
@@ -71,10 +71,10 @@ export interface TracedDatagram {
   readonly group: number;
 }
 
-/** Room in front of a frame: its vnet header, over which the header of the encapsulation is written. */
+/** Room in front of a frame for its vnet header. The header of the encapsulation is written over it. */
 const HEADROOM_BYTES = 16;
 
-/** A frame comes out of the segment's TAP; if that is a trunk, with the segment's tag. @param now tenths of a second */
+/** A frame comes from the TAP of the segment. If the TAP is a trunk, it has the tag of the segment. @param now tenths of a second */
 export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Array, now: number): Trace {
   const { view, bytes, suppression, tags, fdb, storm, steps } = newRecorder(ground, frame);
   const path = {
@@ -106,7 +106,7 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
         tos: number,
         mayFragment: boolean,
       ) => void steps.push({ kind: 'send', remote, tos, encap, bytes, mayFragment }),
-      // Super-frames alone ask for room, and are no part of a trace.
+      // Only super-frames need room, and they are not part of a trace.
       reserve: () => HEADROOM_BYTES,
       flush: () => {},
     },
@@ -114,7 +114,7 @@ export function traceFrame(ground: TraceGround, segment: Segment, frame: Uint8Ar
   return { verdict: send(path, segment, HEADROOM_BYTES, frame.length, now), steps };
 }
 
-/** A datagram comes from the underlay. @param now tenths of a second */
+/** A datagram arrives from the underlay. @param now tenths of a second */
 export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now: number): Trace {
   const { encap, payload, source, tos, group } = datagram;
   const { segments, sources, dropReservedBits } = ground;
@@ -126,10 +126,10 @@ export function traceDatagram(ground: TraceGround, datagram: TracedDatagram, now
   return { verdict: receive(path, HEADROOM_BYTES, payload.length, 0, group, now), steps };
 }
 
-/** A trace tells nobody of neighbours. */
+/** A trace reports no neighbours. */
 const NO_TELLER = { listened: new Int32Array(MAX_SEGMENTS), tell: () => {} };
 
-/** The parts that both ladders have, over a copy of the octets. */
+/** The parts that both ladders use, on a copy of the octets. */
 function newRecorder({ fdb, storm, neighbours }: TraceGround, octets: Uint8Array) {
   const answerAt = HEADROOM_BYTES + octets.length + MAX_VLAN_TAGS * VLAN_TAG_BYTES;
   const bytes = new Uint8Array(answerAt + ANSWER_BYTES);

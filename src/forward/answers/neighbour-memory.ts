@@ -7,17 +7,17 @@ import {
 } from '../../lib/limits.ts';
 
 /**
- * The shared memory of all that is known of neighbours: one SharedArrayBuffer of fixed size, touched only where it is used.
+ * The shared memory of the neighbour tables: one SharedArrayBuffer of fixed size. Its pages take memory only when they are used.
  *
  *     header | heard | placed | listened | rings, one for each worker
  */
 
-/** Words of the header: the key that nobody outside knows, how many are placed, and a number that changes when a worker tells something. */
+/** Words of the header: the secret key, the number of placed neighbours, and a number that changes when a worker reports something. */
 export const HEADER = { key0: 0, key1: 1, placed: 2, news: 3, words: 16 } as const;
 
-/** Words of a record, 40 octets. `segment` counts from 1, 0 is a record without an address. */
+/** Words of a record, 40 octets. `segment` counts from 1; 0 is a free record. */
 export const RECORD = {
-  /** Odd while the record is written. */
+  /** Odd while the record is being written. */
   version: 0,
   segment: 1,
   a: 2,
@@ -28,23 +28,26 @@ export const RECORD = {
   macLow: 7,
   /** One of STATION. */
   kind: 8,
-  /** Of one that was heard: when, in tenths of a second. Of one that was placed: the version that is denied. */
+  /** For a heard neighbour: the time, in tenths of a second. For a placed neighbour: the version that is denied. */
   heardOrDenied: 9,
   words: 10,
 } as const;
 
-/** Records that an address may stand in, of those heard and of those placed. The latter have twice as many records as may be used. */
+/**
+ * Number of records in which an address may be stored, for heard and for placed neighbours. The table of placed neighbours has twice as many records
+ * as may be used.
+ */
 export const HEARD_WAYS = 4;
 export const PLACED_WAYS = 8;
 const PLACED_RECORDS = 2 * MAX_PLACED_NEIGHBOURS;
 
-/** Words of a ring: how many were ever told, and read, modulo 2^32; how many found no room. Then the records. */
+/** Words of a ring: number of neighbours ever written, and read, modulo 2^32; number that found no room. The records follow. */
 export const RING = { told: 0, read: 1, lost: 2, records: 16 } as const;
 
 /** Words of a record in a ring. */
 export const TOLD = { segment: 0, vni: 1, a: 2, b: 3, c: 4, d: 5, macHigh: 6, macLow: 7, words: 8 } as const;
 
-/** Words of each region, in order. A segment is listened to while its word in `listened` is not zero. */
+/** Words of each region, in order. A word in `listened` that is not zero means that the segment has a listener. */
 const REGIONS = {
   header: HEADER.words,
   heard: MAX_NEIGHBOURS * RECORD.words,
@@ -55,7 +58,7 @@ const REGIONS = {
 
 export type NeighbourMemory = { readonly [Region in keyof typeof REGIONS]: Int32Array };
 
-/** @param seed of 48 bits, random per daemon, so that nobody outside can choose addresses that share a set */
+/** @param seed 48 bits, random per daemon, so that outsiders cannot choose addresses that share a set */
 export function createNeighbourMemory(seed: number): SharedArrayBuffer {
   const words = Object.values(REGIONS).reduce((sum, count) => sum + count, 0);
   const memory = new SharedArrayBuffer(words * Int32Array.BYTES_PER_ELEMENT);
@@ -75,13 +78,13 @@ export function mapNeighbours(memory: SharedArrayBuffer): NeighbourMemory {
   ) as unknown as NeighbourMemory;
 }
 
-/** The ring of one worker, from 0 on. */
+/** The ring of one worker. Workers count from 0. */
 export function ringOf({ rings }: NeighbourMemory, worker: number): Int32Array {
   const words = rings.length / MAX_WORKERS;
   return rings.subarray(worker * words, (worker + 1) * words);
 }
 
-/** Whether a record is of an address. */
+/** Whether a record holds an address. */
 export function isOf(
   words: Int32Array,
   at: number,

@@ -4,33 +4,33 @@ import { createNeighbourMemory, HEADER, HEARD_WAYS, isOf, mapNeighbours, RECORD 
 import { PlacedNeighbours } from './placed-neighbours.ts';
 
 /**
- * Which MAC has an IP address, as a control plane says or as heard in ARP and neighbour discovery: shared by all workers, since a request is read
- * by one and its answer often by another. Addresses are four words, IPv4 as ::ffff:a.b.c.d. An address that was heard has a set of HEARD_WAYS records
- * to stand in; where all are taken, the one goes that was heard longest ago. What is lost that way is flooded, which is slower and never wrong.
+ * The MAC of an IP address, as a control plane announces it or as heard in ARP and neighbour discovery. All workers share the table, since one worker
+ * reads a request and often another reads its answer. Addresses are four words, IPv4 as ::ffff:a.b.c.d. A heard address has a set of HEARD_WAYS
+ * records. If all are used, the one that was heard longest ago is replaced. A request for a lost address is flooded, which is slower but never wrong.
  *
- * No lock: a record has a version, odd while it is written. Readers take a torn record for a miss, and a writer that finds another at work
- * gives up: the next frame says it again. A record that a thread left half-written when it died is lost until the daemon ends.
+ * There is no lock: a record has a version, odd while it is being written. Readers treat a torn record as a miss. A writer that finds another writer
+ * gives up: the next frame repeats the information. A record that a thread left half-written when it died is lost until the daemon ends.
  */
 
-/** What a binding says of the station. Until an advertisement tells whether it is a router, nobody may answer for it (RFC 4861 §7.2.5). */
+/** What a binding says of the station. While no advertisement tells whether it is a router, no other node may answer for it (RFC 4861 §7.2.5). */
 export const STATION = { unknown: 0, host: 1, router: 2 } as const;
 
 const FRESH_TENTHS = NEIGHBOUR_FRESH_SECONDS * 10;
 
 export class NeighbourTable {
-  /** What a control plane says, which comes first. */
+  /** The neighbours that a control plane announces. They have precedence. */
   readonly placed: PlacedNeighbours;
   readonly #words: Int32Array;
   readonly #setMask: number;
   readonly #key0: number;
   readonly #key1: number;
-  /** Out: what `find` found; the MAC as `macHigh` and `macLow` read it. */
+  /** Output of `find`. `macHigh` and `macLow` read the MAC. */
   macHigh = 0;
   macLow = 0;
   /** One of STATION. */
   kind = 0;
 
-  /** @param seed of 48 bits, random per daemon */
+  /** @param seed 48 bits, random per daemon */
   static createMemory(seed: number): SharedArrayBuffer {
     return createNeighbourMemory(seed);
   }
@@ -45,7 +45,7 @@ export class NeighbourTable {
   }
 
   /**
-   * Whether the address is placed, or was heard in this segment in the last NEIGHBOUR_FRESH_SECONDS; then the fields say what of it.
+   * Whether the address is placed, or was heard in this segment in the last NEIGHBOUR_FRESH_SECONDS. If so, the output fields hold the result.
    *
    * @param now tenths of a second
    */
@@ -54,7 +54,7 @@ export class NeighbourTable {
     if (!placed.find(segment, a, b, c, d)) return this.#findHeard(segment, a, b, c, d, now);
     const { macHigh, macLow } = placed;
     let { kind } = placed;
-    // A control plane may not know what the station itself has said.
+    // A control plane may not know what the station itself has announced.
     const asksHeard = kind === STATION.unknown && this.#findHeard(segment, a, b, c, d, now);
     if (asksHeard && this.macHigh === macHigh && this.macLow === macLow) kind = this.kind;
     this.macHigh = macHigh;
@@ -68,7 +68,7 @@ export class NeighbourTable {
     const set = this.#set(segment, a, b, c, d);
     let latest = now - FRESH_TENTHS;
     let isFound = false;
-    // Two workers that heard an address first at the same time may have made two records of it: the later one counts.
+    // If two workers hear an address for the first time at the same moment, there may be two records of it. The later one counts.
     for (let at = set; at < set + HEARD_WAYS * RECORD.words; at += RECORD.words) {
       const version = Atomics.load(words, at);
       if (!isOf(words, at, segment, a, b, c, d)) continue;
@@ -87,9 +87,9 @@ export class NeighbourTable {
   }
 
   /**
-   * Takes note that an address was heard with this MAC.
+   * Records that an address was heard with this MAC.
    *
-   * @param kind one of STATION; `unknown` leaves what is known of the same MAC
+   * @param kind one of STATION; `unknown` keeps what is known of the same MAC
    * @param now tenths of a second
    */
   learn(
@@ -131,7 +131,9 @@ export class NeighbourTable {
     Atomics.store(words, chosen, version + 2);
   }
 
-  /** Forgets what was heard of an address, and denies what is placed. Where another is at the record, the next frame will say it again. */
+  /**
+   * Forgets what was heard of an address, and denies a placed neighbour. If another writer holds the record, the next frame repeats the information.
+   */
   forget(segment: number, a: number, b: number, c: number, d: number): void {
     this.placed.deny(segment, a, b, c, d);
     const words = this.#words;
@@ -145,7 +147,7 @@ export class NeighbourTable {
     }
   }
 
-  /** Addresses that were heard in the last NEIGHBOUR_FRESH_SECONDS. Walks the table. @param now tenths of a second */
+  /** Addresses that were heard in the last NEIGHBOUR_FRESH_SECONDS. Reads the whole table. @param now tenths of a second */
   fresh(now: number): number {
     const words = this.#words;
     let count = 0;
@@ -156,7 +158,7 @@ export class NeighbourTable {
     return count;
   }
 
-  /** Whether a record is a better one to take than another: unused, or heard longer ago. One that is being written is neither. */
+  /** Whether one record is better to replace than another: it is unused, or was heard longer ago. A record that is being written is never better. */
   #isOlder(at: number, than: number): boolean {
     const words = this.#words;
     if (((words[at] as number) & 1) !== 0) return false;
@@ -168,9 +170,9 @@ export class NeighbourTable {
     );
   }
 
-  /** Where the records begin that an address may stand in. */
+  /** The first record in which an address may be stored. */
   #set(segment: number, a: number, b: number, c: number, d: number): number {
-    // What the segment adds to a key word, no tenant chooses.
+    // The segment's part of a key word. No tenant can choose it.
     const hash = keyedHash(this.#key0, this.#key1 ^ segment, a, b, c, d);
     return (hash & this.#setMask) * HEARD_WAYS * RECORD.words;
   }

@@ -3,7 +3,7 @@ import type { Encap } from '../../encap/encapsulation.ts';
 import type { RemoteTable } from '../../fdb/remotes.ts';
 import { MAX_PATH_LIMITS, PATH_LIMIT_SECONDS } from '../../lib/limits.ts';
 
-/** By family: what the outer headers of any encapsulation take at least. A path that carries no more carries nothing. */
+/** By family: the smallest size of the outer headers of any encapsulation. A path with a smaller MTU carries no datagram. */
 const LEAST_OUTER_BYTES = { 4: leastOuterBytes(4), 6: leastOuterBytes(6) } as const;
 
 const IPV4_MAPPED = 0xffff;
@@ -13,22 +13,22 @@ const UNLIMITED = 0x7fff_ffff;
 
 const TENTHS = 10 * PATH_LIMIT_SECONDS;
 
-/** An entry's time before it was first looked at. */
+/** The time of an entry before its first use. */
 const NOT_YET = -1;
 
 /**
- * The VTEPs to which the kernel refused to send datagrams of a size, since the path does not carry them: one worker's own, since a worker
- * learns it at the price of a frame that is lost anyway. Each address has one place to stand in, and a later one takes it.
+ * The VTEPs to which the kernel refused datagrams of a size, since the path MTU is smaller. Each worker has its own table, since it learns a limit
+ * from a frame that is lost in any case. Each address has exactly one slot, and a later address replaces it.
  *
- * The kernel keeps what it was told (RFC 1191 §6.3), so a limit here is forgotten soon and the kernel asked again.
+ * The kernel stores the path MTU (RFC 1191 §6.3), so a limit here expires soon and the kernel is asked again.
  */
 export class PathLimits {
   readonly #remotes: RemoteTable;
-  /** Four words each. */
+  /** Four words per slot. */
   readonly #addresses = new Int32Array(4 * MAX_PATH_LIMITS);
-  /** MTU of the path; 0 where the place is free. */
+  /** MTU of the path. 0: the slot is free. */
   readonly #mtuBytes = new Int32Array(MAX_PATH_LIMITS);
-  /** Since when, in tenths of a second; NOT_YET until the first look, since who learns has no clock. */
+  /** Start time of the limit, in tenths of a second. NOT_YET until the first use, since the code that learns has no clock. */
   readonly #since = new Int32Array(MAX_PATH_LIMITS);
   #count = 0;
 
@@ -36,17 +36,17 @@ export class PathLimits {
     this.#remotes = remotes;
   }
 
-  /** How many have a limit, or had one until a while ago and were not sent to since. */
+  /** Number of VTEPs with a limit. A limit that has expired counts until the next datagram to its VTEP. */
   get count(): number {
     return this.#count;
   }
 
-  /** Whether no VTEP has a limit: nearly always. */
+  /** Whether no VTEP has a limit. This is the usual case. */
   get isEmpty(): boolean {
     return this.#count === 0;
   }
 
-  /** Takes note of the MTU of the path to an address: four words, IPv4 as ::ffff:a.b.c.d. */
+  /** Stores the MTU of the path to an address: four words, IPv4 as ::ffff:a.b.c.d. */
   learn(a: number, b: number, c: number, d: number, mtuBytes: number): void {
     const isIpv4 = a === 0 && b === 0 && c === IPV4_MAPPED;
     if (mtuBytes <= LEAST_OUTER_BYTES[isIpv4 ? 4 : 6]) return;
@@ -61,9 +61,9 @@ export class PathLimits {
   }
 
   /**
-   * The longest Ethernet frame that reaches a remote once encapsulated, as far as is known.
+   * The longest Ethernet frame that reaches a remote after encapsulation, as far as is known.
    *
-   * @param mayFragment whether routers may cut it, as those of IPv4 alone do
+   * @param mayFragment whether routers may fragment the datagram, which only IPv4 allows
    * @param now tenths of a second
    */
   frameBytes(encap: Encap, remote: number, mayFragment: boolean, now: number): number {

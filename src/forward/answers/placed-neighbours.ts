@@ -2,18 +2,18 @@ import { keyedHash } from '../../fdb/records.ts';
 import { MAX_PLACED_NEIGHBOURS } from '../../lib/limits.ts';
 import { HEADER, isOf, mapNeighbours, PLACED_WAYS, RECORD } from './neighbour-memory.ts';
 
-/** What became of a neighbour that was placed. */
+/** The result of placing a neighbour. */
 export const PLACED_NEIGHBOUR = {
-  /** It said so already. */
+  /** The same neighbour was placed already. */
   same: 0,
   added: 1,
-  /** The address had another MAC, or the station was of another kind. */
+  /** The address had another MAC, or another kind of station. */
   changed: 2,
-  /** There is no room: questions for the address are flooded. */
+  /** There is no room: requests for the address are flooded. */
   full: 3,
 } as const;
 
-/** Which MAC an address has, in words as in the data path: IPv4 as ::ffff:a.b.c.d. */
+/** The MAC of an address, in the words of the data path: IPv4 as ::ffff:a.b.c.d. */
 export interface PlacedNeighbour {
   readonly a: number;
   readonly b: number;
@@ -27,11 +27,13 @@ export interface PlacedNeighbour {
 }
 
 /**
- * Neighbours that a control plane says: they stay until they are withdrawn. Neither time nor what is heard pushes them out. The main thread
- * writes, all threads read, without a lock: a record has a version, odd while it is written, and readers take a torn one for a miss.
+ * Neighbours that a control plane announces. They stay until they are withdrawn: they do not expire, and heard neighbours do not replace them. The
+ * main thread writes, all threads read, without a lock. A record has a version, odd while it is being written, and readers treat a torn record as a
+ * miss.
  *
- * A station behind the own TAP may claim an address that is placed. The control plane hears of it later, and until then nobody is to be answered
- * for it. So a worker may deny a record: it writes the version that it saw beside it. The next change of the record makes another version.
+ * A station behind the own TAP may claim an address that is placed. The control plane learns of it later. Until then no worker may answer for the
+ * address. So a worker may deny a record: it writes the version that it read beside the record. The next change of the record creates another
+ * version.
  */
 export class PlacedNeighbours {
   readonly #header: Int32Array;
@@ -39,7 +41,7 @@ export class PlacedNeighbours {
   readonly #setMask: number;
   readonly #key0: number;
   readonly #key1: number;
-  /** Out: what `find` found. */
+  /** Output of `find`. */
   macHigh = 0;
   macLow = 0;
   kind = 0;
@@ -53,12 +55,12 @@ export class PlacedNeighbours {
     this.#key1 = header[HEADER.key1] as number;
   }
 
-  /** How many there are. */
+  /** Number of placed neighbours. */
   get count(): number {
     return this.#header[HEADER.placed] as number;
   }
 
-  /** Whether the address is placed and not denied; then the fields say what of it. One plain read while nothing is placed. */
+  /** Whether the address is placed and not denied. If so, the output fields hold the result. One plain read while nothing is placed. */
   find(segment: number, a: number, b: number, c: number, d: number): boolean {
     const at = this.#recordOf(segment, a, b, c, d);
     if (at < 0) return false;
@@ -76,7 +78,7 @@ export class PlacedNeighbours {
     return true;
   }
 
-  /** Has nobody answered for the address until something else is said of it. */
+  /** Denies the address: no worker answers for it until the control plane changes it. */
   deny(segment: number, a: number, b: number, c: number, d: number): void {
     const at = this.#recordOf(segment, a, b, c, d);
     if (at < 0) return;
@@ -85,7 +87,7 @@ export class PlacedNeighbours {
     if (isOf(words, at, segment, a, b, c, d)) Atomics.store(words, at + RECORD.heardOrDenied, version);
   }
 
-  /** The main thread alone. Saying the same again changes nothing, and what is denied stays so. One of PLACED_NEIGHBOUR. */
+  /** Main thread only. Placing the same neighbour again changes nothing, and a denied record stays denied. Returns one of PLACED_NEIGHBOUR. */
   place(segment: number, neighbour: PlacedNeighbour): number {
     const { a, b, c, d, high, low, kind } = neighbour;
     const words = this.#words;
@@ -103,7 +105,7 @@ export class PlacedNeighbours {
     return PLACED_NEIGHBOUR.added;
   }
 
-  /** The main thread alone. Whether it was there. */
+  /** Main thread only. Returns whether it was placed. */
   withdraw(segment: number, a: number, b: number, c: number, d: number): boolean {
     const at = this.#recordOf(segment, a, b, c, d);
     if (at >= 0) this.#free(at);
@@ -111,8 +113,8 @@ export class PlacedNeighbours {
   }
 
   /**
-   * The main thread alone: withdraws all of a segment, among `budget` records from record `from` on. Where to go on, 0 after the last record. Ten
-   * thousand records take about 50 µs.
+   * Main thread only. Withdraws all neighbours of a segment among `budget` records from record `from` on. Returns the next record, or 0 after the
+   * last one. Ten thousand records take about 50 µs.
    */
   withdrawSlice(segment: number, from: number, budget: number): number {
     const end = Math.min(this.#words.length, (from + budget) * RECORD.words);
@@ -141,7 +143,7 @@ export class PlacedNeighbours {
     Atomics.store(words, at + RECORD.version, version + 2);
   }
 
-  /** Where the address stands, perhaps torn; -1: nowhere. */
+  /** The record of the address, which may be torn. -1: there is none. */
   #recordOf(segment: number, a: number, b: number, c: number, d: number): number {
     if (this.#header[HEADER.placed] === 0) return -1;
     const set = this.#set(segment, a, b, c, d);
@@ -159,7 +161,7 @@ export class PlacedNeighbours {
     return -1;
   }
 
-  /** Where the records begin that an address may stand in. */
+  /** The first record in which an address may be stored. */
   #set(segment: number, a: number, b: number, c: number, d: number): number {
     const hash = keyedHash(this.#key0, this.#key1 ^ segment, a, b, c, d);
     return (hash & this.#setMask) * PLACED_WAYS * RECORD.words;

@@ -41,12 +41,12 @@ export const ANSWER_BYTES = Math.max(ARP_FRAME_BYTES, ADVERTISEMENT_FRAME_BYTES)
 const IPV4_MAPPED = 0xffff;
 
 /**
- * ARP and ND suppression of the segments that have it (`suppress=on`): who asks for a neighbour behind a remote VTEP gets his answer here, and
- * the question is not flooded. As the kernel's bridge does with neigh_suppress (net/bridge/br_arp_nd_proxy.c), except that what is answered
- * has been heard or was said by a control plane, not configured.
+ * ARP and ND suppression of the segments with `suppress=on`. A station that asks for a neighbour behind a remote VTEP gets the answer from this VTEP,
+ * and the request is not flooded. The bridge of the kernel does the same with neigh_suppress (net/bridge/br_arp_nd_proxy.c). The difference:
+ * neighbours here were heard or come from a control plane; they are not configured.
  */
 export class Suppression {
-  /** A word of each segment, not zero while the main thread listens to its neighbours. */
+  /** One word per segment. Not zero: the main thread listens to its neighbours. */
   readonly listened: Int32Array;
   readonly #view: DataView;
   readonly #fdb: Fdb;
@@ -57,7 +57,7 @@ export class Suppression {
   readonly #tags: StrippedTags;
 
   /**
-   * @param at ANSWER_BYTES of the slab, its own, with room for MAX_VLAN_TAGS in front
+   * @param at ANSWER_BYTES of the slab for this object alone, with room for MAX_VLAN_TAGS in front
    * @param tags of the frame that is answered, where its segment strips them
    */
   constructor(
@@ -80,17 +80,17 @@ export class Suppression {
   }
 
   /**
-   * Learns what a frame from another VTEP that was not dropped says of its sender: the addresses in ARP, in solicitations, and in advertisements
-   * that may replace others. Each only together with the frame's own source MAC.
+   * Learns the sender of a frame from another VTEP that was not dropped: the addresses in ARP, in solicitations, and in advertisements that may
+   * replace others. An address is learned only if its MAC is the source MAC of the frame.
    *
-   * @param at of an untagged frame, or of one to be left alone
+   * @param at start of an untagged frame; other frames are ignored
    * @param now tenths of a second
    */
   hear(segment: Segment, at: number, length: number, now: number): void {
     this.#hear(segment, at, length, false, now);
   }
 
-  /** Likewise of a frame from the own TAP. The main thread is told of it while it listens to the segment. */
+  /** The same for a frame from the own TAP. While the main thread listens to the segment, it receives a report. */
   hearLocal(segment: Segment, at: number, length: number, now: number): void {
     this.#hear(segment, at, length, true, now);
   }
@@ -119,16 +119,16 @@ export class Suppression {
   }
 
   /**
-   * Ends what is said of an address behind a remote VTEP once a station behind the own TAP says, asks, answers or probes that it is its own, also
-   * by the virtual MAC of a router or as a proxy, and whatever becomes of that frame.
+   * Removes what is known of an address behind a remote VTEP when a station behind the own TAP uses the address: in an announcement, a request, an
+   * answer or a probe, also with the virtual MAC of a router or as a proxy. This does not depend on what happens to the frame.
    *
-   * @returns whether all others are to hear it too: something else was known of the address, or of the station's MAC
+   * @returns whether all other stations must receive the frame too: something else was known of the address, or of the MAC of the station
    */
   overrules(segment: Segment, at: number, length: number, now: number): boolean {
     return this.#contradicts(segment, at, length, now, true);
   }
 
-  /** What `overrules` would return; nothing changes. */
+  /** The result that `overrules` would return. Nothing changes. */
   wouldOverrule(segment: Segment, at: number, length: number, now: number): boolean {
     return this.#contradicts(segment, at, length, now, false);
   }
@@ -159,8 +159,9 @@ export class Suppression {
   }
 
   /**
-   * Answers the question that a frame to a group may be, into the TAP it came from. Not to who has no address yet or announces his own, nor
-   * for anybody who was not heard lately or whom the FDB does not know behind a remote VTEP: such questions are flooded.
+   * Answers the request in a frame to a group, if it is one, into the TAP that it came from. There is no answer for a sender that has no address yet
+   * or announces its own, and none for a neighbour that is not known now or that the FDB does not have behind a remote VTEP. Such requests are
+   * flooded.
    *
    * @param now tenths of a second
    * @returns whether it was answered
@@ -204,13 +205,13 @@ export class Suppression {
     return true;
   }
 
-  /** With the tags that the question had, or its asker would not see it. */
+  /** The answer needs the tags of the request, or the sender would not receive it. */
   #answer(segment: Segment, length: number): void {
     const tagBytes = segment.innerVlan === INNER_VLAN.strip ? this.#tags.putOn(this.#view, this.#at) : 0;
     this.#taps.answer(segment, this.#at - tagBytes, tagBytes + length);
   }
 
-  /** Whether the neighbour is known, and behind a remote VTEP; the table then holds what was found. */
+  /** Whether the neighbour is known and behind a remote VTEP. If so, the output fields of the table hold it. */
   #isRemote(segment: Segment, a: number, b: number, c: number, d: number, now: number): boolean {
     const { index } = segment;
     const neighbours = this.#neighbours;
@@ -224,7 +225,7 @@ export class Suppression {
     return remote !== UNKNOWN && remote !== LOCAL;
   }
 
-  /** Of the IPv6 address at `addressAt`. */
+  /** For the IPv6 address at `addressAt`. */
   #learnIpv6(segment: Segment, at: number, addressAt: number, kind: number, isLocal: boolean, now: number): void {
     const view = this.#view;
     const a = view.getInt32(addressAt);

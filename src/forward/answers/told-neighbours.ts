@@ -4,20 +4,20 @@ import type { Segment } from '../../segment/segment.ts';
 import { HEADER, mapNeighbours, RING, ringOf, TOLD } from './neighbour-memory.ts';
 
 /**
- * Neighbours behind the own TAP, told to the main thread as they are heard. Each worker has a ring that it alone writes. A segment is told of
- * while the main thread listens to it. A full ring loses what is heard; it is then told when it is heard again.
+ * Neighbours behind the own TAP, reported to the main thread as they are heard. Each worker has a ring that only it writes. A segment is reported
+ * while the main thread listens to it. If a ring is full, the neighbour is lost; it is reported when it is heard again.
  */
 
 const RING_MASK = MAX_TOLD_NEIGHBOURS - 1;
 const TOLD_AGAIN_TENTHS = NEIGHBOUR_TOLD_AGAIN_SECONDS * 10;
 
-/** What a worker remembers of what it told, so that a station which asks all the time is not told all the time. One place for each address. */
+/** What a worker has reported recently, so that a station which sends requests all the time is not reported each time. Each address has one slot. */
 const MEMORY_PLACES = 4_096;
 const MEMORY = { segment: 0, a: 1, b: 2, c: 3, d: 4, macHigh: 5, macLow: 6, listened: 7, told: 8, words: 9 } as const;
 
-/** A worker's end. */
+/** The worker's side. */
 export class NeighbourTeller {
-  /** A word of each segment, not zero while the main thread listens to it. On the packet path, hence not behind a method. */
+  /** One word per segment. Not zero: the main thread listens to it. It is read on the packet path, so there is no method around it. */
   readonly listened: Int32Array;
   readonly #header: Int32Array;
   readonly #ring: Int32Array;
@@ -79,7 +79,7 @@ export class NeighbourTeller {
     memory[at + MEMORY.told] = now;
   }
 
-  /** Whether there was room. */
+  /** Returns whether there was room. */
   #append(
     segment: number,
     vni: number,
@@ -112,7 +112,7 @@ export class NeighbourTeller {
   }
 }
 
-/** The main thread's end, of all workers. */
+/** The main thread's side, for all workers. */
 export class ToldNeighbours {
   readonly #header: Int32Array;
   readonly #listened: Int32Array;
@@ -126,9 +126,9 @@ export class ToldNeighbours {
     this.#rings = Array.from({ length: workers }, (_, worker) => ringOf(regions, worker));
   }
 
-  /** Has workers tell of a segment from now on, or anew: what they told before, they tell again when it is heard again. */
+  /** Makes workers report a segment from now on. If they report it already, they report each neighbour again when it is heard again. */
   listenTo(segment: number): void {
-    // Never zero, and not what it was for a segment that had this number.
+    // Never zero, and different from the value for a former segment with this number.
     this.#starts = (this.#starts % 0x7fff_ffff) + 1;
     Atomics.store(this.#listened, segment, this.#starts);
   }
@@ -137,7 +137,7 @@ export class ToldNeighbours {
     Atomics.store(this.#listened, segment, 0);
   }
 
-  /** A number that changes when something is told. */
+  /** A number that changes after each report. */
   get news(): number {
     return Atomics.load(this.#header, HEADER.news);
   }
@@ -147,12 +147,12 @@ export class ToldNeighbours {
     await Atomics.waitAsync(this.#header, HEADER.news, seen, patienceMs).value;
   }
 
-  /** Heard and not told since a ring was full, since the start, modulo 2^32. */
+  /** Neighbours that were heard but not reported because a ring was full, since the start, modulo 2^32. */
   get lost(): number {
     return this.#rings.reduce((sum, ring) => (sum + Atomics.load(ring, RING.lost)) >>> 0, 0);
   }
 
-  /** Takes the oldest that were told, as many as fit, each as TOLD says. Those of one worker are in the order told. How many there are. */
+  /** Reads the oldest reports, as many as fit, each in the layout of TOLD. Reports of one worker are in order. Returns their number. */
   read(into: Int32Array): number {
     const room = Math.floor(into.length / TOLD.words);
     let count = 0;

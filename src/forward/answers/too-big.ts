@@ -8,17 +8,17 @@ import type { AnswerSink } from './answer-sink.ts';
 const TENTHS_BETWEEN = 10 / TOO_BIG_ANSWERS_PER_SECOND;
 const TENTHS_OF_BURST = TOO_BIG_ANSWERS_BURST * TENTHS_BETWEEN;
 
-/** Tells the sender of a packet that is too large for the underlay how large it may be, so often in each segment and no more. */
+/** Tells the sender of a packet that is too large for the underlay the permitted size. The rate is limited in each segment. */
 export class TooBigAnswers {
   readonly #view: DataView;
   readonly #at: number;
   readonly #taps: AnswerSink;
   readonly #tags: StrippedTags;
-  /** Of each segment: when, in tenths of a second, all answers given so far would have been due at the steady rate. */
+  /** Per segment: the time, in tenths of a second, at which all answers so far would have been sent at the steady rate. */
   readonly #due = new Int32Array(MAX_SEGMENTS);
 
   /**
-   * @param at MAX_TOO_BIG_BYTES of the slab, its own, with room for MAX_VLAN_TAGS in front
+   * @param at MAX_TOO_BIG_BYTES of the slab for this object alone, with room for MAX_VLAN_TAGS in front
    * @param tags of the frame that is answered, where its segment strips them
    */
   constructor(view: DataView, at: number, taps: AnswerSink, tags: StrippedTags) {
@@ -29,10 +29,10 @@ export class TooBigAnswers {
   }
 
   /**
-   * Answers a frame, if it is one to answer, into the TAP that it came from.
+   * Answers a frame, if an answer is permitted, into the TAP that it came from.
    *
-   * @param headers what `locateHeaders` found of it
-   * @param maxFrameBytes longest frame that would have gone the same way
+   * @param headers what `locateHeaders` found in it
+   * @param maxFrameBytes longest frame that would fit on the same path
    * @param now tenths of a second
    */
   answer(segment: Segment, at: number, headers: FrameHeaders, maxFrameBytes: number, now: number): void {

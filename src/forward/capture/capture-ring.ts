@@ -1,10 +1,10 @@
 /**
- * Frames on their way from one worker to the main thread: one writer, one reader, neither ever waits. Records stand one behind the other in
- * units of eight octets, each whole in one piece; where one does not fit before the end, the rest is skipped.
+ * A ring of captured frames from one worker to the main thread. It has one writer and one reader, and neither ever waits. Records are contiguous
+ * and consist of units of eight octets. A record that does not fit before the end of the ring starts at its beginning, and the rest is skipped.
  *
  *     words: written | read | lost | -     then the units:   | record | record | … | skipped |
  *
- * `written` and `read` count units modulo 2^32; a record begins with the number of its units, zero says that what follows is skipped.
+ * `written` and `read` count units modulo 2^32; a record begins with the number of its units. Zero means that the rest is skipped.
  */
 
 export const UNIT_BYTES = 8;
@@ -25,10 +25,10 @@ export class CaptureRing {
   readonly view: DataView;
   readonly #header: Int32Array;
   readonly #units: number;
-  /** Where the record that is being written begins, counted as `written` is. */
+  /** Start of the record that is being written, in the count of `written`. */
   #reservedAt = 0;
 
-  /** @param bytes of the units, a power of two: at least twice the longest record */
+  /** @param bytes size of the units, a power of two: at least twice the longest record */
   static createMemory(bytes: number): SharedArrayBuffer {
     return new SharedArrayBuffer(HEADER_BYTES + bytes);
   }
@@ -43,7 +43,7 @@ export class CaptureRing {
     this.#units = this.doubles.length;
   }
 
-  /** The writer's: room for a record of so many units. The unit where it begins, or -1 if there is none now. */
+  /** Writer: reserves a record of this many units. Returns its first unit, or -1 if there is no room now. */
   reserve(units: number): number {
     const written = this.#header[WRITTEN] as number;
     const at = written & (this.#units - 1);
@@ -55,13 +55,13 @@ export class CaptureRing {
     return this.#reservedAt & (this.#units - 1);
   }
 
-  /** The writer's: the record that was reserved is there, in as many units as were asked for or fewer. */
+  /** Writer: the reserved record is complete. It has at most the reserved number of units. */
   commit(units: number): void {
     this.words[(this.#reservedAt & (this.#units - 1)) * UNIT_WORDS] = units;
     Atomics.store(this.#header, WRITTEN, (this.#reservedAt + units) | 0);
   }
 
-  /** The writer's: a frame more found no room. */
+  /** Writer: counts a frame that found no room. */
   countLost(): void {
     Atomics.add(this.#header, LOST, 1);
   }
@@ -71,7 +71,7 @@ export class CaptureRing {
     return Atomics.load(this.#header, LOST) >>> 0;
   }
 
-  /** The reader's: the unit where the oldest record begins, or -1 if there is none. It stays in place until `release`. */
+  /** Reader: the first unit of the oldest record, or -1 if there is none. The record stays in place until `release`. */
   next(): number {
     const read = this.#header[READ] as number;
     if (Atomics.load(this.#header, WRITTEN) === read) return -1;
@@ -81,7 +81,7 @@ export class CaptureRing {
     return 0;
   }
 
-  /** The reader's: the record that `next` gave is done with. */
+  /** Reader: releases the record that `next` returned. */
   release(): void {
     const read = this.#header[READ] as number;
     const units = this.words[(read & (this.#units - 1)) * UNIT_WORDS] as number;

@@ -6,10 +6,10 @@ import { FORWARDED } from '../drop-reason.ts';
 import { type CaptureRing, UNIT_BYTES, UNIT_WORDS } from './capture-ring.ts';
 
 /**
- * Words of a captured frame, in front of its octets. `vtep`: address, IPv4 as ::ffff:a.b.c.d, or zeros; of a flood it is the group.
- * `verdict`: FORWARDED or the reason. `port`: outer source port of what was received, flow hash of what is sent. `at`: first octet, counted
- * from the record's. `captured` octets of `length` are there: the header of encapsulation `encap` and the frame, or the frame
- * alone if it is none to be sent.
+ * Words of a captured frame, in front of its octets. `vtep`: address, IPv4 as ::ffff:a.b.c.d, or zeros; for a flood, the group. `verdict`: FORWARDED
+ * or the reason. `port`: outer source port of a received datagram, or flow hash of a sent frame. `at`: first octet, counted from the start of the
+ * record. `captured`: number of octets stored, of `length`. They are the header of encapsulation `encap` and the frame, or the frame alone if it is
+ * not sent.
  */
 export const RECORD = {
   units: 0,
@@ -36,29 +36,29 @@ export const RECORD_KIND = { tx: 1, flooded: 2 } as const;
 /** The VNI of a datagram that is too short to have one. */
 export const NO_VNI = -1;
 
-/** Behind the words a datagram begins; or a frame, behind room for the header that it is sent with. */
+/** Room for the header in front of a frame to send. A datagram begins right behind the words. */
 export const DATAGRAM_AT = RECORD.words * Int32Array.BYTES_PER_ELEMENT;
 export const FRAME_AT = DATAGRAM_AT + HEADER_ROOM_BYTES;
 
-/** What is captured; what is undefined is as it likes. Combined with AND. */
+/** The filter of a capture. A field that is undefined matches everything. The fields are combined with AND. */
 export interface CaptureFilter {
   readonly vni: number | undefined;
   /** Source or destination of the frame: first four octets and last two. */
   readonly mac: { readonly high: number; readonly low: number } | undefined;
-  /** Where it comes from; or is sent to, as one of many if it is flooded. A group too. */
+  /** Remote that the frame comes from or is sent to; for a flood, any of its destinations. A group is possible too. */
   readonly vtep: SourceAddress | undefined;
   readonly dropsOnly: boolean;
 }
 
-/** One capture in one worker: what it takes, and the frame that is on its way through the ladder. */
+/** One capture in one worker: its filter, and the frame that is in the ladder now. */
 export class CaptureWriter {
   readonly capture: number;
   readonly ring: CaptureRing;
   readonly filter: CaptureFilter;
-  /** The record's first word, and its frame's first octet, in the ring. */
+  /** In the ring: the first word of the record, and the first octet of its frame. */
   wordsAt = 0;
   firstAt = 0;
-  /** Octets of the frame, and those that are copied. */
+  /** Octets of the frame, and number of octets that are copied. */
   length = 0;
   captured = 0;
   #isMeant = false;
@@ -70,7 +70,7 @@ export class CaptureWriter {
     this.filter = filter;
   }
 
-  /** What can be said of a frame before its ladder. @param length may be anything, also below zero */
+  /** The filters that can be tested before the ladder. @param length any value, also below zero */
   takes(vni: number, view: DataView, at: number, length: number): boolean {
     const { filter } = this;
     if (filter.vni !== undefined && filter.vni !== vni) return false;
@@ -83,7 +83,7 @@ export class CaptureWriter {
     );
   }
 
-  /** Copies a frame, if there is room. @param offset where it is to begin in the record */
+  /** Copies a frame, if there is room. @param offset its start in the record */
   begin(isMeant: boolean, view: DataView, at: number, length: number, offset: number): void {
     this.#isMeant = isMeant;
     if (!isMeant) return;
@@ -101,12 +101,12 @@ export class CaptureWriter {
     for (; i < captured; i++) to.setUint8(this.firstAt + i, view.getUint8(at + i));
   }
 
-  /** Two octets of the frame as they are now. */
+  /** Two octets of the frame in its present state. */
   copyWord(view: DataView, at: number, offset: number): void {
     if (offset + 2 <= this.captured) this.ring.view.setUint16(this.firstAt + offset, view.getUint16(at + offset));
   }
 
-  /** Whether the frame is to be kept; if only room is missing, that is counted. */
+  /** Whether the frame matches. If it matches but there is no room, it is counted as lost. */
   mayEnd(verdict: number): boolean {
     const isMeant = this.#isMeant && (verdict !== FORWARDED || !this.filter.dropsOnly);
     this.#isMeant = false;
@@ -114,7 +114,10 @@ export class CaptureWriter {
     return isMeant && this.#hasRoom;
   }
 
-  /** The record is complete. @param time its one element  @param skipped octets that the captured now begin later; fewer than none if a header was put in front */
+  /**
+   * Completes the record. @param time array of one element  @param skipped octets removed from the start of the captured ones; negative if a header
+   * was put in front
+   */
   end(verdict: number, time: Float64Array, skipped: number): void {
     const { ring, wordsAt } = this;
     const { words } = ring;

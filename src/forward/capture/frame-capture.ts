@@ -34,19 +34,19 @@ import {
   RECORD_KIND,
 } from './capture-writer.ts';
 
-/** Tells the clock's milliseconds, of which a fraction says microseconds. */
+/** Returns the milliseconds of the clock. The fraction holds the microseconds. */
 type Clock = () => number;
 
 /**
- * A worker's end of the captures that are open: takes a copy of each frame before its ladder changes it, and notes beside it what became of
- * it. There is one only while somebody captures.
+ * A worker's side of the open captures. It copies each frame before the ladder changes it, and then records the verdict. It exists only while a
+ * capture is open.
  */
 export class FrameCapture {
   readonly #writers: CaptureWriter[] = [];
   readonly #fdb: Pick<Fdb, 'lookup' | 'remotes'>;
   readonly #nowMs: Clock;
   readonly #headers = newFrameHeaders();
-  /** When the batch was read. In an array, so that no call has a heap number made for it. */
+  /** Time at which the batch was read. It is in an array, so that no call allocates a heap number. */
   readonly #time = new Float64Array(1);
   #sourcePort = 0;
   #group = NO_GROUP;
@@ -71,18 +71,21 @@ export class FrameCapture {
     return this.#writers.length === 0;
   }
 
-  /** A batch was read: all of it gets the time of now, for to ask for each frame would cost more than to copy it. */
+  /** A batch was read. All of its frames get the present time: reading the clock for each frame would cost more than the copy. */
   batch(): void {
     this.#time[0] = this.#nowMs();
   }
 
-  /** What the datagrams of a message have in common that their path does not know. @param group number of the group whose socket it came by, or NO_GROUP */
+  /**
+   * The properties that all datagrams of a message share and that the receive path does not have. @param group number of the group whose socket
+   * received it, or NO_GROUP
+   */
   message(sourcePort: number, group: number): void {
     this.#sourcePort = sourcePort;
     this.#group = group;
   }
 
-  /** `receive`, captured. */
+  /** `receive` with capture. */
   receive(path: ReceivePath, at: number, length: number, segmentBytes: number, group: number, now: number): number {
     this.#receiving(path, at, length);
     const verdict = receive(path, at, length, segmentBytes, group, now);
@@ -90,24 +93,24 @@ export class FrameCapture {
     return verdict;
   }
 
-  /** A datagram that takes the way of the one before it. */
+  /** A datagram that has the verdict of the previous one. */
   repeated(path: ReceivePath, at: number, length: number): void {
     this.#receiving(path, at, length);
     this.#received(path, FORWARDED, 0);
   }
 
-  /** A message that cannot be told apart. @param reason an RX_DROP reason */
+  /** A message that cannot be divided into datagrams. @param reason an RX_DROP reason */
   refused(path: ReceivePath, at: number, length: number, reason: number): void {
     path.segment = undefined;
     this.#receiving(path, at, length);
     this.#received(path, reason, 0);
   }
 
-  /** Before a datagram is changed. */
+  /** Called before a datagram is changed. */
   #receiving({ view, source, encap }: ReceivePath, at: number, length: number): void {
     const header = peekHeader(encap, view, at, length);
     const vni = header === HEADER_SHORT ? NO_VNI : readVni(header);
-    // Of a header that is too short, no frame is behind it.
+    // If the header is too short, there is no frame.
     const headerBytes = header === HEADER_SHORT ? length : readHeaderBytes(header);
     const frameAt = at + headerBytes;
     const frameBytes = length - headerBytes;
@@ -119,7 +122,7 @@ export class FrameCapture {
     }
   }
 
-  /** What became of it. @param segmentBytes payload of each segment of a super-frame if its sender told, else 0 */
+  /** Records the verdict. @param segmentBytes payload of each segment of a super-frame if its sender gave it, else 0 */
   #received(path: ReceivePath, verdict: number, segmentBytes: number): void {
     const { source, segment, tos, encap } = path;
     for (let i = 0; i < this.#writers.length; i++) {
@@ -146,18 +149,19 @@ export class FrameCapture {
     }
   }
 
-  /** `send`, captured. */
+  /** `send` with capture. */
   send(path: SendPath, segment: Segment, at: number, length: number, now: number): number {
     const { view } = path;
     const isWhole = hasEthernetHeader(length);
     const isGroup = isWhole && isGroupDestination(view, at);
-    // Asked here too, for the ladder does not tell: another worker could give it another answer only within this moment.
+    // The lookup is repeated here, since the ladder does not return its result. The answer can differ only if another worker changes the entry in
+    // this moment.
     const remote =
       isWhole && !isGroup ? this.#fdb.lookup(segment.index, macHigh(view, at), macLow(view, at), now) : UNKNOWN;
     const vnetAt = at - VNET_HDR_BYTES;
     const isSuper = gsoType(view, vnetAt) !== GSO_TYPE.none;
     const segmentBytes = isSuper ? gsoSize(view, vnetAt) : 0;
-    // The kernel left it to the ladder, which writes it where no tag that goes moves anything.
+    // The kernel left the checksum to the ladder. The ladder writes it at a place that removed tags do not move.
     const checksumAt =
       !isSuper && needsChecksum(view, vnetAt) ? checksumStart(view, vnetAt) + checksumOffset(view, vnetAt) : -1;
     for (let i = 0; i < this.#writers.length; i++) {
@@ -177,7 +181,7 @@ export class FrameCapture {
     return verdict;
   }
 
-  /** A frame of a trunk whose VLAN no segment has. */
+  /** A frame of a trunk whose VLAN belongs to no segment. */
   stray(path: SendPath, at: number, length: number): void {
     const reason = strayReason(path.view, at, length);
     for (let i = 0; i < this.#writers.length; i++) {
@@ -229,7 +233,7 @@ export class FrameCapture {
     writer.end(verdict, this.#time, frameAt - writer.firstAt);
   }
 
-  /** Whether a VTEP, or a group, is the one that a frame is for, or among those that it is flooded to. */
+  /** Whether a VTEP, or a group, is the destination of a frame, or one of the destinations of a flood. */
   #goesTo(segment: Segment, remote: number, vtep: SourceAddress): boolean {
     const { remotes } = this.#fdb;
     if (remote === LOCAL) return false;
