@@ -1,7 +1,7 @@
 import { HEADER } from './layout.ts';
 import { SharedLock } from './lock.ts';
 
-/** The lock that every change of the forwarding database holds, and what is done about a change that did not come to its end. */
+/** The lock that every change of the forwarding database holds, and the recovery from a change that did not complete. */
 export class ChangeLock {
   readonly #header: Int32Array;
   readonly #lock: SharedLock;
@@ -9,14 +9,14 @@ export class ChangeLock {
   /**
    * @param header words of HEADER
    * @param owner the thread's number, unique and above 0
-   * @param patienceMs how long a writer waits before it throws LockTimeout; for ever unless given
+   * @param patienceMs how long a writer waits before it throws LockTimeout; unlimited by default
    */
   constructor(header: Int32Array, owner: number, patienceMs?: number) {
     this.#header = header;
     this.#lock = new SharedLock(header, HEADER.lock, owner, patienceMs);
   }
 
-  /** Makes a change under the lock. @throws LockTimeout, and what `change` throws: the database is to be repaired then */
+  /** Makes a change under the lock. @throws LockTimeout, and what `change` throws: the database must then be repaired */
   run<Result>(change: () => Result): Result {
     this.#lock.acquire();
     try {
@@ -29,7 +29,7 @@ export class ChangeLock {
     }
   }
 
-  /** For a change on the packet path, which makes no closure: it calls these three as `run` does. @throws LockTimeout */
+  /** For a change on the packet path, which creates no closure: it calls these three methods as `run` does. @throws LockTimeout */
   acquire(): void {
     this.#lock.acquire();
   }
@@ -42,14 +42,17 @@ export class ChangeLock {
     this.#lock.release();
   }
 
-  /** Frees what a dead thread held and repairs what it, or a change that threw, left half-written. Whether there was anything to repair. */
+  /**
+   * Frees the lock that a dead thread held, and repairs a change that the thread, or an exception, left half-written. Returns whether there was
+   * anything to repair.
+   */
   recover(deadOwner: number, rebuild: () => void): boolean {
     if (!this.#lock.seize(deadOwner)) return this.repair(rebuild);
     this.#rebuildAndRelease(rebuild);
     return true;
   }
 
-  /** Repairs what a change that threw left half-written. Whether there was anything to repair. @throws LockTimeout */
+  /** Repairs a change that an exception left half-written. Returns whether there was anything to repair. @throws LockTimeout */
   repair(rebuild: () => void): boolean {
     if (Atomics.load(this.#header, HEADER.broken) === 0) return false;
     this.#lock.acquire();
@@ -57,7 +60,7 @@ export class ChangeLock {
     return true;
   }
 
-  /** How often it was repaired. */
+  /** Number of repairs. */
   get repairs(): number {
     return Atomics.load(this.#header, HEADER.repairs);
   }

@@ -5,7 +5,7 @@ import { LOCAL, NO_REMOTE, type RemoteTable } from './remotes.ts';
 import type { SegmentCounts } from './segment-counts.ts';
 import { CONTROL, DYNAMIC, type EntryTable, NO_ENTRY, STATIC } from './table.ts';
 
-/** What the forwarding database is made of. */
+/** The parts of the forwarding database. */
 export interface Parts {
   readonly table: EntryTable;
   readonly remotes: RemoteTable;
@@ -23,8 +23,8 @@ export interface SegmentMac {
 }
 
 /**
- * Whatever changes an entry is here, because each change keeps the table, the remotes, the fairness lists, the counts and the events in
- * step. When to do it is said elsewhere. Everything is called with the FDB's lock held.
+ * All changes of entries are made here, because each change keeps the table, the remotes, the fairness lists, the counts and the events consistent.
+ * Other classes decide when to make a change. All methods are called with the lock of the FDB held.
  */
 export class EntryChanges {
   readonly #table: EntryTable;
@@ -44,10 +44,10 @@ export class EntryChanges {
   }
 
   /**
-   * Makes an entry for a MAC that has none, and tells of it.
+   * Creates an entry for a MAC that has none, and reports it.
    *
-   * @param bits as `EntryTable.bitsOf` answers them
-   * @param replaced where the MAC was, by an entry that was just removed; NO_REMOTE if there was none
+   * @param bits as returned by `EntryTable.bitsOf`
+   * @param replaced the remote of the entry that was just removed; NO_REMOTE if there was none
    * @returns whether there was room
    */
   add({ segment, high, low }: SegmentMac, remote: number, bits: number, now: number, replaced = NO_REMOTE): boolean {
@@ -61,7 +61,7 @@ export class EntryChanges {
     return true;
   }
 
-  /** Makes an entry say another remote, or be of another kind. The caller tells of it. @param moves that it has made now */
+  /** Changes the remote or the kind of an entry. The caller reports it. @param moves number of moves after this change */
   change(entry: number, remote: number, bits: number, moves: number, now: number): void {
     const table = this.#table;
     const [segment, from, was] = [table.segmentOf(entry), table.remoteOf(entry), table.kindOf(entry)];
@@ -77,7 +77,7 @@ export class EntryChanges {
     this.#counts.addLocal(segment, remote, 1);
   }
 
-  /** Removes an entry and tells of it: one that had expired has aged, whatever found it. Whether it was alive. */
+  /** Removes an entry and reports it. An expired entry is reported as aged, whatever removed it. Returns whether it was alive. */
   drop(entry: number, now: number): boolean {
     const isAlive = this.#table.isAlive(entry, now);
     this.tell(entry, isAlive ? EVENT_KIND.deleted : EVENT_KIND.aged, NO_REMOTE, now);
@@ -85,7 +85,7 @@ export class EntryChanges {
     return isAlive;
   }
 
-  /** Removes an entry. The caller tells of it. */
+  /** Removes an entry. The caller reports it. */
   remove(entry: number, now: number): void {
     const segment = this.#table.segmentOf(entry);
     const remote = this.#table.remoteOf(entry);
@@ -96,7 +96,7 @@ export class EntryChanges {
     this.#counts.add(segment, kind, remote, -1);
   }
 
-  /** @param event one of EVENT_KIND @param from where it was before, or NO_REMOTE */
+  /** @param event one of EVENT_KIND @param from the previous remote, or NO_REMOTE */
   tell(entry: number, event: number, from: number, now: number): void {
     const table = this.#table;
     const kind = table.kindOf(entry);
@@ -113,7 +113,7 @@ export class EntryChanges {
     );
   }
 
-  /** Makes everything anew that the entries say, after a writer died half-way. */
+  /** Rebuilds everything that depends on the entries, after a writer died in the middle of a change. */
   rebuild(): void {
     this.#table.rebuild();
     this.#remotes.rebuild();

@@ -1,23 +1,23 @@
 import { DYNAMIC, type EntryTable, STATIC, STICKY, TORN } from './table.ts';
 
-/** Who says where a MAC is: frames that were heard, somebody who asked for it, or a control plane. */
+/** The origin of an entry: frames (learned), a user (static), or a control plane. */
 export type EntryKind = 'learned' | 'static' | 'control';
 
-/** One entry as the main thread sees it. `remote` LOCAL or a remote id; `heard` in tenths of a second, and nothing unless it is learned. */
+/** One entry as the main thread sees it. `remote`: LOCAL or a remote id. `heard`: tenths of a second, only valid for a learned entry. */
 export interface EntryView {
   readonly segment: number;
   readonly high: number;
   readonly low: number;
   readonly remote: number;
   readonly kind: EntryKind;
-  /** Of a `control` entry: it does not yield to what is heard behind the own TAP. */
+  /** For a `control` entry: a frame from behind the own TAP does not replace it. */
   readonly isSticky: boolean;
   readonly heard: number;
-  /** Moves that were heard. */
+  /** Moves that were learned from frames. */
   readonly moves: number;
 }
 
-/** The entry in a record; undefined if that is free, or a writer is there. Needs no lock. */
+/** The entry in a record. undefined: the record is free, or is being written. Needs no lock. */
 export function viewOf(table: EntryTable, entry: number): EntryView | undefined {
   const [segment, high, low] = [table.segmentOf(entry), table.macHighOf(entry), table.macLowOf(entry)];
   const [heard, moves] = [table.heard(entry), table.movesOf(entry)];

@@ -2,24 +2,24 @@ import { MAX_FDB_EVENTS } from '../lib/limits.ts';
 import { EVENT, type FdbMemory, HEADER, SEGMENT } from './layout.ts';
 import { LOCAL, NO_REMOTE, type RemoteTable } from './remotes.ts';
 
-/** What happened to an entry. */
+/** The kinds of events. */
 export const EVENT_KIND = {
   added: 1,
-  /** It was elsewhere before. */
+  /** The MAC was elsewhere before. */
   moved: 2,
-  /** It expired: nothing was heard of the MAC for the ageing time. */
+  /** It expired: no frame came from the MAC for the ageing time. */
   aged: 3,
-  /** Asked for, or evicted at a limit. */
+  /** On request, or evicted at a limit. */
   deleted: 4,
-  /** It moved too often and is held where it is; `from` is where it was heard now. */
+  /** It moved too often and is held at its place. `from` is the place where it was heard now. */
   held: 5,
-  /** A thread died in the middle of a change, which was then undone or was not told. */
+  /** A thread died in the middle of a change, which was then undone or has no event. */
   repaired: 6,
 } as const;
 
 /**
- * Bits beside the kind: the entry is static; `from` says something; the entry is behind the own TAP; it was there (no address says that);
- * a control plane placed the entry.
+ * Bits beside the kind: the entry is static; `from` is valid; the entry is behind the own TAP; it was behind the own TAP (which has no address); a
+ * control plane placed the entry.
  */
 export const STATIC_EVENT = 1 << 8;
 export const HAS_FROM = 1 << 9;
@@ -30,9 +30,9 @@ export const CONTROL_EVENT = 1 << 12;
 const SLOT_MASK = MAX_FDB_EVENTS - 1;
 
 /**
- * What changed in the FDB, in order: a ring that its writers fill under the lock that a change holds anyway, and that one reader follows by
- * the number of the next event it has not seen. The oldest are overwritten; the numbers tell how many. An event has addresses, not
- * ids, and the VNI, not the segment's number, so that it can be read when those are somebody else's.
+ * Changes of the FDB, in order. Writers fill the ring under the lock that a change holds anyway. One reader keeps the number of the next event that
+ * it has not read. The oldest events are overwritten; the numbers show how many. An event has addresses instead of ids, and the VNI instead of the
+ * segment number, so that it stays valid when ids and numbers are reused.
  */
 export class EventRing {
   readonly #header: Int32Array;
@@ -47,7 +47,10 @@ export class EventRing {
     this.#remotes = remotes;
   }
 
-  /** Lock held. @param at where the entry is: LOCAL or a remote id @param from likewise, or NO_REMOTE @param kind one of EVENT_KIND, perhaps with STATIC_EVENT or CONTROL_EVENT */
+  /**
+   * Lock held. @param at the place of the entry: LOCAL or a remote id @param from the same, or NO_REMOTE @param kind one of EVENT_KIND, perhaps with
+   * STATIC_EVENT or CONTROL_EVENT
+   */
   append(kind: number, segment: number, high: number, low: number, at: number, from: number, now: number): void {
     const events = this.#events;
     const number = this.next;
@@ -69,9 +72,9 @@ export class EventRing {
   }
 
   /**
-   * Copies the oldest events that are there from number `from` on, as many as fit. Lock held, so that none is overwritten meanwhile.
+   * Copies the oldest events from number `from` on, as many as fit. Lock held, so that none is overwritten meanwhile.
    *
-   * @returns how many before them are overwritten, and how many were copied
+   * @returns how many earlier ones were overwritten, and how many were copied
    */
   copy(from: number, into: Int32Array): { readonly lost: number; readonly count: number } {
     const behind = (this.next - from) >>> 0;

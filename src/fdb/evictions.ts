@@ -6,7 +6,7 @@ import { LOCAL, type RemoteTable } from './remotes.ts';
 import type { SegmentCounts } from './segment-counts.ts';
 import type { EntryTable } from './table.ts';
 
-/** Which learned entries go to make room for others. Everything is called with the FDB's lock held. */
+/** Selects the learned entries that are evicted to make room for others. All methods are called with the lock of the FDB held. */
 export class Evictions {
   readonly #header: Int32Array;
   readonly #table: EntryTable;
@@ -26,19 +26,18 @@ export class Evictions {
     this.#changes = changes;
   }
 
-  /** Makes room in a segment for one more learned entry, of `remote`. Whether there is some. */
+  /** Makes room in a segment for one more learned entry of `remote`. Returns whether there is room. */
   makeRoom(segment: number, remote: number, maxMacs: number, now: number): boolean {
     return this.#counts.learnedIn(segment) < maxMacs || this.#evict(segment, remote, now);
   }
 
-  /** Makes room in the table, which is full, for an entry of `remote`. Whether there is some. */
+  /** Makes room in the full table for an entry of `remote`. Returns whether there is room. */
   makeRecord(remote: number, now: number): boolean {
     return this.#evict(this.#fullest(remote), remote, now);
   }
 
   /**
-   * Makes room among the remotes for whoever comes later: a number that was somebody's must rest for a while. A few times in a tenth of a
-   * second at most.
+   * Makes room among the remotes for a later one: a freed id may only be reused after a pause. This is done only a few times in a tenth of a second.
    */
   makeRemote(now: number): void {
     if (!this.#mayEvictRemote(now)) return;
@@ -50,7 +49,10 @@ export class Evictions {
     }
   }
 
-  /** Removes learned entries of a segment until it has `maxMacs` at most, those that fairness would take; `budget` of them at most. Whether that is enough. */
+  /**
+   * Evicts learned entries of a segment until at most `maxMacs` are left, in the order of fairness. Evicts at most `budget` entries. Returns whether
+   * the limit is met.
+   */
   enforceLimit(segment: number, maxMacs: number, now: number, budget: number): boolean {
     for (let left = budget; this.#counts.learnedIn(segment) > maxMacs; left--) {
       if (left === 0) return false;
@@ -70,7 +72,7 @@ export class Evictions {
     return evictions < REMOTE_EVICTIONS_PER_TENTH;
   }
 
-  /** The segment with the most learned entries among those in which `remote` may take one's place; walks all. */
+  /** The segment with the most learned entries, of those in which `remote` may replace an entry. Examines all segments. */
   #fullest(remote: number): number {
     let fullest = 0;
     for (let segment = 1; segment < this.#counts.end; segment++) {

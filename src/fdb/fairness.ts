@@ -3,16 +3,16 @@ import { BUCKET, type FdbMemory, GROUP, HEADER, LINK, SEGMENT } from './layout.t
 import { hashWords, RecordIndex, RecordPool } from './records.ts';
 import { LOCAL } from './remotes.ts';
 
-/** No group, no bucket: record 0 of either is never used. */
+/** No group, no bucket. Record 0 of both is never used. */
 const NONE = 0;
 
-/** How many of a group's oldest entries are looked at to find one to evict. */
+/** Number of the oldest entries of a group that are examined to select one to evict. */
 const VICTIM_CANDIDATES = 8;
 
 /**
- * Which VTEP has how many learned MACs in which segment, and so who loses one when the segment is full: the VTEP with the most,
- * as in Open vSwitch's mac-learning.c. One rogue VTEP then cannot push out the others' entries. All steps take constant time: groups
- * (one per segment and remote) with equal counts share a bucket, and a count changes by one at a time. Called with the FDB's lock held.
+ * How many learned MACs each VTEP has in each segment. When a segment is full, the VTEP with the most learned MACs loses one, as in mac-learning.c of
+ * Open vSwitch. So one rogue VTEP cannot evict the entries of the others. All steps take constant time: groups (one per segment and remote) with
+ * equal counts share a bucket, and a count changes by one at a time. Called with the lock of the FDB held.
  */
 export class Fairness {
   readonly #memory: FdbMemory;
@@ -84,10 +84,10 @@ export class Fairness {
   }
 
   /**
-   * The entry that makes room for a new one of `remote`: one of the VTEP with the most; of several such, not of `remote` itself.
-   * A remote never displaces a local MAC. -1 if there is nothing to take.
+   * The entry to evict for a new one of `remote`: an entry of the VTEP with the most entries. If several VTEPs have equally many, it is not one of
+   * `remote` itself. A remote never displaces a local MAC. -1: there is no such entry.
    *
-   * @param heard when an entry was last heard, to take the one longest silent among the oldest few
+   * @param heard returns when an entry was last heard; of the oldest few, the one silent for the longest time is selected
    */
   victim(segment: number, remote: number, heard: (entry: number) => number): number {
     const { segments } = this.#memory;
@@ -97,7 +97,7 @@ export class Fairness {
       for (let group = this.#bucket(bucket, BUCKET.head); group !== NONE; group = this.#group(group, GROUP.next)) {
         const candidate = this.#group(group, GROUP.remote);
         if (candidate === LOCAL && remote !== LOCAL) continue;
-        // At most two groups are passed over, the local one and the own one.
+        // At most two groups are skipped: the local one and the one of `remote`.
         if (candidate === remote) own = group;
         else return this.#oldest(group, heard);
       }
@@ -106,7 +106,7 @@ export class Fairness {
     return -1;
   }
 
-  /** Whether a segment has an entry that `victim` would name. */
+  /** Whether `victim` would find an entry in a segment. */
   hasVictim(segment: number, remote: number): boolean {
     const bucket = this.#memory.segments[segment * SEGMENT.words + SEGMENT.topBucket] as number;
     if (bucket === NONE) return false;
@@ -116,8 +116,9 @@ export class Fairness {
   }
 
   /**
-   * The group of a VTEP that may be forgotten to make room for another: of the next few groups the one that was silent longest, if it has
-   * few entries in all segments and is in no flood list. Segments are met as often as they have VTEPs. -1 if there is none among them.
+   * The group of a VTEP that may be forgotten to make room for another. Of the next few groups it is the one that was silent for the longest time, if
+   * its VTEP has few entries in all segments and is in no flood list. The chance of a segment is proportional to its number of VTEPs. -1: there is
+   * none among these groups.
    */
   silentGroup(heard: (entry: number) => number, isSmall: (remote: number) => boolean): number {
     const { header } = this.#memory;
@@ -144,7 +145,7 @@ export class Fairness {
     return this.#group(group, GROUP.count) > 0 ? this.#group(group, GROUP.head) : -1;
   }
 
-  /** Forgets everything; the entries are added again one by one. For the supervisor, after a writer died half-way. */
+  /** Forgets everything. The entries are then added again one by one. For the supervisor, after a writer died in the middle of a change. */
   clear(): void {
     const { header, groupIndex, segments } = this.#memory;
     groupIndex.fill(0);
@@ -166,7 +167,7 @@ export class Fairness {
     return oldest;
   }
 
-  /** When an entry of a small group was heard last. */
+  /** When an entry of a small group was last heard. */
   #latest(group: number, heard: (entry: number) => number): number {
     let latest = heard(this.#group(group, GROUP.head));
     for (let entry = this.#group(group, GROUP.head); entry >= 0; ) {
@@ -199,7 +200,7 @@ export class Fairness {
     return group;
   }
 
-  /** Moves a group to the neighbouring bucket that has its new count; makes that bucket and removes the old one as needed. */
+  /** Moves a group to the neighbouring bucket for its new count. Creates that bucket and removes the old one if necessary. */
   #changeCount(group: number, step: 1 | -1): void {
     const { groups, segments } = this.#memory;
     const segment = this.#group(group, GROUP.segment);
@@ -207,7 +208,7 @@ export class Fairness {
     const old = this.#group(group, GROUP.bucket);
     groups[group * GROUP.words + GROUP.count] = count;
 
-    // The new count lies between these two, or is that of one of them. A new group has the lowest count there can be.
+    // The new count is between these two counts, or equal to one of them. A new group has the lowest possible count.
     const lowest = segments[segment * SEGMENT.words + SEGMENT.lowBucket] as number;
     const above = step < 0 ? old : old === NONE ? lowest : this.#bucket(old, BUCKET.higher);
     const below = step < 0 ? this.#bucket(old, BUCKET.lower) : old;

@@ -1,6 +1,6 @@
 /**
- * The FDB against a plain Map: random operations, and after each one everything that can be asked is compared. The model states the rules
- * naively; where the contract leaves a choice free (which entry of the VTEP that loses one) it follows the FDB after checking the rule.
+ * Compares the FDB with a plain Map: random operations, and after each one all possible queries. The model states the rules in a simple way. Where
+ * the contract leaves a choice (which entry of a VTEP is evicted), the model follows the FDB after it has checked the rule.
  */
 import { expect } from 'vitest';
 import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS } from '../lib/limits.ts';
@@ -37,25 +37,25 @@ export type Operation =
   | { readonly kind: 'pin'; vtep: number }
   | { readonly kind: 'unpin' };
 
-/** Runs operations on both, side by side. */
+/** Runs each operation on both. */
 export class Comparison {
   readonly #ageing: number;
   readonly #fdb: Fdb;
   readonly #cells: Int32Array;
   readonly #flaps = new ModelFlaps();
-  /** What has happened since events were last read, and the number of the first of them. */
+  /** Events since the last read, and the number of the first of them. */
   readonly #happened: string[] = [];
   readonly #events = new Int32Array(1_000 * EVENT.words);
   #read: number;
   readonly #entries = new Map<string, Entry>();
   readonly #moves = new Array<number>(SEGMENTS).fill(0);
   readonly #evictions = new Array<number>(SEGMENTS).fill(0);
-  /** Flood lists: what is to be given back. */
+  /** Flood lists: references that must be released. */
   readonly #pins: { vtep: number; id: number }[] = [];
   readonly #references = new Array<number>(VTEPS).fill(0);
-  /** Since when nothing names a VTEP that is known. */
+  /** For each known VTEP without a reference: since when. */
   readonly #idleSince = new Map<number, number>();
-  /** Heard or asked for in vain: known for nobody, so that any sweep may forget it. */
+  /** VTEPs that were looked up without success: any sweep may forget them. */
   readonly #asked = new Set<number>();
   #now = 1_000;
   #sweptTo = 0;
@@ -68,7 +68,7 @@ export class Comparison {
     const { segments, header } = mapFdb(memory);
     this.#cells = segments;
     for (let segment = 0; segment < SEGMENTS; segment++) this.#fdb.nameSegment(segment, VNI + segment);
-    // The numbers of events wrap, and the ring does.
+    // Event numbers wrap, and so does the ring.
     header[HEADER.events] = -MAX_FDB_EVENTS - 3;
     this.#read = this.#fdb.nextEvent;
   }
@@ -177,7 +177,7 @@ export class Comparison {
     const results = this.#fdb.placeAll(segment, asked, this.#now);
     const expected = placements.map((placement) => {
       const placed = this.#placed({ segment, ...placement });
-      // A VTEP may be named and left again by the placements of one call.
+      // One call may add and remove the references of a VTEP.
       this.#countReferences();
       return placed;
     });
@@ -256,7 +256,7 @@ export class Comparison {
   }
 
   #flush({ segment, vtep, kinds }: Operation & { kind: 'flush' }): void {
-    // One above the highest means any.
+    // One above the highest value means any.
     const isMeant = (entry: Pick<Entry, 'segment' | 'vtep' | 'kind'>) =>
       (segment === SEGMENTS || entry.segment === segment) &&
       (vtep === VTEPS || entry.vtep === vtep) &&
@@ -295,7 +295,7 @@ export class Comparison {
 
   #compare(): void {
     const fdb = this.#fdb;
-    // A sweep or a flush goes by records, which the model does not know.
+    // A sweep or a flush is in the order of records, which the model does not know.
     expect(this.#readEvents().sort()).toEqual(this.#happened.splice(0).sort());
     const model = [...this.#entries.values()];
     const alive = model.filter((entry) => !this.#isExpired(entry));
@@ -359,7 +359,7 @@ export class Comparison {
     });
   }
 
-  /** For each MAC of each segment: the VTEP that lookup says, then whether it conflicts at each VTEP. */
+  /** For each MAC of each segment: the VTEP that lookup returns, then whether the MAC conflicts at each VTEP. */
   #answers(): (number | boolean)[][] {
     return eachMac(({ segment, mac }) => {
       const found = this.#fdb.lookup(segment, HIGH, mac, this.#now);
@@ -376,7 +376,7 @@ export class Comparison {
     });
   }
 
-  /** All records, expired ones too: what a flush that takes nothing is shown. */
+  /** All records, also expired ones: the entries that a flush without a match visits. */
   #dump(): Entry[] {
     const entries: Entry[] = [];
     this.#fdb.flush((view) => {

@@ -1,4 +1,4 @@
-/** A forwarding database of its own memory, and short ways to ask it. */
+/** A forwarding database in its own memory, and short helpers to query it. */
 import { MAX_FDB_ENTRIES } from '../lib/limits.ts';
 import { type EntryView, Fdb, LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
 import { createFdbMemory } from './layout.ts';

@@ -13,29 +13,29 @@ import { LOCAL, NO_REMOTE, RemoteTable, type SourceAddress } from './remotes.ts'
 import { SegmentCounts, type SegmentReadings } from './segment-counts.ts';
 import { CONTROL, DYNAMIC, EntryTable, NO_ENTRY, STATIC, TORN } from './table.ts';
 
-// What its callers need beside it.
+// Types that callers need with it.
 export type { EntryKind, EntryView } from './entry-view.ts';
 export { LEARNED } from './learning.ts';
 export { PLACED, PLACED_AT_ONCE, type Placement } from './placing.ts';
 export { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
 
-/** What `lookup` answers for a MAC that is not known: flood. */
+/** The result of `lookup` for an unknown MAC: the frame is flooded. */
 export const UNKNOWN = -1;
 
 /** Entries that `enforceLimit` removes under one lock: some hundred microseconds. */
 const ENFORCED_AT_ONCE = 256;
 
 /**
- * The forwarding database of all segments, shared by all threads; each makes one of these over the same memory. Times are tenths of a
- * second of one monotonic clock. `lookup`, `conflicts` and the refresh in `learn` take no lock; all else does, for less than a
- * microsecond at a time unless it says otherwise.
+ * The forwarding database of all segments, shared by all threads. Each thread creates its own object over the same memory. Times are tenths of a
+ * second of one monotonic clock. `lookup`, `conflicts` and the refresh in `learn` take no lock. All other methods take it, for less than a
+ * microsecond at a time unless stated otherwise.
  *
- * Static entries come before those of a control plane, and those before learned ones. Learned ones age, are evicted and count in max-macs.
- * Static ones stay until they are deleted, and those of a control plane until it withdraws them.
+ * Static entries have precedence over those of a control plane, and those over learned ones. Learned entries age, can be evicted and count in
+ * max-macs. Static ones stay until they are deleted. Those of a control plane stay until it withdraws them.
  */
 export class Fdb {
   readonly remotes: RemoteTable;
-  /** What is counted of each segment. */
+  /** The counters of each segment. */
   readonly counts: SegmentReadings;
   readonly #table: EntryTable;
   readonly #flapping: Flapping;
@@ -50,7 +50,7 @@ export class Fdb {
 
   /**
    * @param owner the thread's number, unique and above 0; marks the lock
-   * @param patienceMs how long a writer waits for the lock before it throws LockTimeout; for ever unless given
+   * @param patienceMs how long a writer waits for the lock before it throws LockTimeout; unlimited by default
    */
   constructor(memory: SharedArrayBuffer, owner: number, patienceMs?: number) {
     const regions = mapFdb(memory);
@@ -82,12 +82,12 @@ export class Fdb {
     return value & 0xffff;
   }
 
-  /** Whether nothing is sent to a remote that `lookup` answered. */
+  /** Whether sending to a remote that `lookup` returned is barred. */
   isBarred(remote: number): boolean {
     return this.remotes.isBarred(remote);
   }
 
-  /** Whether a static entry says that the MAC lives elsewhere than at `source`. Costs next to nothing in a segment without static entries. */
+  /** Whether a static entry places the MAC elsewhere than at `source`. Almost free in a segment without static entries. */
   conflicts(segment: number, high: number, low: number, source: SourceAddress): boolean {
     if (!this.#counts.hasStatics(segment)) return false;
     const entry = this.#table.find(segment, high, low);
@@ -97,9 +97,9 @@ export class Fdb {
   }
 
   /**
-   * Takes note that a frame with this source MAC came from `source`. The caller has refused group and zero MACs.
+   * Learns that a frame with this source MAC came from `source`. The caller has refused group and zero MACs.
    *
-   * @param maxMacs bound on learned entries of this segment
+   * @param maxMacs limit of learned entries of this segment
    * @returns one of LEARNED
    */
   learn(segment: number, high: number, low: number, source: SourceAddress, maxMacs: number, now: number): number {
@@ -139,7 +139,7 @@ export class Fdb {
     }
   }
 
-  /** What `learn` would answer if there is room, and nothing changes. */
+  /** The result that `learn` would return if there is room. Nothing changes. */
   wouldLearn(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
     const entry = this.#table.find(segment, high, low);
     if (entry === NO_ENTRY) return LEARNED.added;
@@ -156,17 +156,19 @@ export class Fdb {
     return this.#flapping.wouldHold(entry, this.#table.movesOf(entry), now) ? LEARNED.held : LEARNED.moved;
   }
 
-  /** Makes or keeps a static entry; it replaces one of another kind. `conflict` if a static one names another place, `full` if there is no room. */
+  /**
+   * Creates or keeps a static entry. It replaces an entry of another kind. `conflict`: a static entry names another place. `full`: there is no room.
+   */
   addStatic(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
     return this.#lock.run(() => this.#placing.addStatic({ segment, high, low }, source, now));
   }
 
   /**
-   * Makes, keeps or moves entries of a control plane, all under one lock. They replace learned ones.
+   * Creates, keeps or moves entries of a control plane, all under one lock. They replace learned ones.
    *
    * @param placements at most PLACED_AT_ONCE
    * @returns one of PLACED for each
-   * @throws RangeError for more placements, or one at LOCAL_SOURCE: nothing has changed then
+   * @throws RangeError for more placements, or one at LOCAL_SOURCE; nothing has changed then
    */
   placeAll(segment: number, placements: readonly Placement[], now: number): number[] {
     refusePlacements(placements);
@@ -178,19 +180,19 @@ export class Fdb {
    *
    * @param macs at most PLACED_AT_ONCE
    * @returns how many were removed
-   * @throws RangeError for more MACs: nothing has changed then
+   * @throws RangeError for more MACs; nothing has changed then
    */
   withdrawAll(segment: number, macs: readonly MacWords[], now: number): number {
     refuseTooMany(macs.length);
     return this.#lock.run(() => macs.filter((mac) => this.#placing.withdraw(segment, mac, now)).length);
   }
 
-  /** Learned entries expire this long after they were last heard from now on; 0 never. */
+  /** From now on, learned entries expire this long after they were last heard. 0: never. */
   setAgeing(seconds: number): void {
     this.#table.setAgeing(seconds * 10);
   }
 
-  /** Removes the learned or static entry of a MAC; false if there is none, it had expired, or a control plane placed it. */
+  /** Removes the learned or static entry of a MAC. false: there is none, it had expired, or a control plane placed it. */
   delete(segment: number, high: number, low: number, now: number): boolean {
     return this.#lock.run(() => {
       const entry = this.#table.find(segment, high, low);
@@ -199,14 +201,13 @@ export class Fdb {
   }
 
   /**
-   * Removes all entries that `matches` says, whoever made them; the lock is let go between them. How many were removed, expired ones not
-   * counted.
+   * Removes all entries that `matches` accepts, of any kind. The lock is released between them. Returns how many were removed, without expired ones.
    */
   flush(matches: (entry: EntryView) => boolean, now: number): number {
     return this.flushSlice(0, this.#table.end, matches, now).removed;
   }
 
-  /** `flush` among `budget` records from record `from` on, and where to go on, 0 after the last record. */
+  /** `flush` among `budget` records from record `from` on. Also returns the next record, 0 after the last one. */
   flushSlice(
     from: number,
     budget: number,
@@ -223,7 +224,10 @@ export class Fdb {
     return { removed, next: end < this.#table.end ? end : 0 };
   }
 
-  /** Calls `visit` for what has not expired among `budget` records from record `from` on, in no order. Where to go on, 0 after the last record. */
+  /**
+   * Calls `visit` for each entry that has not expired among `budget` records from record `from` on, in no order. Returns the next record, 0 after the
+   * last one.
+   */
   forEachSlice(from: number, budget: number, visit: (entry: EntryView) => void, now: number): number {
     const end = Math.min(this.#table.end, from + budget);
     for (let entry = from; entry < end; entry++) {
@@ -243,8 +247,8 @@ export class Fdb {
   }
 
   /**
-   * Removes expired entries among `budget` records from record `from` on, at most `removals` of them: a removal costs as much as looking at
-   * some hundred records. Where to go on, or 0 after the last record: call it again and again to sweep all, a piece at a time.
+   * Removes expired entries among `budget` records from record `from` on, at most `removals` of them. One removal costs as much as examining some
+   * hundred records. Returns the next record, or 0 after the last one: repeated calls sweep the whole table in slices.
    */
   sweep(from: number, budget: number, now: number, removals = budget): number {
     const end = Math.min(this.#table.end, from + budget);
@@ -252,7 +256,7 @@ export class Fdb {
     for (let entry = from; entry < end; entry++) {
       if (this.#table.kindOf(entry) !== DYNAMIC || !this.#table.isExpired(entry, now)) continue;
       this.#lock.run(() => {
-        // It may have been heard, or become another MAC's, since.
+        // The MAC may have been heard since, or the record may belong to another MAC.
         if (this.#table.kindOf(entry) === DYNAMIC && this.#table.isExpired(entry, now)) this.#changes.drop(entry, now);
       });
       if (--left === 0 && entry + 1 < this.#table.end) return entry + 1;
@@ -267,7 +271,7 @@ export class Fdb {
     return 0;
   }
 
-  /** Interns a remote of a flood list; NO_REMOTE if the table is full. Give it back with `releaseRemote`. */
+  /** Interns a remote of a flood list. NO_REMOTE if the table is full. Release it with `releaseRemote`. */
   retainRemote(address: SourceAddress): number {
     return this.#lock.run(() => {
       const remote = this.remotes.internSource(address);
@@ -280,7 +284,7 @@ export class Fdb {
     this.#lock.run(() => this.remotes.unpin(remote, now));
   }
 
-  /** Local entries of a segment, expired ones too, those of the `stations` left out. */
+  /** Local entries of a segment, also expired ones, without those of the `stations`. */
   localsBeside(segment: number, stations: readonly MacWords[]): number {
     return this.#lock.run(() => {
       const own = stations.filter(({ high, low }) => {
@@ -291,7 +295,7 @@ export class Fdb {
     });
   }
 
-  /** A number that changes whenever a MAC of any segment becomes local or is so no more, or a static entry goes. */
+  /** A number that changes whenever a MAC of any segment becomes local or stops being local, or a static entry is removed. */
   get localChanges(): number {
     return this.#counts.localChanges;
   }
@@ -301,60 +305,60 @@ export class Fdb {
     return this.#counts.localChange(seen, patienceMs);
   }
 
-  /** Entries of all segments, expired ones until the sweep takes them. */
+  /** Entries of all segments. Expired ones count until the sweep removes them. */
   get count(): number {
     return this.#table.count;
   }
 
   /**
-   * Takes learned entries from a segment that has more than `maxMacs`, as when that was lowered: first those of the VTEP with the most. The lock is
-   * let go after a few hundred. Whether that is enough; else call it again.
+   * Evicts learned entries of a segment that has more than `maxMacs`, for example after the limit was lowered: first those of the VTEP with the most.
+   * The lock is released after a few hundred. Returns whether the limit is met. If not, call it again.
    */
   enforceLimit(segment: number, maxMacs: number, now: number): boolean {
     return this.#lock.run(() => this.#evictions.enforceLimit(segment, maxMacs, now, ENFORCED_AT_ONCE));
   }
 
-  /** Starts a segment's counters at zero. Its number must have no entries. */
+  /** Sets the counters of a segment to zero. The segment must have no entries. */
   resetSegment(segment: number): void {
     this.#counts.reset(segment);
   }
 
-  /** The VNI that a segment's events say, from the next one on. */
+  /** Sets the VNI in the later events of a segment. */
   nameSegment(segment: number, vni: number): void {
     this.#counts.name(segment, vni);
   }
 
-  /** The VNI that a segment's events say now. */
+  /** The VNI in the events of a segment now. */
   vniOf(segment: number): number {
     return this.#counts.vniOf(segment);
   }
 
-  /** Number of the next event, 32 bits that wrap: where a reader starts who wants to know what happens from now on. Takes no lock. */
+  /** Number of the next event, 32 bits that wrap. A reader of later events starts here. Takes no lock. */
   get nextEvent(): number {
     return this.#events.next;
   }
 
-  /** The oldest events from number `from` on, as many as fit, each as EVENT says; and how many before them are lost. */
+  /** The oldest events from number `from` on, as many as fit, each in the layout of EVENT. Also returns how many earlier ones are lost. */
   copyEvents(from: number, into: Int32Array): { readonly lost: number; readonly count: number } {
     return this.#lock.run(() => this.#events.copy(from, into));
   }
 
-  /** Frees what a dead thread held, and repairs what it left half-written. Whether there was anything to repair. */
+  /** Frees the lock that a dead thread held, and repairs what it left half-written. Returns whether there was anything to repair. */
   recover(deadOwner: number): boolean {
     return this.#lock.recover(deadOwner, this.#rebuild);
   }
 
-  /** Repairs what a change that threw left half-written. Whether there was anything to repair. @throws LockTimeout */
+  /** Repairs a change that an exception left half-written. Returns whether there was anything to repair. @throws LockTimeout */
   repair(): boolean {
     return this.#lock.repair(this.#rebuild);
   }
 
-  /** How often it was repaired. */
+  /** Number of repairs. */
   get repairs(): number {
     return this.#lock.repairs;
   }
 
-  /** Removes an entry that was seen, unless it has become one of another kind. Whether it was alive. */
+  /** Removes an entry that was read before, unless its kind has changed since. Returns whether it was alive. */
   #dropIfStill({ segment, high, low, kind }: EntryView, now: number): boolean {
     return this.#lock.run(() => {
       const entry = this.#table.find(segment, high, low);

@@ -1,13 +1,13 @@
 import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS, MAX_REMOTES, MAX_SEGMENTS } from '../lib/limits.ts';
 
 /**
- * The shared memory of the forwarding database: one SharedArrayBuffer of fixed size, mapped but not touched until used
- * (a growable one is 3 to 5 times slower to read). Every thread makes its own typed arrays over it with `mapFdb`.
+ * The shared memory of the forwarding database: one SharedArrayBuffer of fixed size (a growable one is 3 to 5 times slower to read).
+ * Its pages take memory only when they are used. Every thread creates its own typed arrays over it with `mapFdb`.
  *
  *     header | entry index | entries | entry links | group index | groups | buckets | segments | remote index | remotes | barred | flaps | events
  *
- * Indexes are open-addressing hash tables of record numbers + 1, at most half full, so that records stay dense: ten thousand
- * MACs touch kilobytes, not a page each.
+ * Indexes are open-addressing hash tables of record numbers + 1, at most half full. So the records stay dense: ten thousand
+ * MACs use kilobytes, not one page each.
  */
 
 /** Words of the header. */
@@ -26,30 +26,33 @@ export const HEADER = {
   remotesUsed: 11,
   /** One past the highest segment that ever had an entry. */
   segmentsUsed: 12,
-  /** Counts up whenever a MAC becomes local or is so no more, or a static entry goes, in whatever segment. */
+  /** Increases whenever a MAC becomes local or stops being local, or a static entry is removed, in any segment. */
   localChanges: 13,
-  /** Events ever told, modulo 2^32. */
+  /** Events ever written, modulo 2^32. */
   events: 14,
-  /** The second half of the key, of which `seed` is the first. */
+  /** The second half of the key. `seed` is the first half. */
   seedHigh: 15,
-  /** Where the next search for a remote to forget begins among the groups; since when, and how many were forgotten in that tenth of a second. */
+  /**
+   * The group where the next search for a remote to forget begins. Then the tenth of a second of the last search, and how many remotes were forgotten
+   * in it.
+   */
   remoteHand: 16,
   remoteTenth: 17,
   remoteEvictions: 18,
-  /** Not zero once a change threw, until the table is repaired. */
+  /** Not zero after a change threw an exception, until the table is repaired. */
   broken: 19,
-  /** How often it was repaired. */
+  /** Number of repairs. */
   repairs: 20,
   words: 32,
 } as const;
 
-/** Words of one MAC entry. `version` is odd while it is being written; 24 octets, all that a lookup reads. */
+/** Words of one MAC entry. `version` is odd while it is being written. A lookup reads only these 24 octets. */
 export const ENTRY = { version: 0, segment: 1, macHigh: 2, macLow: 3, heard: 4, moves: 5, words: 6 } as const;
 
-/** Words that only writers read: the entry's group and its neighbours there. */
+/** Words that only writers read: the group of the entry and its neighbours in the group. */
 export const LINK = { group: 0, next: 1, previous: 2, words: 3 } as const;
 
-/** Learned entries of one remote in one segment, in the order learned; groups with equal counts form a bucket. */
+/** Learned entries of one remote in one segment, in the order of learning. Groups with equal counts form a bucket. */
 export const GROUP = {
   segment: 0,
   remote: 1,
@@ -62,7 +65,7 @@ export const GROUP = {
   words: 8,
 } as const;
 
-/** Groups of one segment that have the same count; a segment's buckets are a list from the highest count down. */
+/** Groups of one segment that have the same count. The buckets of a segment are a list from the highest count down. */
 export const BUCKET = { count: 0, head: 1, higher: 2, lower: 3, words: 4 } as const;
 
 /** Words of one segment. */
@@ -74,10 +77,10 @@ export const SEGMENT = {
   moves: 4,
   evictions: 5,
   statics: 6,
-  /** Entries that say `local`. */
+  /** Entries behind the own TAP. */
   locals: 7,
   vni: 8,
-  /** MACs that were heard and not learned: no room, or held where they were. */
+  /** MACs that were heard and not learned: there was no room, or they were held at their place. */
   full: 9,
   held: 10,
   /** Entries that a control plane placed. */
@@ -86,15 +89,15 @@ export const SEGMENT = {
 } as const;
 
 /**
- * Words of one remote: IPv6 or IPv4-mapped address, how many entries and flood lists name it, since when none does; flood lists alone; how
- * often the id was given and taken back.
+ * Words of one remote: IPv6 or IPv4-mapped address; number of entries and flood lists that name it; since when none does; number of flood lists
+ * alone; number of times the id was assigned and released.
  */
 export const REMOTE = { address: 0, references: 4, idleSince: 5, pins: 6, generation: 7, words: 8 } as const;
 
-/** Words of one entry's moves: until when, in tenths of a second, they are counted or the entry is held; how many there were. */
+/** Words of the moves of one entry: the time, in tenths of a second, until which they are counted or the entry is held; and their number. */
 export const FLAP = { until: 0, moves: 1, words: 2 } as const;
 
-/** Words of one event: what happened, when, and to which MAC; where that is now, and where it was. */
+/** Words of one event: kind, time and MAC; the place of the MAC now, and its previous place. */
 export const EVENT = { macLowAndKind: 0, macHigh: 1, vni: 2, time: 3, at: 4, from: 8, words: 12 } as const;
 
 const ENTRY_INDEX_SLOTS = 2 * MAX_FDB_ENTRIES;
@@ -111,7 +114,7 @@ export interface FdbMemory {
   readonly segments: Int32Array;
   readonly remoteIndex: Int32Array;
   readonly remotes: Int32Array;
-  /** A word of each remote: not zero while nothing is sent to it. */
+  /** One word per remote. Not zero: sending to it is barred. */
   readonly barred: Int32Array;
   readonly flaps: Int32Array;
   readonly events: Int32Array;
@@ -135,7 +138,7 @@ const REGIONS = {
 } as const satisfies Record<keyof FdbMemory, number>;
 
 /**
- * @param seed of 48 bits, random per daemon, so that nobody outside can choose MACs or addresses that collide
+ * @param seed 48 bits, random per daemon, so that outsiders cannot choose MACs or addresses that collide
  * @param ageingSeconds learned entries expire this long after they were last heard; 0 never
  */
 export function createFdbMemory(seed: number, ageingSeconds: number): SharedArrayBuffer {

@@ -6,32 +6,32 @@ import { LOCAL_SOURCE, NO_REMOTE, type RemoteTable, type SourceAddress } from '.
 import type { SegmentCounts } from './segment-counts.ts';
 import { CONTROL, DYNAMIC, type EntryTable, NO_ENTRY, STATIC, STICKY } from './table.ts';
 
-/** What became of a heard source MAC. */
+/** The results of learning a source MAC. */
 export const LEARNED = {
-  /** Known at this remote already. If it was learned, its age starts again. */
+  /** Known at this remote already. If the entry is a learned one, its age starts again. */
   refreshed: 0,
   added: 1,
   moved: 2,
-  /** A static entry says it lives elsewhere: the frame is dropped. */
+  /** A static entry places the MAC elsewhere: the frame is dropped. */
   conflict: 3,
-  /** No room, and nobody may be evicted for it. What was learned of the MAC is forgotten. The frame is forwarded all the same. */
+  /** There is no room, and no entry may be evicted for it. What was learned of the MAC is forgotten. The frame is forwarded. */
   full: 4,
-  /** It moved too often, and for a while stays where it was. The frame is forwarded all the same. */
+  /** The MAC moved too often, and stays at its place for a while. The frame is forwarded. */
   held: 5,
-  /** A control plane says it lives elsewhere, and nothing changes. The frame is forwarded all the same: it may be a late one. */
+  /** A control plane places the MAC elsewhere, and nothing changes. The frame is forwarded, since it may be a late one. */
   outranked: 6,
 } as const;
 
-/** What `answerAt` says of an entry that yields to the frame. */
+/** The result of `answerAt` for an entry that the frame replaces. */
 export const YIELDS = -1;
 
 /**
- * What a frame from `source` is answered at an entry that is not a learned one. A control plane may be late to hear of a MAC that has come
- * behind the own TAP: its entry yields to that, unless it is sticky. It does not yield to another VTEP: a late frame from where the MAC was
- * must not undo a move (RFC 7432 §15).
+ * The result for a frame from `source` if the MAC has a static or control entry. A control plane may learn late that a MAC has moved behind the own
+ * TAP: the frame then replaces its entry, unless the entry is sticky. A frame from another VTEP does not replace it: a late frame from the previous
+ * place of the MAC must not undo a move (RFC 7432 §15).
  *
- * @param bits as `EntryTable.bitsOf` answers them
- * @param isSame whether the entry says `source`
+ * @param bits as returned by `EntryTable.bitsOf`
+ * @param isSame whether the entry names `source`
  * @returns one of LEARNED, or YIELDS
  */
 export function answerAt(bits: number, isSame: boolean, source: SourceAddress): number {
@@ -40,7 +40,7 @@ export function answerAt(bits: number, isSame: boolean, source: SourceAddress): 
   return source === LOCAL_SOURCE && (bits & STICKY) === 0 ? YIELDS : LEARNED.outranked;
 }
 
-/** What is heard: learn, move, hold. Everything is called with the FDB's lock held. */
+/** Learning from frames: learn, move, hold. All methods are called with the lock of the FDB held. */
 export class Learning {
   readonly #table: EntryTable;
   readonly #remotes: RemoteTable;
@@ -58,7 +58,7 @@ export class Learning {
     this.#evictions = evictions;
   }
 
-  /** What `Fdb.learn` says, of a MAC that is not simply refreshed. */
+  /** The result of `Fdb.learn` for a MAC that is not simply refreshed. */
   learn(mac: SegmentMac, source: SourceAddress, maxMacs: number, now: number): number {
     const { segment, high, low } = mac;
     const table = this.#table;
@@ -79,10 +79,10 @@ export class Learning {
     return isAdded ? LEARNED.added : LEARNED.full;
   }
 
-  /** Of an entry that is known, perhaps only since the lock was asked for. It is learned, or yields. */
+  /** For a known entry, which another thread may have created just before the lock was taken. The entry is learned, or the frame replaces it. */
   #learnKnown(entry: number, remote: number, maxMacs: number, now: number): number {
     const table = this.#table;
-    // An expired entry is as good as gone: what is heard now is a new one, neither a refresh nor a move.
+    // An expired entry counts as removed: the MAC is new, so this is neither a refresh nor a move.
     if (!table.isAlive(entry, now)) {
       this.#changes.tell(entry, EVENT_KIND.aged, NO_REMOTE, now);
       this.#changes.change(entry, remote, DYNAMIC, 0, now);
@@ -97,7 +97,7 @@ export class Learning {
     const segment = table.segmentOf(entry);
     const moves = table.movesOf(entry);
     if (this.#flapping.isHeld(entry, moves, now)) return LEARNED.held;
-    // What a control plane placed did not count in max-macs until now. It stays if there is no room.
+    // An entry of a control plane did not count in max-macs before. It stays if there is no room.
     const needsRoom = table.kindOf(entry) === CONTROL && !this.#flapping.wouldHold(entry, moves, now);
     if (needsRoom && !this.#evictions.makeRoom(segment, remote, maxMacs, now)) return LEARNED.full;
     if (this.#flapping.judge(entry, moves, now) === MOVE.refused) {
@@ -111,8 +111,8 @@ export class Learning {
   }
 
   /**
-   * A MAC was heard at a VTEP that there is no room for. What was learned of it is no longer true: without an entry, frames to it are flooded.
-   * Room is made for whoever comes later.
+   * A MAC was heard at a VTEP for which there is no room. The learned entry of the MAC is wrong now and is removed: frames to the MAC are then
+   * flooded. Room is made for a later VTEP.
    */
   #learnNowhere(known: number, now: number): number {
     if (known !== NO_ENTRY) {

@@ -1,9 +1,9 @@
-/** Entries and events as the model of the forwarding database has them: few of each, by small numbers. */
+/** Entries and events in the model of the forwarding database: few of each, with small numbers. */
 import { type EntryKind, LOCAL_SOURCE, type SourceAddress } from './fdb.ts';
 
 export const SEGMENTS = 3;
 export const MACS = 12;
-/** Of segment 0. */
+/** VNI of segment 0. */
 export const VNI = 1_000;
 /** VTEP 0 is the local side. */
 export const VTEPS = 6;
@@ -18,7 +18,7 @@ export interface Entry {
   vtep: number;
   kind: EntryKind;
   isSticky: boolean;
-  /** Of a learned one; 0 of others, which do not age. */
+  /** For a learned entry. 0 for other entries, which do not age. */
   heard: number;
   moves: number;
 }

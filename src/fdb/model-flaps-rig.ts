@@ -1,11 +1,11 @@
-/** Which MACs move too often, as RFC 7432 §15.1 says it: the model's side. */
+/** Which MACs move too often by RFC 7432 §15.1, in the model. */
 
 /** In tenths of a second. */
 const [MOVES, WINDOW, HOLD] = [5, 1_800, 300];
 
-/** What a MAC did lately. */
+/** Recent moves of a MAC. */
 interface Flap {
-  /** When it moved, since the window was opened. */
+  /** Times of its moves since the window was opened. */
   readonly times: readonly number[];
   readonly heldUntil: number;
 }
@@ -13,7 +13,7 @@ interface Flap {
 export class ModelFlaps {
   readonly #flaps = new Map<string, Flap>();
 
-  /** Whether a MAC that was heard elsewhere goes there. */
+  /** Whether a MAC that was heard elsewhere moves there. */
   mayMove(key: string, now: number): boolean {
     return now >= this.#of(key).heldUntil && this.#counted(key, now).length < MOVES;
   }
@@ -22,7 +22,7 @@ export class ModelFlaps {
     this.#flaps.set(key, { times: [...this.#counted(key, now), now], heldUntil: 0 });
   }
 
-  /** Holds a MAC that may not move. Whether it was not held before. */
+  /** Holds a MAC that may not move. Returns whether it was not held before. */
   hold(key: string, now: number): boolean {
     if (now < this.#of(key).heldUntil) return false;
     this.#flaps.set(key, { times: [], heldUntil: now + HOLD });

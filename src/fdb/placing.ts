@@ -6,29 +6,29 @@ import { LEARNED } from './learning.ts';
 import { LOCAL_SOURCE, NO_REMOTE, type RemoteTable, type SourceAddress } from './remotes.ts';
 import { CONTROL, DYNAMIC, type EntryTable, NO_ENTRY, STATIC, STICKY } from './table.ts';
 
-/** What became of a MAC that a control plane placed. */
+/** The results of placing a MAC for a control plane. */
 export const PLACED = {
-  /** It was not known, or was learned there. */
+  /** The MAC was unknown, or was learned there. */
   added: 0,
-  /** It was learned elsewhere, or placed elsewhere. */
+  /** The MAC was learned elsewhere, or placed elsewhere. */
   moved: 1,
-  /** It was placed there already. Whether it is sticky is as the placement says. */
+  /** The MAC was placed there already. It is sticky if the new placement says so. */
   same: 2,
-  /** A static entry says where it is, and nothing changes. */
+  /** A static entry exists for the MAC, and nothing changes. */
   outranked: 3,
-  /** No room for the entry or for its VTEP. What was known of the MAC is no longer true and is forgotten: frames to it are flooded. */
+  /** There is no room for the entry or for its VTEP. What was known of the MAC is wrong now and is removed: frames to it are flooded. */
   full: 4,
 } as const;
 
-/** Where a control plane says that a MAC is. The MAC is neither group nor zero. */
+/** A placement of a MAC by a control plane. The MAC is neither group nor zero. */
 export interface Placement extends MacWords {
   /** The address of one VTEP, never LOCAL_SOURCE. */
   readonly at: SourceAddress;
-  /** Whether it stays there though it is heard behind the own TAP (RFC 7432 §15.2). */
+  /** Whether it stays there when it is heard behind the own TAP (RFC 7432 §15.2). */
   readonly isSticky: boolean;
 }
 
-/** Placements or withdrawals of one call, which hold the lock together: some hundred microseconds. */
+/** Maximum placements or withdrawals of one call, which hold the lock together: some hundred microseconds. */
 export const PLACED_AT_ONCE = 256;
 
 /** @throws RangeError */
@@ -42,7 +42,7 @@ export function refuseTooMany(macs: number): void {
   if (macs > PLACED_AT_ONCE) throw new RangeError(`${macs} MACs in one call: at most ${PLACED_AT_ONCE}`);
 }
 
-/** What is said and not heard: static entries, and those of a control plane. Everything is called with the FDB's lock held. */
+/** Entries that are not learned: static entries, and those of a control plane. All methods are called with the lock of the FDB held. */
 export class Placing {
   readonly #table: EntryTable;
   readonly #remotes: RemoteTable;
@@ -56,7 +56,7 @@ export class Placing {
     this.#evictions = evictions;
   }
 
-  /** What `Fdb.addStatic` says. */
+  /** The result of `Fdb.addStatic`. */
   addStatic(mac: SegmentMac, source: SourceAddress, now: number): number {
     const table = this.#table;
     const remote = this.#remotes.internSource(source);
@@ -74,7 +74,7 @@ export class Placing {
     return this.#changes.add(mac, remote, STATIC, now, replaced) ? LEARNED.added : LEARNED.full;
   }
 
-  /** One placement of `Fdb.placeAll`. One of PLACED. */
+  /** One placement of `Fdb.placeAll`. Returns one of PLACED. */
   place(segment: number, { high, low, at, isSticky }: Placement, now: number): number {
     const table = this.#table;
     const entry = table.find(segment, high, low);
@@ -90,7 +90,7 @@ export class Placing {
     return this.#changes.add({ segment, high, low }, remote, bits, now) ? PLACED.added : PLACED.full;
   }
 
-  /** Withdraws what was placed. Whether there was such an entry. */
+  /** Withdraws a placement. Returns whether there was such an entry. */
   withdraw(segment: number, { high, low }: MacWords, now: number): boolean {
     const entry = this.#table.find(segment, high, low);
     if (entry === NO_ENTRY || this.#table.kindOf(entry) !== CONTROL) return false;
@@ -98,8 +98,8 @@ export class Placing {
   }
 
   /**
-   * Of an entry that was learned or placed. A placement is no move that is judged: the control plane counts those itself. The moves that were
-   * heard stay counted, so that a MAC which is heard here and placed elsewhere in turn is held in the end.
+   * For an entry that was learned or placed. A placement is not judged as a move: the control plane counts its moves itself. The count of learned
+   * moves stays, so that a MAC which is alternately heard here and placed elsewhere is held in the end.
    */
   #placeKnown(entry: number, remote: number, bits: number, now: number): number {
     const [table, changes] = [this.#table, this.#changes];

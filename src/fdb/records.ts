@@ -1,4 +1,4 @@
-/** Building blocks over shared words: fixed pools of records and open-addressing indexes of them. Writers hold the FDB's lock. */
+/** Building blocks over shared words: fixed pools of records, and open-addressing indexes of them. Writers hold the lock of the FDB. */
 
 /** MurmurHash3 finalizer over up to three words (Appleby, public domain). */
 export function hashWords(seed: number, a: number, b: number, c: number): number {
@@ -11,8 +11,8 @@ export function hashWords(seed: number, a: number, b: number, c: number): number
 }
 
 /**
- * HalfSipHash-1-3 of four words (Aumasson, Bernstein, "SipHash: a fast short-input PRF"; lib/siphash.c of Linux): for what outsiders choose
- * as a whole. Unlike the hash above, nobody who does not know the key finds words that collide.
+ * HalfSipHash-1-3 of four words (Aumasson, Bernstein, "SipHash: a fast short-input PRF"; lib/siphash.c of Linux). It is for keys that outsiders
+ * choose completely. Unlike the hash above, nobody can find colliding words without the key.
  */
 export function keyedHash(key0: number, key1: number, a: number, b: number, c: number, d: number): number {
   let v0 = key0;
@@ -39,18 +39,18 @@ export function keyedHash(key0: number, key1: number, a: number, b: number, c: n
   return v1 ^ v3;
 }
 
-/** Where a pool lives: its records, their size, the header words that hold its free list and high-water mark. */
+/** The place of a pool: its records, their size, and the header words for its free list and its high-water mark. */
 export interface PoolPlace {
   readonly header: Int32Array;
   readonly free: number;
   readonly used: number;
   readonly records: Int32Array;
   readonly recordWords: number;
-  /** The word of a free record that holds the next one. */
+  /** The word of a free record that holds the number of the next free one. */
   readonly linkWord: number;
 }
 
-/** Hands out record numbers from `first`; freed ones first, so that records stay dense. */
+/** Assigns record numbers from `first` on. Freed numbers are reused first, so that records stay dense. */
 export class RecordPool {
   readonly #place: PoolPlace;
   readonly #first: number;
@@ -62,7 +62,7 @@ export class RecordPool {
     this.#limit = place.records.length / place.recordWords;
   }
 
-  /** A record, its words as its last user left them, or -1 when the pool is empty. */
+  /** A record, with the words of its last user, or -1 when the pool is empty. */
   take(): number {
     const { header, free, used, records, recordWords, linkWord } = this.#place;
     const freed = Atomics.load(header, free);
@@ -89,18 +89,18 @@ export class RecordPool {
 }
 
 /**
- * Linear-probing index of record numbers. Readers take no lock: they follow `first`/`next` and compare keys themselves. A removal moves
- * later records into the gap, so a reader may miss one that is there; in the FDB a miss floods, which is slower and never wrong.
+ * Linear-probing index of record numbers. Readers take no lock: they follow `first`/`next` and compare keys themselves. A removal moves later records
+ * into the gap, so a reader may miss an existing record. In the FDB a miss causes a flood, which is slower but never wrong.
  */
 export class RecordIndex {
   readonly #slots: Int32Array;
   readonly #mask: number;
-  /** How far from its home a record may stand, in slots. */
+  /** Maximum distance of a record from its home slot, in slots. */
   readonly #reach: number;
   /** The hash of a record that is in the index. */
   readonly #hashOf: (record: number) => number;
 
-  /** @param reach how far from its home a record may stand, so that a search ends there; all the way round unless given */
+  /** @param reach maximum distance of a record from its home slot, which limits a search; by default the whole index */
   constructor(slots: Int32Array, hashOf: (record: number) => number, reach = slots.length - 1) {
     this.#slots = slots;
     this.#mask = slots.length - 1;
@@ -108,12 +108,12 @@ export class RecordIndex {
     this.#hashOf = hashOf;
   }
 
-  /** The first slot to look in. */
+  /** The first slot of a search. */
   slot(hash: number): number {
     return hash & this.#mask;
   }
 
-  /** The slot behind the last one that a record of this hash can stand in. */
+  /** The slot after the last one in which a record of this hash can be. */
   end(hash: number): number {
     return (hash + this.#reach) & this.#mask;
   }
@@ -123,12 +123,12 @@ export class RecordIndex {
     return (slot + 1) & this.#mask;
   }
 
-  /** The record in `slot`, or -1 where the search ends. A plain load: whoever finds a record checks that it is the right one. */
+  /** The record in `slot`, or -1 where the search ends. This is a plain load: the caller checks that the record is the right one. */
   at(slot: number): number {
     return (this.#slots[slot] as number) - 1;
   }
 
-  /** Whether there was room within reach. */
+  /** Returns whether there was room within reach. */
   insert(hash: number, record: number): boolean {
     const end = this.end(hash);
     for (let slot = hash & this.#mask; slot !== end; slot = (slot + 1) & this.#mask) {
@@ -139,11 +139,11 @@ export class RecordIndex {
     return false;
   }
 
-  /** Takes `record` out and closes the gap (Knuth, TAOCP 6.4, algorithm R). */
+  /** Removes `record` and closes the gap (Knuth, TAOCP 6.4, algorithm R). */
   remove(hash: number, record: number): void {
     let gap = hash & this.#mask;
     while (this.#slots[gap] !== record + 1) {
-      // A record that is not there would otherwise be searched for ever.
+      // Without this, the search for a missing record would never end.
       if (this.#slots[gap] === 0) return;
       gap = (gap + 1) & this.#mask;
     }

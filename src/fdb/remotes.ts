@@ -2,13 +2,13 @@ import { MAX_HASH_PROBES, MAX_REMOTES } from '../lib/limits.ts';
 import { type FdbMemory, HEADER, REMOTE } from './layout.ts';
 import { keyedHash, RecordIndex, RecordPool } from './records.ts';
 
-/** The id of "behind our own TAP". */
+/** The id for "behind our own TAP". */
 export const LOCAL = 0;
 
-/** No such remote, or no room for it. */
+/** There is no such remote, or no room for it. */
 export const NO_REMOTE = -1;
 
-/** The outer source address of a frame as four signed words, IPv4 as ::ffff:a.b.c.d; LOCAL_SOURCE for frames of the TAP. */
+/** The outer source address of a frame as four signed words, IPv4 as ::ffff:a.b.c.d. LOCAL_SOURCE for frames of the TAP. */
 export interface SourceAddress {
   a: number;
   b: number;
@@ -16,10 +16,10 @@ export interface SourceAddress {
   d: number;
 }
 
-/** Stands for "behind our own TAP". */
+/** Means "behind our own TAP". */
 export const LOCAL_SOURCE: SourceAddress = { a: 0, b: 0, c: 0, d: 0 };
 
-/** Ids are below. */
+/** All ids are below this number. */
 const ID_SPAN = MAX_REMOTES + 1;
 
 /** @param key of `RemoteTable.keyOf` */
@@ -27,13 +27,16 @@ export function idOf(key: number): number {
   return key % ID_SPAN;
 }
 
-/** Tenths of a second a remote stays known after its last entry went: longer than any thread can hold an id it has just looked up. */
+/**
+ * Time, in tenths of a second, that a remote stays known after its last entry was removed. It is longer than a thread can use an id that it has just
+ * looked up.
+ */
 const IDLE_TENTHS = 100;
 
 /**
- * Remote VTEPs, interned: an address gets a small id for as long as an entry or a flood list names it, and so does a group that a segment
- * floods to, so that whatever is sent to has an id. Addresses are four words,
- * IPv4 as ::ffff:a.b.c.d. `find` and the readers take no lock; everything else is called with the FDB's lock held.
+ * Remote VTEPs, interned: an address has a small id while an entry or a flood list names it. A group to which a segment floods has an id too, so that
+ * every destination has one. Addresses are four words, IPv4 as ::ffff:a.b.c.d. `find` and the readers take no lock; all other methods are called with
+ * the lock of the FDB held.
  */
 export class RemoteTable {
   readonly #remotes: Int32Array;
@@ -89,17 +92,17 @@ export class RemoteTable {
     return this.#remotes[at + 2] === 0xffff && this.#remotes[at + 1] === 0 && this.#remotes[at] === 0;
   }
 
-  /** Whether nothing is sent to a remote: its address is no other host's now. On the packet path: one plain read. */
+  /** Whether sending to a remote is barred: its address now is not the address of another host. On the packet path: one plain read. */
   isBarred(id: number): boolean {
     return this.#barred[id] !== 0;
   }
 
-  /** One store, which needs no lock: an id that is given anew begins as not barred. */
+  /** One store, which needs no lock. An id that is assigned again starts as not barred. */
   bar(id: number, isBarred: boolean): void {
     this.#barred[id] = isBarred ? 1 : 0;
   }
 
-  /** Whether a remote, or LOCAL, is what a frame came from. */
+  /** Whether a frame from `source` comes from this remote, or from LOCAL. */
   isAt(id: number, source: SourceAddress): boolean {
     if (id === LOCAL) return source === LOCAL_SOURCE;
     return (
@@ -110,7 +113,7 @@ export class RemoteTable {
     );
   }
 
-  /** VTEPs that an entry or a flood list names; groups are none. Walks the table. */
+  /** Number of VTEPs that an entry or a flood list names, without groups. Reads the whole table. */
   get count(): number {
     return this.vteps().length;
   }
@@ -123,35 +126,35 @@ export class RemoteTable {
     return ids;
   }
 
-  /** Which remote has an id now, as one number that no other has had as long as 32 bits of generations last. `idOf` takes the id out of it. */
+  /** The remote that has an id now, as one number. No other remote has had this number, until 32 bits of generations wrap. `idOf` extracts the id. */
   keyOf(id: number): number {
     return (this.generation(id) >>> 0) * ID_SPAN + id;
   }
 
-  /** Whether a key is that of a VTEP which an entry or a flood list still names. */
+  /** Whether a key belongs to a VTEP that an entry or a flood list still names. */
   isKnown(key: number): boolean {
     const id = idOf(key);
     return this.keyOf(id) === key && this.#references(id) > 0 && !this.#isGroup(id);
   }
 
-  /** Ids that are given, to groups and to what nobody names any more too. Walks the table. */
+  /** Number of assigned ids, including groups and remotes without a reference. Reads the whole table. */
   get idsInUse(): number {
     let count = 0;
     for (let id = LOCAL + 1; id < this.#pool.end; id++) if (this.#references(id) >= 0) count++;
     return count;
   }
 
-  /** Entries that name a remote, expired ones until the sweep takes them. */
+  /** Number of entries that name a remote. Expired ones count until the sweep removes them. */
   entriesAt(id: number): number {
     return Math.max(0, this.#references(id) - this.#pins(id));
   }
 
-  /** A number that an id has had with no other remote, as long as 32 bits last. On the packet path: one plain read. */
+  /** A number that is different for each remote that had this id, until 32 bits wrap. On the packet path: one plain read. */
   generation(id: number): number {
     return this.#remotes[id * REMOTE.words + REMOTE.generation] as number;
   }
 
-  /** Finds or makes the id of an address; NO_REMOTE when the table is full. The caller retains it before it lets the lock go. */
+  /** Finds or assigns the id of an address. NO_REMOTE when the table is full. The caller retains it before it releases the lock. */
   intern(a: number, b: number, c: number, d: number): number {
     const known = this.find(a, b, c, d);
     if (known !== NO_REMOTE) return known;
@@ -173,7 +176,7 @@ export class RemoteTable {
     return id;
   }
 
-  /** `intern` of what a frame came from. */
+  /** `intern` for the source of a frame. */
   internSource(source: SourceAddress): number {
     return source === LOCAL_SOURCE ? LOCAL : this.intern(source.a, source.b, source.c, source.d);
   }
@@ -191,7 +194,7 @@ export class RemoteTable {
     this.#remotes[at + REMOTE.idleSince] = now;
   }
 
-  /** `retain` for a flood list, counted apart: `rebuild` cannot find out by the entries. */
+  /** `retain` for a flood list. It is counted separately, since `rebuild` cannot derive it from the entries. */
   pin(id: number): void {
     this.retain(id);
     this.#remotes[id * REMOTE.words + REMOTE.pins] = this.#pins(id) + 1;
@@ -203,7 +206,7 @@ export class RemoteTable {
     this.release(id, now);
   }
 
-  /** Makes index, free list and counts anew after a writer died half-way; the entries are then retained again one by one. */
+  /** Rebuilds index, free list and counts after a writer died in the middle of a change. The entries are then retained again one by one. */
   rebuild(): void {
     this.#index.clear();
     this.#header[HEADER.remotesFree] = 0;
@@ -228,18 +231,18 @@ export class RemoteTable {
     return this.#references(id) === 0 && now - idleSince >= IDLE_TENTHS;
   }
 
-  /** Forgets a remote that is idle. */
+  /** Forgets an idle remote. */
   forget(id: number): void {
     this.#index.remove(this.#hashOf(id), id);
     this.#free(id);
   }
 
-  /** Of the addresses that outsiders choose, under a key that they do not know. */
+  /** Hashes addresses, which outsiders choose, with a key that they do not know. */
   hash(a: number, b: number, c: number, d: number): number {
     return keyedHash(this.#key0, this.#key1, a, b, c, d);
   }
 
-  /** One past the highest id ever given. */
+  /** One past the highest id ever assigned. */
   get end(): number {
     return this.#pool.end;
   }
@@ -266,7 +269,7 @@ export class RemoteTable {
   }
 
   #free(id: number): void {
-    // Below zero marks a free record.
+    // A negative number marks a free record.
     this.#remotes[id * REMOTE.words + REMOTE.references] = -1;
     this.#beginGeneration(id);
     this.#pool.give(id);

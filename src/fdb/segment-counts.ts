@@ -2,15 +2,15 @@ import { type FdbMemory, HEADER, SEGMENT } from './layout.ts';
 import { LOCAL } from './remotes.ts';
 import { CONTROL, STATIC } from './table.ts';
 
-/** What of it everybody may read. Needs no lock. */
+/** The part that all code may read. Needs no lock. */
 export type SegmentReadings = Pick<
   SegmentCounts,
   'totalOf' | 'localsOf' | 'staticsOf' | 'controlsOf' | 'movesOf' | 'evictionsOf' | 'fullOf' | 'heldOf'
 >;
 
 /**
- * What is counted of each segment, and the VNI that its events say. Entries that have expired are counted until the sweep takes them. Reading
- * takes no lock; `add` and what else changes a count is called with the FDB's lock held.
+ * The counters of each segment, and the VNI in its events. Expired entries are counted until the sweep removes them. Reading takes no lock. `add` and
+ * all other methods that change a count are called with the lock of the FDB held.
  */
 export class SegmentCounts {
   readonly #segments: Int32Array;
@@ -31,12 +31,12 @@ export class SegmentCounts {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.locals);
   }
 
-  /** Moves of learned MACs since the segment was made. */
+  /** Moves of learned MACs since the segment was created. */
   movesOf(segment: number): number {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.moves);
   }
 
-  /** Entries that were evicted since the segment was made. */
+  /** Entries that were evicted since the segment was created. */
   evictionsOf(segment: number): number {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.evictions);
   }
@@ -65,19 +65,19 @@ export class SegmentCounts {
     return this.#header[HEADER.segmentsUsed] as number;
   }
 
-  /** MACs heard that found no room, since the segment was made; each frame counts. */
+  /** MACs that were heard but found no room, since the segment was created. Each frame counts. */
   fullOf(segment: number): number {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.full);
   }
 
-  /** MACs heard elsewhere that are held where they were, likewise. */
+  /** MACs that were heard elsewhere but are held at their place, since the segment was created. Each frame counts. */
   heldOf(segment: number): number {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.held);
   }
 
   /**
-   * A number that changes whenever a MAC of any segment becomes local or is so no more, or a static entry goes: a control plane may then say
-   * where the MAC is.
+   * A number that changes whenever a MAC of any segment becomes local or stops being local, or a static entry is removed: a control plane may then
+   * place the MAC.
    */
   get localChanges(): number {
     return Atomics.load(this.#header, HEADER.localChanges);
@@ -88,7 +88,7 @@ export class SegmentCounts {
     await Atomics.waitAsync(this.#header, HEADER.localChanges, seen, patienceMs).value;
   }
 
-  /** Counts an entry of a kind, DYNAMIC, STATIC or CONTROL, at a remote; with step -1 no more. */
+  /** Counts an entry of a kind, DYNAMIC, STATIC or CONTROL, at a remote. Step -1 removes it from the count. */
   add(segment: number, kind: number, remote: number, step: 1 | -1): void {
     this.addLocal(segment, remote, step);
     this.#add(segment, SEGMENT.total, step);
@@ -96,13 +96,13 @@ export class SegmentCounts {
     if (kind === STATIC && step < 0 && remote !== LOCAL) this.#tellLocalChange();
   }
 
-  /** Counts an entry as one of another kind. */
+  /** Counts an entry whose kind has changed. */
   changeKind(segment: number, from: number, to: number): void {
     this.#add(segment, wordOf(from), -1);
     this.#add(segment, wordOf(to), 1);
   }
 
-  /** Counts an entry if it is a local one. */
+  /** Counts an entry if it is local. */
   addLocal(segment: number, remote: number, step: 1 | -1): void {
     if (remote !== LOCAL) return;
     this.#add(segment, SEGMENT.locals, step);
@@ -122,27 +122,27 @@ export class SegmentCounts {
     Atomics.add(this.#segments, segment * SEGMENT.words + SEGMENT.full, 1);
   }
 
-  /** Likewise. */
+  /** Needs no lock. */
   addHeld(segment: number): void {
     Atomics.add(this.#segments, segment * SEGMENT.words + SEGMENT.held, 1);
   }
 
-  /** Starts a segment's counters at zero. Its number must have no entries. */
+  /** Sets the counters of a segment to zero. The segment must have no entries. */
   reset(segment: number): void {
     this.#segments.fill(0, segment * SEGMENT.words, (segment + 1) * SEGMENT.words);
   }
 
-  /** The VNI that a segment's events say now. */
+  /** The VNI in the events of a segment now. */
   vniOf(segment: number): number {
     return Atomics.load(this.#segments, segment * SEGMENT.words + SEGMENT.vni);
   }
 
-  /** The VNI that a segment's events say, from the next one on. */
+  /** Sets the VNI in the later events of a segment. */
   name(segment: number, vni: number): void {
     this.#segments[segment * SEGMENT.words + SEGMENT.vni] = vni;
   }
 
-  /** Forgets how many entries there are, of all segments: they are added again one by one. */
+  /** Sets the entry counts of all segments to zero. The entries are then added again one by one. */
   clear(): void {
     for (let at = 0; at < this.#segments.length; at += SEGMENT.words) {
       this.#segments[at + SEGMENT.learned] = 0;

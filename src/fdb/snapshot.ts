@@ -3,7 +3,7 @@ import { MAX_VNI } from '../lib/limits.ts';
 import { LOCAL_SOURCE, type SourceAddress } from './remotes.ts';
 
 /**
- * Learned MACs as a file. All numbers are in network order. Behind the entries stands a digest of all before it, which is the caller's affair.
+ * Learned MACs as a file. All numbers are in network order. After the entries comes a digest of the whole file before it. The caller handles it.
  *
  *      0               1               2               3
  *     +---------------+---------------+---------------+---------------+
@@ -27,7 +27,7 @@ const MAGIC_HIGH = 0x7674_6570;
 const MAGIC_LOW = 0x6466_6462;
 const VERSION = 2;
 
-/** What a snapshot says of an entry behind the own TAP, and of one that is not. */
+/** The values for an entry behind the own TAP, and for any other entry. */
 const BEHIND_TAP = 1;
 const BEHIND_VTEP = 0;
 
@@ -37,7 +37,7 @@ export interface SnapshotEntry {
   /** The MAC: first four octets, last two. Neither group nor zero. */
   readonly high: number;
   readonly low: number;
-  /** LOCAL_SOURCE, or an address that one host can have. */
+  /** LOCAL_SOURCE, or a unicast address. */
   readonly vtep: SourceAddress;
   /** Whole seconds since 1970, 32 bits. */
   readonly heardSeconds: number;
@@ -47,7 +47,7 @@ export function writeSnapshotHeader(into: DataView): void {
   for (const [i, word] of [MAGIC_HIGH, MAGIC_LOW, VERSION, 0].entries()) into.setUint32(4 * i, word);
 }
 
-/** Whether a snapshot that this release reads begins here. */
+/** Whether the data begin with the header of a snapshot that this release can read. */
 export function hasSnapshotHeader(from: DataView): boolean {
   if (from.byteLength < SNAPSHOT_HEADER_BYTES) return false;
   return [MAGIC_HIGH, MAGIC_LOW, VERSION, 0].every((word, i) => from.getUint32(4 * i) === word);
@@ -66,7 +66,7 @@ export function writeSnapshotEntry(into: DataView, at: number, entry: SnapshotEn
   into.setUint32(at + 28, heardSeconds);
 }
 
-/** The entry at `at`, which has its 32 octets; undefined for what cannot have been learned. */
+/** The entry at `at`, where 32 octets are present. undefined: the octets are no entry that can have been learned. */
 export function readSnapshotEntry(from: DataView, at: number): SnapshotEntry | undefined {
   const vni = from.getUint32(at);
   const high = from.getUint32(at + 4);

@@ -5,30 +5,30 @@ import { hashWords, RecordIndex, RecordPool } from './records.ts';
 /** No entry. */
 export const NO_ENTRY = -1;
 
-/** What `consistentValue` answers while a writer is at the entry. */
+/** The result of `consistentValue` while the entry is being written. */
 export const TORN = -1;
 
 /**
- * Bits of ENTRY.segment above the segment number: the entry's kind. A free record has none. A stronger kind replaces a weaker one, and not
- * the other way round: static, then control, then dynamic. The one exception is in `answerAt`.
+ * Bits of ENTRY.segment above the segment number: the kind of the entry. A free record has none. A stronger kind replaces a weaker one, and never the
+ * reverse. The order is static, control, dynamic. The only exception is in `answerAt`.
  */
 
-/** Learned from a frame. It ages, it is evicted, and it counts in max-macs. */
+/** Learned from a frame. It ages, it can be evicted, and it counts in max-macs. */
 export const DYNAMIC = 1 << 24;
-/** Somebody asked for it. It stays until it is deleted. */
+/** A user configured it. It stays until it is deleted. */
 export const STATIC = 1 << 25;
 /** A control plane placed it. It stays until it is withdrawn. Never LOCAL. */
 export const CONTROL = 1 << 26;
 const KINDS = DYNAMIC | STATIC | CONTROL;
 
-/** A bit beside CONTROL: the MAC does not move to the own TAP either (RFC 7432 §15.2). */
+/** A bit beside CONTROL: a frame from the own TAP does not move the MAC either (RFC 7432 §15.2). */
 export const STICKY = 1 << 27;
 
 const SEGMENT_MASK = 0xff_ffff;
 
 /**
- * The entries themselves: (segment, MAC) to remote. Lookups take no lock. Each entry has a version, odd while it is written, read before
- * and after its words: a change in between makes the lookup miss. Writers hold the FDB's lock.
+ * The entries themselves: (segment, MAC) to remote. Lookups take no lock. Each entry has a version, odd while it is being written, which is read
+ * before and after its words. A change in between makes the lookup miss. Writers hold the lock of the FDB.
  */
 export class EntryTable {
   readonly #entries: Int32Array;
@@ -49,7 +49,7 @@ export class EntryTable {
         used: HEADER.entriesUsed,
         records: memory.entries,
         recordWords: ENTRY.words,
-        // Not `heard`: a refresh without the lock may still write there when the record is free already.
+        // Not `heard`: a refresh without the lock may still write `heard` when the record is free already.
         linkWord: ENTRY.moves,
       },
       0,
@@ -57,8 +57,8 @@ export class EntryTable {
   }
 
   /**
-   * The entry of a MAC, or NO_ENTRY. Without the lock it may miss an entry that is being moved in the index, and what it found may change
-   * at any time: read it with `consistentValue`, which is given the same MAC.
+   * The entry of a MAC, or NO_ENTRY. Without the lock it may miss an entry that is being moved in the index, and the entry may change at any time.
+   * Read it with `consistentValue` and the same MAC.
    */
   find(segment: number, high: number, low: number): number {
     const index = this.#index;
@@ -80,8 +80,8 @@ export class EntryTable {
   }
 
   /**
-   * Kind and remote of an entry as they stood together at one moment, for the MAC that `find` was given: the bits of `bitsOf`, or-ed with
-   * the remote id; TORN if a writer was there or the record is another MAC's by now.
+   * Kind and remote of an entry at one moment, for the MAC that `find` was given: the bits of `bitsOf`, or-ed with the remote id. TORN: the entry is
+   * being written, or the record belongs to another MAC now.
    */
   consistentValue(entry: number, segment: number, high: number, low: number): number {
     const entries = this.#entries;
@@ -102,18 +102,18 @@ export class EntryTable {
     return this.#entries[entry * ENTRY.words + ENTRY.heard] as number;
   }
 
-  /** One plain store, no lock: at worst it makes a record that has just become another MAC's, or free, look a little younger. */
+  /** One plain store without a lock. In the worst case, a record that has just become free or another MAC's looks slightly younger. */
   touch(entry: number, now: number): void {
     const at = entry * ENTRY.words + ENTRY.heard;
     if (this.#entries[at] !== now) this.#entries[at] = now;
   }
 
-  /** What `isExpired` goes by from now on, in all threads; 0: nothing expires. */
+  /** The ageing time for `isExpired` from now on, in all threads. 0: nothing expires. */
   setAgeing(tenths: number): void {
     this.#header[HEADER.ageingTenths] = tenths;
   }
 
-  /** Whether a learned entry is past its time, whatever the sweep does. */
+  /** Whether the ageing time of a learned entry has passed. The sweep may not have removed it yet. */
   isExpired(entry: number, now: number): boolean {
     const ageing = this.#header[HEADER.ageingTenths] as number;
     return ageing !== 0 && now - this.heard(entry) >= ageing;
@@ -128,12 +128,12 @@ export class EntryTable {
     return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & SEGMENT_MASK;
   }
 
-  /** DYNAMIC, STATIC, CONTROL, or 0 for a record that is free. */
+  /** DYNAMIC, STATIC, CONTROL, or 0 for a free record. */
   kindOf(entry: number): number {
     return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & KINDS;
   }
 
-  /** The kind, or-ed with STICKY if it is that. */
+  /** The kind, or-ed with STICKY for a sticky entry. */
   bitsOf(entry: number): number {
     return (this.#entries[entry * ENTRY.words + ENTRY.segment] as number) & ~SEGMENT_MASK;
   }
@@ -154,24 +154,24 @@ export class EntryTable {
     return this.#entries[entry * ENTRY.words + ENTRY.moves] as number;
   }
 
-  /** One past the highest record ever used: the range to walk. */
+  /** One past the highest record ever used: the end of the range to search. */
   get end(): number {
     return this.#pool.end;
   }
 
-  /** Entries there are, of all segments. */
+  /** Number of entries of all segments. */
   get count(): number {
     return Atomics.load(this.#header, HEADER.entries);
   }
 
-  /** Makes an entry for a MAC that has none; NO_ENTRY when the table is full. Lock held. @param value `bits` as `bitsOf` answers them */
+  /** Creates an entry for a MAC that has none. NO_ENTRY when the table is full. Lock held. @param value `bits` as returned by `bitsOf` */
   insert(value: { segment: number; high: number; low: number; remote: number; bits: number; now: number }): number {
     const entry = this.#pool.take();
     if (entry < 0) return NO_ENTRY;
     const { segment, high, low, remote, bits, now } = value;
     const at = entry * ENTRY.words;
     this.#beginWrite(at);
-    // Atomic like the versions around them: plain stores could be seen before the odd version on other processors than x86.
+    // Atomic like the version stores around it: on processors other than x86, a plain store could become visible before the odd version.
     Atomics.store(this.#entries, at + ENTRY.segment, bits | segment);
     Atomics.store(this.#entries, at + ENTRY.macHigh, high);
     Atomics.store(this.#entries, at + ENTRY.macLow, (low << 16) | remote);
@@ -187,7 +187,7 @@ export class EntryTable {
     return entry;
   }
 
-  /** Changes what an entry says. Lock held. @param value `bits` as `bitsOf` answers them */
+  /** Changes remote, kind or moves of an entry. Lock held. @param value `bits` as returned by `bitsOf` */
   update(entry: number, value: { remote: number; bits: number; moves: number; now: number }): void {
     const at = entry * ENTRY.words;
     this.#beginWrite(at);
@@ -208,8 +208,8 @@ export class EntryTable {
   }
 
   /**
-   * Makes index, free list and count anew from the entries that were written whole, after a writer died half-way. Lock held.
-   * Entries that were being written are lost; they are learned again.
+   * Rebuilds index, free list and count from the completely written entries, after a writer died in the middle of a change. Lock held. Entries that
+   * were being written are lost; they are learned again.
    */
   rebuild(): void {
     this.#index.clear();
