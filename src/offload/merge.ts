@@ -15,14 +15,15 @@ import { completeChecksum, type OctetSums } from '../wire/octet-sums.ts';
 import { GSO_TYPE, markSuperFrame, writePartialHeader, writePlainHeader } from '../wire/vnet-hdr.ts';
 
 /**
- * Puts the frames of one flow together to a super-frame for a TAP, as the kernel's GRO does (net/core/gro.c, net/ipv4/tcp_offload.c), and
- * so strictly that cutting it again gives the same frames: nothing is merged that differs in more than it must, or whose checksums are wrong.
+ * Merges the frames of one flow into a super-frame for a TAP, as GRO of the kernel does (net/core/gro.c, net/ipv4/tcp_offload.c). The rules are
+ * strict: cutting the super-frame again must give the same frames. So a frame is not merged if other fields than necessary differ, or if its
+ * checksums are wrong.
  */
 
-/** Frames of one run at most. */
+/** Maximum frames of one run. */
 export const MAX_RUN_FRAMES = 64;
 
-/** An IP packet's length field holds no more; the Ethernet header is counted in, to stay below 64 KB in all. */
+/** The limit of the length field of an IP packet. The Ethernet header counts too, so that the whole stays below 64 KB. */
 const MAX_RUN_BYTES = 65_535;
 
 const IPV4_LENGTH_AT = 2;
@@ -38,10 +39,9 @@ const UDP_LENGTH_AT = 4;
 const TCP_FLAGS_MASK = 0x0fff;
 
 /**
- * Octets of payload if the frame is of a kind that can be merged, else 0: TCP with no flag but ACK and PSH, or UDP with a checksum; no IP
- * options, no padding.
+ * Octets of payload if the frame can be merged, else 0: TCP with no flags but ACK and PSH, or UDP with a checksum; no IP options, no padding.
  *
- * @param headers what `locateHeaders` found of this frame
+ * @param headers what `locateHeaders` found in this frame
  */
 export function mergeablePayload(view: DataView, at: number, length: number, headers: FrameHeaders): number {
   const { ipVersion, networkAt, networkEnd, transport, transportAt } = headers;
@@ -57,25 +57,25 @@ export function mergeablePayload(view: DataView, at: number, length: number, hea
   return bytes - UDP_HEADER_BYTES;
 }
 
-/** Octets in front of the payload at most: Ethernet, three tags, IPv6, TCP with all its options. A frame with more is not merged. */
+/** Maximum octets in front of the payload: Ethernet, three tags, IPv6, TCP with all its options. A frame with more is not merged. */
 export const MAX_HEADER_BYTES = 14 + 12 + 40 + 60;
 
-/** Frames of one flow that are to be written as one. They stay where they are; the first one's headers are the run's. */
+/** Frames of one flow that are written as one. They stay in place. The headers of the first frame are the headers of the run. */
 export class MergeRun {
-  /** Frames; 0: the run is free. */
+  /** Number of frames. 0: the run is free. */
   count = 0;
   tap = 0;
-  /** Of the segment that the frames belong to. */
+  /** Index of the segment of the frames. */
   segmentIndex = 0;
-  /** What is to be written one behind the other: the first frame whole, then payloads. */
+  /** The pieces to write in sequence: the whole first frame, then payloads. */
   readonly pieceAt = new Int32Array(MAX_RUN_FRAMES);
   readonly pieceBytes = new Int32Array(MAX_RUN_FRAMES);
-  /** From the start of a frame to its payload. */
+  /** Octets from the start of a frame to its payload. */
   headerBytes = 0;
   payloadBytes = 0;
   readonly #view: DataView;
   readonly #sums: OctetSums;
-  /** Where a mask stands of the bits that the headers of all frames of a run have in common. */
+  /** Place of a mask: the bits that are equal in the headers of all frames of a run. */
   readonly #maskAt: number;
   #at = 0;
   #isTcp = false;
@@ -84,19 +84,19 @@ export class MergeRun {
   #transportAt = 0;
   #segmentBytes = 0;
   #nextSequence = 0;
-  /** Nothing may follow: the last frame was a shorter one, or pushed. */
+  /** No frame may follow: the last one was shorter, or had PSH set. */
   #isComplete = false;
   #isPushed = false;
   #isVerified = false;
 
-  /** @param maskAt MAX_HEADER_BYTES octets for the run */
+  /** @param maskAt place of MAX_HEADER_BYTES octets for this run */
   constructor(view: DataView, sums: OctetSums, maskAt: number) {
     this.#view = view;
     this.#sums = sums;
     this.#maskAt = maskAt;
   }
 
-  /** Makes this the run of one mergeable frame. Its buffer stays the run's until that is free again. */
+  /** Starts the run with one mergeable frame. The run owns the buffer of the frame until the run is free again. */
   open(segmentIndex: number, tap: number, at: number, payloadBytes: number, headers: FrameHeaders): void {
     const headerBytes = headers.networkEnd - payloadBytes - at;
     this.count = 1;
@@ -119,7 +119,7 @@ export class MergeRun {
     this.#follow(headers.transportAt, payloadBytes);
   }
 
-  /** Whether a TCP or UDP frame for a TAP is of this run's flow: same MACs, tags, addresses and ports. */
+  /** Whether a TCP or UDP frame for a TAP belongs to the flow of this run: same MACs, tags, addresses and ports. */
   isFlowOf(tap: number, at: number, { ipVersion, networkAt, transport, transportAt }: FrameHeaders): boolean {
     const view = this.#view;
     return (
@@ -136,7 +136,7 @@ export class MergeRun {
     );
   }
 
-  /** Adds a frame, if cutting the run again would give just that frame behind those that are in it. */
+  /** Appends a frame, if cutting the run would give exactly this frame after the earlier ones. Returns whether it was appended. */
   append(tap: number, at: number, length: number): boolean {
     const payloadBytes = length - this.headerBytes;
     if (!this.#hasRoomFor(tap, payloadBytes) || !this.#continuesWith(at, length)) return false;
@@ -149,7 +149,7 @@ export class MergeRun {
     return true;
   }
 
-  /** Makes the first frame's headers those of the whole, unfinished checksum included, and writes the vnet header that says so. */
+  /** Changes the headers of the first frame to those of the super-frame, with an unfinished checksum, and writes the vnet header for it. */
   finish(vnetAt: number): void {
     const bytes = this.#at + this.headerBytes + this.payloadBytes - this.#transportAt;
     const checksumAt = this.#setHeaders(bytes, this.#isPushed ? TCP_FLAG.psh : 0);
@@ -158,16 +158,16 @@ export class MergeRun {
     markSuperFrame(this.#view, vnetAt, this.#isTcp ? tcpType : GSO_TYPE.udp, this.headerBytes, this.#segmentBytes);
   }
 
-  /** Takes `finish` back: the first frame is again what it was, its vnet header a plain one. Only of runs of several frames. */
+  /** Undoes `finish`: the first frame is as before, with a plain vnet header. Only for runs of several frames. */
   unfinish(vnetAt: number): void {
     const end = this.#at + (this.pieceBytes[0] as number);
-    // A first frame that was pushed had nothing behind it.
+    // If the first frame had PSH set, no frame followed it.
     const checksumAt = this.#setHeaders(end - this.#transportAt, 0);
     completeChecksum(this.#view, this.#sums, this.#transportAt, end, checksumAt);
     writePlainHeader(this.#view, vnetAt);
   }
 
-  /** All bits but those of lengths, IPv4 id, checksums, TCP sequence number and PSH. */
+  /** The mask covers all bits except lengths, IPv4 id, checksums, TCP sequence number and PSH. */
   #writeMask(): void {
     const view = this.#view;
     const mask = this.#maskAt;
@@ -212,7 +212,7 @@ export class MergeRun {
     );
   }
 
-  /** Whether a frame's headers are those of the first, but for what tells that it comes next. */
+  /** Whether the headers of a frame equal those of the first one, apart from the fields that identify it as the next frame. */
   #continuesWith(at: number, length: number): boolean {
     if (this.#sums.equalUnder(this.#maskAt, at, this.#at, this.headerBytes) === 0) return false;
     const view = this.#view;
@@ -229,7 +229,7 @@ export class MergeRun {
     return hasChecksum && view.getUint16(transportAt + UDP_LENGTH_AT) === at + length - transportAt;
   }
 
-  /** The IPv4 id counts up, unless DF says that it means nothing (RFC 6864 §4.1). */
+  /** The IPv4 id increases by one, unless DF says that it has no meaning (RFC 6864 §4.1). */
   #isNextId(networkAt: number): boolean {
     const view = this.#view;
     if ((view.getUint16(networkAt + IPV4_FRAGMENT_AT) & IPV4_DF) !== 0) return true;
@@ -237,19 +237,19 @@ export class MergeRun {
     return view.getUint16(networkAt + IPV4_ID_AT) === next;
   }
 
-  /** Whether the checksums of a frame are right. A wrong one must reach its receiver, who drops the frame: merging would mend it. */
+  /** Whether the checksums of a frame are correct. A frame with a wrong one must reach its receiver, who drops it. Merging would hide the error. */
   #isSound(at: number, length: number): boolean {
     const transportAt = at + this.#transportAt - this.#at;
     const end = at + length;
     const protocol = this.#isTcp ? IP_PROTOCOL.tcp : IP_PROTOCOL.udp;
-    // The addresses of the pseudo-header stand right in front of the transport header.
+    // The addresses of the pseudo-header are directly in front of the transport header.
     const addressBytes = this.#ipVersion === 4 ? 8 : 32;
     const sum = this.#sums.sum(transportAt - addressBytes, addressBytes + end - transportAt);
     if (foldSum(sum + protocol + end - transportAt) !== 0xffff) return false;
     return this.#ipVersion === 6 || this.#sums.sum(at + this.#networkAt - this.#at, IPV4_MIN_HEADER_BYTES) === 0xffff;
   }
 
-  /** Sets lengths, PSH, and the checksums, that of the transport unfinished. Where in the transport header that is. */
+  /** Sets lengths, PSH and checksums; the transport checksum stays unfinished. Returns the offset of the checksum in the transport header. */
   #setHeaders(transportBytes: number, push: number): number {
     const view = this.#view;
     const [networkAt, transportAt] = [this.#networkAt, this.#transportAt];
@@ -276,7 +276,7 @@ export class MergeRun {
   }
 }
 
-/** Whether `length` octets, an even number, are the same at both places. */
+/** Whether `length` octets, an even number, are equal at both places. */
 function equals(view: DataView, a: number, b: number, length: number): boolean {
   let offset = 0;
   for (; offset + 4 <= length; offset += 4) if (view.getInt32(a + offset) !== view.getInt32(b + offset)) return false;

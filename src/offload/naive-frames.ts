@@ -1,6 +1,6 @@
 /**
- * Frames built and cut octet by octet, clear rather than fast: the oracle of the offloads' tests, which shares no code with what it checks.
- * All offsets are from a frame's first octet.
+ * Builds and cuts frames octet by octet. It is simple, not fast: the reference for the tests of the offloads, which shares no code with them. All
+ * offsets are from the first octet of a frame.
  */
 import { naiveSum } from '../wire/naive-sum.ts';
 
@@ -27,7 +27,7 @@ export interface Packet {
   readonly fragment?: number;
   readonly ipOptions?: readonly number[];
   readonly flowLabel?: number;
-  /** A destination options header of so many times 8 octets stands behind the IPv6 header. */
+  /** The IPv6 header is followed by a destination options header of this many times 8 octets. */
   readonly extensionUnits?: number;
   readonly sequence?: number;
   readonly acknowledgement?: number;
@@ -35,9 +35,9 @@ export interface Packet {
   readonly window?: number;
   readonly urgent?: number;
   readonly tcpOptions?: readonly number[];
-  /** What the transport checksum is: of the pseudo-header alone where it is partial, zero where there is none. */
+  /** The transport checksum. `partial`: the sum of the pseudo-header only. `none`: zero. */
   readonly checksum?: 'right' | 'wrong' | 'partial' | 'none';
-  /** Octets behind the IP packet. */
+  /** Octets after the IP packet. */
   readonly padding?: number;
 }
 
@@ -52,7 +52,7 @@ export interface Frame {
 export const word = (value: number) => [(value >> 8) & 0xff, value & 0xff];
 export const long = (value: number) => [...word(value >>> 16), ...word(value)];
 
-/** Octets that look random, the same for the same seed. */
+/** Pseudo-random octets, the same for the same seed. */
 export function scrambled(length: number, seed = 1): number[] {
   let state = seed * 2_654_435_761 + 1;
   return Array.from({ length }, () => {
@@ -154,19 +154,19 @@ function pseudoHeader(octets: readonly number[], networkAt: number, protocol: nu
   return [...addresses, ...long(bytes), 0, 0, 0, protocol];
 }
 
-/** Zero would mean "none" to UDP. */
+/** For UDP, zero would mean "none". */
 function finished(sum: number, protocol: number): number {
   return protocol === UDP && sum === 0xffff ? 0xffff : 0xffff - sum;
 }
 
 export interface SuperHeader {
-  /** Where the transport header begins. */
+  /** Start of the transport header. */
   readonly start: number;
   readonly protocol: typeof TCP | typeof UDP;
   readonly segmentBytes: number;
 }
 
-/** The frames that a kernel cuts a super-frame into. */
+/** The frames into which a kernel cuts a super-frame. */
 export function naiveSegments(octets: readonly number[], { start, protocol, segmentBytes }: SuperHeader): number[][] {
   const networkAt = networkStart(octets);
   const isIpv4 = (octets[networkAt] as number) >> 4 === 4;
@@ -199,7 +199,7 @@ export function naiveSegments(octets: readonly number[], { start, protocol, segm
   return segments;
 }
 
-/** Sets the transport checksum of a frame without padding from scratch. */
+/** Computes the transport checksum of a frame without padding. */
 export function completeNaively(octets: number[], networkAt: number, start: number, protocol: number): void {
   const checksumAt = start + (protocol === TCP ? 16 : 6);
   put16(octets, checksumAt, 0);
@@ -213,7 +213,7 @@ export function vnetHeader(type: number, { start, protocol, segmentBytes }: Supe
   return [1, type, ...words.flatMap((value) => [value % 256, Math.floor(value / 256)])];
 }
 
-/** Behind the Ethernet header and its tags. */
+/** Offset after the Ethernet header and its tags. */
 export function networkStart(octets: readonly number[]): number {
   let at = 12;
   while (get16(octets, at) === 0x8100 || get16(octets, at) === 0x88a8) at += 4;

@@ -1,9 +1,9 @@
-/** Whether a worker uses an offload. What one path refuses is switched off for all, for good, and told once. */
+/** Whether a worker uses an offload. If one path refuses it, it is switched off for all paths and stays off. This is reported once. */
 export class OffloadSwitch {
   readonly #onOff: (error: number) => void;
   #isOn: boolean;
 
-  /** @param onOff told once, with the errno that the kernel gave */
+  /** @param onOff called once, with the errno of the kernel */
   constructor(isOn: boolean, onOff: (error: number) => void) {
     this.#isOn = isOn;
     this.#onOff = onOff;

@@ -14,15 +14,15 @@ import { GSO_TYPE, markSuperFrame, writePartialHeader, writePlainHeader } from '
 /**
  * Writes the vnet header for a frame that came from the underlay.
  *
- * A kernel vxlan device on the same machine leaves work undone that a NIC would do: transport checksums hold only the pseudo-header sum, and
- * a super-frame of up to 64 KB arrives in one datagram. Both are handed to the TAP as they are, described as unfinished; the
- * kernel behind the TAP finishes them or cuts them up. A finished checksum that equals the pseudo-header sum by chance is finished to the
- * same value again, so nothing is harmed.
+ * A vxlan device of the kernel on the same machine leaves work undone that a NIC would do: transport checksums hold only the pseudo-header sum, and a
+ * super-frame of up to 64 KB arrives in one datagram. Both are passed to the TAP unchanged and marked as unfinished. The kernel behind the TAP
+ * finishes or cuts them. If a finished checksum happens to equal the pseudo-header sum, finishing it again gives the same value, so no harm is done.
  *
- * @param headerAt where the header goes
- * @param headers what `locateHeaders` found of this frame
- * @param mtuBytes the TAP's MTU: larger TCP packets are super-frames, whatever their sender told
- * @param segmentBytes payload of a super-frame's segments if its sender told, else 0: TCP then fills the MTU. The whole may be below it
+ * @param headerAt where the header is written
+ * @param headers what `locateHeaders` found in this frame
+ * @param mtuBytes the TAP's MTU: a larger TCP packet is a super-frame, whatever its sender gave
+ * @param segmentBytes payload of the segments of a super-frame if its sender gave it, else 0: TCP segments then fill the MTU. The whole frame may be
+ * smaller than the MTU
  * @returns whether the frame is finished
  */
 export function describeFrame(
@@ -42,7 +42,7 @@ export function describeFrame(
   writePartialHeader(view, headerAt, transportAt - frameAt, offset);
   const isUdp = transport === IP_PROTOCOL.udp;
   const headerBytes = transportAt - networkAt + (isUdp ? UDP_HEADER_BYTES : tcpHeaderBytes(view, transportAt));
-  // Where one UDP datagram ended is known to its sender alone.
+  // Only the sender knows where one UDP datagram ended.
   const payloadBytes = segmentBytes > 0 || isUdp ? segmentBytes : mtuBytes - headerBytes;
   if (payloadBytes <= 0 || headers.networkEnd - networkAt <= headerBytes + payloadBytes) return false;
   if (isUdp) {

@@ -2,11 +2,11 @@ import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.ts';
 import { type FrameHeaders, IP_PROTOCOL, locateHeaders, tcpHeaderBytes, UDP_HEADER_BYTES } from '../wire/ip.ts';
 
 /**
- * Frames that a frame from the underlay stands for: 1, unless it is a super-frame (see `describeFrame`).
+ * Number of frames that a frame from the underlay represents: 1, unless it is a super-frame (see `describeFrame`).
  *
- * @param segmentBytes payload of a super-frame's segments if its sender told, else 0: TCP then fills the MTU
- * @param mtuBytes the TAP's
- * @param headers scratch
+ * @param segmentBytes payload of the segments of a super-frame if its sender gave it, else 0: TCP segments then fill the MTU
+ * @param mtuBytes the TAP's MTU
+ * @param headers scratch space
  */
 export function segmentCount(
   view: DataView,

@@ -15,9 +15,9 @@ import type { OctetSums } from '../wire/octet-sums.ts';
 import { checksumStart, GSO_TYPE, gsoSize, gsoType, needsChecksum } from '../wire/vnet-hdr.ts';
 
 /**
- * Cuts a super-frame that a TAP gave (TSO, USO) into its segments. What the kernel's own segmentation does
- * (net/ipv4/tcp_offload.c, udp_offload.c): headers repeated, lengths, sequence numbers, IPv4 ids and checksums set anew; FIN and PSH stay
- * on the last segment alone, CWR on the first.
+ * Cuts a super-frame from a TAP (TSO, USO) into its segments, as the segmentation of the kernel does (net/ipv4/tcp_offload.c, udp_offload.c). Headers
+ * are repeated; lengths, sequence numbers, IPv4 ids and checksums are computed anew; FIN and PSH stay only on the last segment, CWR only on the
+ * first.
  */
 
 /** Offsets from the IP header to the fields that differ between segments. */
@@ -31,17 +31,17 @@ const UDP_LENGTH_AT = 4;
 /** The 16-bit word that holds data offset and flags. */
 const TCP_FLAGS_WORD_AT = TCP_FLAGS_AT - 1;
 
-/** A super-frame as `readSuperFrame` found it; owned and reused by the caller. Offsets are into the slab. */
+/** A super-frame as `readSuperFrame` describes it. The caller owns and reuses it. Offsets are into the slab. */
 export interface SuperFrame {
   at: number;
   ipVersion: 0 | 4 | 6;
   networkAt: number;
   isTcp: boolean;
   transportAt: number;
-  /** From `at` to the payload. */
+  /** Octets from `at` to the payload. */
   headerBytes: number;
   payloadBytes: number;
-  /** Payload of a segment; the last may have less. */
+  /** Payload of a segment. The last segment may have less. */
   segmentBytes: number;
   segments: number;
 }
@@ -60,18 +60,18 @@ export function newSuperFrame(): SuperFrame {
   };
 }
 
-/** Octets of each frame that the super-frame is cut into; the last may be shorter. */
+/** Octets of each frame after cutting. The last one may be shorter. */
 export function segmentFrameBytes(frame: SuperFrame): number {
   return frame.headerBytes + frame.segmentBytes;
 }
 
 /**
- * Describes the super-frame that begins at `frameAt`. The transport header is where its checksum starts, so that IPv6 extension headers do
- * not matter, and elsewhere right behind the IP header: what stands in front of it is repeated in each segment. Its length is read there, since
- * the vnet header's own cannot be trusted.
+ * Describes the super-frame that begins at `frameAt`. The transport header is where its checksum range starts. So IPv6 extension headers do not
+ * matter; for IPv4 this must be the end of the IP header. Everything in front of the payload is repeated in each segment. The length of the transport
+ * header is read from the header itself, since the length in the vnet header cannot be trusted.
  *
- * @param readAt where the frame began before tags were taken off it: the vnet header, at `vnetAt`, counts from there
- * @param headers what `locateHeaders` found of the frame
+ * @param readAt where the frame began before tags were removed: the vnet header, at `vnetAt`, counts from there
+ * @param headers what `locateHeaders` found in the frame
  * @returns false if the headers contradict each other: such a frame cannot be cut
  */
 export function readSuperFrame(
@@ -88,7 +88,7 @@ export function readSuperFrame(
   if (ipVersion === 0 || !needsChecksum(view, vnetAt)) return false;
   if (isTcp ? ipVersion !== (type === GSO_TYPE.tcpv4 ? 4 : 6) : type !== GSO_TYPE.udp) return false;
   const transportAt = readAt + checksumStart(view, vnetAt);
-  // Of IPv6 there may be extension headers in between, which are not walked.
+  // For IPv6 there may be extension headers in between, which are not parsed.
   if (headers.transport === 0 && ipVersion === 4) return false;
   if (headers.transport !== 0 && transportAt !== headers.transportAt) return false;
   if (transportAt < networkAt + IPV6_HEADER_BYTES && ipVersion === 6) return false;
@@ -111,8 +111,8 @@ export function readSuperFrame(
 }
 
 /**
- * Whether a super-frame would become more datagrams than an honest sender's: a frame of 60 KB in segments of an octet is 60,000 of them. TCP never
- * sends less than MIN_TCP_SEGMENT_BYTES at a time but at the end, and the kernel cuts no more than MAX_UDP_SUPER_SEGMENTS from UDP.
+ * Whether a super-frame would become more datagrams than a normal sender causes: 60 KB in segments of one octet would be 60,000 datagrams. TCP sends
+ * less than MIN_TCP_SEGMENT_BYTES only in the last segment, and the kernel cuts UDP into at most MAX_UDP_SUPER_SEGMENTS.
  */
 export function isShredded({ isTcp, segments, segmentBytes, headerBytes, at, transportAt }: SuperFrame): boolean {
   if (segments === 1) return false;
@@ -122,9 +122,9 @@ export function isShredded({ isTcp, segments, segmentBytes, headerBytes, at, tra
 }
 
 /**
- * Writes segments `first` to `first + count - 1` one behind the other at `to`. Payload is copied and summed in one pass.
+ * Writes segments `first` to `first + count - 1` in sequence at `to`. Payload is copied and summed in one pass.
  *
- * @param prefixBytes octets that stand in front of the super-frame and are to stand in front of each segment: the header of a datagram
+ * @param prefixBytes octets in front of the super-frame that are repeated in front of each segment: the header of a datagram
  * @returns octets written
  */
 export function writeSegments(
@@ -164,7 +164,7 @@ export function writeSegments(
     } else {
       view.setUint16(transport + UDP_LENGTH_AT, bytes);
       const checksum = ~foldSum(sum + bytes) & 0xffff;
-      // Zero would say that there is none (RFC 768).
+      // Zero would mean that there is no checksum (RFC 768).
       view.setUint16(transport + UDP_CHECKSUM_AT, checksum === 0 ? 0xffff : checksum);
     }
     next += repeatedBytes + payload;
@@ -183,8 +183,8 @@ function constantNetworkSum(view: DataView, sums: OctetSums, { networkAt, transp
 }
 
 /**
- * Sum of the transport header without what differs between segments. Its checksum field holds the sum of the pseudo-header, so that this
- * stays in, but for the length; with a routing header only the sender of the packet knows it.
+ * Sum of the transport header without the fields that differ between segments. Its checksum field holds the sum of the pseudo-header. That part is
+ * kept, except the length: with a routing header, only the sender of the packet knows the sum.
  */
 function constantTransportSum(view: DataView, sums: OctetSums, frame: SuperFrame): number {
   const { transportAt, isTcp } = frame;
@@ -199,7 +199,7 @@ function constantTransportSum(view: DataView, sums: OctetSums, frame: SuperFrame
   );
 }
 
-/** Taking a word off a ones' complement sum is adding its complement (RFC 1624). */
+/** To subtract a word from a ones' complement sum, add its complement (RFC 1624). */
 function minus(word: number): number {
   return 0xffff ^ word;
 }

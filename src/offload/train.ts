@@ -4,17 +4,16 @@ import { HEADER_SHORT, readHeaderBytes } from '../encap/reading.ts';
 import { type FrameHeaders, IP_PROTOCOL, locateHeaders } from '../wire/ip.ts';
 
 /**
- * UDP_GRO gave a segment size smaller than the message. Either these are datagrams of that size that the kernel put together, the last perhaps
- * shorter: a train. Or it is a kernel peer's super-datagram: a vxlan device on the same machine sends an inner UDP super-frame as one datagram,
- * and the segment size that comes with it is the inner one. This says whether it is the latter.
+ * UDP_GRO gave a segment size that is smaller than the message. There are two cases. A train: the kernel merged datagrams of that size; the last one
+ * may be shorter. A super-datagram from a peer's kernel: a vxlan device on the same machine sends an inner UDP super-frame as one datagram, and the
+ * segment size is the inner one. This function tells whether it is a super-datagram.
  *
- * Whoever sends the inner packet chooses its length field and its payload, so that nothing in the message proves what it is. Both mistakes are
- * kept harmless. A super-datagram that is taken for a train could bring a frame into another VNI: whoever cuts a message takes only the datagrams
- * that have the first one's header. A train that is taken for a super-datagram would make one frame of its neighbours' too: so the first
- * inner packet is believed to be longer than its datagram only if it fills the message to the octet and no such header stands where the
- * second datagram would begin.
+ * The sender of the inner packet chooses its length field and its payload, so nothing in the message is proof. Both mistakes are made harmless. If a
+ * super-datagram is taken for a train, a frame could enter another VNI. So the caller that cuts a message accepts only datagrams with the header of
+ * the first one. If a train is taken for a super-datagram, the first frame would include its neighbours. So the inner length is accepted as longer
+ * than the datagram only if it fills the message exactly, and no such header is at the start of the second datagram.
  *
- * @param headers scratch, overwritten
+ * @param headers scratch space, overwritten
  */
 export function isSuperDatagram(
   encap: Encap,
