@@ -2,10 +2,10 @@ import type { Encap } from '../encap/encapsulation.ts';
 import { NO_VLAN, type Segment, type SegmentUpdate } from './segment.ts';
 import { Trunk } from './trunk.ts';
 
-/** A VNI has so many bits. */
+/** Number of bits of a VNI. */
 const VNI_BITS = 24;
 
-/** The segments of one worker, by VNI for what comes from the underlay and by TAP for what comes from the overlay. */
+/** The segments of one worker: by VNI for datagrams from the underlay, by TAP for frames from the overlay. */
 export class SegmentMap {
   /** By `keyOf`. */
   readonly #byVni = new Map<number, Segment>();
@@ -17,12 +17,12 @@ export class SegmentMap {
     return this.#byVni.get(keyOf(encap, vni));
   }
 
-  /** The segment of a TAP that is no trunk. */
+  /** The segment of a TAP that is not a trunk. */
   byTap(tap: number): Segment | undefined {
     return this.#byTap.get(tap);
   }
 
-  /** The segments of a TAP that is a trunk; it stays one when the last of them is removed. */
+  /** The segments of a trunk TAP. It stays a trunk when the last segment is removed. */
   trunkOf(tap: number): Trunk | undefined {
     return this.#trunks.get(tap);
   }
@@ -54,7 +54,7 @@ export class SegmentMap {
   }
 }
 
-/** A member that is in the list stays where it is: a worker that took over from a dead one may know of a change already. */
+/** A member that is in the list already keeps its place: a worker that replaced a dead one may know of a change already. */
 function changedList(
   { floodRemotes }: Segment,
   { added, removed }: Extract<SegmentUpdate, { kind: 'flood-list' }>,
@@ -65,7 +65,7 @@ function changedList(
   return [...list];
 }
 
-/** Equal VNIs of two encapsulations are two segments. One map with a small integer as key is faster than a map for each encapsulation. */
+/** The same VNI in two encapsulations gives two segments. One map with a small integer as key is faster than one map per encapsulation. */
 function keyOf(encap: Encap, vni: number): number {
   return (encap << VNI_BITS) | vni;
 }

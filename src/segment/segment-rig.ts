@@ -3,7 +3,7 @@ import { ENCAP } from '../encap/encapsulation.ts';
 import { NO_CONTROL } from '../wire/link-local.ts';
 import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from './segment.ts';
 
-/** VNI 100 over IPv4, with a TAP of its own that is up, no group and an empty flood list, unless `differs` says otherwise. */
+/** VNI 100 over IPv4, with its own TAP that is up, no group and an empty flood list. `differs` overrides these values. */
 export function plainSegment(differs: Partial<Segment> = {}): Segment {
   return {
     index: 0,

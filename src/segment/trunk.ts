@@ -3,7 +3,7 @@ import type { Segment } from './segment.ts';
 /** VLAN ids are 12 bits (IEEE 802.1Q §9.6). */
 const VLANS = 4_096;
 
-/** The segments that one TAP carries, by VLAN. */
+/** The segments of one trunk TAP, by VLAN. */
 export class Trunk {
   readonly #byVlan: (Segment | undefined)[] = new Array<Segment | undefined>(VLANS).fill(undefined);
 
@@ -17,7 +17,7 @@ export class Trunk {
   }
 
   remove(segment: Segment): void {
-    // The VLAN may be another segment's already.
+    // Another segment may have the VLAN already.
     if (this.#byVlan[segment.vlan] === segment) this.#byVlan[segment.vlan] = undefined;
   }
 }
