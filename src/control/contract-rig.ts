@@ -1,4 +1,4 @@
-/** What every VTEP owes a control plane: one suite for the twin in memory and for the running VTEP. */
+/** The contract between a VTEP and a control plane: one test suite for the VTEP in memory and for the running VTEP. */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { VniConfig } from '../config/config.ts';
@@ -16,43 +16,43 @@ import type {
 } from './control-plane.ts';
 import { MemoryVtep } from './memory-vtep.ts';
 
-/** A VTEP under test. What is asked of it must show what was done to it before. */
+/** A VTEP under test. A query must show the effect of all earlier changes. */
 export interface VtepUnderTest {
   attach(plane: RecordingPlane): Forwarding;
   addSegment(config: VniConfig): Promise<void>;
   removeSegment(vni: number): Promise<void>;
-  /** The segment stays, and its configuration becomes another. */
+  /** The segment stays, and its configuration changes. */
   changeSegment(config: VniConfig): Promise<void>;
   addStatic(vni: number, mac: MacAddress, vtep: IpAddress | 'local'): void;
   deleteStatic(vni: number, mac: MacAddress): void;
-  /** A frame of the MAC comes from there. */
+  /** A frame with this source MAC comes from there. */
   learn(vni: number, mac: MacAddress, from: IpAddress | 'local'): void;
   /** The address was heard with this MAC behind the own TAP. */
   hear(vni: number, ip: IpAddress, mac: MacAddress): void;
-  /** Seconds pass, and what has expired is swept. */
+  /** Seconds pass, and expired entries are removed. */
   elapse(seconds: number): void;
   setOwn(address: IpAddress, isOwn: boolean): Promise<void>;
   entryOf(vni: number, mac: MacAddress): { readonly vtep: IpAddress | 'local'; readonly origin: string } | undefined;
   floodMembers(vni: number): readonly { readonly vtep: IpAddress; readonly origin: string }[];
   floodedTo(vni: number): readonly IpAddress[];
-  /** The MAC that questions for an address are answered with. */
+  /** The MAC in the answers to requests for an address. */
   neighbourOf(vni: number, ip: IpAddress): MacAddress | undefined;
-  /** Resolves when the control plane has heard of all that has happened. */
+  /** Resolves when the control plane has received all reports so far. */
   told(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A control plane that writes down what it hears, and says of a segment what it is given. */
+/** A control plane that records its reports and announces the state that the test gives it. */
 export class RecordingPlane implements ControlPlane {
   readonly origin = 'evpn';
   readonly segments = new Map<number, ControlledSegment>();
-  /** MACs behind each TAP, as told. */
+  /** Reported MACs behind each TAP. */
   readonly here = new Map<number, Map<MacAddress, LocalMac['origin']>>();
-  /** Addresses heard behind each TAP, as told. */
+  /** Reported addresses behind each TAP. */
   readonly neighbours = new Map<number, Map<IpAddress, MacAddress>>();
-  /** MACs that were told to be free, since this was emptied. */
+  /** MACs reported as free since this was last emptied. */
   readonly freed: MacAddress[] = [];
-  /** What it knows of segments. */
+  /** The segments that it knows. */
   readonly known = new Map<number, Partial<Said>>();
 
   segmentUpdated(segment: ControlledSegment): Said | undefined {
@@ -480,7 +480,7 @@ const STEP = fc.record({
 });
 type Step = typeof STEP extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** A VTEP and its twin, to which the same is done. */
+/** A running VTEP and a VTEP in memory, to which the same operations are applied. */
 async function newPair(open: () => Promise<VtepUnderTest>) {
   const config = segmentOf('100,remote=198.18.0.1');
   const one = await open();
@@ -498,7 +498,7 @@ async function newPair(open: () => Promise<VtepUnderTest>) {
     expect(answer).toEqual(expected);
   };
   const own = new Set<IpAddress>();
-  // The twin knows nothing of MACs that move too often (RFC 7432 §15.1).
+  // The VTEP in memory does not detect MACs that move too often (RFC 7432 §15.1).
   const learnings = new Map<MacAddress, number>();
   const mayMove = (each: MacAddress) => {
     learnings.set(each, (learnings.get(each) ?? 0) + 1);
@@ -514,7 +514,7 @@ async function newPair(open: () => Promise<VtepUnderTest>) {
         const from = kind === 'learn' ? vtep : 'local';
         if (mayMove(each)) both((it) => it.learn(100, each, from));
       } else if (kind === 'static') {
-        // What is static elsewhere is refused before it comes to this.
+        // A MAC that is static elsewhere is refused earlier.
         if (one.entryOf(100, each)?.origin !== 'static' && !own.has(vtep)) both((it) => it.addStatic(100, each, vtep));
       } else if (kind === 'unstatic') both((it) => it.deleteStatic(100, each));
       else if (kind === 'elapse') both((it) => it.elapse(200));

@@ -16,7 +16,7 @@ interface Entry {
 interface Segment {
   readonly config: VniConfig;
   readonly macs: Map<MacAddress, Entry>;
-  /** By origin; the static ones are in the configuration. */
+  /** By origin. The static members are in the configuration. */
   floods: ReadonlySet<IpAddress>;
   readonly neighbours: Map<IpAddress, MacAddress>;
 }
@@ -26,8 +26,8 @@ type LivePlane = ControlPlane & { readonly origin: ControlOrigin };
 const AGEING_SECONDS = 300;
 
 /**
- * A VTEP in memory, as a control plane sees one: for tests of control planes. It has no packets, no limits and no other threads. It answers as the
- * running VTEP does; both pass the same contract suite.
+ * A VTEP in memory as a control plane sees it, for tests of control planes. It has no packets, no limits and no other threads. It gives the same
+ * results as the running VTEP; both pass the same contract suite.
  */
 export class MemoryVtep {
   readonly #segments = new Map<number, Segment>();
@@ -54,7 +54,7 @@ export class MemoryVtep {
     };
   }
 
-  /** @param config which has no group of an address family that the VTEP lacks */
+  /** @param config must have no group of an address family that the VTEP lacks */
   addSegment(config: VniConfig): void {
     const segment: Segment = { config, macs: new Map(), floods: new Set(), neighbours: new Map() };
     this.#segments.set(config.vni, segment);
@@ -62,7 +62,7 @@ export class MemoryVtep {
     for (const { mac, vtep } of config.statics) this.addStatic(config.vni, mac, vtep);
   }
 
-  /** The segment of that number gets another configuration. */
+  /** The segment with that number gets another configuration. */
   changeSegment(config: VniConfig): void {
     const segment = { ...this.#segment(config.vni), config };
     this.#segments.set(config.vni, segment);
@@ -82,7 +82,7 @@ export class MemoryVtep {
     if (this.#segment(vni).macs.get(mac)?.origin === 'static') this.#set(vni, mac, undefined);
   }
 
-  /** A frame of the MAC comes from there. */
+  /** A frame with this source MAC comes from there. */
   learn(vni: number, mac: MacAddress, from: Place): void {
     const known = this.#live(vni, mac);
     if (known?.origin === 'static') return;
@@ -103,7 +103,7 @@ export class MemoryVtep {
     }
   }
 
-  /** An address becomes this host's own, or is so no more. What was learned there is forgotten. */
+  /** An address becomes an own address of this host, or stops being one. What was learned there is forgotten. */
   setOwn(address: IpAddress, isOwn: boolean): void {
     if (!isOwn) {
       this.#own.delete(address);
@@ -116,13 +116,13 @@ export class MemoryVtep {
     }
   }
 
-  /** Where a MAC is, and who says so. */
+  /** The place of a MAC, and its origin. */
   entryOf(vni: number, mac: MacAddress): { readonly vtep: Place; readonly origin: Origin } | undefined {
     const entry = this.#live(vni, mac);
     return entry && { vtep: entry.vtep, origin: entry.origin };
   }
 
-  /** Who is asked for in the flood list, and by whom. */
+  /** The requested members of the flood list, with their origins. */
   floodMembers(vni: number): readonly { readonly vtep: IpAddress; readonly origin: Origin }[] {
     const { config, floods } = this.#segment(vni);
     const evpn = [...floods].filter((vtep) => !config.remotes.includes(vtep));
@@ -132,14 +132,14 @@ export class MemoryVtep {
     ];
   }
 
-  /** Who gets the floods now: own addresses are left out. */
+  /** The VTEPs that receive the floods now, without own addresses. */
   floodedTo(vni: number): readonly IpAddress[] {
     return this.floodMembers(vni)
       .map(({ vtep }) => vtep)
       .filter((vtep) => !this.#own.has(vtep));
   }
 
-  /** The MAC that a control plane says an address has. */
+  /** The MAC that a control plane announces for an address. */
   neighbourOf(vni: number, ip: IpAddress): MacAddress | undefined {
     return this.#segment(vni).neighbours.get(ip);
   }

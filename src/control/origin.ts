@@ -1,5 +1,5 @@
 /**
- * Who says where a MAC is or who gets the floods of a segment. The order is the precedence: the first one wins.
+ * The origin of a MAC's place or of a flood list member. The order is the precedence: the first one wins.
  *
  * | origin    | source                                                | ends                                |
  * | --------- | ----------------------------------------------------- | ----------------------------------- |
@@ -10,5 +10,5 @@
 export const ORIGINS = ['static', 'evpn', 'learned'] as const;
 export type Origin = (typeof ORIGINS)[number];
 
-/** An origin that speaks while vtepd runs and takes back itself what it said. */
+/** An origin that announces state at run time and withdraws it itself. */
 export type ControlOrigin = Extract<Origin, 'evpn'>;

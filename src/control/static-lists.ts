@@ -1,6 +1,6 @@
 import type { ControlPlane } from './control-plane.ts';
 
-/** The lists of the configuration: `remote=` says who gets the floods, `static=` where MACs are. */
+/** The lists of the configuration: `remote=` gives the flood list, `static=` the places of MACs. */
 export const staticLists: ControlPlane = {
   origin: 'static',
   segmentUpdated: ({ config }) => ({
