@@ -2,11 +2,11 @@ import { ENCAP, type Encap, type Encapsulation } from './encapsulation.ts';
 import { hasVxlanVni, isNextVxlan, peekVxlan, readVxlan, VXLAN, writeVxlan } from './vxlan.ts';
 
 /**
- * The codecs by number. A `switch` over static functions: each call site stays monomorphic, and the compiler inlines the codec into the
- * ladder. A table of functions or an object for each codec would be an indirect call per packet.
+ * The codecs by number. It is a `switch` over static functions: each call site stays monomorphic, and the compiler inlines the codec into the ladder.
+ * A table of functions, or one object per codec, would cost an indirect call per packet.
  */
 
-/** Numbers as constants of this module: V8 folds those, and loads imported ones each time. */
+/** Numbers as constants of this module: V8 folds them, but loads imported ones each time. */
 const VXLAN_NUMBER = ENCAP.vxlan;
 
 /** Descriptions by number. */
@@ -15,7 +15,7 @@ export const ENCAPSULATIONS: { readonly [E in Encap]: Encapsulation } = Object.f
 /**
  * Reads the header of a datagram.
  *
- * The first eight octets of a header decide all that is read of it, so that a train is compared by them (see `forwardDatagrams`).
+ * The result depends only on the first eight octets, so datagrams of a train are compared by them (see `forwardDatagrams`).
  *
  * @param length of the datagram from `at` on
  * @param dropReservedBits whether a header with bits that its RFC reserves is refused
@@ -34,7 +34,7 @@ export function readHeader(
   }
 }
 
-/** What stands where length and VNI are, also in a header that is refused. @returns a reading that is no fault, or HEADER_SHORT */
+/** The length and VNI fields, also of a header that is refused. @returns a reading that is no fault, or HEADER_SHORT */
 export function peekHeader(encap: Encap, view: DataView, at: number, length: number): number {
   switch (encap) {
     case VXLAN_NUMBER:
@@ -42,7 +42,7 @@ export function peekHeader(encap: Encap, view: DataView, at: number, length: num
   }
 }
 
-/** Whether a header is there that is this encapsulation's, so that its VNI is one. No sender leaves that out. */
+/** Whether there is a header of this encapsulation, so that its VNI is valid. All senders set what this tests. */
 export function hasVni(encap: Encap, view: DataView, at: number, length: number): boolean {
   switch (encap) {
     case VXLAN_NUMBER:
@@ -51,10 +51,10 @@ export function hasVni(encap: Encap, view: DataView, at: number, length: number)
 }
 
 /**
- * Writes the header of a segment's frames, as long as the description says.
+ * Writes the header for the frames of a segment. Its length is the one in the description.
  *
- * @param end where it ends and the frame begins
- * @returns where it begins
+ * @param end end of the header, where the frame begins
+ * @returns start of the header
  */
 export function writeHeader(encap: Encap, view: DataView, end: number, vni: number): number {
   switch (encap) {
@@ -64,8 +64,8 @@ export function writeHeader(encap: Encap, view: DataView, end: number, vni: numb
 }
 
 /**
- * Whether a header stands at `at` that the sender of the header at `firstAt` could have written, and no payload has by chance: there, one
- * datagram of a train ends and the next begins.
+ * Whether there is a header at `at` that the sender of the header at `firstAt` could have written, and that a payload does not contain by chance. If
+ * so, a new datagram of a train begins there.
  *
  * @param length octets from `at` on; may be 0 or less
  */

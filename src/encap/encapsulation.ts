@@ -1,30 +1,30 @@
 import type { HeaderReason } from './reading.ts';
 
-/** Encapsulations by number: what the data path chooses a codec by. */
+/** Encapsulations by number. The data path selects a codec by this number. */
 export const ENCAP = { vxlan: 0 } as const;
 
 export type Encap = (typeof ENCAP)[keyof typeof ENCAP];
 
-/** Octets in front of an inner frame that are free for the header that vtepd writes: no codec writes more. */
+/** Free octets in front of an inner frame for the header that vtepd writes. No codec writes more. */
 export const HEADER_ROOM_BYTES = 8;
 
 const IP_HEADER_BYTES = { 4: 20, 6: 40 } as const;
 const UDP_HEADER_BYTES = 8;
 
-/** What is said of an encapsulation outside of its codec. Frozen. */
+/** The properties of an encapsulation that are used outside its codec. Frozen. */
 export interface Encapsulation {
   readonly encap: Encap;
-  /** As people write it. */
+  /** Its name for users. */
   readonly label: string;
   /** UDP port assigned to it. */
   readonly port: number;
-  /** UDP ports that others use for it by mistake or by tradition. */
+  /** UDP ports that other implementations use by mistake or for historical reasons. */
   readonly otherPorts: readonly number[];
-  /** Octets of the header that vtepd writes, at most HEADER_ROOM_BYTES. A received one may have more or fewer. */
+  /** Octets of the header that vtepd writes, at most HEADER_ROOM_BYTES. A received header may have more or fewer. */
   readonly headerBytes: number;
-  /** By the family of the outer addresses: octets that an inner frame grows by, outer IP header included. */
+  /** Octets that are added to an inner frame, outer IP header included, by the family of the outer addresses. */
   readonly outerBytes: { readonly 4: number; readonly 6: number };
-  /** Reasons that its codec drops for. */
+  /** Drop reasons of its codec. */
   readonly dropReasons: readonly HeaderReason[];
 }
 

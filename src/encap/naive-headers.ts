@@ -1,12 +1,12 @@
-/** Headers read and written bit by bit, clear rather than fast: the oracle of the codecs' tests, which shares no code with what it checks. */
+/** Reads and writes headers bit by bit. It is simple, not fast: the reference for the tests of the codecs, which shares no code with them. */
 
-/** What is to be read of a datagram's octets. */
+/** The expected reading of the octets of a datagram. */
 export interface NaiveReading {
-  /** "ok", the drop reason, or "short", of which nothing else is known. */
+  /** "ok", the drop reason, or "short". For "short" no other field is valid. */
   readonly verdict: string;
-  /** What stands where the VNI is. */
+  /** The value of the VNI field. */
   readonly vni?: number;
-  /** Whether the header is this encapsulation's, so that the VNI is one. */
+  /** Whether the header belongs to this encapsulation, so that the VNI is valid. */
   readonly hasVni?: boolean;
   /** Octets of the header. */
   readonly bytes?: number;
@@ -17,7 +17,7 @@ export interface NaiveCodec {
   readonly name: string;
   readonly write: (vni: number) => number[];
   readonly read: (octets: readonly number[], dropReservedBits: boolean) => NaiveReading;
-  /** Headers that each differ from what is written in what a peer could do otherwise, good and bad, in hexadecimal. */
+  /** Headers, good and bad, in hexadecimal. Each differs from a written header in something that a peer could do. */
   readonly variants: readonly string[];
 }
 

@@ -1,18 +1,18 @@
 /**
- * What a codec reads of a header, packed in a small integer, so that nothing is allocated or stored for a packet. At 0 and above, the header is
- * taken: the low 24 bits are the VNI, and above them is the length of the header in words of four octets. The inner frame begins behind it.
- * Below 0, it is HEADER_SHORT or a HEADER_FAULT.
+ * The result of a codec for a header, packed in a small integer, so that nothing is allocated or stored per packet. 0 and above: the header is
+ * accepted. The low 24 bits are the VNI; the bits above are the length of the header in words of four octets. The inner frame follows the header.
+ * Below 0: HEADER_SHORT or a HEADER_FAULT.
  */
 
 /**
- * Why a codec refuses a header whose octets are all there, in the order in which codecs test. The names are drop reasons and so API
- * (`vtepctl drops`, metrics). Each encapsulation says which of them it has.
+ * Why a codec refuses a complete header, in the order of the tests. The names are drop reasons and therefore API (`vtepctl drops`, metrics). Each
+ * encapsulation lists the ones that it uses.
  */
 export const HEADER_REASONS = ['no-i-flag', 'reserved-bits'] as const;
 
 export type HeaderReason = (typeof HEADER_REASONS)[number];
 
-/** Octets of the header are missing. */
+/** The datagram is shorter than the header. */
 export const HEADER_SHORT = -1;
 
 const FIRST_FAULT = -2;
@@ -35,12 +35,12 @@ export function readVni(reading: number): number {
   return reading & VNI_MASK;
 }
 
-/** Octets of the header, from where the inner frame begins, of a reading at 0 or above. */
+/** Octets of the header, for a reading at 0 or above. The inner frame follows. */
 export function readHeaderBytes(reading: number): number {
   return (reading >>> VNI_BITS) << 2;
 }
 
-/** Place in HEADER_REASONS. @param reading a HEADER_FAULT */
+/** Index in HEADER_REASONS. @param reading a HEADER_FAULT */
 export function reasonIndex(reading: number): number {
   return FIRST_FAULT - reading;
 }

@@ -15,7 +15,7 @@ import { HEADER_FAULT, HEADER_SHORT, headerReading } from './reading.ts';
 
 export const VXLAN_HEADER_BYTES = 8;
 
-/** 4789 is assigned to it. 8472 is the kernel's default from before that, and 4790 is VXLAN-GPE's. */
+/** 4789 is assigned to VXLAN. 8472 is the older default of the kernel, and 4790 is the port of VXLAN-GPE. */
 export const VXLAN: Encapsulation = Object.freeze({
   encap: ENCAP.vxlan,
   label: 'VXLAN',
@@ -29,8 +29,8 @@ export const VXLAN: Encapsulation = Object.freeze({
 const I_FLAG = 0x0800_0000;
 
 /**
- * VXLAN-GPE of version 0: with the P flag, the last octet of the first word says what the payload is, 3 for Ethernet
- * (draft-ietf-nvo3-vxlan-gpe §3). It says nothing where that is 0, which is no protocol, or where bits of the version or above it are set.
+ * VXLAN-GPE of version 0: with the P flag, the last octet of the first word gives the type of the payload, 3 for Ethernet (draft-ietf-nvo3-vxlan-gpe
+ * §3). There is no type if it is 0, or if bits of the version or above it are set.
  */
 const GPE_MASK = 0xf400_0000;
 const P_FLAG = 0x0400_0000;
@@ -41,7 +41,7 @@ const NEXT_IS_ETHERNET = 3;
  * Reads the header of a datagram.
  *
  * @param length of the datagram from `at` on
- * @param dropReservedBits whether a header with reserved bits is refused. RFC 7348 says ignore them on receipt
+ * @param dropReservedBits whether a header with reserved bits is refused. RFC 7348 requires receivers to ignore them
  * @returns a reading (see reading.ts)
  */
 export function readVxlan(view: DataView, at: number, length: number, dropReservedBits: boolean): number {
@@ -53,17 +53,17 @@ export function readVxlan(view: DataView, at: number, length: number, dropReserv
   return headerReading(VXLAN_HEADER_BYTES, vniAt(view, at));
 }
 
-/** What stands where length and VNI are, also in a header that is refused. @returns a reading that is no fault, or HEADER_SHORT */
+/** The length and VNI fields, also of a header that is refused. @returns a reading that is no fault, or HEADER_SHORT */
 export function peekVxlan(view: DataView, at: number, length: number): number {
   return length < VXLAN_HEADER_BYTES ? HEADER_SHORT : headerReading(VXLAN_HEADER_BYTES, vniAt(view, at));
 }
 
-/** Whether a header is there whose VNI is valid: the I flag. Without it the packet is not VXLAN. */
+/** Whether there is a header with a valid VNI: the I flag is set. Without it the packet is not VXLAN. */
 export function hasVxlanVni(view: DataView, at: number, length: number): boolean {
   return length >= VXLAN_HEADER_BYTES && (view.getInt32(at) & I_FLAG) !== 0;
 }
 
-/** Writes a header with the I flag and zero reserved bits. @returns where it begins  @param end where it ends and the frame begins */
+/** Writes a header with the I flag and zero reserved bits. @returns start of the header  @param end end of the header, where the frame begins */
 export function writeVxlan(view: DataView, end: number, vni: number): number {
   const at = end - VXLAN_HEADER_BYTES;
   view.setUint32(at, I_FLAG);
@@ -72,7 +72,7 @@ export function writeVxlan(view: DataView, end: number, vni: number): number {
 }
 
 /**
- * Whether a plain header stands at `at`, or one that has reserved bits in the same places as the header at `firstAt`: what no payload has by
+ * Whether there is a plain header at `at`, or one with reserved bits in the same places as the header at `firstAt`. No payload contains this by
  * chance.
  *
  * @param length octets from `at` on
@@ -80,7 +80,7 @@ export function writeVxlan(view: DataView, end: number, vni: number): number {
 export function isNextVxlan(view: DataView, at: number, length: number, firstAt: number): boolean {
   if (!hasVxlanVni(view, at, length)) return false;
   if (!hasReservedBits(view, at)) return true;
-  // The bits between them may differ: in VXLAN-GBP they are the sender's policy.
+  // The bits in between may differ: in VXLAN-GBP they are the policy of the sender.
   const hasSameEnds =
     view.getUint8(at) === view.getUint8(firstAt) && view.getUint8(at + 7) === view.getUint8(firstAt + 7);
   return hasSameEnds && hasReservedBits(view, firstAt);
@@ -90,7 +90,7 @@ function vniAt(view: DataView, at: number): number {
   return view.getUint32(at + 4) >>> 8;
 }
 
-/** Whether the payload is something else than an Ethernet frame, by what VXLAN-GPE says in bits that RFC 7348 reserves. @param flags the first word */
+/** Whether the payload is not an Ethernet frame, according to the bits of VXLAN-GPE, which RFC 7348 reserves. @param flags the first word */
 function hasOtherPayload(flags: number): boolean {
   if ((flags & GPE_MASK) !== P_FLAG) return false;
   const next = flags & NEXT_PROTOCOL_MASK;
