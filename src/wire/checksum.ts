@@ -1,6 +1,6 @@
 /** The Internet checksum (RFC 1071) over a caller's buffer. Sums are of big-endian 16-bit words, unfolded, below 2^32. */
 
-/** Sum of `length` octets, at most 65,536; an odd last octet counts as the high half of a word. */
+/** Sum of `length` octets, at most 65,536. An odd last octet counts as the high half of a word. */
 export function sumOctets(view: DataView, at: number, length: number): number {
   let sum = 0;
   let offset = at;
@@ -18,15 +18,15 @@ export function sumOctets(view: DataView, at: number, length: number): number {
   return sum;
 }
 
-/** Folds a sum to 16 bits, carries added in. */
+/** Folds a sum to 16 bits, with carries added. */
 export function foldSum(sum: number): number {
   const once = (sum & 0xffff) + (sum >>> 16);
   return (once & 0xffff) + (once >>> 16);
 }
 
 /**
- * Folded sum of the TCP or UDP pseudo-header (RFC 9293 §3.1, RFC 8200 §8.1): what a checksum field holds, not complemented,
- * while the rest of the sum is left to whoever sends the packet.
+ * Folded sum of the TCP or UDP pseudo-header (RFC 9293 §3.1, RFC 8200 §8.1). This is the value of a checksum field, not complemented, while the
+ * sender of the packet has to add the rest.
  *
  * @param length octets from the transport header to the end of the IP packet
  */

@@ -25,7 +25,7 @@ export function hasEthernetHeader(length: number): boolean {
   return length >= ETHERNET_HEADER_BYTES;
 }
 
-/** First four octets of the MAC at `at`, signed: a small integer to V8, so that no call has a heap number made for it. */
+/** First four octets of the MAC at `at`, signed: this is a small integer for V8, so that no call allocates a heap number. */
 export function macHigh(view: DataView, at: number): number {
   return view.getInt32(at);
 }
@@ -35,7 +35,7 @@ export function macLow(view: DataView, at: number): number {
   return view.getUint16(at + 4);
 }
 
-/** Writes the MAC whose first four octets and last two are given. */
+/** Writes the MAC with the given first four and last two octets. */
 export function writeMac(view: DataView, at: number, high: number, low: number): void {
   view.setUint32(at, high);
   view.setUint16(at + 4, low);
@@ -46,7 +46,9 @@ export function isGroupDestination(view: DataView, at: number): boolean {
   return (view.getUint8(at) & 1) !== 0;
 }
 
-/** A source MAC that may be learned: neither group (which would redirect all broadcast) nor zero. As is_valid_ether_addr() of the kernel. */
+/**
+ * Whether a source MAC may be learned: it is neither a group (which would redirect all broadcast) nor zero. As is_valid_ether_addr() of the kernel.
+ */
 export function hasValidSource(view: DataView, at: number): boolean {
   const high = view.getUint32(at + SOURCE_MAC_AT);
   return (high & 0x0100_0000) === 0 && (high !== 0 || view.getUint16(at + SOURCE_MAC_AT + 4) !== 0);

@@ -2,15 +2,15 @@ import { ETHERNET_HEADER_BYTES } from './ethernet.ts';
 import type { FrameHeaders } from './ip.ts';
 
 /**
- * A hash that is equal for all frames of one inner flow: addresses, protocol and ports of TCP and UDP, addresses of other IP (so that
- * the fragments of one datagram stay together), MACs and type of everything else. It picks the outer source port (RFC 7348 §5).
+ * A hash that is equal for all frames of one inner flow. Its input: addresses, protocol and ports for TCP and UDP; addresses for other IP (so that
+ * the fragments of one datagram stay together); MACs and type for everything else. It selects the outer source port (RFC 7348 §5).
  *
- * @param headers what `locateHeaders` found of this very frame
- * @returns 31 bits, unsigned: a small integer too
+ * @param headers what `locateHeaders` found in this frame
+ * @returns 31 bits, unsigned, which is also a small integer for V8
  */
 export function flowHash(view: DataView, at: number, headers: FrameHeaders): number {
   const { ipVersion, networkAt } = headers;
-  // Signed words are small integers to V8: no call has a heap number made for them.
+  // Signed words are small integers for V8: no call allocates a heap number.
   let hash = 0x9e37_79b9 | 0;
   if (ipVersion === 0) {
     for (let offset = 0; offset < 12; offset += 4) hash = mix(hash, view.getInt32(at + offset));

@@ -9,7 +9,7 @@ export const IP_PROTOCOL = { tcp: 6, udp: 17 } as const;
 export const TCP_CHECKSUM_AT = 16;
 export const UDP_CHECKSUM_AT = 6;
 
-/** Where the TCP flags stand, and those that the offloads treat by themselves (RFC 9293 §3.1, RFC 3168 §6.1). */
+/** Offset of the TCP flags, and the flags that the offloads handle (RFC 9293 §3.1, RFC 3168 §6.1). */
 export const TCP_FLAGS_AT = 13;
 export const TCP_FLAG = { fin: 0x01, psh: 0x08, ack: 0x10, cwr: 0x80 } as const;
 
@@ -20,17 +20,20 @@ export const IPV4_MIN_HEADER_BYTES = 20;
 /** In the word of flags and fragment offset. */
 export const IPV4_DONT_FRAGMENT = 0x4000;
 export const IPV6_HEADER_BYTES = 40;
-/** Every link of IPv6 carries so much (RFC 8200 §5). From an interface that has less the kernel takes IPv6 away, and its addresses for good. */
+/**
+ * Every IPv6 link has at least this MTU (RFC 8200 §5). If an interface has less, the kernel removes IPv6 and all its addresses from it, and does not
+ * restore the addresses.
+ */
 export const IPV6_MIN_MTU_BYTES = 1_280;
 
-/** Filled by `locateHeaders`; owned and reused by the caller. Offsets are from the start of the buffer. */
+/** Filled by `locateHeaders`. The caller owns and reuses it. Offsets are from the start of the buffer. */
 export interface FrameHeaders {
-  /** 4, 6, or 0 where the frame is not IP or is cut short inside the IP header. */
+  /** 4, 6, or 0 if the frame is not IP or ends inside the IP header. */
   ipVersion: 0 | 4 | 6;
   networkAt: number;
-  /** Where the IP packet ends by its own length field; never beyond the frame. What follows is Ethernet padding. */
+  /** End of the IP packet by its own length field, never beyond the frame. The rest of the frame is Ethernet padding. */
   networkEnd: number;
-  /** IP_PROTOCOL.tcp or .udp where that header is whole, unfragmented and directly behind the IP header; else 0. */
+  /** IP_PROTOCOL.tcp or .udp if that header is complete, not fragmented and directly after the IP header; else 0. */
   transport: number;
   transportAt: number;
 }
@@ -39,7 +42,7 @@ export function newFrameHeaders(): FrameHeaders {
   return { ipVersion: 0, networkAt: 0, networkEnd: 0, transport: 0, transportAt: 0 };
 }
 
-/** Describes the frame of `length` octets at `at` in `headers`; looks through up to three VLAN tags. Never throws on any octets. */
+/** Describes the frame of `length` octets at `at` in `headers`. Skips up to three VLAN tags. Never throws, whatever the octets are. */
 export function locateHeaders(view: DataView, at: number, length: number, headers: FrameHeaders): void {
   headers.ipVersion = 0;
   headers.transport = 0;
@@ -76,7 +79,7 @@ function locateIpv6(view: DataView, at: number, end: number, headers: FrameHeade
   if (networkEnd > end) return;
   headers.ipVersion = 6;
   headers.networkEnd = networkEnd;
-  // Extension headers, fragments among them, are not walked: such packets are rare and go by addresses alone.
+  // Extension headers, including fragment headers, are not parsed: such packets are rare, and only their addresses are used.
   locateTransport(view, view.getUint8(at + 6), at + IPV6_HEADER_BYTES, headers);
 }
 
@@ -93,7 +96,9 @@ function locateTransport(view: DataView, protocol: number, at: number, headers: 
   headers.transportAt = at;
 }
 
-/** Whether the packet must not be cut on its way. One of IPv6 never may be; what is no IP always. @param headers what `locateHeaders` found of it */
+/**
+ * Whether routers must not fragment the packet: always for IPv6, never for a frame that is not IP. @param headers what `locateHeaders` found in it
+ */
 export function mayNotFragment(view: DataView, { ipVersion, networkAt }: FrameHeaders): boolean {
   return ipVersion === 6 || (ipVersion === 4 && (view.getUint16(networkAt + 6) & IPV4_DONT_FRAGMENT) !== 0);
 }

@@ -1,7 +1,7 @@
 /**
- * Layer-2 control frames: those to 01:80:c2:00:00:00 … :0f, which are for the neighbour on the link, so that no bridge forwards them (IEEE
- * 802.1Q §8.6.3). A tunnel may be asked to be the wire instead of the bridge. What counts is the address, as with `group_fwd_mask` of the
- * kernel's bridge, and not the type: LLDP to another address than its own goes by that one's name.
+ * Layer-2 control frames: frames to 01:80:c2:00:00:00 … :0f. They are for the neighbour on the link, so no bridge forwards them (IEEE 802.1Q §8.6.3).
+ * A tunnel can be configured to behave as a wire instead of a bridge. Only the address counts, as with `group_fwd_mask` of the kernel bridge, and not
+ * the type. So LLDP to another control address is treated as the protocol of that address.
  */
 
 /** The last digit of the address of each protocol that has a name. */
@@ -9,12 +9,12 @@ export const CONTROL_PROTOCOLS = { stp: 0x0, lacp: 0x2, eapol: 0x3, lldp: 0xe } 
 
 const PAUSE = 0x1;
 
-/** Control frames as a set of their last digits, a bit each. None: all are dropped. */
+/** A set of control frames: one bit for each last digit. None: all are dropped. */
 export const NO_CONTROL = 0;
-/** All but pause frames, which are this port's own affair (IEEE 802.3 §31). */
+/** All except pause frames, which are only for the receiving port (IEEE 802.3 §31). */
 export const ALL_CONTROL = 0xffff & ~(1 << PAUSE);
 
-/** In words; those that are missing are reserved without a use that has a name. */
+/** Names for users. The missing addresses are reserved and have no named use. */
 const NAMES: Readonly<Record<number, string | undefined>> = {
   0: 'STP',
   [PAUSE]: 'a pause frame',
@@ -30,17 +30,17 @@ export function isLinkLocalDestination(view: DataView, at: number): boolean {
   return view.getUint32(at) === 0x0180_c200 && (view.getUint16(at + 4) & 0xfff0) === 0;
 }
 
-/** A control frame that is not among those that pass. */
+/** Whether a frame is a control frame outside the permitted set. */
 export function isBarredControl(view: DataView, at: number, passing: number): boolean {
   return isLinkLocalDestination(view, at) && ((passing >>> (view.getUint8(at + 5) & 0xf)) & 1) === 0;
 }
 
-/** What frames to a control address are. @param digit the last one of the address */
+/** The description of frames to a control address. @param digit last digit of the address */
 export function controlName(digit: number): string {
   return NAMES[digit] ?? 'a control frame';
 }
 
-/** The word of `l2-control=` that lets them pass; undefined: none does. */
+/** The word of `l2-control=` that permits them. undefined: there is none. */
 export function controlWord(digit: number): string | undefined {
   const [named] = Object.entries(CONTROL_PROTOCOLS).find(([, own]) => own === digit) ?? [];
   return digit === PAUSE ? undefined : (named ?? 'pass');

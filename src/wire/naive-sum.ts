@@ -1,4 +1,4 @@
-/** RFC 1071 octet by octet, the carry brought round after each: the oracle of all that sums. */
+/** RFC 1071 octet by octet, with the carry added after each step: the reference for all checksum tests. */
 export function naiveSum(octets: Iterable<number>): number {
   let sum = 0;
   let isHigh = true;

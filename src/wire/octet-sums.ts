@@ -9,11 +9,11 @@ export interface OctetSums {
   sum(at: number, length: number): number;
   /** Copies `length` octets from `from` to `to` and sums them, in one pass. The ranges must not overlap. */
   copySum(to: number, from: number, length: number): number;
-  /** 1 if `length` octets, at least 16, from `a` and from `b` on are the same in all bits that are set in as many from `mask` on, else 0. */
+  /** 1 if `length` octets, at least 16, from `a` and from `b` on are equal in all bits that are set in the octets from `mask` on, else 0. */
   equalUnder(mask: number, a: number, b: number, length: number): number;
 }
 
-/** The same in JavaScript: where there is no SIMD, and the oracle of the module's tests. */
+/** The same in JavaScript, for hosts without SIMD. It is also the reference for the tests of the module. */
 export function portableSums(bytes: Uint8Array): OctetSums {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const sum = (at: number, length: number) => foldSum(sumOctets(view, at, length));
@@ -33,8 +33,8 @@ export function portableSums(bytes: Uint8Array): OctetSums {
 }
 
 /**
- * Finishes a partial checksum: the field at `start + offset` holds the pseudo-header sum; what is stored is the complement of the sum
- * from `start` to `end`. A result of zero is written 0xffff, since zero means "none" to UDP (RFC 768).
+ * Finishes a partial checksum. The field at `start + offset` holds the pseudo-header sum. It is replaced by the complement of the sum from `start` to
+ * `end`. A result of zero is written as 0xffff, since zero means "none" for UDP (RFC 768).
  */
 export function completeChecksum(view: DataView, sums: OctetSums, start: number, end: number, offset: number): void {
   const checksum = ~sums.sum(start, end - start) & 0xffff;

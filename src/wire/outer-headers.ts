@@ -2,7 +2,10 @@ import { type IpAddress, ipBytes, ipFamily } from '../lib/addresses.ts';
 import { foldSum, pseudoHeaderSum, sumOctets } from './checksum.ts';
 import { IPV4_MIN_HEADER_BYTES, IPV6_HEADER_BYTES, UDP_CHECKSUM_AT, UDP_HEADER_BYTES } from './ip.ts';
 
-/** The IP and UDP headers of a datagram, made of what is known of it: those that the kernel writes and takes off, nobody else sees. */
+/**
+ * The IP and UDP headers of a datagram, built from its known properties. The real headers are written and removed by the kernel, and vtepd does not
+ * see them.
+ */
 export interface OuterHeaders {
   readonly source: IpAddress;
   /** Of the same family. */
@@ -13,7 +16,7 @@ export interface OuterHeaders {
   readonly tos: number;
   /** TTL or hop limit. */
   readonly ttl: number;
-  /** DF bit, IPv4 alone. */
+  /** DF bit, IPv4 only. */
   readonly dontFragment: boolean;
 }
 
@@ -22,10 +25,10 @@ const UDP = 17;
 const DONT_FRAGMENT = 0x4000;
 
 /**
- * The headers of a datagram with this payload, 28 or 48 octets. A payload that is longer than their length fields can say is said to be as
- * long as they can. The UDP checksum is left out, but over IPv6, where it must be there (RFC 8200 §8.1).
+ * The headers of a datagram with this payload, 28 or 48 octets. If the payload is longer than the length fields can express, they hold their maximum.
+ * There is no UDP checksum over IPv4; over IPv6 it is required (RFC 8200 §8.1).
  *
- * @param length of the payload, of which `payload` may be the beginning alone
+ * @param length of the payload; `payload` may be only its beginning
  */
 export function outerHeaders(outer: OuterHeaders, payload: Uint8Array, length: number): Uint8Array {
   const isIpv4 = ipFamily(outer.source) === 4;

@@ -11,16 +11,16 @@ import { ETHERTYPE } from './ethernet.ts';
 
 export const VLAN_TAG_BYTES = 4;
 
-/** A service and a customer tag (802.1ad), behind that of a trunk: nobody looks through more. */
+/** A service tag and a customer tag (802.1ad), after the tag of a trunk. No code looks at more tags. */
 export const MAX_VLAN_TAGS = 3;
 
 const TPID_AT = 12;
 const TCI_AT = 14;
 
-/** Both MACs, the tag, and the type behind it. */
+/** Both MACs, the tag, and the EtherType after it. */
 const TAGGED_HEADER_BYTES = 18;
 
-/** Whether the frame carries a whole tag. A frame that ends inside its tag carries none. */
+/** Whether the frame has a complete tag. A frame that ends inside its tag has none. */
 export function isVlanTagged(view: DataView, at: number, length: number): boolean {
   if (length < TAGGED_HEADER_BYTES) return false;
   const type = view.getUint16(at + TPID_AT);
@@ -33,37 +33,37 @@ export function vlanId(view: DataView, at: number): number {
 }
 
 /**
- * The VLAN that a frame on a trunk is in, 1–4095: that of its outer 802.1Q tag. 0: it is untagged, or its tag gives a priority alone. A
- * service tag (802.1ad) is none of the trunk's and counts as payload.
+ * The VLAN of a frame on a trunk, 1–4095: that of its outer 802.1Q tag. 0: it is untagged, or its tag has only a priority. A service tag (802.1ad)
+ * does not belong to the trunk and counts as payload.
  */
 export function trunkVlan(view: DataView, at: number, length: number): number {
   return isTrunkTagged(view, at, length) ? vlanId(view, at) : 0;
 }
 
-/** Takes a trunk's tag off by moving the MACs towards the payload. Returns how many octets later the frame now begins. */
+/** Removes the tag of a trunk by moving the MACs towards the payload. Returns by how many octets the start of the frame moved forward. */
 export function popTrunkTag(view: DataView, at: number, length: number): number {
   if (!isTrunkTagged(view, at, length)) return 0;
   moveMacsBehindTag(view, at);
   return VLAN_TAG_BYTES;
 }
 
-/** Puts a tag of priority 0 on. The frame then begins VLAN_TAG_BYTES earlier: the MACs move into that room. */
+/** Inserts a tag of priority 0. The frame then begins VLAN_TAG_BYTES earlier: the MACs move into that room. */
 export function pushTrunkTag(view: DataView, at: number, vlan: number): void {
   pushTag(view, at, (ETHERTYPE.vlan << 16) | vlan);
 }
 
 /** @param tag type and TCI */
 function pushTag(view: DataView, at: number, tag: number): void {
-  // Front to back: each word is read before it is written over.
+  // Front to back: each word is read before it is overwritten.
   view.setInt32(at - 4, view.getInt32(at));
   view.setInt32(at, view.getInt32(at + 4));
   view.setInt32(at + 4, view.getInt32(at + 8));
   view.setInt32(at + 8, tag);
 }
 
-/** Whether any of the frame's outer tags names a VLAN. VID 0 does not: it gives a priority alone (802.1Q §9.6). */
+/** Whether any outer tag of the frame names a VLAN. VID 0 does not: it has only a priority (802.1Q §9.6). */
 export function hasVlan(view: DataView, at: number, length: number): boolean {
-  // A frame seen from VLAN_TAG_BYTES on has its next tag where the first one was.
+  // With an offset of VLAN_TAG_BYTES, the next tag is at the place of the first one.
   for (let skip = 0; isVlanTagged(view, at + skip, length - skip); skip += VLAN_TAG_BYTES) {
     if (vlanId(view, at + skip) !== 0) return true;
   }
@@ -71,23 +71,23 @@ export function hasVlan(view: DataView, at: number, length: number): boolean {
 }
 
 /**
- * Removes all outer tags by moving the MACs towards the payload. Returns how many octets later the frame now begins.
+ * Removes all outer tags by moving the MACs towards the payload. Returns by how many octets the start of the frame moved forward.
  *
- * @param tags out: the first of them, type and TCI
+ * @param tags output: the first tags, type and TCI
  */
 export function stripVlanTags(view: DataView, at: number, length: number, tags?: Int32Array): number {
   let skip = 0;
   for (; isVlanTagged(view, at + skip, length - skip); skip += VLAN_TAG_BYTES) {
-    // Writes beyond an array's end are none.
+    // A write beyond the end of a typed array has no effect.
     if (tags !== undefined) tags[skip / VLAN_TAG_BYTES] = view.getInt32(at + skip + TPID_AT);
     moveMacsBehindTag(view, at + skip);
   }
   return skip;
 }
 
-/** The tags that were stripped off a frame, so that who answers it can put them on the answer. Owned and reused by the caller. */
+/** The tags that were removed from a frame, so that an answer can get them too. The caller owns and reuses it. */
 export class StrippedTags {
-  /** Outermost first. */
+  /** The outermost tag first. */
   readonly #tags = new Int32Array(MAX_VLAN_TAGS);
   #count = 0;
 
@@ -98,12 +98,14 @@ export class StrippedTags {
     return bytes;
   }
 
-  /** Whether an answer can have them all. */
+  /** Whether an answer can have all of the tags. */
   get areKnown(): boolean {
     return this.#count <= MAX_VLAN_TAGS;
   }
 
-  /** Puts them on a frame, in front of which there is room for MAX_VLAN_TAGS. Returns how many octets earlier it now begins. */
+  /**
+   * Inserts the tags into a frame, in front of which there is room for MAX_VLAN_TAGS. Returns by how many octets the start of the frame moved back.
+   */
   putOn(view: DataView, at: number): number {
     for (let i = 1; i <= this.#count; i++) {
       pushTag(view, at - (i - 1) * VLAN_TAG_BYTES, this.#tags[this.#count - i] as number);
@@ -116,9 +118,9 @@ function isTrunkTagged(view: DataView, at: number, length: number): boolean {
   return length >= TAGGED_HEADER_BYTES && view.getUint16(at + TPID_AT) === ETHERTYPE.vlan;
 }
 
-/** Over the tag; the frame then begins VLAN_TAG_BYTES later. */
+/** Overwrites the tag. The frame then begins VLAN_TAG_BYTES later. */
 function moveMacsBehindTag(view: DataView, at: number): void {
-  // Back to front: each word is read before it is written over.
+  // Back to front: each word is read before it is overwritten.
   view.setInt32(at + 12, view.getInt32(at + 8));
   view.setInt32(at + 8, view.getInt32(at + 4));
   view.setInt32(at + 4, view.getInt32(at));

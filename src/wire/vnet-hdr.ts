@@ -1,6 +1,6 @@
 /**
  * struct virtio_net_hdr (linux/virtio_net.h), which precedes every frame read from or written to a TAP opened with IFF_VNET_HDR.
- * Multi-octet fields are little-endian here: vtepd runs on little-endian hosts, and TUNSETVNETLE says so to the kernel.
+ * Multi-octet fields are little-endian here: vtepd runs on little-endian hosts, and sets TUNSETVNETLE in the kernel.
  *
  *      0       1          2         4          6            8             10
  *     +-------+----------+---------+----------+------------+-------------+
@@ -12,10 +12,10 @@
 
 export const VNET_HDR_BYTES = 10;
 
-/** The checksum from csum_start on is left to the receiver of the frame; the field holds the pseudo-header sum. */
+/** The receiver of the frame has to compute the checksum from csum_start on. The field holds the pseudo-header sum. */
 const NEEDS_CSUM = 1;
 
-/** `ecn` is a flag beside a TCP type: the first segment alone carries CWR. */
+/** `ecn` is a flag beside a TCP type: only the first segment has CWR. */
 export const GSO_TYPE = { none: 0, tcpv4: 1, tcpv6: 4, udp: 5, ecn: 0x80 } as const;
 
 export function needsChecksum(view: DataView, at: number): boolean {
@@ -30,7 +30,7 @@ export function checksumOffset(view: DataView, at: number): number {
   return view.getUint16(at + 8, true);
 }
 
-/** One of GSO_TYPE without `ecn`; not `none`: the frame is a super-frame, to be cut into segments of `gsoSize` payload each. */
+/** One of GSO_TYPE without `ecn`. If it is not `none`, the frame is a super-frame for segments of `gsoSize` octets of payload. */
 export function gsoType(view: DataView, at: number): number {
   return view.getUint8(at + 1) & ~GSO_TYPE.ecn;
 }
@@ -39,7 +39,7 @@ export function gsoSize(view: DataView, at: number): number {
   return view.getUint16(at + 4, true);
 }
 
-/** A frame that is finished: nothing is left to the receiver. */
+/** A finished frame: the receiver has nothing to compute. */
 export function writePlainHeader(view: DataView, at: number): void {
   view.setUint32(at, 0);
   view.setUint32(at + 4, 0);
@@ -54,7 +54,7 @@ export function writePartialHeader(view: DataView, at: number, start: number, of
   view.setUint16(at + 8, offset, true);
 }
 
-/** Marks a header written by `writePartialHeader` as that of a super-frame, to be cut into segments of `segmentBytes` payload each. */
+/** Marks a header of `writePartialHeader` as that of a super-frame for segments of `segmentBytes` octets of payload. */
 export function markSuperFrame(
   view: DataView,
   at: number,

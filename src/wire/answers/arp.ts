@@ -2,7 +2,7 @@ import { ETHERNET_HEADER_BYTES, ETHERTYPE, macHigh, macLow, SOURCE_MAC_AT, write
 
 /**
  * ARP for IPv4 over Ethernet (RFC 826) over a caller's buffer. `at` is the offset of the frame's first octet; the caller has checked with
- * `isArp` that the packet is there and well-formed.
+ * `isArp` that the packet is complete and well-formed.
  *
  *      0          14     16     18     19     20     22          28          32          38          42
  *     +----------+------+------+------+------+------+-----------+-----------+-----------+-----------+
@@ -27,7 +27,10 @@ const TARGET_IP_AT = 38;
 const ETHERNET_IPV4 = 0x0001_0800;
 const LENGTHS = 0x0604;
 
-/** Whether the frame is an untagged ARP request or reply, whole, whose sender MAC is the frame's own source: nobody speaks for another. */
+/**
+ * Whether the frame is a complete, untagged ARP request or reply whose sender MAC is the source MAC of the frame. So no station can announce an
+ * address for another one.
+ */
 export function isArp(view: DataView, at: number, length: number): boolean {
   return (
     isAnyArp(view, at, length) &&
@@ -36,7 +39,9 @@ export function isArp(view: DataView, at: number, length: number): boolean {
   );
 }
 
-/** Whether it is one at all, whoever speaks for whom: a router for its virtual address (VRRP, CARP), a proxy. */
+/**
+ * Whether the frame is an ARP request or reply, with any sender MAC: it may come from a router for its virtual address (VRRP, CARP), or from a proxy.
+ */
 export function isAnyArp(view: DataView, at: number, length: number): boolean {
   if (length < ARP_FRAME_BYTES || view.getUint16(at + ETHERNET_HEADER_BYTES - 2) !== ETHERTYPE.arp) return false;
   if (view.getUint32(at + HARDWARE_TYPE_AT) !== ETHERNET_IPV4 || view.getUint16(at + LENGTHS_AT) !== LENGTHS)
@@ -54,24 +59,26 @@ export function arpSender(view: DataView, at: number): number {
   return view.getInt32(at + SENDER_IP_AT);
 }
 
-/** Likewise. */
+/** IPv4 address as a big-endian word, signed. */
 export function arpTarget(view: DataView, at: number): number {
   return view.getInt32(at + TARGET_IP_AT);
 }
 
-/** The address that the sender says it has, or probes before it takes it (RFC 5227 §2.1.1), likewise; 0.0.0.0 if neither. */
+/** The address that the sender announces, or probes before it uses it (RFC 5227 §2.1.1), as a signed word. 0.0.0.0 if neither. */
 export function arpClaim(view: DataView, at: number): number {
   const sender = arpSender(view, at);
   return sender === 0 && arpOperation(view, at) === ARP_OPERATION.request ? arpTarget(view, at) : sender;
 }
 
-/** Whether a station can have this IPv4 address, a signed word: not 0.0.0.0/8 (which a probe has, RFC 5227 §1.1), loopback or 224.0.0.0/3. */
+/**
+ * Whether a station can have this IPv4 address, a signed word. It cannot be in 0.0.0.0/8 (used by a probe, RFC 5227 §1.1), loopback or 224.0.0.0/3.
+ */
 export function isStationIpv4(address: number): boolean {
   const first = address >>> 24;
   return first !== 0 && first !== 127 && first < 224;
 }
 
-/** Writes the reply to the request at `requestAt`, ARP_FRAME_BYTES at `to`, from the station with the MAC given. */
+/** Writes the reply to the request at `requestAt`, from the station with the given MAC: ARP_FRAME_BYTES at `to`. */
 export function writeArpReply(view: DataView, to: number, requestAt: number, high: number, low: number): void {
   const askerHigh = macHigh(view, requestAt + SOURCE_MAC_AT);
   const askerLow = macLow(view, requestAt + SOURCE_MAC_AT);

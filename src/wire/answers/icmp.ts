@@ -12,8 +12,8 @@ import { isIpv6Multicast, isIpv6Unspecified } from './nd.ts';
 
 /**
  * The answers to a packet that is too large: ICMP "fragmentation needed" (RFC 792, RFC 1191 §4) and ICMPv6 "packet too big" (RFC 4443 §3.2),
- * built as the kernel does for its own tunnels (net/ipv4/ip_tunnel_core.c, iptunnel_pmtud_build_icmp and its twin): as if the packet's
- * destination had sent them, MACs and addresses exchanged.
+ * built as the kernel does for its own tunnels (net/ipv4/ip_tunnel_core.c, iptunnel_pmtud_build_icmp and the IPv6 counterpart). They seem to
+ * come from the destination of the packet: MACs and addresses are exchanged.
  *
  *      0                20     21     22         24          28
  *     +---------------+------+------+----------+-----------+-----------------------------+
@@ -26,12 +26,12 @@ import { isIpv6Multicast, isIpv6Unspecified } from './nd.ts';
  *     +---------------+------+------+----------+-----------+-----------------------------+
  */
 
-/** IP packets of this length reach everybody (RFC 1122 §3.3.2): no answer is longer. */
+/** Every host accepts IP packets of this length (RFC 1122 §3.3.2): no answer is longer. */
 const MAX_ICMP_PACKET_BYTES = 576;
-/** The smallest MTU of IPv4 (RFC 791): less cannot be told. */
+/** The smallest MTU of IPv4 (RFC 791). An answer cannot give a smaller one. */
 const MIN_IPV4_MTU_BYTES = 68;
 
-/** The longest frame that `writeTooBig` makes, with as many tags as `locateHeaders` looks through. */
+/** The longest frame that `writeTooBig` creates, with the maximum number of tags that `locateHeaders` accepts. */
 export const MAX_TOO_BIG_BYTES = ETHERNET_HEADER_BYTES + MAX_VLAN_TAGS * VLAN_TAG_BYTES + IPV6_MIN_MTU_BYTES;
 
 const ICMP_HEADER_BYTES = 8;
@@ -44,7 +44,7 @@ const FRAGMENT_OFFSET = 0x1fff;
 
 /** Destination unreachable, source quench, redirect, time exceeded, parameter problem: errors are not answered (RFC 1122 §3.2.2). */
 const ICMP_ERRORS = (1 << 3) | (1 << 4) | (1 << 5) | (1 << 11) | (1 << 12);
-/** ICMPv6 errors are below it; a redirect is not to be answered either (RFC 4443 §2.4). */
+/** ICMPv6 errors have types below this. A redirect is not answered either (RFC 4443 §2.4). */
 const FIRST_ICMPV6_INFORMATION = 128;
 const ICMPV6_REDIRECT = 137;
 
@@ -53,13 +53,13 @@ const HEADER = { hopByHop: 0, routing: 43, fragment: 44, destination: 60 } as co
 const MAX_EXTENSION_HEADERS = 8;
 
 /**
- * Writes the answer to a frame whose packet is too large, MAX_TOO_BIG_BYTES at most, at `to`.
+ * Writes the answer to a frame whose packet is too large, at most MAX_TOO_BIG_BYTES, at `to`.
  *
- * @param at of the frame
- * @param headers what `locateHeaders` found of it
+ * @param at start of the frame
+ * @param headers what `locateHeaders` found in it
  * @param mtuBytes largest packet that would have fitted
- * @returns its length; 0 where no answer may be given: to what is not IP, may be fragmented, went or comes to or from a group, is itself an
- *   error or a later fragment, or could not be made small enough
+ * @returns its length; 0 if no answer is permitted: the packet is not IP, may be fragmented, has a group as source or destination, is an error or a
+ * later fragment, or the MTU is too small to be given
  */
 export function writeTooBig(view: DataView, to: number, at: number, headers: FrameHeaders, mtuBytes: number): number {
   const { ipVersion, networkAt, networkEnd } = headers;
@@ -73,7 +73,7 @@ export function writeTooBig(view: DataView, to: number, at: number, headers: Fra
   const linkBytes = networkAt - at;
   writeMac(view, to, macHigh(view, at + SOURCE_MAC_AT), macLow(view, at + SOURCE_MAC_AT));
   writeMac(view, to + SOURCE_MAC_AT, macHigh(view, at), macLow(view, at));
-  // Tags and type.
+  // Tags and EtherType.
   for (let offset = 2 * SOURCE_MAC_AT; offset < linkBytes; offset += 2) {
     view.setUint16(to + offset, view.getUint16(at + offset));
   }
@@ -128,7 +128,7 @@ function isIcmpv6Information(type: number): boolean {
   return type >= FIRST_ICMPV6_INFORMATION && type !== ICMPV6_REDIRECT;
 }
 
-/** Of the packet from `from` to `end`. Octets written. */
+/** Copies the packet from `from` to `end`. Returns the number of octets written. */
 function writeIpv4(view: DataView, at: number, from: number, end: number, mtuBytes: number): number {
   const quoted = Math.min(end - from, MAX_ICMP_PACKET_BYTES - IPV4_MIN_HEADER_BYTES - ICMP_HEADER_BYTES);
   const bytes = IPV4_MIN_HEADER_BYTES + ICMP_HEADER_BYTES + quoted;
@@ -136,7 +136,7 @@ function writeIpv4(view: DataView, at: number, from: number, end: number, mtuByt
   view.setUint16(at + 2, bytes);
   view.setUint16(at + 4, 0);
   view.setUint16(at + 6, IPV4_DONT_FRAGMENT);
-  // The answer has gone as far as the packet.
+  // The answer gets the TTL of the packet, as if it had crossed as many routers.
   view.setUint8(at + 8, view.getUint8(from + 8));
   view.setUint8(at + 9, PROTOCOL.icmp);
   view.setUint16(at + 10, 0);
@@ -151,7 +151,7 @@ function writeIpv4(view: DataView, at: number, from: number, end: number, mtuByt
   return bytes;
 }
 
-/** Likewise. */
+/** The hop limit, for the same reason. */
 function writeIpv6(view: DataView, at: number, from: number, end: number, mtuBytes: number): number {
   const quoted = Math.min(end - from, IPV6_MIN_MTU_BYTES - IPV6_HEADER_BYTES - ICMP_HEADER_BYTES);
   view.setUint32(at, 0x6000_0000);

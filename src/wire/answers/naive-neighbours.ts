@@ -1,4 +1,4 @@
-/** ARP and neighbour discovery built octet by octet, clear rather than fast: the oracle of their tests, which shares no code with what it checks. */
+/** Builds ARP and neighbour discovery octet by octet. It is simple, not fast: the reference for their tests, which shares no code with them. */
 import { naiveSum } from '../naive-sum.ts';
 
 export const REQUEST = 1;
@@ -10,7 +10,7 @@ export const [ROUTER, SOLICITED, OVERRIDE] = [0x80, 0x40, 0x20] as const;
 export const octetsOfHex = (text: string) => [...Buffer.from(text.replaceAll(/[: ]/g, ''), 'hex')];
 export const octetsOfIpv4 = (text: string) => text.split('.').map(Number);
 
-/** The Internet checksum as it is written: two octets. */
+/** The Internet checksum as written in a packet: two octets. */
 export function naiveChecksum(octets: readonly number[]): [high: number, low: number] {
   const checksum = 0xffff - naiveSum(octets);
   return [checksum >> 8, checksum & 0xff];
@@ -20,14 +20,14 @@ export interface ArpParts {
   readonly dst?: string;
   readonly src?: string;
   readonly operation?: number;
-  /** `src` unless given. */
+  /** Default: `src`. */
   readonly senderMac?: string;
   readonly senderIp?: string;
   readonly targetMac?: string;
   readonly targetIp?: string;
   /** Hardware type, protocol type, lengths. */
   readonly kind?: string;
-  /** Octets between the MACs and the type. */
+  /** Octets between the MACs and the EtherType. */
   readonly tags?: string;
 }
 
@@ -37,7 +37,7 @@ export const BROADCAST = 'ff ff ff ff ff ff';
 export const HERE_IP = '192.0.2.1';
 export const THERE_IP = '192.0.2.2';
 
-/** A request from HERE for THERE unless said otherwise. */
+/** A request from HERE for THERE by default. */
 export function naiveArp(parts: ArpParts = {}): number[] {
   const { dst = BROADCAST, src = HERE, operation = REQUEST, senderMac = src, senderIp = HERE_IP } = parts;
   const { targetMac = '00 00 00 00 00 00', targetIp = THERE_IP, kind = '0001 0800 06 04', tags = '' } = parts;
@@ -55,7 +55,7 @@ export function naiveArp(parts: ArpParts = {}): number[] {
 export const HERE_IP6 = '20010db8 00000000 00000000 00000001';
 export const THERE_IP6 = '20010db8 00000000 00000000 00000002';
 export const UNSPECIFIED = '00000000 00000000 00000000 00000000';
-/** The solicited-node group of THERE_IP6 (RFC 4291 §2.7.1), and the MAC that it has (RFC 2464 §7). */
+/** The solicited-node group of THERE_IP6 (RFC 4291 §2.7.1), and its MAC (RFC 2464 §7). */
 export const SOLICITED_NODE = 'ff020000 00000000 00000001 ff000002';
 export const SOLICITED_NODE_MAC = '33 33 ff 00 00 02';
 
@@ -70,15 +70,15 @@ export interface NdParts {
   readonly flags?: number;
   readonly hopLimit?: number;
   readonly nextHeader?: number;
-  /** A source option for a solicitation, a target option for an advertisement, with `src` in it, unless given. */
+  /** Default: a source option in a solicitation, a target option in an advertisement, with `src` in it. */
   readonly options?: string;
-  /** What the checksum is off by. */
+  /** Error that is added to the checksum. */
   readonly checksumError?: number;
   readonly padding?: number;
   readonly tags?: string;
 }
 
-/** A solicitation from HERE for THERE unless said otherwise. */
+/** A solicitation from HERE for THERE by default. */
 export function naiveNd(parts: NdParts = {}): number[] {
   const { dst = SOLICITED_NODE_MAC, src = HERE, type = SOLICITATION, code = 0, sender = HERE_IP6 } = parts;
   const { receiver = SOLICITED_NODE, target = THERE_IP6, flags = 0, hopLimit = 255, nextHeader = 58 } = parts;
@@ -97,7 +97,7 @@ export function naiveNd(parts: NdParts = {}): number[] {
   return [...octetsOfHex(`${dst} ${src} ${tags} 86dd`), ...network, ...message, ...Array(padding).fill(0x77)];
 }
 
-/** An advertisement by THERE to everybody unless said otherwise. */
+/** An advertisement from THERE to all nodes by default. */
 export function naiveAdvertisement(parts: NdParts = {}): number[] {
   const all = { dst: '33 33 00 00 00 01', receiver: 'ff020000 00000000 00000000 00000001' };
   return naiveNd({ ...all, src: THERE, type: ADVERTISEMENT, sender: THERE_IP6, flags: OVERRIDE, ...parts });

@@ -4,7 +4,7 @@ import { IPV6_HEADER_BYTES } from '../ip.ts';
 
 /**
  * Neighbour solicitations and advertisements of IPv6 (RFC 4861 §4.3, §4.4) over a caller's buffer. `at` is the offset of the frame's first
- * octet; the caller has checked with `ndType` that the message is there and well-formed.
+ * octet; the caller has checked with `ndType` that the message is complete and well-formed.
  *
  *      0          14                 54     55     56         58      62       78
  *     +----------+------------------+------+------+----------+-------+--------+------------------------------+
@@ -14,10 +14,10 @@ import { IPV6_HEADER_BYTES } from '../ip.ts';
 
 export const ND_TYPE = { none: 0, solicitation: 135, advertisement: 136 } as const;
 
-/** Options that carry the sender's MAC in a solicitation, and the target's in an advertisement. */
+/** Options that carry the MAC of the sender in a solicitation, and the MAC of the target in an advertisement. */
 export const ND_OPTION = { sourceMac: 1, targetMac: 2 } as const;
 
-/** The advertisement that `writeAdvertisement` makes: 24 octets and one option of 8. */
+/** The advertisement of `writeAdvertisement`: 24 octets and one option of 8. */
 export const ADVERTISEMENT_FRAME_BYTES = 86;
 
 const NETWORK_AT = ETHERNET_HEADER_BYTES;
@@ -33,15 +33,15 @@ const TARGET_AT = ICMP_AT + 8;
 const OPTIONS_AT = ICMP_AT + 24;
 
 const ICMPV6 = 58;
-/** What no router has forwarded (RFC 4861 §7.1). */
+/** The hop limit of a packet that no router has forwarded (RFC 4861 §7.1). */
 const HOP_LIMIT = 255;
 const MIN_MESSAGE_BYTES = 24;
-/** Options come in units of eight octets; one with an Ethernet address has one. */
+/** Options have units of eight octets. An option with an Ethernet address has one unit. */
 const OPTION_UNIT_BYTES = 8;
 
 const FLAG = { router: 0x8000_0000, solicited: 0x4000_0000, override: 0x2000_0000 } as const;
 
-/** ND_TYPE.solicitation or .advertisement if the frame is one that RFC 4861 §7.1 calls valid, and untagged; else ND_TYPE.none. */
+/** ND_TYPE.solicitation or .advertisement if the frame is untagged and valid according to RFC 4861 §7.1, else ND_TYPE.none. */
 export function ndType(view: DataView, at: number, length: number): number {
   if (length < OPTIONS_AT || view.getUint16(at + ETHERNET_HEADER_BYTES - 2) !== ETHERTYPE.ipv6) return ND_TYPE.none;
   if (view.getUint8(at + NEXT_HEADER_AT) !== ICMPV6 || view.getUint8(at + HOP_LIMIT_AT) !== HOP_LIMIT)
@@ -57,23 +57,23 @@ export function ndType(view: DataView, at: number, length: number): number {
   return foldSum(sum) === 0xffff ? type : ND_TYPE.none;
 }
 
-/** Where the sender's IPv6 address stands. */
+/** Offset of the IPv6 address of the sender. */
 export function ndSenderAt(at: number): number {
   return at + IPV6_SOURCE_AT;
 }
 
-/** Where the address stands that is asked for or advertised. */
+/** Offset of the address that is requested or advertised. */
 export function ndTargetAt(at: number): number {
   return at + TARGET_AT;
 }
 
-/** Where the address stands that the sender says it has: its own if it asks, or what it probes (RFC 4862 §5.4.2) or advertises. */
+/** Offset of the address that the sender claims: its own address in a request, or the address that it probes (RFC 4862 §5.4.2) or advertises. */
 export function ndClaimAt(view: DataView, at: number): number {
   const isQuestion = view.getUint8(at + ICMP_AT) === ND_TYPE.solicitation;
   return isQuestion && !isIpv6Unspecified(view, ndSenderAt(at)) ? ndSenderAt(at) : ndTargetAt(at);
 }
 
-/** Whether an option of this type says that the MAC in question is the frame's own source: nobody speaks for another. */
+/** Whether an option of this type holds the source MAC of the frame. So no station can announce an address for another one. */
 export function hasOwnMac(view: DataView, at: number, option: number): boolean {
   const end = at + ICMP_AT + view.getUint16(at + PAYLOAD_LENGTH_AT);
   for (let next = at + OPTIONS_AT; next < end; next += view.getUint8(next + 1) * OPTION_UNIT_BYTES) {
@@ -86,27 +86,27 @@ export function hasOwnMac(view: DataView, at: number, option: number): boolean {
   return false;
 }
 
-/** Whether an advertisement says that its sender is a router. */
+/** Whether an advertisement has the router flag. */
 export function isFromRouter(view: DataView, at: number): boolean {
   return (view.getUint32(at + FLAGS_AT) & FLAG.router) !== 0;
 }
 
-/** Whether an advertisement may replace what was known: those of anycast addresses and of proxies may not (RFC 4861 §4.4). */
+/** Whether an advertisement may replace what was known. Advertisements of anycast addresses and of proxies may not (RFC 4861 §4.4). */
 export function isOverride(view: DataView, at: number): boolean {
   return (view.getUint32(at + FLAGS_AT) & FLAG.override) !== 0;
 }
 
-/** Of the address at `at`, 16 octets. */
+/** Whether the address at `at`, 16 octets, is multicast. */
 export function isIpv6Multicast(view: DataView, at: number): boolean {
   return view.getUint8(at) === 0xff;
 }
 
-/** The address of a station that has none yet (RFC 4862 §5.4.2). */
+/** Whether the address at `at` is unspecified: the station has no address yet (RFC 4862 §5.4.2). */
 export function isIpv6Unspecified(view: DataView, at: number): boolean {
   return (view.getInt32(at) | view.getInt32(at + 4) | view.getInt32(at + 8) | view.getInt32(at + 12)) === 0;
 }
 
-/** Writes the answer to the solicitation at `from`, ADVERTISEMENT_FRAME_BYTES at `to`, by the station with the MAC given. */
+/** Writes the answer to the solicitation at `from`, from the station with the given MAC: ADVERTISEMENT_FRAME_BYTES at `to`. */
 export function writeAdvertisement(
   view: DataView,
   to: number,
@@ -135,7 +135,7 @@ export function writeAdvertisement(
   view.setUint16(to + CHECKSUM_AT, ~foldSum(sum));
 }
 
-/** All options have a length, and end where the message does (RFC 4861 §4.6). */
+/** Whether all options have a length, and end where the message ends (RFC 4861 §4.6). */
 function hasValidOptions(view: DataView, at: number, messageBytes: number): boolean {
   const end = at + ICMP_AT + messageBytes;
   let next = at + OPTIONS_AT;

@@ -13,7 +13,7 @@ import {
 } from '../ip.ts';
 import { isVlanTagged, VLAN_TAG_BYTES, vlanId } from '../vlan.ts';
 
-/** What is in a frame, in a few words like tcpdump's. Nothing but numbers of the frame's comes into the text. */
+/** Describes a frame in one short line, similar to tcpdump. Only numbers of the frame enter the text. */
 
 /** From FIN on, in the order of their bits. `.` is ACK. */
 const TCP_FLAG_LETTERS = 'FSRP.UEW';
@@ -49,18 +49,21 @@ const ICMPV6_NAMES: Readonly<Record<number, string | undefined>> = {
   143: 'multicast listener report v2',
 };
 
-/** `02:00:00:00:00:01`, of the six octets at `at`. */
+/** `02:00:00:00:00:01`, from the six octets at `at`. */
 function macText(view: DataView, at: number): string {
   return formatMac(macHigh(view, at), macLow(view, at));
 }
 
-/** Both MACs of a frame that has them. */
+/** Both MACs of a frame, if it is long enough. */
 export function frameMacs(view: DataView, at: number, length: number): { src: string; dst: string } | undefined {
   if (!hasEthernetHeader(length)) return undefined;
   return { src: macText(view, at + SOURCE_MAC_AT), dst: macText(view, at) };
 }
 
-/** `ARP, Request who-has 192.0.2.2 tell 192.0.2.1`, `vlan 7, IP 192.0.2.1.40000 > 192.0.2.2.53: UDP, length 12`. Never throws on any octets. */
+/**
+ * For example `ARP, Request who-has 192.0.2.2 tell 192.0.2.1`, `vlan 7, IP 192.0.2.1.40000 > 192.0.2.2.53: UDP, length 12`. Never throws, whatever
+ * the octets are.
+ */
 export function summarizeFrame(view: DataView, at: number, length: number): string {
   if (!hasEthernetHeader(length)) return 'too short for Ethernet';
   let tags = '';
@@ -72,7 +75,7 @@ export function summarizeFrame(view: DataView, at: number, length: number): stri
   return tags + summarizePayload(view, at + skip, length - skip, type);
 }
 
-/** @param at of the frame as if it had no tags: its type stands where the last tag's does */
+/** @param at start of the frame as if it had no tags: 14 octets before the payload */
 function summarizePayload(view: DataView, at: number, length: number, type: number): string {
   if (type === ETHERTYPE.arp) return summarizeArp(view, at, length);
   if (type === ETHERTYPE.ipv4 || type === ETHERTYPE.ipv6) {
@@ -82,7 +85,7 @@ function summarizePayload(view: DataView, at: number, length: number, type: numb
     if (headers.ipVersion === 6) return summarizeIpv6(view, headers);
     return `IP${type === ETHERTYPE.ipv6 ? '6' : ''}, cut short or malformed`;
   }
-  // IEEE 802.3: a length, and LLC behind it.
+  // IEEE 802.3: a length instead of a type, followed by LLC.
   if (type < 0x600) return `802.3, length ${type}`;
   return `ethertype 0x${type.toString(16).padStart(4, '0')}`;
 }
@@ -122,7 +125,7 @@ function summarizeIpv6(view: DataView, headers: FrameHeaders): string {
   if (transport !== 0) return `IP6 ${summarizeTransport(view, headers, source, destination)}`;
   let at = networkAt + IPV6_HEADER_BYTES;
   let protocol = view.getUint8(networkAt + 6);
-  // Hop-by-hop options stand in front of all MLD.
+  // All MLD messages have hop-by-hop options in front.
   if (protocol === 0 && networkEnd - at >= 8) {
     protocol = view.getUint8(at);
     at += (view.getUint8(at + 1) + 1) * 8;
@@ -146,7 +149,7 @@ function summarizeTransport(view: DataView, headers: FrameHeaders, source: strin
   return `${ends}: Flags [${letters || 'none'}], ${numbers}, win ${view.getUint16(transportAt + 14)}, length ${length}`;
 }
 
-/** @param echoes types of an echo that have an identifier and a number */
+/** @param echoes types of echo messages, which have an identifier and a sequence number */
 function icmpText(view: DataView, at: number, names: typeof ICMP_NAMES, ...echoes: number[]): string {
   const type = view.getUint8(at);
   const name = names[type] ?? `type ${type} code ${view.getUint8(at + 1)}`;

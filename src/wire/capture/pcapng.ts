@@ -1,5 +1,5 @@
 /**
- * Blocks of a pcapng file (draft-ietf-opsawg-pcapng), little-endian. Each stands by itself: a file that ends behind any block is whole.
+ * Blocks of a pcapng file (draft-ietf-opsawg-pcapng), little-endian. Each block is independent: a file that ends after any block is complete.
  *
  *      0      4       8                 length-4
  *     +------+-------+---------+---------+--------+
@@ -12,7 +12,7 @@ export const LINKTYPE = { ethernet: 1, raw: 101 } as const;
 const BLOCK = { section: 0x0a0d_0d0a, interface: 1, statistics: 5, packet: 6 } as const;
 const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
 const UNKNOWN_LENGTH = 0xffff_ffff;
-/** Type and length in front, length behind. */
+/** Type and length at the start, length at the end. */
 const BLOCK_FRAME_BYTES = 12;
 
 const OPTION = { comment: 1 } as const;
@@ -21,7 +21,7 @@ const INTERFACE_OPTION = { name: 2, description: 3, timeResolution: 9 } as const
 const PACKET_OPTION = { flags: 2 } as const;
 const STATISTICS_OPTION = { dropped: 5 } as const;
 
-/** `if_tsresol`: the negative power of ten that times are counted in. */
+/** `if_tsresol`: the negative power of ten that is the unit of times. */
 const MICROSECONDS = 6;
 
 /** Direction, in the two low bits of `epb_flags`. */
@@ -29,7 +29,7 @@ const DIRECTION = { rx: 1, tx: 2 } as const;
 
 const text = new TextEncoder();
 
-/** The first block of a file. @param application that writes it, e.g. `vtepd 1.2.3` */
+/** The first block of a file. @param application name of the program that writes it, e.g. `vtepd 1.2.3` */
 export function sectionBlock(application: string): Uint8Array {
   const fields = new Uint8Array(16);
   const view = new DataView(fields.buffer);
@@ -43,7 +43,7 @@ export function sectionBlock(application: string): Uint8Array {
 /** Interfaces are numbered in the order of their blocks. @param linkType one of LINKTYPE */
 export function interfaceBlock(linkType: number, name: string, description: string): Uint8Array {
   const fields = new Uint8Array(8);
-  // A snapshot length of zero says that there is none.
+  // A snapshot length of zero means no limit.
   new DataView(fields.buffer).setUint16(0, linkType, true);
   const about = options(
     [INTERFACE_OPTION.name, text.encode(name)],
@@ -60,9 +60,9 @@ export interface Packet {
   readonly timeUs: number;
   readonly direction: 'rx' | 'tx';
   readonly comment: string;
-  /** Its octets, in pieces, as far as they are there. */
+  /** Its captured octets, in pieces. */
   readonly octets: readonly Uint8Array[];
-  /** How many it had. */
+  /** Original length in octets. */
   readonly length: number;
 }
 
@@ -80,7 +80,7 @@ export function packetBlock({ interface: number, timeUs, direction, comment, oct
   return block(BLOCK.packet, [fields, ...octets, padding(captured), about]);
 }
 
-/** @param dropped packets of the interface that are not in the file, since its beginning */
+/** @param dropped packets of the interface that are missing in the file, since its beginning */
 export function statisticsBlock(number: number, timeUs: number, dropped: number): Uint8Array {
   const fields = new Uint8Array(12);
   const view = new DataView(fields.buffer);
@@ -91,16 +91,16 @@ export function statisticsBlock(number: number, timeUs: number, dropped: number)
   return block(BLOCK.statistics, [fields, options([STATISTICS_OPTION.dropped, count])]);
 }
 
-/** What a reader who only counts and cuts needs to know of the block that begins at `at`. */
+/** What a reader needs of the block that begins at `at` if it only counts and separates blocks. */
 export interface BlockHead {
   /** Octets of the whole block. */
   readonly bytes: number;
   readonly isPacket: boolean;
-  /** Of a statistics block: what it says is missing. */
+  /** For a statistics block: the number of missing packets. */
   readonly dropped: number | undefined;
 }
 
-/** @param end of the octets that are there  @returns undefined where the block is not whole */
+/** @param end end of the available octets  @returns undefined if the block is not complete */
 export function readBlock(view: DataView, at: number, end: number): BlockHead | undefined {
   if (at + BLOCK_FRAME_BYTES > end) return undefined;
   const type = view.getUint32(at, true);

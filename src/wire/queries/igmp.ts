@@ -12,8 +12,8 @@ import {
 } from './multicast-query.ts';
 
 /**
- * IGMP membership queries (RFC 1112, RFC 2236 §2, RFC 3376 §4.1) over a caller's buffer, IPv4 header included. Versions 1 and 2 end behind
- * the group; version 1 has no response time.
+ * IGMP membership queries (RFC 1112, RFC 2236 §2, RFC 3376 §4.1) over a caller's buffer, IPv4 header included. Versions 1 and 2 end after the
+ * group; version 1 has no response time.
  *
  *      0                 20 or more  +1         +2         +4      +8
  *     +-----------------+-----------+----------+----------+-------+-------------------------------+
@@ -22,10 +22,10 @@ import {
  *     +-----------------+-----------+----------+----------+-------+-------------------------------+
  */
 
-/** The query that `writeIgmpQuery` makes: an IPv4 header with one option, and a message of version 3 without sources. */
+/** The query of `writeIgmpQuery`: an IPv4 header with one option, and a message of version 3 without sources. */
 export const IGMP_QUERY_BYTES = 36;
 
-/** All systems: where general queries go. */
+/** All systems: the destination of general queries. */
 export const ALL_SYSTEMS = '224.0.0.1' as IpAddress;
 
 const IGMP = 2;
@@ -47,9 +47,9 @@ const SOURCE_BYTES = 4;
 const RESPONSE_UNIT_MS = 100;
 
 /**
- * The query in the packet of `length` octets at `at`, or undefined for anything else and for what is not to be believed: wrong checksums, a
- * TTL other than 1, a destination other than all systems or the group asked for, a length that no version has. The router alert is not
- * insisted on: RFC 3376 §9.1 would have hosts do so, but neither do they, nor do all switches send it.
+ * The query in the packet of `length` octets at `at`. undefined: it is something else, or is not valid: wrong checksums, a TTL other than 1, a
+ * destination other than all systems or the requested group, a length that no version has. The router alert is not required: RFC 3376 §9.1 requires
+ * it from hosts, but hosts do not check it, and not all switches send it.
  */
 export function readIgmpQuery(view: DataView, at: number, length: number): MulticastQuery | undefined {
   if (length < IPV4_MIN_HEADER_BYTES) return undefined;
@@ -84,7 +84,10 @@ export function readIgmpQuery(view: DataView, at: number, length: number): Multi
   };
 }
 
-/** Writes the general query of a querier, IGMP_QUERY_BYTES at `at`. Version 3: hosts of versions 1 and 2 read of it what they know (RFC 3376 §7.2). */
+/**
+ * Writes the general query of a querier, IGMP_QUERY_BYTES at `at`. It is version 3; hosts of versions 1 and 2 read the part that they know (RFC 3376
+ * §7.2).
+ */
 export function writeIgmpQuery(view: DataView, at: number, source: IpAddress): void {
   const headerBytes = IPV4_MIN_HEADER_BYTES + 4;
   view.setUint16(at, (0x40 << 8) | ((headerBytes / 4) << 8) | TOS);
@@ -108,7 +111,7 @@ export function writeIgmpQuery(view: DataView, at: number, source: IpAddress): v
   view.setUint16(messageAt + CHECKSUM_AT, ~foldSum(sumOctets(view, messageAt, V3_QUERY_BYTES)));
 }
 
-/** By length and response time (RFC 3376 §7.1); 0 for a length that is none's. */
+/** The version, from length and response time (RFC 3376 §7.1). 0: no version has this length. */
 function queryVersion(view: DataView, messageAt: number, messageBytes: number): 0 | 1 | 2 | 3 {
   if (messageBytes === MIN_QUERY_BYTES) return view.getUint8(messageAt + 1) === 0 ? 1 : 2;
   if (messageBytes < V3_QUERY_BYTES) return 0;
@@ -116,12 +119,12 @@ function queryVersion(view: DataView, messageAt: number, messageBytes: number): 
   return messageBytes < V3_QUERY_BYTES + sources * SOURCE_BYTES ? 0 : 3;
 }
 
-/** Whether the sum over octets that include their checksum is right. */
+/** Whether the sum over octets that include their checksum is correct. */
 function isWhole(view: DataView, at: number, length: number): boolean {
   return foldSum(sumOctets(view, at, length)) === 0xffff;
 }
 
-/** Multicast, or above it: no host's address. @param address unsigned */
+/** Whether an address is multicast or above, so that no host can have it. @param address unsigned */
 function isIpv4Group(address: number): boolean {
   return address >>> 28 >= 0xe;
 }

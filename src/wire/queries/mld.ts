@@ -13,8 +13,7 @@ import {
 } from './multicast-query.ts';
 
 /**
- * MLD queries (RFC 2710 §3, RFC 3810 §5.1) over a caller's buffer, IPv6 header and hop-by-hop options included. Version 1 ends behind the
- * group.
+ * MLD queries (RFC 2710 §3, RFC 3810 §5.1) over a caller's buffer, IPv6 header and hop-by-hop options included. Version 1 ends after the group.
  *
  *      0             40           48 or more
  *     +-------------+------------+-----+------+----------+----------+----------+-------+--------------------+
@@ -24,10 +23,10 @@ import {
  *                                 0     1      2          4          6          8       24
  */
 
-/** The query that `writeMldQuery` makes: IPv6 header, one option, and a message of version 2 without sources. */
+/** The query of `writeMldQuery`: IPv6 header, one option, and a message of version 2 without sources. */
 export const MLD_QUERY_BYTES = 76;
 
-/** All nodes of the link: where general queries go. */
+/** All nodes of the link: the destination of general queries. */
 export const ALL_NODES = 'ff02::1' as IpAddress;
 
 const ICMPV6 = 58;
@@ -44,16 +43,16 @@ const V1_QUERY_BYTES = 24;
 const V2_QUERY_BYTES = TIMING_AT + SOURCES_AT;
 const ADDRESS_BYTES = 16;
 
-/** Extension headers come in units of eight octets (RFC 8200 §4.3), of which the first is not counted in the length field. */
+/** Extension headers have units of eight octets (RFC 8200 §4.3). The length field does not count the first unit. */
 const OPTIONS_UNIT_BYTES = 8;
 const OPTION = { pad1: 0, routerAlert: 5 } as const;
 /** "Contains a Multicast Listener Discovery message" (RFC 2711 §2.1). */
 const ALERT_MLD = 0;
 
 /**
- * The query in the packet of `length` octets at `at`, or undefined for anything else and for what RFC 3810 §6.2 and §7.6 would have
- * discarded: a source that is not link-local, another hop limit, no router alert, a wrong checksum, a length that no version has, and a
- * destination other than all nodes or the group asked for.
+ * The query in the packet of `length` octets at `at`. undefined: it is something else, or must be discarded according to RFC 3810 §6.2 and §7.6: a
+ * source that is not link-local, another hop limit, no router alert, a wrong checksum, a length that no version has, or a destination other than all
+ * nodes or the requested group.
  */
 export function readMldQuery(view: DataView, at: number, length: number): MulticastQuery | undefined {
   if (length < IPV6_HEADER_BYTES + OPTIONS_UNIT_BYTES || view.getUint8(at) >> 4 !== 6) return undefined;
@@ -91,7 +90,7 @@ export function readMldQuery(view: DataView, at: number, length: number): Multic
 }
 
 /**
- * Writes the general query of a querier, MLD_QUERY_BYTES at `at`. Version 2: hosts of version 1 read of it what they know (RFC 3810 §8.2.1).
+ * Writes the general query of a querier, MLD_QUERY_BYTES at `at`. It is version 2; hosts of version 1 read the part that they know (RFC 3810 §8.2.1).
  *
  * @param source a link-local address of the interface
  */
@@ -107,7 +106,7 @@ export function writeMldQuery(view: DataView, at: number, source: IpAddress): vo
   view.setUint16(optionsAt, ICMPV6 << 8);
   view.setUint16(optionsAt + 2, (OPTION.routerAlert << 8) | 2);
   view.setUint16(optionsAt + 4, ALERT_MLD);
-  // PadN without octets of its own.
+  // PadN with no octets of its own.
   view.setUint16(optionsAt + 6, 0x0100);
 
   const messageAt = optionsAt + OPTIONS_UNIT_BYTES;
@@ -118,7 +117,7 @@ export function writeMldQuery(view: DataView, at: number, source: IpAddress): vo
   view.setUint16(messageAt + CHECKSUM_AT, ~messageSum(view, at, messageAt, V2_QUERY_BYTES));
 }
 
-/** Whether a router alert that says MLD is among the options from `from` to `end`. */
+/** Whether the options from `from` to `end` include a router alert for MLD. */
 function hasMldAlert(view: DataView, from: number, end: number): boolean {
   for (let at = from; at + 2 <= end; ) {
     const type = view.getUint8(at);
@@ -138,7 +137,7 @@ function hasValidChecksum(view: DataView, at: number, messageAt: number, message
   return messageSum(view, at, messageAt, messageBytes) === 0xffff;
 }
 
-/** Of the message and its pseudo-header. */
+/** The folded sum of the message and its pseudo-header. */
 function messageSum(view: DataView, at: number, messageAt: number, messageBytes: number): number {
   return foldSum(pseudoHeaderSum(view, at, 6, ICMPV6, messageBytes) + sumOctets(view, messageAt, messageBytes));
 }

@@ -1,25 +1,25 @@
 import { type IpAddress, ipBytes } from '../../lib/addresses.ts';
 
-/** What IGMP and MLD queries have in common: what they say, and the numbers that their senders agree upon. */
+/** The common part of IGMP and MLD queries: their content, and the parameters that queriers share. */
 
 /** Defaults of RFC 3376 §8 and RFC 3810 §9: robustness variable, query interval, query response interval. */
 export const QUERY_DEFAULTS = { robustness: 2, intervalSeconds: 125, responseMs: 10_000 } as const;
 
-/** A query as it was heard. */
+/** A received query. */
 export interface MulticastQuery {
-  /** Of IGMP or of MLD. */
+  /** Version of IGMP or of MLD. */
   readonly version: number;
   readonly source: IpAddress;
-  /** undefined: a general query, which asks for all groups. */
+  /** undefined: a general query, for all groups. */
   readonly group: IpAddress | undefined;
-  /** How long hosts may take to answer. */
+  /** Maximum response time of hosts. */
   readonly responseMs: number;
-  /** What the querier goes by; QUERY_DEFAULTS where the version cannot tell, or the field is zero (RFC 3376 §4.1.6, §4.1.7). */
+  /** The parameters of the querier. QUERY_DEFAULTS if the version does not have them, or the field is zero (RFC 3376 §4.1.6, §4.1.7). */
   readonly robustness: number;
   readonly intervalSeconds: number;
 }
 
-/** The end of a query, behind the group address, that came with IGMPv3 and MLDv2 (RFC 3376 §4.1, RFC 3810 §5.1). */
+/** The end of a query, after the group address, that IGMPv3 and MLDv2 added (RFC 3376 §4.1, RFC 3810 §5.1). */
 export const SOURCES_AT = 4;
 
 /**
@@ -35,7 +35,7 @@ export function readQuerierTiming(view: DataView, at: number): { robustness: num
   };
 }
 
-/** Writes the SOURCES_AT octets of a query that names no source. */
+/** Writes the SOURCES_AT octets of a query without sources. */
 export function writeQuerierTiming(view: DataView, at: number): void {
   view.setUint8(at, QUERY_DEFAULTS.robustness);
   view.setUint8(at + 1, QUERY_DEFAULTS.intervalSeconds);
@@ -43,8 +43,8 @@ export function writeQuerierTiming(view: DataView, at: number): void {
 }
 
 /**
- * A code of RFC 3376 §4.1.1 (mantissa of 4 bits) or RFC 3810 §5.1.3 (12 bits): plain where its first bit is clear, else a floating-point
- * number of that bit, an exponent of three, and the mantissa.
+ * A code of RFC 3376 §4.1.1 (mantissa of 4 bits) or RFC 3810 §5.1.3 (12 bits). If its first bit is clear, it is the plain value. If not, it is a
+ * floating-point number with an exponent of three bits and the mantissa.
  */
 export function decodeFloat(code: number, mantissaBits: number): number {
   const hidden = 1 << mantissaBits;

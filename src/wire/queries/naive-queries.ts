@@ -1,4 +1,4 @@
-/** IGMP and MLD queries built octet by octet, clear rather than fast: the oracle of their tests, which shares no code with what it checks. */
+/** Builds IGMP and MLD queries octet by octet. It is simple, not fast: the reference for their tests, which shares no code with them. */
 import { naiveChecksum, octetsOfHex, octetsOfIpv4 } from '../answers/naive-neighbours.ts';
 
 export const V1_IGMP = '11 00';
@@ -17,7 +17,7 @@ export interface IgmpParts {
   /** Type and response code. */
   readonly head?: string;
   readonly group?: string;
-  /** What follows the group: nothing in versions 1 and 2. */
+  /** Octets after the group: none in versions 1 and 2. */
   readonly tail?: string;
   readonly checksumError?: number;
   readonly headerChecksumError?: number;
@@ -26,7 +26,7 @@ export interface IgmpParts {
 
 export const ROUTER_ALERT = '94 04 00 00';
 
-/** The general query of version 3 with the defaults of RFC 3376 unless said otherwise. */
+/** The general query of version 3 with the defaults of RFC 3376 by default. */
 export function naiveIgmp(parts: IgmpParts = {}): number[] {
   const { source = '198.18.0.9', destination = '224.0.0.1', ttl = 1, tos = 0xc0, protocol = 2 } = parts;
   const { fragment = '40 00', options = ROUTER_ALERT, head = V2_IGMP, group = '0.0.0.0', tail = '02 7d 00 00' } = parts;
@@ -46,13 +46,13 @@ export interface MldParts {
   readonly source?: string;
   readonly destination?: string;
   readonly hopLimit?: number;
-  /** The hop-by-hop header; without it the message follows the IPv6 header. */
+  /** The hop-by-hop header. Without it the message follows the IPv6 header. */
   readonly hopByHop?: string;
   readonly type?: number;
   readonly code?: number;
   readonly response?: string;
   readonly group?: string;
-  /** What follows the group: nothing in version 1. */
+  /** Octets after the group: none in version 1. */
   readonly tail?: string;
   readonly checksumError?: number;
   readonly padding?: number;
@@ -64,7 +64,7 @@ export const NO_GROUP = '00000000 00000000 00000000 00000000';
 /** Next header ICMPv6, router alert for MLD, padding of no octets. */
 export const MLD_ALERT = '3a 00 05 02 0000 01 00';
 
-/** The general query of version 2 with the defaults of RFC 3810 unless said otherwise. */
+/** The general query of version 2 with the defaults of RFC 3810 by default. */
 export function naiveMld(parts: MldParts = {}): number[] {
   const { source = LINK_LOCAL, destination = ALL_NODES, hopLimit = 1, hopByHop = MLD_ALERT, type = 130 } = parts;
   const { code = 0, response = '2710', group = NO_GROUP, tail = '02 7d 00 00' } = parts;
@@ -83,7 +83,7 @@ function setChecksum(octets: number[], at: number, [high = 0, low = 0]: readonly
   octets.splice(at, 2, high ^ error, low);
 }
 
-/** What a reader makes of the numbers of a query. */
+/** The values that a reader returns for the numbers of a query. */
 export function numbers(responseMs: number, robustness: number, intervalSeconds: number): object {
   return { responseMs, robustness, intervalSeconds };
 }
