@@ -40,6 +40,7 @@ function newLists(bars = new Map<IpAddress, Bar>()) {
   };
   map.apply({ kind: 'put', segment: segment as unknown as Parameters<SegmentMap['apply']>[0] & never });
   let orders = 0;
+  let looks = 0;
   const workers = {
     orderAll: async (order: Order) => {
       orders++;
@@ -49,11 +50,11 @@ function newLists(bars = new Map<IpAddress, Bar>()) {
   const lists = new FloodLists({
     ...{ fdb, now: () => 0, log: pino({ level: 'silent' }), vnis: [vni], workers },
     barOf: (address) => bars.get(address),
-    lookAtPaths: () => {},
+    lookAtPaths: () => void looks++,
   });
   const sentTo = () => (map.byVni(ENCAP.vxlan, 100)?.floodRemotes ?? []).map((id) => addressOf(fdb, id));
   const follow = () => lists.followOwnAddresses(new Set(ADDRESSES));
-  return { lists, vni, flood, fdb, bars, sentTo, follow, orders: () => orders };
+  return { lists, vni, flood, fdb, bars, sentTo, follow, orders: () => orders, looks: () => looks };
 }
 
 const put = ({ lists, vni }: ReturnType<typeof newLists>, ...members: IpAddress[]) =>
@@ -89,6 +90,23 @@ it('sends once to a member that both name, until neither does', async () => {
   expect(rig.flood.members([])).toEqual([{ vtep: ONE, origin: 'evpn' }]);
   await put(rig);
   expect(rig.sentTo()).toEqual([]);
+});
+
+it('has the routes looked at again when the last member of a control plane goes', async () => {
+  const rig = newLists();
+  await put(rig, TWO);
+  const before = rig.looks();
+  await put(rig);
+  expect(rig.looks()).toBe(before + 1);
+});
+
+it('asks for no new member when the lock of the table cannot be had', async () => {
+  const rig = newLists();
+  rig.fdb.retainRemote = () => {
+    throw new Error('locked');
+  };
+  await expect(rig.lists.add(rig.vni, TWO)).rejects.toThrow('locked');
+  expect(rig.vni.config.remotes).toEqual([ONE]);
 });
 
 it('says the same twice without an order', async () => {

@@ -50,9 +50,11 @@ export class FloodLists {
     refuseRemote(vni, address);
     if (this.#vtep.barOf(address) === 'broadcast') throw broadcastAddress(`remote ${address} of VNI ${config.vni}`);
     vni.config = deepFreeze({ ...config, remotes: [...config.remotes, address] });
-    if ((await this.#follow(vni)).includes(address)) {
+    try {
+      if ((await this.#follow(vni)).includes(address)) throw fdbFull(config);
+    } catch (error) {
       vni.config = config;
-      throw fdbFull(config);
+      throw error;
     }
     this.#vtep.lookAtPaths(vni);
     return true;
@@ -68,7 +70,7 @@ export class FloodLists {
 
   /** Replaces the members that a control plane names. @returns the members that are refused */
   async put(vni: Vni, origin: ControlOrigin, members: ReadonlySet<IpAddress>): Promise<Refused['floods']> {
-    const { config, flood, underlays } = vni;
+    const { flood, underlays } = vni;
     const refused: Refused['floods'][number][] = [];
     const taken = new Set<IpAddress>();
     for (const vtep of members) {
@@ -85,7 +87,7 @@ export class FloodLists {
       if (taken.delete(vtep)) refused.push({ vtep, cause: 'full' });
     }
     flood.put(origin, taken);
-    if (flood.members(config.remotes).length !== config.remotes.length) this.#vtep.lookAtPaths(vni);
+    this.#vtep.lookAtPaths(vni);
     return refused;
   }
 
@@ -133,7 +135,12 @@ export class FloodLists {
     for (const { vtep } of flood.members(config.remotes)) {
       if (barOf(vtep) !== undefined) continue;
       const known = before.get(vtep);
-      const id = known ?? fdb.retainRemote(sourceOf(vtep));
+      let id = known ?? NO_REMOTE;
+      if (known === undefined) {
+        await whenUnlocked(() => {
+          id = fdb.retainRemote(sourceOf(vtep));
+        });
+      }
       if (id === NO_REMOTE) {
         unsent.push(vtep);
         continue;
