@@ -7,16 +7,15 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import { ENCAP } from '../../../src/encap/encapsulation.ts';
 import { Fdb } from '../../../src/fdb/fdb.ts';
 import { createFdbMemory } from '../../../src/fdb/layout.ts';
 import { NeighbourTable } from '../../../src/forward/answers/neighbours.ts';
 import { StormControl } from '../../../src/forward/storm-control.ts';
 import { createLog } from '../../../src/observe/log.ts';
-import { FLOOD, INNER_VLAN, NO_GROUP, NO_UNDERLAY, NO_VLAN, type Segment } from '../../../src/segment/segment.ts';
+import type { Segment } from '../../../src/segment/segment.ts';
+import { plainSegment } from '../../../src/segment/segment-rig.ts';
 import { close } from '../../../src/sys/libc.ts';
 import { openTap } from '../../../src/sys/tun.ts';
-import { NO_CONTROL } from '../../../src/wire/link-local.ts';
 import { createClock, monotonicMs } from '../../../src/worker/clock.ts';
 import { createNamespace, deleteNamespace, inNamespace, ip } from '../host/namespaces.ts';
 import { PacketSocket } from '../traffic/packet-socket.ts';
@@ -84,28 +83,5 @@ export async function startTapWorker(segment: Partial<Segment> = {}) {
 }
 
 function newSegment(remote: number): Segment {
-  return {
-    index: TAP_SEGMENT,
-    encap: ENCAP.vxlan,
-    vni: TAP_VNI,
-    ipv4Underlay: 0,
-    ipv6Underlay: NO_UNDERLAY,
-    group: NO_GROUP,
-    groupRemote: 0,
-    floodRemotes: [remote],
-    tap: TAP,
-    vlan: NO_VLAN,
-    tapUp: true,
-    tapMtuBytes: 1_450,
-    tapMacHigh: 0,
-    tapMacLow: 0,
-    maxFrameBytes: 1_464,
-    suppress: false,
-    learning: true,
-    maxMacs: 100,
-    innerVlan: INNER_VLAN.drop,
-    control: NO_CONTROL,
-    flood: FLOOD.all,
-    stormPps: 0,
-  };
+  return plainSegment({ index: TAP_SEGMENT, vni: TAP_VNI, floodRemotes: [remote], tap: TAP, maxMacs: 100 });
 }
