@@ -26,6 +26,9 @@ export const VXLAN: Encapsulation = Object.freeze({
   dropReasons: Object.freeze(['no-i-flag', 'reserved-bits'] as const),
 });
 
+/** The reading of a header with VNI 0. */
+const READING = headerReading(VXLAN_HEADER_BYTES, 0);
+
 const I_FLAG = 0x0800_0000;
 
 /**
@@ -50,12 +53,12 @@ export function readVxlan(view: DataView, at: number, length: number, dropReserv
   if ((flags & I_FLAG) === 0) return HEADER_FAULT['no-i-flag'];
   if (flags !== I_FLAG && hasOtherPayload(flags)) return HEADER_FAULT['reserved-bits'];
   if (dropReservedBits && hasReservedBits(view, at)) return HEADER_FAULT['reserved-bits'];
-  return headerReading(VXLAN_HEADER_BYTES, vniAt(view, at));
+  return READING | vniAt(view, at);
 }
 
 /** The length and VNI fields, also of a header that is refused. @returns a reading that is no fault, or HEADER_SHORT */
 export function peekVxlan(view: DataView, at: number, length: number): number {
-  return length < VXLAN_HEADER_BYTES ? HEADER_SHORT : headerReading(VXLAN_HEADER_BYTES, vniAt(view, at));
+  return length < VXLAN_HEADER_BYTES ? HEADER_SHORT : READING | vniAt(view, at);
 }
 
 /** Whether there is a header with a valid VNI: the I flag is set. Without it the packet is not VXLAN. */

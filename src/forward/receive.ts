@@ -91,10 +91,9 @@ export function receive(
   path.segment = undefined;
   path.isStormControlled = false;
   const reading = readHeader(encap, view, at, length, path.dropReservedBits);
-  if (reading === HEADER_SHORT) return RX_DROP.short;
+  if (reading < 0) return refusedHeader(path, reading);
   const sourceVerdict = path.sources.verdict(source);
   if (sourceVerdict !== FORWARDED) return sourceVerdict;
-  if (reading < 0) return headerDrop(reading);
   const segment = path.segments.byVni(encap, readVni(reading));
   if (segment === undefined) return RX_DROP['unknown-vni'];
   path.segment = segment;
@@ -136,6 +135,13 @@ export function receive(
   if (segment.suppress) path.suppression.hear(segment, frameAt, frameBytes, now);
   path.taps.deliver(segment, frameAt, frameBytes, segmentBytes);
   return FORWARDED;
+}
+
+/** Why a datagram without a valid header is dropped. The source of a complete header is checked before its faults are reported. */
+function refusedHeader(path: ReceivePath, reading: number): number {
+  if (reading === HEADER_SHORT) return RX_DROP.short;
+  const sourceVerdict = path.sources.verdict(path.source);
+  return sourceVerdict === FORWARDED ? headerDrop(reading) : sourceVerdict;
 }
 
 /** Copies the outer ECN field to the inner packet (RFC 6040 §4.2). false: this is not permitted. */
