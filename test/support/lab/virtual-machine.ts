@@ -37,7 +37,9 @@ export function addVirtualMachine(host: Host, options: VirtualMachineOptions): V
   const address = `${network}.${number}`;
   const port = `vm${number}`;
   const peer = ['peer', 'name', 'eth0', 'address', mac, 'mtu', `${mtu}`, 'netns', namespace.namespace];
-  host.ip('link', 'add', port, 'mtu', `${mtu}`, 'type', 'veth', ...peer);
+  // A bridge takes the lowest address of its ports. A random one is above that of a TAP in one of 100 cases.
+  const portMac = mac.replace('02:00', '02:fe');
+  host.ip('link', 'add', port, 'address', portMac, 'mtu', `${mtu}`, 'type', 'veth', ...peer);
   host.ip('link', 'set', port, 'master', bridge, 'up');
   namespace.ip('addr', 'add', `${address}/24`, 'dev', 'eth0');
   namespace.ip('link', 'set', 'eth0', 'up');
