@@ -88,6 +88,11 @@ export interface HttpAddress {
   readonly port: number;
 }
 
+/** Where the API of the BGP speaker is. */
+export type SpeakerAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
 /** The whole configuration of `vtepd`. */
 export interface Config {
   /** In the order given, at least one, at most MAX_SEGMENTS. */
