@@ -12,6 +12,7 @@ const PACKAGES = {
   ping: 'iputils-ping',
   'ovs-vswitchd': 'openvswitch-switch',
   smcrouted: 'smcroute',
+  gobgpd: 'gobgpd',
   nft: 'nftables',
   'iptables-save': 'iptables',
   sysctl: 'procps',
