@@ -91,7 +91,7 @@ export interface SendPath {
  * @param at first octet of the frame in the slab; the frame is changed in place
  * @param length of the frame alone
  * @param now tenths of a second
- * @returns FORWARDED or a TX_DROP reason; nothing is learned from a dropped frame
+ * @returns FORWARDED or a TX_DROP reason; of the dropped frames, only those with the reasons `suppressed` and `no-remote` teach their source
  */
 export function send(path: SendPath, segment: Segment, at: number, length: number, now: number): number {
   const { view, fdb, headers } = path;
@@ -125,7 +125,9 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   const isGroup = isGroupDestination(view, frameAt);
   if (segment.suppress) {
     const isNews = path.suppression.overrules(segment, frameAt, frameBytes, now);
-    if (isGroup && !isNews && path.suppression.answers(segment, frameAt, frameBytes, now)) return TX_DROP.suppressed;
+    if (isGroup && !isNews && path.suppression.answers(segment, frameAt, frameBytes, now)) {
+      return learnStation(path, segment, frameAt, frameBytes, now, TX_DROP.suppressed);
+    }
   }
   const remote = isGroup ? UNKNOWN : fdb.lookup(index, macHigh(view, frameAt), macLow(view, frameAt), now);
   if (remote === LOCAL) return TX_DROP.local;
@@ -142,7 +144,9 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
       return TX_DROP.storm;
     }
   }
-  if (isFlooded ? copiesOf(segment) === 0 : fdb.isBarred(remote)) return TX_DROP['no-remote'];
+  if (isFlooded ? copiesOf(segment) === 0 : fdb.isBarred(remote)) {
+    return learnStation(path, segment, frameAt, frameBytes, now, TX_DROP['no-remote']);
+  }
   if (!isWhole || (isSuper && isShredded(path.superFrame))) return TX_DROP.oversize;
   if (isSuper && isFlooded && path.superFrame.segments * copiesOf(segment) > MAX_DATAGRAMS_PER_FRAME)
     return TX_DROP.oversize;
@@ -153,13 +157,8 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
     path.tooBig.answer(segment, frameAt, headers, maxFrameBytes, now);
     return TX_DROP.oversize;
   }
-  if (segment.learning) {
-    const learned = fdb.learn(index, sourceHigh, sourceLow, LOCAL_SOURCE, segment.maxMacs, now);
-    if (learned === LEARNED.conflict) return TX_DROP['static-conflict'];
-  }
-  if (segment.suppress || path.suppression.listened[index] !== 0) {
-    path.suppression.hearLocal(segment, frameAt, frameBytes, now);
-  }
+  const verdict = learnStation(path, segment, frameAt, frameBytes, now, FORWARDED);
+  if (verdict !== FORWARDED) return verdict;
 
   const flow = flowHash(view, frameAt, headers);
   const tos = outerTos(view, headers, path.tos);
@@ -168,6 +167,34 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (isSuper) sendSegments(path, segment, remote, datagramBytes, flow, tos, mayFragment);
   else sendTo(path, segment, remote, datagramAt, datagramBytes, datagramBytes, flow, tos, mayFragment);
   return FORWARDED;
+}
+
+/**
+ * Learns the station that sent a valid frame, and its address. A frame that has no receiver, or that was answered instead, teaches the station too:
+ * a control plane must know it before another VTEP sends anything to it.
+ *
+ * @param verdict on the frame otherwise
+ * @returns the verdict
+ */
+function learnStation(
+  { view, fdb, suppression }: SendPath,
+  segment: Segment,
+  frameAt: number,
+  frameBytes: number,
+  now: number,
+  verdict: number,
+): number {
+  if (segment.learning) {
+    const high = macHigh(view, frameAt + SOURCE_MAC_AT);
+    const low = macLow(view, frameAt + SOURCE_MAC_AT);
+    const learned = fdb.learn(segment.index, high, low, LOCAL_SOURCE, segment.maxMacs, now);
+    // The static entry is newer than the first test.
+    if (learned === LEARNED.conflict) return TX_DROP['static-conflict'];
+  }
+  if (segment.suppress || suppression.listened[segment.index] !== 0) {
+    suppression.hearLocal(segment, frameAt, frameBytes, now);
+  }
+  return verdict;
 }
 
 /** The longest frame that fits the underlay, and the path to a VTEP if its MTU is known. */

@@ -1,5 +1,6 @@
 /** Overlay to underlay: what is dropped, for which reason, and which comes first. */
 import { describe, expect, it } from 'vitest';
+import { LOCAL } from '../fdb/remotes.ts';
 import type { TX_REASONS } from '../forward/drop-reason.ts';
 import { STORM_TX } from '../forward/storm-control.ts';
 import { FLOOD, NO_GROUP, type Segment } from '../segment/segment.ts';
@@ -32,6 +33,8 @@ interface Fault {
   readonly isStorm?: boolean;
   /** Octets that the frame has. */
   readonly cutTo?: number;
+  /** The frame is valid, and its source is learned. */
+  readonly teaches?: true;
 }
 
 /** In the order of the contract. */
@@ -44,7 +47,7 @@ const FAULTS: readonly Fault[] = [
   { reason: 'local', isDestinationLocal: true },
   { reason: 'flood-off', segment: { flood: FLOOD.none } },
   { reason: 'storm', segment: { stormPps: 1 }, isStorm: true },
-  { reason: 'no-remote', segment: { group: NO_GROUP } },
+  { reason: 'no-remote', segment: { group: NO_GROUP }, teaches: true },
   { reason: 'oversize', inner: { rest: Buffer.alloc(89, 0x88) } },
 ];
 
@@ -74,11 +77,11 @@ describe('a drop', () => {
   });
 
   it.each(FAULTS.map((fault) => [fault.reason, fault] as const))(
-    'is counted once as %s, sends nothing and teaches nothing',
+    'is counted once as %s, sends nothing, and teaches only if nobody is there to send to',
     (reason, fault) => {
       const { underlay, drops, learned } = sendWith([fault]);
       expect(drops()).toEqual({ [`${SEGMENT.index} tx ${reason}`]: 1 });
-      expect([underlay.sent, learned]).toEqual([[], 0]);
+      expect([underlay.sent, learned]).toEqual([[], fault.teaches ? 1 : 0]);
     },
   );
 
@@ -87,7 +90,7 @@ describe('a drop', () => {
     (reason, _, faults) => {
       const { underlay, drops, learned } = sendWith(faults);
       expect(drops()).toEqual({ [`${SEGMENT.index} tx ${reason}`]: 1 });
-      expect([underlay.sent, learned]).toEqual([[], 0]);
+      expect([underlay.sent, learned]).toEqual([[], faults[0].teaches ? 1 : 0]);
     },
   );
 
@@ -121,6 +124,27 @@ describe('a drop', () => {
     worker.send(frame({ dst: BROADCAST }));
     expect(destinationsOf(worker)).toEqual([PEER]);
     expect(worker.drops()).toEqual({ [`${SEGMENT.index} tx no-remote`]: 1 });
+  });
+
+  it('for no-remote teaches where its station is, whether the destination is unknown or its VTEP is barred', () => {
+    const worker = newRig([{ ...SEGMENT, group: NO_GROUP }]);
+    worker.hear(DESTINATION, PEER);
+    worker.hear(STATION, PEER);
+    worker.fdb.remotes.bar(worker.fdb.lookup(SEGMENT.index, 0x0200_0000, 2, NOW), true);
+    worker.send(frame());
+    expect(worker.whereIs(STATION)).toBe(LOCAL);
+    worker.send(frame({ src: '020000000003', dst: BROADCAST }));
+    expect(worker.whereIs('020000000003')).toBe(LOCAL);
+    expect(worker.drops()).toEqual({ [`${SEGMENT.index} tx no-remote`]: 2 });
+  });
+
+  it('for local does not move the source: a bridge may reflect a frame from another VTEP', () => {
+    const worker = newRig();
+    worker.addStatic(STATION, 'local');
+    worker.hear(DESTINATION, PEER);
+    worker.send(frame({ src: DESTINATION, dst: STATION }));
+    expect(worker.drops()).toEqual({ [`${SEGMENT.index} tx local`]: 1 });
+    expect(worker.whereIs(DESTINATION)).toBe(PEER);
   });
 
   it('is for oversize from the first octet that does not fit, flooded or not', () => {

@@ -25,6 +25,7 @@ import {
   UNSPECIFIED,
 } from '../wire/answers/naive-neighbours.ts';
 import {
+  AGEING_SECONDS,
   datagram,
   destinationsOf,
   GROUP,
@@ -204,14 +205,24 @@ describe('T38: an ARP request for a known remote neighbour', () => {
     expect(destinationsOf(rig)).toEqual([GROUP]);
   });
 
-  it('teaches nothing when it is answered, and who it is from when it is flooded', () => {
+  it('teaches who it is from, whether it is answered or flooded', () => {
     const rig = newRig();
     announce(rig);
-    const before = rig.fdb.count;
-    ask(rig, naiveArp());
-    expect(rig.fdb.count).toBe(before);
-    ask(rig, naiveArp({ targetIp: '192.0.2.99' }));
-    expect(rig.fdb.count).toBe(before + 1);
+    const [asker, another] = [HERE, ANOTHER].map((mac) => mac.replaceAll(' ', '')) as [string, string];
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
+    expect(rig.whereIs(asker)).toBe(LOCAL);
+    expect(ask(rig, naiveArp({ src: ANOTHER, senderIp: '192.0.2.3', targetIp: '192.0.2.99' }))).toEqual(FLOODED);
+    expect(rig.whereIs(another)).toBe(LOCAL);
+  });
+
+  it('keeps its station known though all its questions are answered', () => {
+    const rig = newRig();
+    const halfAge = (AGEING_SECONDS * 10) / 2;
+    for (const now of [NOW, NOW + halfAge, NOW + 2 * halfAge]) {
+      announce(rig, {}, PEER, now);
+      expect(ask(rig, naiveArp(), now)).toEqual(ANSWERED);
+    }
+    expect(rig.whereIs(HERE.replaceAll(' ', ''), { now: NOW + 2 * halfAge })).toBe(LOCAL);
   });
 
   it('is not answered where the frame is dropped for a reason that comes before', () => {

@@ -36,6 +36,10 @@ const ELSEWHERE = '02:00:00:00:03:03';
 const NOTHING = { floods: [], macs: [], neighbours: [] };
 const UNKNOWN = '02:00:00:00:ff:fe';
 
+function questionFrom(senderIp: string, targetIp: string): Arp {
+  return { operation: 1, senderMac: STATION, senderIp, targetMac: '00:00:00:00:00:00', targetIp };
+}
+
 describeSystem('a control plane', () => {
   const lab = useLab({ hosts: 3 });
   const [one, two, three] = [lab.host(1), lab.host(2), lab.host(3)];
@@ -114,17 +118,25 @@ describeSystem('a control plane', () => {
     await waitFor('the MAC is told to be gone', isHere, (here) => !here, { timeoutMs: 1_000 });
   });
 
+  test('hears of a machine and its address though there is nobody to send its first frame to', async () => {
+    const { vtep, plane, taps } = await start();
+    const payload = Buffer.concat([arp(questionFrom('192.0.2.1', '192.0.2.3')), Buffer.alloc(18)]);
+    taps[0].send(ethernet({ dst: BROADCAST, src: STATION, type: ETHERTYPE.arp, payload }));
+    await waitUntil(
+      'MAC and address are told',
+      async () => {
+        const { here, neighbours } = await plane.heard();
+        return here.get(100)?.get(STATION) === 'learned' && neighbours.get(100)?.get('192.0.2.1') === STATION;
+      },
+      { timeoutMs: 1_000 },
+    );
+    expect((await vtep.drops()).tx['no-remote']).toBeGreaterThan(0);
+  });
+
   test('has ARP answered for a neighbour that it placed, and hears of those behind the TAP', async () => {
     const { plane, taps } = await start({ remotes: [two.address, three.address], keys: ['suppress=on'] });
     const [there, here] = ['192.0.2.3', '192.0.2.1'];
-    const message: Arp = {
-      operation: 1,
-      senderMac: STATION,
-      senderIp: here,
-      targetMac: '00:00:00:00:00:00',
-      targetIp: there,
-    };
-    const payload = Buffer.concat([arp(message), Buffer.alloc(18)]);
+    const payload = Buffer.concat([arp(questionFrom(here, there)), Buffer.alloc(18)]);
     const question = ethernet({ dst: BROADCAST, src: STATION, type: ETHERTYPE.arp, payload });
     const isQuestion = ({ bytes }: CapturedFrame) => readArp(bytes)?.targetIp === there;
     taps[0].send(question);
@@ -141,6 +153,14 @@ describeSystem('a control plane', () => {
     const answer = ({ bytes }: CapturedFrame) => readArp(bytes)?.operation === 2;
     const { bytes } = await taps[0].waitForFrame('the answer', answer);
     expect(readArp(bytes)).toMatchObject({ senderMac: ELSEWHERE, senderIp: there, targetMac: STATION, targetIp: here });
+    // A second address of the station, from which nothing but an answered question was heard.
+    const second = Buffer.concat([arp(questionFrom('192.0.2.11', there)), Buffer.alloc(18)]);
+    taps[0].send(ethernet({ dst: BROADCAST, src: STATION, type: ETHERTYPE.arp, payload: second }));
+    await waitUntil(
+      'the second address is told',
+      async () => (await plane.heard()).neighbours.get(100)?.get('192.0.2.11') === STATION,
+      { timeoutMs: 1_000 },
+    );
     await settle();
     expect(cable.select(({ bytes: sent }) => readVxlanPacket(sent) !== undefined)).toEqual([]);
   });
