@@ -12,7 +12,7 @@ const parse = (text: string) =>
 
 /** What happens to VNI 100 when its keys change so. */
 function fate(before: string, after: string): string[] {
-  const [a, b] = [before, after].map((keys) => parse(`trunk: t0\nvnis: [{vni: 100${keys}}]`));
+  const [a, b] = [before, after].map((keys) => parse(`trunk: t0\nevpn: localhost:50051\nvnis: [{vni: 100${keys}}]`));
   if (!a || !b) expect.fail();
   const { added, removed, changed, remade, ...others } = diffConfig(a, b);
   expect(others).toEqual({ config: b, settings: [], refused: [], logLevel: undefined });
@@ -55,6 +55,11 @@ it.each([
   [', remote: [10.0.0.1]', ', remote: [10.0.0.2, 10.0.0.3]'],
   [', remote: [10.0.0.1]', ', remote: [10.0.0.1, fd00::1]'],
   [', group: 239.1.1.1', ', remote: [10.0.0.2]'],
+  ['', ', control: both'],
+  ['', ', control: multicast'],
+  [', rd: 65000:1', ', rd: 192.0.2.1:1'],
+  [', rt: 65000:1', ', rt: [65000:1, 65000:2]'],
+  ['', ', rt: rfc8365'],
   [', static: 02:00:00:00:00:01@10.0.0.1', ', static: 02:00:00:00:00:01@10.0.0.2'],
 ])('%j, then %j changes the VNI where it stands, and back', (before, after) => {
   expect(fate(before, after)).toEqual(['changed 100']);
@@ -98,6 +103,8 @@ const OTHER_VALUES: Record<keyof typeof KEYS, string> = {
   stateDir: 'state-dir: /d',
   socketPath: 'socket: /s',
   http: "http: '[::1]:9477'",
+  evpn: 'evpn: 127.0.0.1:50051',
+  evpnHoldSeconds: 'evpn-hold: 5',
   logFormat: 'log-format: json',
 };
 
@@ -144,6 +151,19 @@ it.each(keys.filter((key) => !LIVE.includes(key)))('%s is refused, and stays as 
   expect(diffConfig(after, parse('ttl: 9')).refused).toMatchObject([
     { key, refusal: { remedy: expect.stringContaining(`restart vtepd, or put \`${KEYS[key].name}: `) } },
   ]);
+});
+
+it('with EVPN refused, the keys of VNIs that depend on it stay as they were', () => {
+  const plain = parse('vnis: [{vni: 1}, {vni: 2, group: 239.1.1.1}]');
+  const evpn = parse('evpn: localhost:50051\nvnis: [{vni: 1, rd: 65000:1, name: red}, {vni: 3}]');
+  const on = diffConfig(plain, evpn);
+  expect(on.refused.map(({ key }) => key)).toEqual(['evpn']);
+  expect(on.changed).toEqual([{ ...plain.vnis[0], name: 'red' }]);
+  expect(on.added).toEqual([parse('vnis: [{vni: 3}]').vnis[0]]);
+  const off = diffConfig(evpn, plain);
+  expect(off.changed).toEqual([{ ...evpn.vnis[0], name: undefined }]);
+  expect(off.added).toMatchObject([{ vni: 2, control: 'both', rd: undefined, targets: [] }]);
+  expect(off.config).toMatchObject({ evpn: evpn.evpn, vnis: [{ control: 'evpn' }, { control: 'both' }] });
 });
 
 it('all that is refused is named', () => {

@@ -2,6 +2,7 @@
 import type { Refusal } from '../lib/errors.ts';
 import type { Config, LogLevel, VniConfig } from './config.ts';
 import { toFileValue } from './config-text.ts';
+import { defaultControl } from './evpn-keys.ts';
 
 export interface ConfigDiff {
   /** The new configuration, without the refused changes. */
@@ -27,6 +28,7 @@ interface Key {
 }
 
 const SOCKETS = 'the sockets are bound at the start';
+const CONTROL_PLANE = 'the control plane starts with it';
 
 /** Every key of a file but the list of VNIs. A new key must be added here. */
 export const KEYS = {
@@ -53,6 +55,8 @@ export const KEYS = {
   stateDir: { name: 'state-dir', fixedBy: 'the directory is opened at the start' },
   socketPath: { name: 'socket', fixedBy: 'the control socket is opened at the start' },
   http: { name: 'http' },
+  evpn: { name: 'evpn', fixedBy: CONTROL_PLANE },
+  evpnHoldSeconds: { name: 'evpn-hold', fixedBy: CONTROL_PLANE },
   logFormat: { name: 'log-format', fixedBy: 'the log is opened at the start' },
 } as const satisfies Record<Exclude<keyof Config, 'vnis' | 'logLevel' | 'check'>, Key>;
 
@@ -84,18 +88,36 @@ export const VNI_KEYS = {
   flood: false,
   stormPps: false,
   suppress: false,
+  control: false,
+  rd: false,
+  targets: false,
 } as const satisfies Record<keyof VniConfig, boolean>;
 
 export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed = (Object.keys(KEYS) as ConfigKey[]).filter((key) => !isSame(before[key], after[key]));
   const fixed = changed.filter((key) => 'fixedBy' in KEYS[key]);
+  const vnis = keepEvpnKeys(before, after);
   return {
-    config: { ...after, ...Object.fromEntries(fixed.map((key) => [key, before[key]])) },
+    config: { ...after, ...Object.fromEntries(fixed.map((key) => [key, before[key]])), vnis },
     settings: together(changed.filter((key) => !fixed.includes(key))),
     refused: fixed.map((key) => ({ key, refusal: refusalOf(KEYS[key], before) })),
     logLevel: before.logLevel === after.logLevel ? undefined : after.logLevel,
-    ...diffVnis(before.vnis, after.vnis),
+    ...diffVnis(before.vnis, vnis),
   };
+}
+
+/** Where the refused change is whether there is EVPN at all, the keys that depend on it stay as they are. */
+function keepEvpnKeys({ evpn, vnis }: Config, after: Config): Config['vnis'] {
+  if ((evpn === undefined) === (after.evpn === undefined)) return after.vnis;
+  return after.vnis.map((vni) => {
+    const old = vnis.find((other) => other.vni === vni.vni);
+    return {
+      ...vni,
+      control: old?.control ?? defaultControl(evpn, vni),
+      rd: old?.rd,
+      targets: old?.targets ?? [],
+    };
+  });
 }
 
 function together(keys: SettingKeys): SettingKeys[] {

@@ -28,13 +28,14 @@ const SCALARS = {
     'state-dir': '/d',
     socket: '/s',
   },
-  ...{ http: '[::1]:9477' },
+  ...{ http: '[::1]:9477', evpn: '[::1]:50051', 'evpn-hold': '0' },
   ...{ 'log-level': 'debug', 'log-format': 'json' },
 };
 const KEYS = [
   ...['name=on: #1', 'tap=t5', 'bridge=0x10', 'mtu=1400', 'mac=02:00:00:00:00:01', 'remote=10.0.0.1', 'remote=fd00::1'],
   ...['static=02:00:00:00:00:02@10.0.0.1', 'static=02:00:00:00:00:03@local', 'learning=off', 'max-macs=7'],
   ...['inner-vlan=pass', 'l2-control=stp', 'l2-control=lldp', 'join=lazy', 'flood=none', 'storm=9', 'suppress=on'],
+  ...['control=both', 'rd=1.10:5', 'rt=65000:100', 'rt=192.0.2.1:100'],
 ];
 
 it('every flag and key alone, and all together, read back to what they were', () => {
@@ -46,8 +47,9 @@ it('every flag and key alone, and all together, read back to what they were', ()
   expect(new Set([...KEYS.map((key) => key.split('=')[0]), 'vlan'])).toEqual(
     new Set(ENTRY_KEYS.map(({ name }) => name)),
   );
-  for (const key of KEYS) roundTrip({ ...NO_FLAGS, vni: [`5=239.1.1.1,${key}`] });
-  const vni = [`5=239.1.1.1,${KEYS.join(',')}`, '6=ff05::1,vlan=0', '16777215'];
+  const evpn = { evpn: 'unix:/run/gobgp/api.sock' };
+  for (const key of KEYS) roundTrip({ ...NO_FLAGS, vni: [`5=239.1.1.1,${key}`], scalars: evpn });
+  const vni = [`5=239.1.1.1,${KEYS.join(',')}`, '6=ff05::1,vlan=0', '7,rt=rfc8365,control=both', '16777215'];
   roundTrip({ ...NO_FLAGS, ...lists, vni, scalars: SCALARS });
 });
 

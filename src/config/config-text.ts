@@ -1,8 +1,11 @@
 /** A configuration as the keys and values of a file that `--config` accepts. */
 import { formatPrefix } from '../lib/ip-prefix.ts';
+import { formatRouteNumber } from '../lib/route-numbers.ts';
 import type { Config, VniConfig } from './config.ts';
+import { defaultControl, formatTargets } from './evpn-keys.ts';
 import { formatHttpAddress } from './http-address.ts';
 import { parseConfig } from './parse.ts';
+import { formatSpeakerAddress } from './speaker-address.ts';
 import { defaultTap } from './vni-entry.ts';
 
 /** Keys in the order of the flags. Defaults are left out. Plain values, for YAML or JSON. */
@@ -35,6 +38,8 @@ export function toFileValue(config: Config): FileValue {
     ['state-dir', config.stateDir, STANDARD.stateDir],
     ['socket', config.socketPath, STANDARD.socketPath],
     ['http', config.http && formatHttpAddress(config.http), STANDARD.http],
+    ['evpn', config.evpn && formatSpeakerAddress(config.evpn), STANDARD.evpn],
+    ['evpn-hold', config.evpnHoldSeconds, STANDARD.evpnHoldSeconds],
     ['log-level', config.logLevel, STANDARD.logLevel],
     ['log-format', config.logFormat, STANDARD.logFormat],
   ];
@@ -55,8 +60,9 @@ function standardRange({ port }: Config): string {
   return `${first}-${last}`;
 }
 
-function vniValue(config: VniConfig, { maxMacs }: Pick<Config, 'maxMacs'>): FileValue {
-  const { vni, group, name, vlan, tap, bridge, mtuBytes, mac, remotes, statics } = config;
+function vniValue(config: VniConfig, { maxMacs, evpn }: Pick<Config, 'maxMacs' | 'evpn'>): FileValue {
+  const { vni, group, name, vlan, tap, bridge, mtuBytes, mac, remotes, statics, rd } = config;
+  const targets = formatTargets(config.targets);
   return {
     vni,
     ...(group !== undefined && { group }),
@@ -76,5 +82,8 @@ function vniValue(config: VniConfig, { maxMacs }: Pick<Config, 'maxMacs'>): File
     ...(config.flood !== 'all' && { flood: config.flood }),
     ...(config.stormPps !== undefined && { storm: config.stormPps }),
     ...(config.suppress && { suppress: 'on' }),
+    ...(config.control !== defaultControl(evpn, config) && { control: config.control }),
+    ...(rd !== undefined && { rd: formatRouteNumber(rd) }),
+    ...(targets.length > 0 && { rt: targets }),
   };
 }

@@ -4,6 +4,7 @@
  */
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { IpPrefix } from '../lib/ip-prefix.ts';
+import type { RouteDistinguisher, RouteTarget } from '../lib/route-numbers.ts';
 import type { L2Control } from './keys/l2-control-key.ts';
 
 /** The levels of pino, the most severe first. */
@@ -33,6 +34,10 @@ export type FloodMode = (typeof FLOOD_MODES)[number];
 /** When the group is joined: always, or while a local MAC other than the TAP's and its bridge's own is known. */
 export const JOIN_MODES = ['always', 'lazy'] as const;
 export type JoinMode = (typeof JOIN_MODES)[number];
+
+/** Where flood list and MACs of a segment come from, in addition to what is configured: flood and learn, BGP EVPN, or both. */
+export const CONTROL_MODES = ['multicast', 'evpn', 'both'] as const;
+export type ControlMode = (typeof CONTROL_MODES)[number];
 
 /** An FDB entry that is never aged, evicted or moved. */
 export interface StaticEntry {
@@ -78,6 +83,15 @@ export interface VniConfig {
   readonly stormPps: number | undefined;
   /** Whether ARP and ND requests for known remote neighbours are answered here instead of flooded. */
   readonly suppress: boolean;
+  /** Other than `multicast` only with `--evpn`. `evpn` only without group and remotes. */
+  readonly control: ControlMode;
+  /** Of its EVPN routes, unique; undefined: computed. Only where `control` is not `multicast`. */
+  readonly rd: RouteDistinguisher | undefined;
+  /**
+   * Route targets of its EVPN routes, for import and export, distinct, at most MAX_ROUTE_TARGETS. Empty: computed from AS and VNI. `rfc8365`: computed
+   * by RFC 8365 §5.1.2.1. Only where `control` is not `multicast`.
+   */
+  readonly targets: readonly RouteTarget[] | 'rfc8365';
 }
 
 /** Where `--http` listens. */
@@ -88,7 +102,7 @@ export interface HttpAddress {
   readonly port: number;
 }
 
-/** Where the API of the BGP speaker is. */
+/** Where the API of the BGP speaker is: an address or a host name and a port of 1 to 65535, or the absolute path of a Unix socket. */
 export type SpeakerAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
@@ -143,6 +157,10 @@ export interface Config {
   readonly socketPath: string;
   /** Where the API can be read over TCP; an unspecified address means every one. undefined: off. */
   readonly http: HttpAddress | undefined;
+  /** The API of the BGP speaker for EVPN; undefined: no EVPN. */
+  readonly evpn: SpeakerAddress | undefined;
+  /** Seconds that EVPN routes stay in force after the speaker was lost, 0 to MAX_EVPN_HOLD_SECONDS. */
+  readonly evpnHoldSeconds: number;
   readonly logLevel: LogLevel;
   /** `auto`: pretty on a terminal, json elsewhere. */
   readonly logFormat: 'json' | 'pretty' | 'auto';

@@ -24,10 +24,19 @@ it('says what could be written where there is no default', () => {
     local: ['198.18.0.1', 'fd00:18::1'],
     trunk: 'trunk0',
     http: { port: 9477 },
+    evpn: { kind: 'tcp', host: '127.0.0.1', port: 50_051 },
     logFormat: 'json',
   });
   expect(config.vnis).toMatchObject([
-    { vni: 100, bridge: 'br-vms', mtuBytes: 1450, maxMacs: 1000 },
+    {
+      vni: 100,
+      bridge: 'br-vms',
+      mtuBytes: 1450,
+      maxMacs: 1000,
+      control: 'both',
+      rd: { value: 100 },
+      targets: [{ admin: 65_000 }],
+    },
     { vni: 200, vlan: 20 },
   ]);
 });

@@ -6,6 +6,7 @@ import { VXLAN } from '../encap/vxlan.ts';
 import {
   DEFAULT_MAX_MACS,
   MAX_AGEING_SECONDS,
+  MAX_EVPN_HOLD_SECONDS,
   MAX_FDB_ENTRIES,
   MAX_SOURCE_PORTS,
   MAX_VLAN,
@@ -52,7 +53,7 @@ export const FLAGS = [
     kind: 'scalar',
     value: 'IFACE',
     meaning:
-      'Underlay interface: multicast is sent and joined on it. Default: for each VNI, the interface of the route to its group, or to its first remote.',
+      'Underlay interface: multicast is sent and joined on it. Default: for each VNI, the interface of the route to its group, or to its first remote; with EVPN alone, that of the default route.',
   },
   {
     name: 'local',
@@ -217,6 +218,20 @@ export const FLAGS = [
       'Offer the read requests of the API over TCP too, for example on 127.0.0.1:9477 or [::1]:9477. It has no authentication: bind it to a loopback or management address. Default: off.',
   },
   {
+    name: 'evpn',
+    kind: 'scalar',
+    value: 'HOST:PORT|unix:PATH',
+    meaning:
+      'API of the BGP speaker of this host (GoBGP), for example 127.0.0.1:50051 or unix:/run/gobgp/api.sock. Other VTEPs and their MACs are then learned by BGP EVPN (RFC 8365). Default: off.',
+  },
+  {
+    name: 'evpn-hold',
+    kind: 'scalar',
+    value: 'SECONDS',
+    standard: '180',
+    meaning: `How long EVPN routes stay in force after the BGP speaker was lost, at most ${MAX_EVPN_HOLD_SECONDS}.`,
+  },
+  {
     name: 'log-level',
     kind: 'scalar',
     value: 'LEVEL',
@@ -321,6 +336,27 @@ export const ENTRY_KEYS = [
     value: 'on|off',
     repeatable: false,
     meaning: 'Answer ARP and ND requests for known remote neighbours instead of flooding them (default off).',
+  },
+  {
+    name: 'control',
+    value: 'multicast|evpn|both',
+    repeatable: false,
+    meaning:
+      'How other VTEPs and their MACs are found. multicast: by flood and learn, with GROUP and remotes. evpn: by BGP EVPN, without GROUP and remotes. both: by both. Default with --evpn: both for a VNI with GROUP or remote, else evpn. Default without --evpn: multicast.',
+  },
+  {
+    name: 'rd',
+    value: 'ADMIN:VALUE',
+    repeatable: false,
+    meaning:
+      'Route distinguisher of the EVPN routes of this VNI, such as 192.0.2.1:100 or 65000:100. No other VNI of any host can have it. Default: computed.',
+  },
+  {
+    name: 'rt',
+    value: 'ADMIN:VALUE|rfc8365',
+    repeatable: true,
+    meaning:
+      'Route target of this VNI, such as 65000:100, for import and export. Repeatable. rfc8365: computed as RFC 8365 says. Default: AS:VNI for export; the VNI with any AS for import.',
   },
   {
     name: 'vlan',

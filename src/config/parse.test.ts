@@ -32,6 +32,9 @@ it('fills in the defaults of the contract', () => {
         flood: 'all',
         stormPps: undefined,
         suppress: false,
+        control: 'multicast',
+        rd: undefined,
+        targets: [],
       },
     ],
     dev: undefined,
@@ -56,6 +59,8 @@ it('fills in the defaults of the contract', () => {
     stateDir: '/var/lib/vtepd',
     socketPath: '/run/vtepd/vtepd.sock',
     http: undefined,
+    evpn: undefined,
+    evpnHoldSeconds: 180,
     logLevel: 'info',
     logFormat: 'auto',
     check: false,
@@ -64,6 +69,7 @@ it('fills in the defaults of the contract', () => {
 
 it.each<[scalars: Scalars, differs: object]>([
   [{ dev: 'eth0' }, { dev: 'eth0' }],
+  [{ 'evpn-hold': '86400' }, { evpnHoldSeconds: 86_400 }],
   [{ port: '1' }, { port: 1 }],
   [{ port: '49152' }, { port: 49_152, sourcePortRange: { first: 49_153, last: 65_535 } }],
   [{ port: '65535' }, { port: 65_535, sourcePortRange: { first: 49_152, last: 65_534 } }],

@@ -1,6 +1,12 @@
 /** Makes the validated, frozen configuration of flags and file. Pure: nothing here reads the host. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
-import { MAX_AGEING_SECONDS, MAX_FDB_ENTRIES, MAX_SOURCE_PORTS, MAX_WORKERS } from '../lib/limits.ts';
+import {
+  MAX_AGEING_SECONDS,
+  MAX_EVPN_HOLD_SECONDS,
+  MAX_FDB_ENTRIES,
+  MAX_SOURCE_PORTS,
+  MAX_WORKERS,
+} from '../lib/limits.ts';
 import { BUSY_POLL_MODES, type Config, deepFreeze, LISTEN_MODES, LOG_LEVELS, OFFLOAD_MODES } from './config.ts';
 import { FLAGS, type ScalarFlagName } from './flags.ts';
 import { parseHttpAddress } from './http-address.ts';
@@ -16,6 +22,7 @@ import {
   parseWholeNumber,
 } from './keys/scalars.ts';
 import { flagValue, refuse, type WrittenValue } from './keys/written-value.ts';
+import { parseSpeakerAddress } from './speaker-address.ts';
 import { familyName, parseLocalAddress } from './underlay-addresses.ts';
 import { parseWrittenVni } from './vni-entry.ts';
 import { checkVniSet } from './vni-set.ts';
@@ -53,6 +60,7 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
   const sourcePorts = poolSize(number('source-ports', 1, MAX_SOURCE_PORTS), scalars, range && { ...range, pools });
   const maxMacs = number('max-macs', 1, MAX_FDB_ENTRIES);
   const trunk = optional('trunk', parseInterfaceName);
+  const evpn = optional('evpn', parseSpeakerAddress);
   return deepFreeze({
     dev,
     local,
@@ -77,16 +85,18 @@ export function parseConfig(raw: RawFlags, file?: WrittenConfig): Config {
     stateDir: scalar('state-dir', parseStateDir),
     socketPath: scalar('socket', parseSocketPath),
     http: optional('http', parseHttpAddress),
+    evpn,
+    evpnHoldSeconds: number('evpn-hold', 0, MAX_EVPN_HOLD_SECONDS),
     logLevel: scalar('log-level', (written) => parseChoice(written, LOG_LEVELS)),
     logFormat: optional('log-format', (written) => parseChoice(written, ['json', 'pretty'])) ?? 'auto',
     check: raw.check,
-    vnis: parseVnis(vnis, { maxMacs, local, dev, trunk, mayBeEmpty: file !== undefined }),
+    vnis: parseVnis(vnis, { maxMacs, local, dev, trunk, evpn, mayBeEmpty: file !== undefined }),
   });
 }
 
 function parseVnis(
   written: readonly WrittenVni[],
-  { mayBeEmpty, ...context }: Pick<Config, 'maxMacs' | 'local' | 'dev' | 'trunk'> & { mayBeEmpty: boolean },
+  { mayBeEmpty, ...context }: Pick<Config, 'maxMacs' | 'local' | 'dev' | 'trunk' | 'evpn'> & { mayBeEmpty: boolean },
 ): Config['vnis'] {
   if (written.length === 0 && !mayBeEmpty) {
     refuse('--vni', 'no segment is given', 'give at least one, like --vni 100=239.1.1.1, or a --config');

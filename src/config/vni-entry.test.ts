@@ -6,20 +6,23 @@ import {
   MAX_FDB_ENTRIES,
   MAX_FLOOD_REMOTES,
   MAX_MTU_BYTES,
+  MAX_ROUTE_TARGETS,
   MAX_STORM_PPS,
   MAX_VLAN,
   MAX_VNI,
   MIN_MTU_BYTES,
 } from '../lib/limits.ts';
+import { formatRouteNumber, type RouteNumber } from '../lib/route-numbers.ts';
 import type { VniConfig } from './config.ts';
 import { L2_PROTOCOLS } from './keys/l2-control-key.ts';
 import { flagObject } from './keys/written-value.ts';
-import { formatVniEntry, parseVniEntry } from './vni-entry.ts';
+import { formatVniEntry, parseVniEntry, type VniEntryContext } from './vni-entry.ts';
 
-const parse = (text: string, maxMacs = 65_536, trunk?: string) =>
-  parseVniEntry(text, { object: flagObject('vni', text), maxMacs, trunk });
+const parse = (text: string, context: Partial<VniEntryContext> = {}) =>
+  parseVniEntry(text, { object: flagObject('vni', text), maxMacs: 65_536, ...context });
 
 const TRUNK = 'trunk0';
+const SPEAKER = { kind: 'unix', path: '/run/gobgp.sock' } as const;
 
 const PLAIN: VniConfig = {
   vni: 100,
@@ -40,6 +43,9 @@ const PLAIN: VniConfig = {
   flood: 'all',
   stormPps: undefined,
   suppress: false,
+  control: 'multicast',
+  rd: undefined,
+  targets: [],
 };
 
 describe('accepted entries', () => {
@@ -74,8 +80,34 @@ describe('accepted entries', () => {
   });
 
   it('takes max-macs from the flag unless the entry says', () => {
-    expect(parse('100', 7).maxMacs).toBe(7);
-    expect(parse('100,max-macs=8', 7).maxMacs).toBe(8);
+    expect(parse('100', { maxMacs: 7 }).maxMacs).toBe(7);
+    expect(parse('100,max-macs=8', { maxMacs: 7 }).maxMacs).toBe(8);
+  });
+
+  it.each<[text: string, differs: object]>([
+    ['100', { control: 'evpn' }],
+    ['100=239.1.1.1', { group: '239.1.1.1', control: 'both' }],
+    ['100,remote=10.0.0.1', { remotes: ['10.0.0.1'], control: 'both' }],
+    ['100=239.1.1.1,control=multicast', { group: '239.1.1.1', control: 'multicast' }],
+    ['100,control=both', { control: 'both' }],
+    ['100,rd=192.0.2.1:7', { control: 'evpn', rd: { form: 'ipv4', admin: 0xc000_0201, value: 7 } }],
+    [
+      '100,rt=65000:100,rt=65536:1,rt=65000:100,rt=1.0:1',
+      {
+        control: 'evpn',
+        targets: [
+          { form: 'as2', admin: 65_000, value: 100 },
+          { form: 'as4', admin: 65_536, value: 1 },
+        ],
+      },
+    ],
+    ['100,rt=rfc8365,rt=rfc8365', { control: 'evpn', targets: 'rfc8365' }],
+  ])('%s with --evpn', (text, differs) => {
+    expect(parse(text, { evpn: SPEAKER })).toEqual({ ...PLAIN, ...differs });
+  });
+
+  it('control=multicast without --evpn', () => {
+    expect(parse('100,control=multicast')).toEqual(PLAIN);
   });
 
   it('is frozen to its leaves', () => {
@@ -112,7 +144,7 @@ describe('refusals', () => {
     ...['constructor=1', '__proto__=1', '=1'].map((item): [string, string] => [
       `100,${item}`,
       `unknown key ${item.split('=')[0] || '""'}: ` +
-        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, l2-control, join, flood, storm, suppress, vlan',
+        'the keys are name, tap, bridge, mtu, mac, remote, static, learning, max-macs, inner-vlan, l2-control, join, flood, storm, suppress, control, rd, rt, vlan',
     ]),
     ['100,tap=a/b', 'tap=a/b is not an interface name: it cannot contain /'],
     ['100,tap=abcdefghijklmnop', 'tap=abcdefghijklmnop is not an interface name: it has 16 characters, at most 15 fit'],
@@ -170,6 +202,44 @@ describe('refusals', () => {
   });
 });
 
+const WRITE_NUMBER =
+  'write it like 65000:100 or 192.0.2.1:100, with at most 65535 after an address or an AS above 65535';
+
+describe('refusals of EVPN', () => {
+  it.each<[text: string, cause: string]>([
+    ['100,control=evpn', 'control=evpn needs a BGP speaker: give --evpn ADDR'],
+    ['100=239.1.1.1,control=both', 'control=both needs a BGP speaker: give --evpn ADDR'],
+    ['100,rd=65000:1', 'rd= needs a BGP speaker: give --evpn ADDR'],
+    ['100,rt=rfc8365', 'rt= needs a BGP speaker: give --evpn ADDR'],
+    ['100,control=evnp', 'control=evnp is not one of multicast, evpn, both: did you mean evpn?'],
+  ])('%s without --evpn', (text, cause) => {
+    expect(() => parse(text)).toThrow(`--vni ${text}: ${cause}`);
+  });
+
+  it.each<[text: string, cause: string]>([
+    [
+      '100,control=multicast,rd=65000:1',
+      'rd= cannot be combined with control=multicast: such a VNI has no EVPN routes: leave out rd=, or give control=both',
+    ],
+    [
+      '100,control=multicast,rt=65000:1',
+      'rt= cannot be combined with control=multicast: such a VNI has no EVPN routes: leave out rt=, or give control=both',
+    ],
+    ['100,rd=100', `rd=100 is not ADMIN:VALUE: ${WRITE_NUMBER}`],
+    ['100,rd=192.0.2.1:65536', `rd=192.0.2.1:65536 is not ADMIN:VALUE: ${WRITE_NUMBER}`],
+    ['100,rt=4294967296:1', `rt=4294967296:1 is not ADMIN:VALUE: ${WRITE_NUMBER}`],
+    ['100,rd=1:1,rd=1:1', 'rd= is given twice: give it once'],
+    ['100,rt=65000:1,rt=rfc8365', 'rt=rfc8365 cannot be combined with another rt=: give it alone, or only ADMIN:VALUE'],
+    [
+      `100,${Array.from({ length: MAX_ROUTE_TARGETS + 1 }, (_, i) => `rt=1:${i}`).join(',')}`,
+      `${MAX_ROUTE_TARGETS + 1} route targets, at most ${MAX_ROUTE_TARGETS} are allowed: give fewer`,
+    ],
+  ])('%s', (text, cause) => {
+    expect(() => parse(text, { evpn: SPEAKER })).toThrow(`--vni ${text}`.slice(0, 100));
+    expect(() => parse(text, { evpn: SPEAKER })).toThrow(`: ${cause}`);
+  });
+});
+
 const octets = (first: fc.Arbitrary<number>, length: number) =>
   fc
     .tuple(first, fc.uint8Array({ minLength: length - 1, maxLength: length - 1 }))
@@ -181,6 +251,12 @@ const macs = fc
   .map(([high, low]) => formatMac(0x0200_0000 + high, low));
 const interfaces = fc.stringMatching(/^[a-z][a-z0-9._-]{1,14}$/).filter((name) => !['all', 'default'].includes(name));
 const or = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const routeNumbers: fc.Arbitrary<RouteNumber> = fc
+  .tuple(fc.constantFrom('as2', 'ipv4', 'as4'), fc.nat({ max: 0xffff }), fc.nat({ max: 0xffff_ffff }))
+  .map(([form, short, long]) =>
+    form === 'as2' ? { form, admin: short, value: long } : { form, admin: long, value: short },
+  );
 
 const entries: fc.Arbitrary<VniConfig> = fc
   .record({
@@ -205,6 +281,12 @@ const entries: fc.Arbitrary<VniConfig> = fc
     flood: fc.constantFrom('all', 'no-unknown', 'none'),
     stormPps: or(fc.integer({ min: 1, max: MAX_STORM_PPS })),
     suppress: fc.boolean(),
+    control: fc.constantFrom('evpn', 'both'),
+    rd: or(routeNumbers),
+    targets: fc.oneof(
+      fc.constant('rfc8365' as const),
+      fc.uniqueArray(routeNumbers, { maxLength: 3, selector: formatRouteNumber }),
+    ),
   })
   .map((entry) =>
     entry.vlan === undefined
@@ -216,7 +298,9 @@ describe('properties', () => {
   it('a printed entry parses back', () => {
     fc.assert(
       fc.property(entries, fc.constantFrom(1, 65_536), (entry, maxMacs) => {
-        expect(parse(formatVniEntry(entry, { maxMacs }), maxMacs, TRUNK)).toEqual(entry);
+        expect(
+          parse(formatVniEntry(entry, { maxMacs, evpn: SPEAKER }), { maxMacs, trunk: TRUNK, evpn: SPEAKER }),
+        ).toEqual(entry);
       }),
     );
   });

@@ -11,7 +11,17 @@ import {
   MAX_VNI,
   MIN_MTU_BYTES,
 } from '../lib/limits.ts';
-import { deepFreeze, FLOOD_MODES, INNER_VLAN_MODES, JOIN_MODES, type StaticEntry, type VniConfig } from './config.ts';
+import { formatRouteNumber } from '../lib/route-numbers.ts';
+import {
+  type Config,
+  deepFreeze,
+  FLOOD_MODES,
+  INNER_VLAN_MODES,
+  JOIN_MODES,
+  type StaticEntry,
+  type VniConfig,
+} from './config.ts';
+import { defaultControl, formatTargets, parseEvpnKeys } from './evpn-keys.ts';
 import type { EntryKeyName } from './flags.ts';
 import { parseL2Control } from './keys/l2-control-key.ts';
 import { parseChoice, parseInterfaceName, parseOnOff, parseSegmentName, parseWholeNumber } from './keys/scalars.ts';
@@ -28,6 +38,8 @@ export interface VniEntryContext {
   readonly maxMacs: number;
   /** The `--trunk` of the VNIs with `vlan=`. */
   readonly trunk?: string | undefined;
+  /** The `--evpn` of the VNIs with a `control=` other than multicast. */
+  readonly evpn?: Config['evpn'];
 }
 
 /** Reads one entry, `VNI[=GROUP][,key=value]…`. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE that names `object` */
@@ -36,10 +48,14 @@ export function parseVniEntry(text: string, { object, ...context }: VniEntryCont
 }
 
 /** Validates one entry, from a flag or a file. The result is deeply frozen. @throws VtepError ERR_VTEP_USAGE */
-export function parseWrittenVni(written: WrittenVni, { maxMacs, trunk }: Omit<VniEntryContext, 'object'>): VniConfig {
+export function parseWrittenVni(
+  written: WrittenVni,
+  { maxMacs, trunk, evpn }: Omit<VniEntryContext, 'object'>,
+): VniConfig {
   const { object, keys } = written;
   const vni = parseWholeNumber(written.vni, { min: 0, max: MAX_VNI });
   const group = written.group && parseGroup(written.group);
+  const remotes = parseRemotes(keys.get('remote') ?? []);
   const vlan = single(keys, 'vlan', parseVlan);
   if (vlan !== undefined) checkVlan(keys, { object, vlan, trunk });
   return deepFreeze({
@@ -51,7 +67,7 @@ export function parseWrittenVni(written: WrittenVni, { maxMacs, trunk }: Omit<Vn
     bridge: single(keys, 'bridge', parseInterfaceName),
     mtuBytes: single(keys, 'mtu', (mtu) => parseWholeNumber(mtu, { min: MIN_MTU_BYTES, max: MAX_MTU_BYTES })),
     mac: single(keys, 'mac', parseStationMac),
-    remotes: parseRemotes(keys.get('remote') ?? []),
+    remotes,
     statics: parseStatics(keys.get('static') ?? []),
     learning: single(keys, 'learning', parseOnOff) ?? true,
     maxMacs: single(keys, 'max-macs', (max) => parseWholeNumber(max, { min: 1, max: MAX_FDB_ENTRIES })) ?? maxMacs,
@@ -61,11 +77,15 @@ export function parseWrittenVni(written: WrittenVni, { maxMacs, trunk }: Omit<Vn
     flood: single(keys, 'flood', (mode) => parseChoice(mode, FLOOD_MODES)) ?? 'all',
     stormPps: single(keys, 'storm', (pps) => parseWholeNumber(pps, { min: 1, max: MAX_STORM_PPS })),
     suppress: single(keys, 'suppress', parseOnOff) ?? false,
+    ...parseEvpnKeys(keys, { object, evpn, flooded: { group, remotes } }),
   });
 }
 
-/** The entry that parses back to `config` under the same `maxMacs`: defaults left out, addresses in canonical form. */
-export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryContext, 'maxMacs'>): string {
+/** The entry that parses back to `config` under the same `maxMacs` and `evpn`: defaults left out, addresses in canonical form. */
+export function formatVniEntry(
+  config: VniConfig,
+  { maxMacs, evpn }: Pick<VniEntryContext, 'maxMacs' | 'evpn'>,
+): string {
   const items = [config.group === undefined ? `${config.vni}` : `${config.vni}=${config.group}`];
   if (config.name !== undefined) items.push(`name=${config.name}`);
   if (config.vlan !== undefined) items.push(`vlan=${config.vlan}`);
@@ -83,6 +103,9 @@ export function formatVniEntry(config: VniConfig, { maxMacs }: Pick<VniEntryCont
   if (config.flood !== 'all') items.push(`flood=${config.flood}`);
   if (config.stormPps !== undefined) items.push(`storm=${config.stormPps}`);
   if (config.suppress) items.push('suppress=on');
+  if (config.control !== defaultControl(evpn, config)) items.push(`control=${config.control}`);
+  if (config.rd !== undefined) items.push(`rd=${formatRouteNumber(config.rd)}`);
+  for (const target of formatTargets(config.targets)) items.push(`rt=${target}`);
   return items.join(',');
 }
 

@@ -6,7 +6,8 @@ import { checkVniSet, type NamedVni } from './vni-set.ts';
 
 function named(text: string): NamedVni {
   const object = `--vni ${text}`;
-  return { object, config: parseVniEntry(text, { object, maxMacs: 65_536 }) };
+  const evpn = { kind: 'unix', path: '/gobgp.sock' } as const;
+  return { object, config: parseVniEntry(text, { object, maxMacs: 65_536, evpn }) };
 }
 
 const check = (texts: readonly string[], local: readonly string[] = [], dev?: string) =>
@@ -15,6 +16,7 @@ const check = (texts: readonly string[], local: readonly string[] = [], dev?: st
 it.each<[texts: string[], local?: string[], dev?: string]>([
   [[]],
   [['100', '200']],
+  [['100,rd=65000:1', '200,rd=0.65000:1', '300,rt=65000:1', '400,rt=65000:1']],
   [['100=239.1.1.1', '200=239.1.1.1']],
   [['100,bridge=br0', '200,bridge=br0'], [], 'eth0'],
   [['100=239.1.1.1,remote=10.0.0.1'], ['10.0.0.1'], 'eth0'],
@@ -30,6 +32,24 @@ it.each<[texts: string[], local?: string[], dev?: string]>([
 
 describe('refusals', () => {
   it.each<[texts: string[], local: string[], dev: string | undefined, message: string]>([
+    [
+      ['100,rd=65536:1', '200', '300,rd=1.0:1'],
+      [],
+      undefined,
+      '--vni 300,rd=1.0:1: rd=65536:1 is already used by --vni 100,rd=65536:1: give each VNI its own',
+    ],
+    [
+      ['100=239.1.1.1,control=evpn'],
+      [],
+      undefined,
+      '--vni 100=239.1.1.1,control=evpn: control=evpn cannot be combined with a group: give control=both, or leave out the group',
+    ],
+    [
+      ['100,remote=10.0.0.1,control=evpn'],
+      [],
+      undefined,
+      '--vni 100,remote=10.0.0.1,control=evpn: control=evpn cannot be combined with a remote: give control=both, or leave out the remote',
+    ],
     [
       ['100=239.1.1.1', '200', '100,tap=x'],
       [],

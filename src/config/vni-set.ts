@@ -1,6 +1,7 @@
 /** Conflicts between the segments of one daemon, and with its underlay flags. */
 import { type IpAddress, ipFamily } from '../lib/addresses.ts';
 import { MAX_SEGMENTS } from '../lib/limits.ts';
+import { formatRouteNumber } from '../lib/route-numbers.ts';
 import type { VniConfig } from './config.ts';
 import { flagObject, refuse } from './keys/written-value.ts';
 import { familyName } from './underlay-addresses.ts';
@@ -32,6 +33,7 @@ export function checkVniSet(segments: readonly NamedVni[], underlay: UnderlayFla
   }
   checkDistinct(segments, underlay);
   checkTrunk(segments, underlay);
+  checkEvpn(segments);
   for (const segment of segments) {
     for (const [role, address] of underlayAddresses(segment.config)) {
       checkFamily(segment.object, { role, address, local: underlay.local });
@@ -78,6 +80,27 @@ function checkTrunk(segments: readonly NamedVni[], { dev, trunk }: UnderlayFlags
     const other = byVlan.get(config.vlan);
     if (other !== undefined) refuse(object, `VLAN ${config.vlan} is already used by ${other}`, 'give each VNI its own');
     byVlan.set(config.vlan, object);
+  }
+}
+
+/** Each route distinguisher belongs to one VNI, and the flood list of `control=evpn` has one source. */
+function checkEvpn(segments: readonly NamedVni[]): void {
+  const byRd = new Map<string, string>();
+  for (const { object, config } of segments) {
+    const { control, group, remotes } = config;
+    if (control === 'evpn' && (group !== undefined || remotes.length > 0)) {
+      const other = group === undefined ? 'a remote' : 'a group';
+      refuse(
+        object,
+        `control=evpn cannot be combined with ${other}`,
+        `give control=both, or leave out the ${other.slice(2)}`,
+      );
+    }
+    if (config.rd === undefined) continue;
+    const rd = formatRouteNumber(config.rd);
+    const same = byRd.get(rd);
+    if (same !== undefined) refuse(object, `rd=${rd} is already used by ${same}`, 'give each VNI its own');
+    byRd.set(rd, object);
   }
 }
 

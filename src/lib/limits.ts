@@ -102,6 +102,12 @@ export const MAX_VTEP_SERIES = 1_024;
 /** Unicast remotes in one VNI's flood list: every flooded frame is sent to each. A further one is refused. */
 export const MAX_FLOOD_REMOTES = 1_024;
 
+/** Route targets of one VNI. Every route of the VNI carries all of them, 8 octets each. A further one is refused. */
+export const MAX_ROUTE_TARGETS = 16;
+
+/** `--evpn-hold`: a day, more than any restart takes. */
+export const MAX_EVPN_HOLD_SECONDS = 86_400;
+
 /** Unicast remotes that a control plane names for one VNI's flood list. A further one is refused, and gets no floods. */
 export const MAX_FLOOD_MEMBERS = 4_096;
 

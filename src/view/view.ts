@@ -169,7 +169,8 @@ export class VtepView implements DaemonView {
     const { settings, changes } = this.#vtep;
     const { config } = settings;
     const object = `vni add ${shown(entry)}`;
-    const asked = parseVniEntry(entry, { object, maxMacs: config.maxMacs, trunk: config.trunk });
+    const { maxMacs, trunk, evpn } = config;
+    const asked = parseVniEntry(entry, { object, maxMacs, trunk, evpn });
     const vni = await this.#answered(object, () => changes.addVni(asked, object));
     return this.#describeVni(vni);
   }

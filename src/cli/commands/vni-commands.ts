@@ -28,9 +28,9 @@ const vniAdd: Command<string, VniStatus> = {
   flags: {},
   parse: (args) => {
     const entry = requiredOperand(args, 'ENTRY');
-    // Only validated here. The daemon fills in defaults and the name of the trunk.
+    // Only validated here. The daemon fills in defaults, the name of the trunk and the BGP speaker.
     const object = `vni add ${shown(entry)}`;
-    parseVniEntry(entry, { object, maxMacs: DEFAULT_MAX_MACS, trunk: 'trunk' });
+    parseVniEntry(entry, { object, maxMacs: DEFAULT_MAX_MACS, trunk: 'trunk', evpn: { kind: 'unix', path: '/' } });
     return entry;
   },
   call: (client, entry) => client.addVni(entry),

@@ -59,6 +59,30 @@ export function chooseInterface(ground: ChoiceGround, vni: VniConfig): Link | un
   });
 }
 
+/** Documentation addresses (RFC 5737, RFC 3849): usually only the default route leads to them. */
+const BEYOND = ['203.0.113.1' as IpAddress, '2001:db8::1' as IpAddress];
+
+/**
+ * The interface where VNIs are that have no destination of their own, since a control plane names all: the one with a `--local` address, else that of
+ * the default route. Addresses of `lo` and of dummy interfaces are reached by others.
+ */
+export function chooseHome(ground: ChoiceGround): Link | undefined {
+  const { netlink, config, addresses } = ground;
+  const { local } = config;
+  if (local.length > 0) {
+    const holds = ({ index }: Link) => addresses.on(index).some(({ address }) => local.includes(address));
+    const holder = listLinks(netlink).find((link) => link.name !== 'lo' && link.kind !== 'dummy' && holds(link));
+    if (holder) return holder;
+  }
+  for (const address of BEYOND) {
+    if (local.length > 0 && !local.some((own) => ipFamily(own) === ipFamily(address))) continue;
+    const index = routeTo(ground, address, { udpPort: config.port })?.interfaceIndex;
+    const link = index === undefined ? undefined : findLink(netlink, index);
+    if (link) return link;
+  }
+  return undefined;
+}
+
 function interfaceByName(netlink: NetlinkSocket, name: string): Link {
   const link = findLink(netlink, name);
   if (link) return link;

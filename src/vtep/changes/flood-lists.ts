@@ -191,6 +191,10 @@ function refuseRemote({ config, underlay, underlays }: Vni, address: IpAddress):
       remedy: `name an IPv${family} VTEP, or make the VNI again with remote=${address}`,
     });
   }
+  if (config.control === 'evpn') {
+    const remedy = 'give the VNI control=both in the file and reload, or make it again so';
+    throw new VtepError('ERR_VTEP_CONFLICT', { object, cause: 'with control=evpn only EVPN names remotes', remedy });
+  }
   if (config.remotes.length < MAX_FLOOD_REMOTES) return;
   throw new VtepError('ERR_VTEP_LIMIT', {
     object,

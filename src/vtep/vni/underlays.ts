@@ -4,7 +4,7 @@ import { familiesOf } from '../../config/underlay-addresses.ts';
 import type { HostAddresses } from '../../host/host-addresses.ts';
 import { narrowPaths } from '../../host/underlay/path-mtu.ts';
 import { Underlay, type UnderlayGround } from '../../host/underlay/underlay.ts';
-import { chooseFamilies, chooseInterface } from '../../host/underlay/underlay-choice.ts';
+import { chooseFamilies, chooseHome, chooseInterface } from '../../host/underlay/underlay-choice.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { VtepError } from '../../lib/errors.ts';
 import { MAX_UNDERLAYS } from '../../lib/limits.ts';
@@ -57,11 +57,12 @@ export class Underlays {
   }
 
   /**
-   * All VNIs of a start with their underlays, all of them open. A VNI without a destination uses the same underlays as the others. @throws VtepError
+   * All VNIs of a start with their underlays, all of them open. A VNI without a destination uses the same underlays as the others; if no VNI has one,
+   * those of the default route. @throws VtepError
    */
   place(vnis: readonly VniConfig[]): Pick<Vni, 'config' | 'underlays'>[] {
     const links = vnis.map((vni) => chooseInterface(this.#ground, vni));
-    const fallback = links.find((link) => link !== undefined);
+    const fallback = links.find((link) => link !== undefined) ?? this.#home(vnis);
     return vnis.map((vni, i) => ({ config: vni, underlays: this.on(links[i] ?? fallback ?? noDestination(vni), vni) }));
   }
 
@@ -73,7 +74,7 @@ export class Underlays {
     const { dev } = this.#ground.config;
     // The interface may have another name by now.
     const named = dev === undefined ? undefined : this.#list.find((underlay) => underlay.isNamed(dev))?.link;
-    const link = named ?? chooseInterface(this.#ground, config) ?? this.#list[0]?.link;
+    const link = named ?? chooseInterface(this.#ground, config) ?? this.#list[0]?.link ?? this.#home([config]);
     return this.on(link ?? noDestination(config), config);
   }
 
@@ -111,6 +112,11 @@ export class Underlays {
     return narrowPaths(this.#ground.netlink, links, this.#list);
   }
 
+  /** Only a VNI whose destinations are named by a control plane can do without any of its own. */
+  #home(vnis: readonly VniConfig[]): Link | undefined {
+    return vnis.some(({ control }) => control !== 'multicast') ? chooseHome(this.#ground) : undefined;
+  }
+
   #open(link: Link, family: 4 | 6, config: VniConfig): Underlay {
     const known = this.#list.find((underlay) => underlay.isOn(link) && underlay.family === family);
     if (known) return known;
@@ -135,10 +141,10 @@ function tooMany({ name }: Link, { vni }: VniConfig): VtepError {
   return new VtepError('ERR_VTEP_LIMIT', { object: `--vni ${vni}`, cause, remedy: 'run a second daemon for it' });
 }
 
-function noDestination({ vni }: VniConfig): never {
+function noDestination({ vni, control }: VniConfig): never {
   throw new VtepError('ERR_VTEP_INTERFACE', {
     object: `--vni ${vni}`,
-    cause: 'no GROUP or remote to route to',
+    cause: `no GROUP or remote to route to${control === 'multicast' ? '' : ', and no default route'}`,
     remedy: 'name the underlay interface with --dev',
   });
 }
