@@ -346,3 +346,27 @@ export const TAP_UPKEEP = {
 
 /** Statuses of VNIs that are looked at between two turns of the event loop. */
 export const STATUS_SLICE = 1_024;
+
+/** A message of the BGP speaker. A larger one ends the connection. GoBGP before 3.28 sends all changes of one BGP message in one, 2 KB each. */
+export const MAX_SPEAKER_MESSAGE_BYTES = 16_777_216;
+
+/** Received octets of one request to the BGP speaker that wait to be read; it pauses beyond. */
+export const SPEAKER_WINDOW_BYTES = 1_048_576;
+
+/** Changes of routes that the BGP speaker has not answered. Further ones wait. More at a time do not make GoBGP faster. */
+export const MAX_SPEAKER_REQUESTS = 64;
+
+/** Routes of the BGP speaker that are handed over at a time, and the time on the main thread after which other work gets its turn. */
+export const MAX_SPEAKER_PATHS = 256;
+export const SPEAKER_SLICE_MS = 5;
+
+/**
+ * Waits for the BGP speaker, after which it is lost: for a connection and its first answer; for any other answer, since GoBGP before 3.26 needs
+ * seconds for 64 changes of a large table; for a further part of the list. It is asked for its state each `probeMs`.
+ */
+export const SPEAKER_TIMES = {
+  connectMs: 2_000,
+  answerMs: 10_000,
+  listMs: 30_000,
+  probeMs: 5_000,
+} as const;

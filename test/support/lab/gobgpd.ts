@@ -15,6 +15,8 @@ export interface GobgpdNeighbour {
   readonly asn: number;
   /** Default false. */
   readonly isReflectorClient?: boolean;
+  /** With graceful restart, without which gobgpd sends no End-of-RIB. Not before 3.11, which ends when such a peer does. Default false. */
+  readonly hasGracefulRestart?: boolean;
 }
 
 export interface GobgpdOptions {
@@ -24,7 +26,7 @@ export interface GobgpdOptions {
   readonly version?: GobgpdVersion;
   /** TCP port of BGP; -1: it accepts no connections. Default 179. */
   readonly listenPort?: number;
-  /** All exchange l2vpn-evpn routes, without graceful restart. Default none. */
+  /** All exchange l2vpn-evpn routes only. Default none. */
   readonly neighbours?: readonly GobgpdNeighbour[];
 }
 
@@ -118,7 +120,7 @@ export class Gobgpd {
 /** As in docs/sources/configuration.md of GoBGP. The timers let sessions come up, and losses be seen, within seconds. */
 function configuration({ asn, routerId, listenPort = 179, neighbours = [] }: GobgpdOptions): string {
   const lines = ['[global.config]', `as = ${asn}`, `router-id = "${routerId}"`, `port = ${listenPort}`];
-  for (const { address, asn: peerAsn, isReflectorClient = false } of neighbours) {
+  for (const { address, asn: peerAsn, isReflectorClient = false, hasGracefulRestart = false } of neighbours) {
     lines.push(
       '[[neighbors]]',
       '[neighbors.config]',
@@ -133,12 +135,13 @@ function configuration({ asn, routerId, listenPort = 179, neighbours = [] }: Gob
       '[neighbors.afi-safis.config]',
       'afi-safi-name = "l2vpn-evpn"',
     );
+    if (hasGracefulRestart) {
+      lines.push('[neighbors.afi-safis.mp-graceful-restart.config]', 'enabled = true');
+      lines.push('[neighbors.graceful-restart.config]', 'enabled = true', 'restart-time = 30');
+    }
     if (!isReflectorClient) continue;
-    lines.push(
-      '[neighbors.route-reflector.config]',
-      'route-reflector-client = true',
-      `route-reflector-cluster-id = "${routerId}"`,
-    );
+    lines.push('[neighbors.route-reflector.config]', 'route-reflector-client = true');
+    lines.push(`route-reflector-cluster-id = "${routerId}"`);
   }
   return `${lines.join('\n')}\n`;
 }
