@@ -257,7 +257,8 @@ const PLACES: Readonly<Record<string, Setup>> = {
 };
 
 describe.each(Object.entries(PLACES))('%s', (_place, setUp) => {
-  it.each(ERRORS)('refused once by %s is done at a later turn', async (_name, error) => {
+  // All at once: each waits for a turn of its own part of the daemon.
+  it.concurrent.for(ERRORS)('refused once by %s is done at a later turn', async ([_name, error], { expect }) => {
     const refusing = new Refusing();
     const { after, works, close } = await setUp(refusing);
     try {
