@@ -1,94 +1,14 @@
 /** The contract between a VTEP and a control plane: one test suite for the VTEP in memory and for the running VTEP. */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { VniConfig } from '../config/config.ts';
-import { parseConfig } from '../config/parse.ts';
-import { type IpAddress, type MacAddress, parseIp, parseMac } from '../lib/addresses.ts';
-import type {
-  Batch,
-  ControlledSegment,
-  ControlPlane,
-  Forwarding,
-  LocalMac,
-  Refused,
-  Said,
-  Stations,
-} from './control-plane.ts';
-import { MemoryVtep } from './memory-vtep.ts';
+import { type IpAddress, type MacAddress, parseMac } from '../lib/addresses.ts';
+import type { Batch, Forwarding, Refused } from './control-plane.ts';
+import { newPair, STEP } from './twin-rig.ts';
+import { A, B, C, ip, mac, RecordingPlane, segmentOf, type VtepUnderTest } from './vtep-under-test-rig.ts';
 
-/** A VTEP under test. A query must show the effect of all earlier changes. */
-export interface VtepUnderTest {
-  attach(plane: RecordingPlane): Forwarding;
-  addSegment(config: VniConfig): Promise<void>;
-  removeSegment(vni: number): Promise<void>;
-  /** The segment stays, and its configuration changes. */
-  changeSegment(config: VniConfig): Promise<void>;
-  addStatic(vni: number, mac: MacAddress, vtep: IpAddress | 'local'): void;
-  deleteStatic(vni: number, mac: MacAddress): void;
-  /** A frame with this source MAC comes from there. */
-  learn(vni: number, mac: MacAddress, from: IpAddress | 'local'): void;
-  /** The address was heard with this MAC behind the own TAP. */
-  hear(vni: number, ip: IpAddress, mac: MacAddress): void;
-  /** Seconds pass, and expired entries are removed. */
-  elapse(seconds: number): void;
-  setOwn(address: IpAddress, isOwn: boolean): Promise<void>;
-  entryOf(vni: number, mac: MacAddress): { readonly vtep: IpAddress | 'local'; readonly origin: string } | undefined;
-  floodMembers(vni: number): readonly { readonly vtep: IpAddress; readonly origin: string }[];
-  floodedTo(vni: number): readonly IpAddress[];
-  /** The MAC in the answers to requests for an address. */
-  neighbourOf(vni: number, ip: IpAddress): MacAddress | undefined;
-  /** Resolves when the control plane has received all reports so far. */
-  told(): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** A control plane that records its reports and announces the state that the test gives it. */
-export class RecordingPlane implements ControlPlane {
-  readonly origin = 'evpn';
-  readonly segments = new Map<number, ControlledSegment>();
-  /** Reported MACs behind each TAP. */
-  readonly here = new Map<number, Map<MacAddress, LocalMac['origin']>>();
-  /** Reported addresses behind each TAP. */
-  readonly neighbours = new Map<number, Map<IpAddress, MacAddress>>();
-  /** MACs reported as free since this was last emptied. */
-  readonly freed: MacAddress[] = [];
-  /** The segments that it knows. */
-  readonly known = new Map<number, Partial<Said>>();
-
-  segmentUpdated(segment: ControlledSegment): Said | undefined {
-    this.segments.set(segment.vni, segment);
-    const known = this.known.get(segment.vni);
-    return known && { ...NOTHING_SAID, ...known };
-  }
-
-  segmentRemoved(vni: number): void {
-    this.segments.delete(vni);
-    this.here.delete(vni);
-  }
-
-  stationsChanged({ vni, isWhole, here, gone, neighbours }: Stations): void {
-    const heard = this.neighbours.get(vni) ?? new Map<IpAddress, MacAddress>();
-    for (const { ip: address, mac: at } of neighbours) heard.set(address, at);
-    this.neighbours.set(vni, heard);
-    const macs = isWhole ? new Map<MacAddress, LocalMac['origin']>() : (this.here.get(vni) ?? new Map());
-    for (const { mac, origin } of here) macs.set(mac, origin);
-    for (const mac of gone) macs.delete(mac);
-    this.here.set(vni, macs);
-    this.freed.push(...gone);
-  }
-}
-
-const ip = (text: string) => parseIp(text) as IpAddress;
-const mac = (number: number) => parseMac(`02:00:00:00:00:${number.toString(16).padStart(2, '0')}`) as MacAddress;
-const [A, B, C] = [ip('198.18.0.1'), ip('198.18.0.2'), ip('198.18.0.3')];
 const [M, N] = [mac(1), mac(2)];
 const [X, Y] = [ip('192.0.2.1'), ip('2001:db8::99')];
 const NOTHING: Refused = { floods: [], macs: [], neighbours: [] };
-const NOTHING_SAID: Said = { group: undefined, floods: [], macs: [], neighbours: [] };
-
-export function segmentOf(entry: string): VniConfig {
-  return parseConfig({ vni: [entry], local: [], check: false, scalars: {} }).vnis[0] as VniConfig;
-}
 
 export function describeControlContract(name: string, open: () => Promise<VtepUnderTest>): void {
   describe(`${name}: what a control plane says and hears`, () => {
@@ -457,89 +377,6 @@ export function describeControlContract(name: string, open: () => Promise<VtepUn
       vtep = await open();
     });
   });
-}
-
-const STEP = fc.record({
-  kind: fc.constantFrom(
-    'place',
-    'stick',
-    'withdraw',
-    'learn',
-    'learn-local',
-    'static',
-    'unstatic',
-    'elapse',
-    'flood',
-    'unflood',
-    'own',
-    'all',
-    'remake',
-  ),
-  mac: fc.integer({ min: 1, max: 4 }).map(mac),
-  vtep: fc.constantFrom(A, B, C),
-});
-type Step = typeof STEP extends fc.Arbitrary<infer Value> ? Value : never;
-
-/** A running VTEP and a VTEP in memory, to which the same operations are applied. */
-async function newPair(open: () => Promise<VtepUnderTest>) {
-  const config = segmentOf('100,remote=198.18.0.1');
-  const one = await open();
-  const twin = new MemoryVtep();
-  await one.addSegment(config);
-  twin.addSegment(config);
-  const planes = [new RecordingPlane(), new RecordingPlane()] as const;
-  const forwardings = [one.attach(planes[0]), twin.attach(planes[1])] as const;
-  const both = (what: (vtep: Pick<VtepUnderTest, 'learn' | 'addStatic' | 'deleteStatic' | 'elapse'>) => void) => {
-    what(one);
-    what(twin);
-  };
-  const say = async (batch: Batch) => {
-    const [answer, expected] = [await forwardings[0].say(100, batch), await forwardings[1].say(100, batch)];
-    expect(answer).toEqual(expected);
-  };
-  const own = new Set<IpAddress>();
-  // The VTEP in memory does not detect MACs that move too often (RFC 7432 §15.1).
-  const learnings = new Map<MacAddress, number>();
-  const mayMove = (each: MacAddress) => {
-    learnings.set(each, (learnings.get(each) ?? 0) + 1);
-    return (learnings.get(each) as number) < 5;
-  };
-  return {
-    close: () => one.close(),
-    async take({ kind, mac: each, vtep }: Step) {
-      if (kind === 'place' || kind === 'stick')
-        await say({ macs: { placed: [{ mac: each, vtep, isSticky: kind === 'stick' }] } });
-      else if (kind === 'withdraw') await say({ macs: { withdrawn: [each] } });
-      else if (kind === 'learn' || kind === 'learn-local') {
-        const from = kind === 'learn' ? vtep : 'local';
-        if (mayMove(each)) both((it) => it.learn(100, each, from));
-      } else if (kind === 'static') {
-        // A MAC that is static elsewhere is refused earlier.
-        if (one.entryOf(100, each)?.origin !== 'static' && !own.has(vtep)) both((it) => it.addStatic(100, each, vtep));
-      } else if (kind === 'unstatic') both((it) => it.deleteStatic(100, each));
-      else if (kind === 'elapse') both((it) => it.elapse(200));
-      else if (kind === 'flood') await say({ floods: { added: [vtep] } });
-      else if (kind === 'unflood') await say({ floods: { removed: [vtep] } });
-      else if (kind === 'own') {
-        const isOwn = !own.delete(vtep);
-        if (isOwn) own.add(vtep);
-        await one.setOwn(vtep, isOwn);
-        twin.setOwn(vtep, isOwn);
-      } else if (kind === 'all') {
-        for (const forwarding of forwardings) await forwarding.withdrawAll();
-      } else {
-        await one.removeSegment(100);
-        await one.addSegment(config);
-        twin.removeSegment(100);
-        twin.addSegment(config);
-      }
-      await one.told();
-      for (const seen of [1, 2, 3, 4].map(mac)) expect(one.entryOf(100, seen)).toEqual(twin.entryOf(100, seen));
-      expect(new Set(one.floodMembers(100))).toEqual(new Set(twin.floodMembers(100)));
-      expect(new Set(one.floodedTo(100))).toEqual(new Set(twin.floodedTo(100)));
-      expect(planes[0].here.get(100) ?? new Map()).toEqual(planes[1].here.get(100) ?? new Map());
-    },
-  };
 }
 
 function hex(octet: number): string {

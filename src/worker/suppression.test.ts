@@ -1,9 +1,6 @@
 /** ARP and ND suppression through the whole of both ladders: who is answered, who is flooded, and what is learned. */
 import { describe, expect, it } from 'vitest';
 import { LOCAL } from '../fdb/remotes.ts';
-import { TOLD } from '../forward/answers/neighbour-memory.ts';
-import { NeighbourTable, STATION } from '../forward/answers/neighbours.ts';
-import { ToldNeighbours } from '../forward/answers/told-neighbours.ts';
 import { NEIGHBOUR_FRESH_SECONDS } from '../lib/limits.ts';
 import { FLOOD, INNER_VLAN, type Segment } from '../segment/segment.ts';
 import {
@@ -29,58 +26,28 @@ import {
   datagram,
   destinationsOf,
   GROUP,
-  ipWord,
   NOW,
   newRig as newAnyRig,
   OTHER_PEER,
   PEER,
   SEGMENT as PLAIN_SEGMENT,
-  type Rig,
   TAP_MAC,
 } from './ladder-rig.ts';
-
-const SEGMENT: Segment = { ...PLAIN_SEGMENT, suppress: true };
-const ANOTHER = '02 00 00 00 00 03';
-const FRESH = NEIGHBOUR_FRESH_SECONDS * 10;
-
-const newRig = (segment: Segment = SEGMENT) => newAnyRig([segment]);
-
-const octets = (frame: readonly number[]) => Uint8Array.from(frame);
-const suppressed = { [`${SEGMENT.index} tx suppressed`]: 1 };
-
-/** THERE says who it is: by a gratuitous ARP request from a VTEP. */
-const announce = (rig: Rig, parts: ArpParts = {}, source = PEER, now = NOW) =>
-  rig.receive(datagram(octets(naiveArp({ src: THERE, senderIp: THERE_IP, targetIp: THERE_IP, ...parts }))), {
-    source,
-    now,
-  });
-
-const advertise = (rig: Rig, parts: NdParts = {}, source = PEER, now = NOW) =>
-  rig.receive(datagram(octets(naiveAdvertisement(parts))), { source, now });
-
-/** Sends a question into the TAP: what comes back there, and whether the question was flooded. */
-function ask(rig: Rig, question: readonly number[], now = NOW) {
-  rig.taps.delivered.length = 0;
-  rig.underlay.sent.length = 0;
-  rig.send(octets(question), { now });
-  const answers = rig.taps.delivered.map(({ frame }) => [...frame]);
-  return { answers, sent: destinationsOf(rig) };
-}
-
-const ARP_ANSWER = naiveArp({
-  dst: HERE,
-  src: THERE,
-  operation: REPLY,
-  senderIp: THERE_IP,
-  targetMac: HERE,
-  targetIp: HERE_IP,
-});
-
-const ndAnswer = (flags: number) =>
-  naiveNd({ dst: HERE, src: THERE, type: 136, sender: THERE_IP6, receiver: HERE_IP6, flags });
-
-const ANSWERED = { answers: [ARP_ANSWER], sent: [] };
-const FLOODED = { answers: [], sent: [GROUP] };
+import {
+  ANOTHER,
+  ANSWERED,
+  ARP_ANSWER,
+  advertise,
+  announce,
+  ask,
+  FLOODED,
+  FRESH,
+  ndAnswer,
+  newRig,
+  octets,
+  SEGMENT,
+  suppressed,
+} from './suppression-rig.ts';
 
 describe('T38: an ARP request for a known remote neighbour', () => {
   it('is answered into the TAP and not sent', () => {
@@ -420,100 +387,5 @@ describe('what a station behind the own TAP says of itself', () => {
     rig.send(octets(naiveArp({ ...MINE, targetIp: THERE_IP })));
     announce(rig, {}, OTHER_PEER);
     expect(ask(rig, naiveArp())).toEqual(ANSWERED);
-  });
-});
-
-describe('a neighbour that a control plane placed', () => {
-  const place = (rig: Rig, kind: number = STATION.host) => {
-    rig.place(THERE.replaceAll(' ', ''), PEER);
-    const mac = { high: 0x0200_0000, low: 2, kind };
-    const { placed } = new NeighbourTable(rig.neighboursMemory);
-    placed.place(SEGMENT.index, { a: 0, b: 0, c: 0xffff, d: ipWord(THERE_IP), ...mac });
-    placed.place(SEGMENT.index, { a: 0x2001_0db8, b: 0, c: 0, d: 2, ...mac });
-    return placed;
-  };
-
-  it('is answered like one that was heard, and for longer', () => {
-    const rig = newRig();
-    const placed = place(rig);
-    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
-    expect(ask(rig, naiveNd()).answers).toEqual([ndAnswer(SOLICITED | OVERRIDE)]);
-    expect(ask(rig, naiveArp(), NOW + 10 * FRESH)).toEqual(ANSWERED);
-    placed.withdraw(SEGMENT.index, 0, 0, 0xffff, ipWord(THERE_IP));
-    expect(ask(rig, naiveArp())).toEqual(FLOODED);
-  });
-
-  it('is not answered in ND while nobody knows whether it is a router', () => {
-    const rig = newRig();
-    place(rig, STATION.unknown);
-    expect(ask(rig, naiveNd()).answers).toEqual([]);
-    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
-    advertise(rig, { flags: OVERRIDE | ROUTER });
-    expect(ask(rig, naiveNd()).answers).toEqual([ndAnswer(ROUTER | SOLICITED | OVERRIDE)]);
-  });
-
-  it('is not answered any more once a station behind the own TAP says that the address is its own', () => {
-    const rig = newRig();
-    place(rig);
-    rig.send(octets(naiveArp({ src: ANOTHER, senderIp: THERE_IP, targetIp: THERE_IP })));
-    expect(ask(rig, naiveArp())).toEqual(FLOODED);
-    expect(ask(rig, naiveNd()).answers).toEqual([ndAnswer(SOLICITED | OVERRIDE)]);
-  });
-});
-
-describe('neighbours behind the own TAP', () => {
-  const told = (rig: Rig) => {
-    const reader = new ToldNeighbours(rig.neighboursMemory, 1);
-    const words = new Int32Array(100 * TOLD.words);
-    return {
-      listen: () => reader.listenTo(SEGMENT.index),
-      /** MAC and last word of the address. */
-      read: () =>
-        Array.from({ length: reader.read(words) }, (_, i) => {
-          const at = i * TOLD.words;
-          return [words[at + TOLD.vni], words[at + TOLD.d], words[at + TOLD.macHigh], words[at + TOLD.macLow]];
-        }),
-    };
-  };
-  const here = (address: number) => [SEGMENT.vni, address, 0x0200_0000, 1];
-
-  it.each([
-    ['with suppression', SEGMENT],
-    ['without', PLAIN_SEGMENT],
-  ])('are told from ARP and ND while somebody listens, %s', (_, segment) => {
-    const rig = newRig(segment);
-    const { listen, read } = told(rig);
-    rig.send(octets(naiveArp()));
-    expect(read()).toEqual([]);
-    listen();
-    rig.send(octets(naiveArp()));
-    rig.send(octets(naiveArp()));
-    rig.send(octets(naiveNd()));
-    rig.send(
-      octets(naiveAdvertisement({ src: HERE, sender: HERE_IP6, target: '20010db8 00000000 00000000 00000007' })),
-    );
-    expect(read()).toEqual([here(ipWord(HERE_IP)), here(1), here(7)]);
-  });
-
-  it.each<[string, readonly number[]]>([
-    ['a probe, which has no sender', naiveArp({ senderIp: '0.0.0.0' })],
-    ['an ARP frame in whose name another station spoke', naiveArp({ senderMac: ANOTHER })],
-    ['a solicitation without an address', naiveNd({ sender: UNSPECIFIED, options: '' })],
-    ['an advertisement that replaces nothing', naiveAdvertisement({ src: HERE, flags: 0 })],
-  ])('are not told from %s', (_, frame) => {
-    const rig = newRig(PLAIN_SEGMENT);
-    const { listen, read } = told(rig);
-    listen();
-    rig.send(octets(frame));
-    expect(read()).toEqual([]);
-  });
-
-  it('are not told of frames that come from another VTEP', () => {
-    const rig = newRig();
-    const { listen, read } = told(rig);
-    listen();
-    announce(rig);
-    advertise(rig);
-    expect(read()).toEqual([]);
   });
 });
