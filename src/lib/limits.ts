@@ -78,6 +78,26 @@ export const MAX_MAC_MOVES = 5;
 export const MAC_MOVE_WINDOW_SECONDS = 180;
 export const MAC_HOLD_SECONDS = 30;
 
+/**
+ * IP addresses that are announced by EVPN for one MAC behind the own TAP, and for all: what a placed neighbour needs at each receiver. A further one
+ * replaces the one that was not heard for longest, if that was not heard for OWN_NEIGHBOUR_STALE_SECONDS. Else it is not announced.
+ */
+export const MAX_NEIGHBOURS_PER_MAC = 64;
+export const MAX_OWN_NEIGHBOURS = 131_072;
+export const OWN_NEIGHBOUR_STALE_SECONDS = 600;
+
+/**
+ * MACs that were behind the own TAP, whose sequence numbers are remembered (RFC 7432 §15). When full, the one that is away for longest is forgotten.
+ * When it comes back, its number may be too low, until a route of another VTEP shows a higher one.
+ */
+export const MAX_REMEMBERED_SEQUENCES = 65_536;
+
+/** How often a sequence number that the BGP speaker refuses is raised at once, by 1, 2, 4 and so on. Then the route waits like all that are refused. */
+export const MAX_SEQUENCE_RAISES = 8;
+
+/** A route that the BGP speaker refuses is announced again after this long. */
+export const SPEAKER_RETRY_SECONDS = 30;
+
 /** Changes of the FDB that wait for the reader (48 octets each; a power of two). When full, the oldest are lost, and listeners are told how many. */
 export const MAX_FDB_EVENTS = 65_536;
 
