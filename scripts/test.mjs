@@ -5,6 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ensureGobgp } from './gobgp.mjs';
 import { ensureBuilt, ensureNodeModules, ensureSystemPackages, isRoot, run } from './setup.mjs';
 
 const PACKAGES = {
@@ -23,11 +24,13 @@ const PACKAGES = {
   groff: 'groff-base',
   zsh: 'zsh',
   fish: 'fish',
+  vtysh: 'frr',
 };
 
 if (isRoot) ensureSystemPackages(PACKAGES);
 else console.log('not root: the tests that need network namespaces are skipped');
 ensureNodeModules();
+if (isRoot) ensureGobgp();
 ensureBuilt();
 
 const folder = mkdtempSync(join(tmpdir(), 'vtepd-test-'));
