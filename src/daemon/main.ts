@@ -1,7 +1,11 @@
+import { join } from 'node:path';
 import { ApiServers } from '../api/server/api-servers.ts';
 import { checkHttpAddress } from '../api/server/http-listening.ts';
 import { checkControlSocket } from '../api/server/socket-file.ts';
 import type { Config } from '../config/config.ts';
+import { connectGobgp } from '../evpn/gobgp/connect-gobgp.ts';
+import { Evpn } from '../evpn/plane/evpn.ts';
+import { RdFile } from '../evpn/plane/rd-file.ts';
 import { notifySystemd, statusLine } from '../host/notify.ts';
 import { VtepError } from '../lib/errors.ts';
 import { type Log, type Logger, openLog } from '../observe/log.ts';
@@ -21,6 +25,12 @@ const LAST_RESORT_MS = 1_900;
 
 /** API connections are cut half a second after they were asked to end. */
 const API_PATIENCE_MS = 700;
+
+/** How long the stop waits for the withdrawal of the own EVPN routes. Routes that are left are withdrawn by the next start. */
+const EVPN_PATIENCE_MS = 900;
+
+/** In `--state-dir`. */
+const RD_FILE = 'evpn.json';
 
 /**
  * Runs the daemon until it is asked to stop: the composition root.
@@ -68,6 +78,7 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
       const reload = new Reload({ vnis, settings, changes, upkeep }, { config, reread, log, changeHttp });
       const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost, servers });
       const watchdog = new Watchdog(() => vtep.workers.answered());
+      const evpn = startEvpn(config, vtep, log);
       try {
         await servers.start(config, view);
         log.info({ event: 'ready', version, vnis: vnis.length, port: config.port }, 'forwarding');
@@ -81,7 +92,10 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
         return exitCode;
       } finally {
         watchdog.stop();
+        // Other hosts must not send here any more when the TAPs go.
+        const withdrawn = evpn?.stop(EVPN_PATIENCE_MS);
         await stopping.wait('API clients', servers.close(), API_PATIENCE_MS);
+        if (withdrawn) await stopping.wait('EVPN routes', withdrawn);
       }
     } finally {
       await vtep.stop(stopping);
@@ -96,6 +110,15 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
     complain(`internal error: ${String(error)}: please report it with the log`);
     return DIED;
   }
+}
+
+/** The control plane of `--evpn`. undefined: there is none. */
+function startEvpn({ evpn: address, evpnHoldSeconds: holdSeconds, stateDir }: Config, vtep: Vtep, log: Logger) {
+  if (!address) return undefined;
+  const numbers = new RdFile(join(stateDir, RD_FILE), log);
+  const evpn = new Evpn({ address, holdSeconds, log, numbers, connect: connectGobgp });
+  evpn.start(vtep.control);
+  return evpn;
 }
 
 /** How the daemon ends: by SIGTERM or SIGINT, or by a fatal failure. */

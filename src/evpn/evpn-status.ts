@@ -75,7 +75,7 @@ export const UNUSED_REASONS = {
   'no-next-hop': 'it has no usable next hop',
   'no-tunnel': 'it has no PMSI tunnel attribute',
   'tunnel-type': 'its PMSI tunnel is not ingress replication',
-  'not-best': 'another VTEP has a better route for the MAC or the address',
+  'not-best': 'the MAC is here, or another VTEP has a better route for the MAC or the address',
   duplicate: 'the MAC moved too often and is held (RFC 7432 §15.1)',
   refused: 'the data path refuses it',
 } as const;
@@ -98,4 +98,11 @@ export interface EvpnRouteRow {
   readonly isSticky: boolean;
   /** undefined: it is used. */
   readonly unused: UnusedReason | undefined;
+}
+
+/** Where the state of EVPN is read: the control plane. */
+export interface EvpnSource {
+  status(): EvpnStatus;
+  /** All routes of types 2 and 3 that were received. Routes may come and go while it is read. */
+  rows(): Iterable<EvpnRouteRow>;
 }

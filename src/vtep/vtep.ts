@@ -63,15 +63,16 @@ export class Vtep {
   readonly #paths: PathWatch;
   readonly #sweep: FdbSweep;
   readonly #lazyJoin: LazyJoin;
-  /** With `--persist`. */
+  /** With `--persist` or `--evpn`. */
   readonly #stateDir: StateDir | undefined;
+  /** With `--persist`. */
   readonly #snapshots: FdbSnapshots | undefined;
 
   private constructor(config: Config, log: Logger, onDeath: (error: Error) => void) {
     const netlink = this.#netlink;
     const settings = new Settings(config);
     this.settings = settings;
-    this.#stateDir = config.persist ? StateDir.take(config.stateDir) : undefined;
+    this.#stateDir = config.persist || config.evpn ? StateDir.take(config.stateDir) : undefined;
 
     // The resources. Their owners change the lists.
     this.tables = new SharedTables(config);
@@ -154,7 +155,7 @@ export class Vtep {
     });
     const { allowedVteps, ageingSeconds } = config;
     const snapshotted = { fdb, now, log, vnis, isOwnAddress, allowedVteps, ageingSeconds };
-    this.#snapshots = this.#stateDir && new FdbSnapshots(snapshotted, this.#stateDir.path);
+    this.#snapshots = config.persist && this.#stateDir ? new FdbSnapshots(snapshotted, this.#stateDir.path) : undefined;
   }
 
   /**

@@ -23,3 +23,8 @@ export function claimOf(own: OwnMac): Omit<MacClaim, 'vtep'> | undefined {
   if (origin === undefined || isHeld || isBeaten(own)) return undefined;
   return { sequence: mobility?.sequence ?? 0, isSticky: false };
 }
+
+/** Whether the MAC is behind the own TAP, and no route of another VTEP says that it has moved. */
+export function isHere(own: OwnMac): boolean {
+  return own.origin !== undefined && !isBeaten(own);
+}

@@ -62,6 +62,7 @@ export function newHost({ stored = {}, identity = IDENTITY }: { stored?: RdNumbe
     {
       held: (vni, address, isHeld) => held.set(`${vni} ${address}`, isHeld),
       alert: (alert) => alerts.push(alert),
+      holderChanged: () => {},
     },
     stored,
   );

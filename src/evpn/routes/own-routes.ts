@@ -2,7 +2,7 @@ import type { Stations } from '../../control/control-plane.ts';
 import type { IpAddress, MacAddress } from '../../lib/addresses.ts';
 import type { RouteDistinguisher, RouteTarget } from '../../lib/route-numbers.ts';
 import type { EvpnRoute, Path } from '../route.ts';
-import { claimOf } from './own-claims.ts';
+import { claimOf, isHere } from './own-claims.ts';
 import { OwnRds, type RdNumbers } from './own-numbers.ts';
 import { type ControlledVni, newSegment, type OwnMac, type OwnSegment } from './own-state.ts';
 import { type MacAlert, type OwnListener, OwnStations } from './own-stations.ts';
@@ -61,6 +61,7 @@ export class OwnRoutes {
       {
         held: (vni, mac, isHeld) => this.#news.push(() => listener.held(vni, mac, isHeld)),
         alert: (alert) => this.#news.push(() => listener.alert(alert)),
+        holderChanged: (vni, mac) => this.#news.push(() => listener.holderChanged(vni, mac)),
       },
     );
   }
@@ -113,6 +114,12 @@ export class OwnRoutes {
       neighboursOut: neighbours,
       isAnnounced: floods >= face.local.length,
     };
+  }
+
+  /** Whether this VTEP has the MAC: it is behind the own TAP, and no route of another VTEP says that it has moved. */
+  isHere(vni: number, mac: MacAddress): boolean {
+    const own = this.#segments.get(vni)?.macs.get(mac);
+    return own !== undefined && isHere(own);
   }
 
   /** Whether a route with it is one of this VTEP, or was. */

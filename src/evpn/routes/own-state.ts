@@ -57,6 +57,8 @@ export interface OwnMac {
   isHeld: boolean;
   /** Another VTEP announces it too, and one of the two says that it must not move. That was reported. */
   isConflict: boolean;
+  /** It is here, as far as was reported (`OwnRoutes.isHere`). */
+  isHolder: boolean;
 }
 
 /** A segment with the stations behind its TAP. It exists from the first report, which may come before the segment is known, and after it is deleted. */

@@ -3,7 +3,7 @@ import type { IpAddress, MacAddress } from '../../lib/addresses.ts';
 import { NEIGHBOUR_TOLD_AGAIN_SECONDS } from '../../lib/limits.ts';
 import type { MacRoute } from '../route.ts';
 import { Mobility, MobilityMemory } from './mac-mobility.ts';
-import { isBeaten, rivalOf } from './own-claims.ts';
+import { isBeaten, isHere, rivalOf } from './own-claims.ts';
 import { OwnNeighbours } from './own-neighbours.ts';
 import type { Heard, OwnMac, OwnSegment } from './own-state.ts';
 import type { MacClaim } from './sequence.ts';
@@ -30,11 +30,13 @@ export interface OwnListener {
   /** The received routes of the MAC are to be ignored, or not any more (RFC 7432 §15.1). */
   held(vni: number, mac: MacAddress, isHeld: boolean): void;
   alert(alert: MacAlert): void;
+  /** This VTEP has the MAC from now on, or another one may have it (`OwnRoutes.isHere`). */
+  holderChanged(vni: number, mac: MacAddress): void;
 }
 
 /** The MACs and neighbours behind the own TAPs, and their moves between this VTEP and others. */
 export class OwnStations {
-  readonly #review: (own: OwnMac) => void;
+  readonly #reviewRoutes: (own: OwnMac) => void;
   readonly #listener: OwnListener;
   readonly #memory = new MobilityMemory();
   readonly neighbours: OwnNeighbours;
@@ -48,7 +50,7 @@ export class OwnStations {
 
   /** @param review is called when the routes of the MAC may have changed  @param forget withdraws the route of a neighbour */
   constructor(review: (own: OwnMac) => void, forget: (heard: Heard) => void, listener: OwnListener) {
-    this.#review = review;
+    this.#reviewRoutes = review;
     this.#listener = listener;
     this.neighbours = new OwnNeighbours(forget);
   }
@@ -174,6 +176,7 @@ export class OwnStations {
       slot: undefined,
       isHeld: false,
       isConflict: false,
+      isHolder: false,
     };
     segment.macs.set(mac, own);
     return own;
@@ -199,6 +202,15 @@ export class OwnStations {
     if (!this.#holds.delete(own)) return;
     own.isHeld = false;
     this.#listener.held(own.segment.vni, own.mac, false);
+  }
+
+  /** The station, its rival or its number changed. */
+  #review(own: OwnMac): void {
+    this.#reviewRoutes(own);
+    const isHolder = isHere(own);
+    if (isHolder === own.isHolder) return;
+    own.isHolder = isHolder;
+    this.#listener.holderChanged(own.segment.vni, own.mac);
   }
 
   #checkConflict(own: OwnMac): void {

@@ -8,6 +8,8 @@ export interface PlaceRules<Key extends string, Route extends RemoteRoute> {
   readonly isSameEntry: (one: Route, other: Route) => boolean;
   /** What is in force stays, whatever the routes say. */
   readonly isHeld?: (place: Place<Key, Route>) => boolean;
+  /** Another origin has the entry of the data path. It is told again when that ends (`repeat`). */
+  readonly isElsewhere?: (place: Place<Key, Route>) => boolean;
   /** The best route of a key is another one, or says something else. Called when candidates come and go. */
   readonly bestChanged?: (key: Key, before: Route | undefined, best: Route | undefined) => void;
   /** There is something to take. */
@@ -143,6 +145,11 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   /** Compares, and notes what the data path is to be told. @returns whether there is something */
   #settle(place: Place<Key, Route>, { placed, withdrawn }: PlaceChanges<Key, Route>): boolean {
     const { best, refused, said } = place;
+    if (best !== undefined && this.#rules.isElsewhere?.(place)) {
+      this.#say(place, undefined);
+      place.mayStand = false;
+      return false;
+    }
     const isRefused = best !== undefined && refused !== undefined && this.#rules.isSameEntry(best, refused);
     if (!isRefused && refused !== undefined) {
       place.refused = undefined;

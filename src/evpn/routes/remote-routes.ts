@@ -19,6 +19,14 @@ export interface BestRoute {
   readonly isSticky: boolean;
 }
 
+/** The own side of the control plane. */
+export interface OwnMacs {
+  /** Whether the MAC is behind the own TAP, and no route says that it has moved. Nothing is said of it then. */
+  isHere(vni: number, mac: MacAddress): boolean;
+}
+
+const NO_OWN_MACS: OwnMacs = { isHere: () => false };
+
 /**
  * The routes that were received: which VNI uses each, which one is preferred for a MAC, and what the data path must be told. Routes go in by
  * `received`, segments by `segmentUpdated`; `take` gives the differences to what it gave before.
@@ -38,7 +46,12 @@ export class RemoteRoutes {
   #review: Iterator<RemoteRoute> | undefined;
   #sweep: Iterator<[RouteKey, RemoteRoute]> | undefined;
   #generation = 0;
+  readonly #own: OwnMacs;
   readonly #counts = { type2: 0, type3: 0, other: 0 };
+
+  constructor(own: OwnMacs = NO_OWN_MACS) {
+    this.#own = own;
+  }
 
   /** Routes by type, without those of this host's speaker itself. */
   get counts(): { readonly type2: number; readonly type3: number; readonly other: number } {
@@ -134,7 +147,7 @@ export class RemoteRoutes {
     this.#vnis.get(vni)?.refused(refused);
   }
 
-  /** No other origin holds a MAC any more: it is told again if there is a route. */
+  /** Another origin has a MAC now, or has it no more. It is told again if there is a route and the MAC is not here. */
   free(vni: number, mac: MacAddress): void {
     this.#vnis.get(vni)?.macs.repeat(mac);
   }
@@ -177,7 +190,10 @@ export class RemoteRoutes {
   }
 
   #newVni(vni: number): RemoteVni {
-    return new RemoteVni(vni, this.#queues, (route) => this.#import.floodedTo(route) as IpAddress);
+    return new RemoteVni(vni, this.#queues, {
+      floodedTo: (route) => this.#import.floodedTo(route) as IpAddress,
+      isHere: (mac) => this.#own.isHere(vni, mac),
+    });
   }
 
   #keep(route: EvpnRoute, isLocal: boolean): RemoteRoute {

@@ -20,22 +20,29 @@ export class RemoteVni implements RouteUser {
   readonly floods: Places<IpAddress, RemoteFlood>;
   readonly #queues: RemoteQueues;
   readonly #floodedTo: (route: RemoteFlood) => IpAddress;
+  readonly #isHere: (mac: MacAddress) => boolean;
   readonly #held = new Set<MacAddress>();
   /** MACs whose best route changed. */
   readonly #changed = new Set<MacAddress>();
   /** What the last batch withdrew. */
   #withdrawn: Withdrawn = NOTHING_WITHDRAWN;
 
-  constructor(vni: number, queues: RemoteQueues, floodedTo: (route: RemoteFlood) => IpAddress) {
+  constructor(
+    vni: number,
+    queues: RemoteQueues,
+    { floodedTo, isHere }: { floodedTo: (route: RemoteFlood) => IpAddress; isHere: (mac: MacAddress) => boolean },
+  ) {
     this.vni = vni;
     this.#queues = queues;
     this.#floodedTo = floodedTo;
+    this.#isHere = isHere;
     const queue = () => void queues.batches.add(this);
     this.macs = new Places({
       queue,
       isPreferred,
       isSameEntry: isSamePlacement,
       isHeld: ({ key }) => this.#held.has(key),
+      isElsewhere: ({ key }) => isHere(key),
       bestChanged: (mac, before, best) => this.#bestChanged(mac, before, best),
     });
     this.neighbours = new Places({
@@ -135,6 +142,7 @@ export class RemoteVni implements RouteUser {
     const place: Place<string, RemoteMac> | undefined =
       route.ip === undefined ? this.macs.get(route.mac) : this.neighbours.get(route.ip);
     const best = place?.best;
+    if (route.ip === undefined && this.#isHere(route.mac)) return 'not-best';
     if (best && (best.nextHop !== route.nextHop || best.mac !== route.mac)) return 'not-best';
     if (this.#held.has(route.mac)) return 'duplicate';
     return place?.refused && 'refused';
