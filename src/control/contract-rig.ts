@@ -67,6 +67,44 @@ export function describeControlContract(name: string, open: () => Promise<VtepUn
         expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'evpn' });
       });
 
+      it('are not learned, and learned ones not moved, by frames from a member of its flood list', async () => {
+        await say({ floods: { added: [B] } });
+        vtep.learn(100, M, B);
+        expect(vtep.entryOf(100, M)).toBeUndefined();
+        vtep.learn(100, M, 'local');
+        vtep.learn(100, N, C);
+        for (const each of [M, N]) vtep.learn(100, each, B);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: 'local', origin: 'learned' });
+        expect(vtep.entryOf(100, N)).toEqual({ vtep: C, origin: 'learned' });
+        await vtep.addSegment(segmentOf('200,remote=198.18.0.1'));
+        vtep.learn(200, M, B);
+        expect(vtep.entryOf(200, M)).toEqual({ vtep: B, origin: 'learned' });
+      });
+
+      it('are learned from a former member of its flood list, and kept while a new member sends frames', async () => {
+        await say({ floods: { added: [B] } });
+        await say({ floods: { removed: [B] } });
+        vtep.learn(100, M, B);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: B, origin: 'learned' });
+        await say({ floods: { added: [B] } });
+        vtep.elapse(200);
+        vtep.learn(100, M, B);
+        vtep.elapse(200);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: B, origin: 'learned' });
+        vtep.elapse(400);
+        vtep.learn(100, M, B);
+        expect(vtep.entryOf(100, M)).toBeUndefined();
+      });
+
+      it('are learned from a static member that it named too', async () => {
+        await say({ floods: { added: [A] } });
+        vtep.learn(100, M, A);
+        expect(vtep.entryOf(100, M)).toBeUndefined();
+        await forwarding.withdrawAll();
+        vtep.learn(100, M, A);
+        expect(vtep.entryOf(100, M)).toEqual({ vtep: A, origin: 'learned' });
+      });
+
       it('are taken over by a frame from the own TAP, and told, and can be placed again', async () => {
         await place(A);
         vtep.learn(100, M, 'local');

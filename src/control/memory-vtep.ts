@@ -87,6 +87,8 @@ export class MemoryVtep {
     const known = this.#live(vni, mac);
     if (known?.origin === 'static') return;
     if (known?.origin === 'evpn' && (from !== 'local' || known.isSticky)) return;
+    // A VTEP that announces its MACs. Only what was learned there before stays alive.
+    if (from !== 'local' && known?.vtep !== from && this.#announces(vni, from)) return;
     this.#set(vni, mac, { vtep: from, origin: 'learned', isSticky: false, heard: this.#seconds });
   }
 
@@ -154,6 +156,10 @@ export class MemoryVtep {
     const entry = this.#segment(vni).macs.get(mac);
     const isExpired = entry?.origin === 'learned' && this.#seconds - entry.heard >= AGEING_SECONDS;
     return isExpired ? undefined : entry;
+  }
+
+  #announces(vni: number, vtep: IpAddress): boolean {
+    return this.#segment(vni).floods.has(vtep) && !this.#own.has(vtep);
   }
 
   #set(vni: number, mac: MacAddress, entry: Entry | undefined): void {

@@ -35,7 +35,9 @@ export type Operation =
   | { readonly kind: 'wait'; tenths: number }
   | { readonly kind: 'sweep'; budget: number }
   | { readonly kind: 'pin'; vtep: number }
-  | { readonly kind: 'unpin' };
+  | { readonly kind: 'unpin' }
+  /** A VTEP of a flood list announces its MACs in a segment from now on, or does not any more. */
+  | { readonly kind: 'announce'; segment: number; announces: boolean };
 
 /** Runs each operation on both. */
 export class Comparison {
@@ -51,7 +53,7 @@ export class Comparison {
   readonly #moves = new Array<number>(SEGMENTS).fill(0);
   readonly #evictions = new Array<number>(SEGMENTS).fill(0);
   /** Flood lists: references that must be released. */
-  readonly #pins: { vtep: number; id: number }[] = [];
+  readonly #pins: { vtep: number; id: number; announcesIn: Set<number> }[] = [];
   readonly #references = new Array<number>(VTEPS).fill(0);
   /** For each known VTEP without a reference: since when. */
   readonly #idleSince = new Map<number, number>();
@@ -113,12 +115,19 @@ export class Comparison {
       case 'pin': {
         const id = fdb.retainRemote(sourceOf(step.vtep));
         expect(this.#vtepOf(id)).toBe(step.vtep);
-        this.#pins.push({ vtep: step.vtep, id });
+        this.#pins.push({ vtep: step.vtep, id, announcesIn: new Set() });
         break;
       }
       case 'unpin': {
         const pin = this.#pins.pop();
-        if (pin) fdb.releaseRemote(pin.id, now);
+        if (!pin) break;
+        for (const segment of pin.announcesIn) this.#announce(segment, pin.vtep, false);
+        fdb.releaseRemote(pin.id, now);
+        break;
+      }
+      case 'announce': {
+        const pin = this.#pins.at(-1);
+        if (pin) this.#announce(step.segment, pin.vtep, step.announces);
         break;
       }
     }
@@ -126,15 +135,29 @@ export class Comparison {
     this.#compare();
   }
 
+  #announce(segment: number, vtep: number, announces: boolean): void {
+    this.#fdb.setAnnouncer(segment, this.#idOf(vtep), announces);
+    for (const pin of this.#pins) {
+      if (pin.vtep !== vtep) continue;
+      if (announces) pin.announcesIn.add(segment);
+      else pin.announcesIn.delete(segment);
+    }
+  }
+
   #learn({ segment, mac, vtep, maxMacs }: Operation & { kind: 'learn' }): void {
     const key = keyOf({ segment, mac });
     const known = this.#entries.get(key);
+    const foretold = this.#fdb.wouldLearn(segment, HIGH, mac, sourceOf(vtep), this.#now);
     const result = this.#fdb.learn(segment, HIGH, mac, sourceOf(vtep), maxMacs, this.#now);
+    if (result !== LEARNED.full) expect(foretold).toBe(result);
+    const announces = this.#pins.some((pin) => pin.vtep === vtep && pin.announcesIn.has(segment));
     const fresh: Entry = { segment, mac, vtep, kind: 'learned', isSticky: false, heard: this.#now, moves: 0 };
     if (known?.kind === 'static') {
       expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.conflict);
     } else if (known?.kind === 'control' && (known.vtep === vtep || vtep !== 0 || known.isSticky)) {
       expect(result).toBe(known.vtep === vtep ? LEARNED.refreshed : LEARNED.outranked);
+    } else if (announces && (!known || this.#isExpired(known))) {
+      expect(result).toBe(LEARNED.announced);
     } else if (known && this.#isExpired(known)) {
       expect(result).toBe(LEARNED.added);
       this.#forget(known);
@@ -142,6 +165,8 @@ export class Comparison {
     } else if (known?.vtep === vtep) {
       expect(result).toBe(LEARNED.refreshed);
       known.heard = this.#now;
+    } else if (announces) {
+      expect(result).toBe(known && this.#flaps.isHeld(key, this.#now) ? LEARNED.held : LEARNED.announced);
     } else if (known && !this.#flaps.mayMove(key, this.#now)) {
       expect(result).toBe(LEARNED.held);
       if (this.#flaps.hold(key, this.#now)) this.#happens('held', known, vtep);

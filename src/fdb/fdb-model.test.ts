@@ -40,10 +40,14 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait'), tenths: fc.nat(60) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('sweep'), budget: fc.integer({ min: 1, max: 50 }) }) },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({ kind: fc.constant('pin'), vtep: remoteVtep }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('unpin') }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('announce'), segment: fc.nat(SEGMENTS - 1), announces: fc.boolean() }),
+  },
 );
 
 /** A few MACs that move about, refreshed often enough to live, over times in which windows and holds end. */
@@ -76,7 +80,7 @@ const migration: fc.Arbitrary<Operation> = fc.oneof(
   },
 );
 
-it('answers as a Map does, and tells of each change once, after every one of any operations: learn, move, static, place, withdraw, delete, flush, wait, sweep, flood lists', () => {
+it('answers as a Map does, and tells of each change once, after every one of any operations: learn, move, static, place, withdraw, delete, flush, wait, sweep, flood lists, announcers', () => {
   const steps = fc.array(operation, { minLength: 1, maxLength: 150, size: 'max' });
   fc.assert(
     fc.property(steps, (sequence) => {

@@ -1,4 +1,5 @@
 import type { MacWords } from '../lib/addresses.ts';
+import { Announcers } from './announcers.ts';
 import { ChangeLock } from './change-lock.ts';
 import { EntryChanges } from './entry-changes.ts';
 import { type EntryView, viewOf } from './entry-view.ts';
@@ -37,6 +38,7 @@ export class Fdb {
   readonly remotes: RemoteTable;
   /** The counters of each segment. */
   readonly counts: SegmentReadings;
+  readonly #announcers: Announcers;
   readonly #table: EntryTable;
   readonly #flapping: Flapping;
   readonly #counts: SegmentCounts;
@@ -60,6 +62,7 @@ export class Fdb {
     const counts = new SegmentCounts(regions);
     const events = new EventRing(regions, remotes);
     this.remotes = remotes;
+    this.#announcers = new Announcers(regions, remotes);
     this.#table = table;
     this.#flapping = flapping;
     this.counts = counts;
@@ -125,6 +128,7 @@ export class Fdb {
         }
       }
     }
+    if (this.#announcers.has(segment, source)) return LEARNED.announced;
     this.#lock.acquire();
     try {
       const learned = this.#learning.learn({ segment, high, low }, source, maxMacs, now);
@@ -142,18 +146,19 @@ export class Fdb {
   /** The result that `learn` would return if there is room. Nothing changes. */
   wouldLearn(segment: number, high: number, low: number, source: SourceAddress, now: number): number {
     const entry = this.#table.find(segment, high, low);
-    if (entry === NO_ENTRY) return LEARNED.added;
-    const value = this.#table.consistentValue(entry, segment, high, low);
-    if (value === TORN) return LEARNED.added;
-    const isSame = this.remotes.isAt(value & 0xffff, source);
-    if ((value & DYNAMIC) === 0) {
-      const answer = answerAt(value, isSame, source);
-      if (answer !== YIELDS) return answer;
-    } else if (this.#table.isExpired(entry, now)) {
-      return LEARNED.added;
+    const value = entry === NO_ENTRY ? TORN : this.#table.consistentValue(entry, segment, high, low);
+    const isLearned = (value & DYNAMIC) !== 0;
+    if (value === TORN || (isLearned && this.#table.isExpired(entry, now))) {
+      return this.#announcers.has(segment, source) ? LEARNED.announced : LEARNED.added;
     }
+    const isSame = this.remotes.isAt(value & 0xffff, source);
+    const answer = isLearned ? YIELDS : answerAt(value, isSame, source);
+    if (answer !== YIELDS) return answer;
     if (isSame) return LEARNED.refreshed;
-    return this.#flapping.wouldHold(entry, this.#table.movesOf(entry), now) ? LEARNED.held : LEARNED.moved;
+    const moves = this.#table.movesOf(entry);
+    if (this.#flapping.isHeld(entry, moves, now)) return LEARNED.held;
+    if (this.#announcers.has(segment, source)) return LEARNED.announced;
+    return this.#flapping.wouldHold(entry, moves, now) ? LEARNED.held : LEARNED.moved;
   }
 
   /**
@@ -278,6 +283,16 @@ export class Fdb {
       if (remote !== NO_REMOTE) this.remotes.pin(remote);
       return remote;
     });
+  }
+
+  /**
+   * Sets whether a VTEP announces its MACs in a segment by a control plane: nothing new is learned from its frames then. Only for the main thread. Takes
+   * no lock.
+   *
+   * @param remote is retained until it does not announce any more
+   */
+  setAnnouncer(segment: number, remote: number, announces: boolean): void {
+    this.#announcers.set(segment, remote, announces);
   }
 
   releaseRemote(remote: number, now: number): void {

@@ -4,7 +4,8 @@ import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS, MAX_REMOTES, MAX_SEGMENTS } from '../l
  * The shared memory of the forwarding database: one SharedArrayBuffer of fixed size (a growable one is 3 to 5 times slower to read).
  * Its pages take memory only when they are used. Every thread creates its own typed arrays over it with `mapFdb`.
  *
- *     header | entry index | entries | entry links | group index | groups | buckets | segments | remote index | remotes | barred | flaps | events
+ *     header | entry index | entries | entry links | group index | groups | buckets | segments | remote index | remotes | barred | announcers | flaps
+ *     | events
  *
  * Indexes are open-addressing hash tables of record numbers + 1, at most half full. So the records stay dense: ten thousand
  * MACs use kilobytes, not one page each.
@@ -116,6 +117,8 @@ export interface FdbMemory {
   readonly remotes: Int32Array;
   /** One word per remote. Not zero: sending to it is barred. */
   readonly barred: Int32Array;
+  /** One bit per remote and segment: the VTEP announces its MACs by a control plane. */
+  readonly announcers: Int32Array;
   readonly flaps: Int32Array;
   readonly events: Int32Array;
 }
@@ -133,6 +136,7 @@ const REGIONS = {
   remoteIndex: REMOTE_INDEX_SLOTS,
   remotes: (MAX_REMOTES + 1) * REMOTE.words,
   barred: MAX_REMOTES + 1,
+  announcers: (MAX_REMOTES + 1) * (MAX_SEGMENTS / 32),
   flaps: MAX_FDB_ENTRIES * FLAP.words,
   events: MAX_FDB_EVENTS * EVENT.words,
 } as const satisfies Record<keyof FdbMemory, number>;

@@ -20,6 +20,8 @@ export const LEARNED = {
   held: 5,
   /** A control plane places the MAC elsewhere, and nothing changes. The frame is forwarded, since it may be a late one. */
   outranked: 6,
+  /** The source VTEP announces its MACs by a control plane, and not this one there. Nothing changes. The frame is forwarded, since it may be late. */
+  announced: 7,
 } as const;
 
 /** The result of `answerAt` for an entry that the frame replaces. */

@@ -15,7 +15,11 @@ export class ModelFlaps {
 
   /** Whether a MAC that was heard elsewhere moves there. */
   mayMove(key: string, now: number): boolean {
-    return now >= this.#of(key).heldUntil && this.#counted(key, now).length < MOVES;
+    return !this.isHeld(key, now) && this.#counted(key, now).length < MOVES;
+  }
+
+  isHeld(key: string, now: number): boolean {
+    return now < this.#of(key).heldUntil;
   }
 
   move(key: string, now: number): void {
@@ -24,7 +28,7 @@ export class ModelFlaps {
 
   /** Holds a MAC that may not move. Returns whether it was not held before. */
   hold(key: string, now: number): boolean {
-    if (now < this.#of(key).heldUntil) return false;
+    if (this.isHeld(key, now)) return false;
     this.#flaps.set(key, { times: [], heldUntil: now + HOLD });
     return true;
   }

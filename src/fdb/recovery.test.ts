@@ -38,6 +38,7 @@ function newTable() {
     else fdb.learn(0, HIGH, low, source, UNLIMITED, NOW);
   }
   const flooded = fdb.retainRemote(vtep(8));
+  fdb.setAnnouncer(0, flooded, true);
   // Known, but named by nothing any more.
   fdb.releaseRemote(fdb.retainRemote(vtep(9)), NOW - 200);
   return { fdb, dying: new Fdb(memory, DEAD), cells: mapFdb(memory), flooded };
@@ -106,6 +107,7 @@ function expectConsistent(table: Table): void {
   for (let i = 0; i < 100 * ENTRY.words; i += ENTRY.words) {
     expect((cells.entries[i + ENTRY.version] as number) & 1).toBe(0);
   }
+  expect(fdb.wouldLearn(0, HIGH, 99, vtep(8), NOW)).toBe(LEARNED.announced);
   // A remote counted too low is forgotten while entries name it, and its number goes to another VTEP.
   const named = [...entries.map(({ remote }) => remote), flooded].filter((remote) => remote !== LOCAL);
   for (let id = 1; id < fdb.remotes.end; id++) {

@@ -307,5 +307,7 @@ function sourceText(outcome: number, known: string, place: string): string {
   if (outcome === LEARNED.moved) return `${known}, would move to be ${place}`;
   if (outcome === LEARNED.held) return `${known}, moves too often and is held there`;
   if (outcome === LEARNED.outranked) return `${known}, stays there since a control plane says so`;
+  if (outcome === LEARNED.announced)
+    return `${known}, would not be learned ${place}: a control plane announces the MACs there`;
   return known;
 }

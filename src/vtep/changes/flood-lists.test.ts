@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../config/parse.ts';
 import { ENCAP } from '../../encap/encapsulation.ts';
-import { Fdb } from '../../fdb/fdb.ts';
+import { Fdb, LEARNED } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
 import type { Bar } from '../../host/underlay/own-addresses.ts';
 import { type IpAddress, parseIp } from '../../lib/addresses.ts';
@@ -190,6 +190,11 @@ it('holds each remote that it sends to, and lets go of the others', async () => 
         const expected = [...new Set([...statics, ...said])].filter((each) => !own.has(each));
         expect(rig.sentTo().sort()).toEqual(expected.sort());
         expect([...rig.vni.config.remotes].sort()).toEqual([...statics].sort());
+        for (const each of ADDRESSES) {
+          const announces = said.has(each) && !own.has(each);
+          const learned = rig.fdb.wouldLearn(0, 1, 1, sourceOf(each), 0);
+          expect([each, learned]).toEqual([each, announces ? LEARNED.announced : LEARNED.added]);
+        }
       }
       for (const [address, id] of rig.flood.sent) expect(addressOf(rig.fdb, id)).toBe(address);
       await put(rig);

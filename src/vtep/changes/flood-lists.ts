@@ -150,6 +150,7 @@ export class FloodLists {
     }
     const removed = [...before].filter(([vtep]) => !sent.has(vtep)).map(([, id]) => id);
     flood.sent = sent;
+    flood.markAnnouncers(fdb, index);
     for (const vtep of flood.inGroup) if (!sent.has(vtep)) flood.inGroup.delete(vtep);
     if (added.length + removed.length > 0) {
       await workers.orderAll({ kind: 'segment', update: { kind: 'flood-list', index, added, removed } });

@@ -86,6 +86,7 @@ export function changeInPlace(
     vni.underlays = underlays;
     vni.reach = reachOf(ground.underlays, underlays[0]);
     vni.flood.sent = sent;
+    vni.flood.markAnnouncers(fdb, vni.index);
     vni.group = group;
     vni.groupRemote = groupRemote;
     vni.needsGroup = needsGroup;

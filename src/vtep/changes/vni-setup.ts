@@ -100,6 +100,7 @@ export function forgetVni(
   // The search covers the entries of all VNIs.
   if (fdb.counts.totalOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
   fdb.resetSegment(index);
+  flood.unmarkAnnouncers(fdb, index);
   for (const remote of flood.ids) fdb.releaseRemote(remote, now);
   if (groupRemote !== NO_REMOTE) fdb.releaseRemote(groupRemote, now);
 }

@@ -1,4 +1,5 @@
 import { type ControlOrigin, ORIGINS, type Origin } from '../../control/origin.ts';
+import type { Fdb } from '../../fdb/fdb.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 
 /** A VTEP that receives the floods of a VNI by unicast. */
@@ -17,6 +18,8 @@ export class FloodList {
   sent: ReadonlyMap<IpAddress, number> = new Map();
   /** Members that were also heard in the group of the VNI. They receive each flood twice. */
   readonly inGroup = new Set<IpAddress>();
+  /** Ids of the members that are marked in the forwarding database. */
+  #announcers: ReadonlySet<number> = new Set();
   readonly #said = new Map<ControlOrigin, Set<IpAddress>>();
 
   /** Remote ids of the members that are sent to. */
@@ -33,6 +36,27 @@ export class FloodList {
   put(origin: ControlOrigin, members: ReadonlySet<IpAddress>): void {
     if (members.size === 0) this.#said.delete(origin);
     else this.#said.set(origin, new Set(members));
+  }
+
+  /**
+   * Marks the VTEPs that EVPN names in the forwarding database: they announce their MACs, so nothing new is learned from their frames. Call this after
+   * each change, and before the ids of former members are released.
+   *
+   * @param index of the segment
+   */
+  markAnnouncers(fdb: Pick<Fdb, 'setAnnouncer'>, index: number): void {
+    this.#setAnnouncers(fdb, index, new Set([...this.saidBy('evpn')].flatMap((vtep) => this.sent.get(vtep) ?? [])));
+  }
+
+  /** Removes all marks. The segment is deleted. */
+  unmarkAnnouncers(fdb: Pick<Fdb, 'setAnnouncer'>, index: number): void {
+    this.#setAnnouncers(fdb, index, new Set());
+  }
+
+  #setAnnouncers(fdb: Pick<Fdb, 'setAnnouncer'>, index: number, announcers: ReadonlySet<number>): void {
+    for (const id of this.#announcers) if (!announcers.has(id)) fdb.setAnnouncer(index, id, false);
+    for (const id of announcers) if (!this.#announcers.has(id)) fdb.setAnnouncer(index, id, true);
+    this.#announcers = announcers;
   }
 
   /** The addresses of all requested members. @param statics the members in the configuration */

@@ -107,6 +107,32 @@ describeSystem('a control plane', () => {
     await expectFive(taps, ELSEWHERE, 0, 5);
   });
 
+  test('is asked, and not the frames, where the MACs of its members are, also after the death of a worker', async () => {
+    const mark = join(lab.folder, 'kill-announced-');
+    const { vtep, plane, taps } = await start({ remotes: [three.address] }, [], { KILL_WORKER: mark });
+    await plane.say(100, { floods: { added: [two.address] } });
+    const places = async () => {
+      const entries = await vtep.fdb();
+      return [STATION, ELSEWHERE].map((mac) => entries.find((each) => each.mac === mac)?.vtep);
+    };
+    sendProbe(taps[0], { dst: UNKNOWN, src: STATION, text: 'here' });
+    await taps[1].waitForFrame('the frame of the machine that came here', isProbe('here'));
+    /** Frames of host 2, from where the machine came, arrive late. */
+    const late = async (text: string) => {
+      for (const src of [STATION, ELSEWHERE]) sendProbe(taps[1], { dst: UNKNOWN, src, text: `${text} ${src}` });
+      await taps[0].waitForFrame('the late frame', isProbe(`${text} ${ELSEWHERE}`));
+      return places();
+    };
+    expect(await late('late')).toEqual(['local', undefined]);
+    writeFileSync(`${mark}2`, '');
+    await waitUntil('the worker has died', () => vtep.daemon.stdout.includes('worker-died'), { timeoutMs: 30_000 });
+    rmSync(`${mark}2`);
+    await expectFive(taps, UNKNOWN, 5, 5);
+    expect(await late('later')).toEqual(['local', undefined]);
+    await plane.withdrawAll();
+    expect(await late('flood and learn again')).toEqual([two.address, two.address]);
+  });
+
   test('hears of a machine behind the TAP with its first frame, and when it is elsewhere', async () => {
     const { plane, taps } = await start({ remotes: [two.address, three.address] });
     const isHere = async () => (await plane.heard()).here.get(100)?.get(STATION) === 'learned';
