@@ -7,6 +7,7 @@ import type { LogLevel } from '../config/config.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import type { OuterHeaders } from '../wire/outer-headers.ts';
 import type { ConnectionCount } from './connections.ts';
+import type { Evpn, EvpnRoute, EvpnRoutesQuery } from './evpn-schemas.ts';
 import type {
   ConfigFile,
   DaemonEvent,
@@ -158,6 +159,13 @@ export interface DaemonView {
   floodMembers(only: number | undefined): AsyncIterable<readonly FloodMember[]>;
   /** @throws VtepError ERR_VTEP_NOT_FOUND */
   deleteRemote(remote: FloodRemote): MaybePromise<void>;
+  /** BGP EVPN. @throws VtepError ERR_VTEP_NOT_FOUND without `--evpn` */
+  evpn(): MaybePromise<Evpn>;
+  /**
+   * The received EVPN routes, in no certain order, a slice at a time, since there may be 100,000.
+   * @throws VtepError ERR_VTEP_NOT_FOUND without `--evpn`, and for an unknown VNI, at once
+   */
+  evpnRoutes(filter: EvpnRoutesQuery): AsyncIterable<readonly EvpnRoute[]>;
   /** Of one VNI, or of the whole daemon. @throws VtepError ERR_VTEP_NOT_FOUND for an unknown VNI */
   drops(vni: number | undefined): MaybePromise<Drops>;
   /** The remote VTEPs that an entry or a flood list names, sorted by address, a slice at a time, since there may be 65,535. @param only this one, if it exists */

@@ -3,7 +3,7 @@
 import type { LogLevel } from '../config/config.ts';
 import { refuse } from '../config/keys/written-value.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
-import type { IpAddress } from '../lib/addresses.ts';
+import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
 import { DEFAULT_MAX_MACS } from '../lib/limits.ts';
 import { Metrics } from '../observe/metrics.ts';
@@ -19,6 +19,8 @@ import type {
   StaticFdbEntry,
   TracedFrame,
 } from './daemon-view.ts';
+import type { Evpn, EvpnRoute, EvpnRoutesQuery } from './evpn-schemas.ts';
+import { noEvpn } from './no-evpn.ts';
 import type {
   ConfigFile,
   DaemonEvent,
@@ -43,6 +45,9 @@ export interface MemoryDaemonState {
   readonly drops: Drops;
   readonly status: Status;
   readonly findings: Finding[];
+  /** undefined: it has no EVPN. */
+  evpn: Evpn | undefined;
+  readonly evpnRoutes: EvpnRoute[];
 }
 
 /** More than tests look at, fewer than they pass. */
@@ -180,6 +185,22 @@ export class MemoryDaemon implements DaemonView {
       throw new VtepError('ERR_VTEP_NOT_FOUND', { object, cause: 'it is not in the flood list' });
     }
     remotes.splice(remotes.indexOf(remote), 1);
+  }
+
+  evpn(): Evpn {
+    return this.state.evpn ?? refuseEvpn();
+  }
+
+  evpnRoutes({ vni, type, unused }: EvpnRoutesQuery): AsyncIterable<readonly EvpnRoute[]> {
+    this.evpn();
+    if (vni !== undefined) this.#needVni(vni);
+    const found = this.state.evpnRoutes.filter(
+      (route) =>
+        (vni === undefined || route.vni === vni) &&
+        (type === undefined || route.type === type) &&
+        (unused === undefined || (route.unused !== null) === unused),
+    );
+    return listed(found.map((route) => [route]));
   }
 
   drops(vni: number | undefined): Drops {
@@ -333,6 +354,41 @@ function matches(entry: FdbEntry, filter: FdbFilter): boolean {
   );
 }
 
+/** A session with two routes, one of which is used. */
+function sampleEvpn(): Pick<MemoryDaemonState, 'evpn' | 'evpnRoutes'> {
+  const vtep = '198.18.0.2' as IpAddress;
+  const route = { rd: '198.18.0.2:100', mac: null, ip: null, label: 100, sequence: null, sticky: false };
+  return {
+    evpn: {
+      session: {
+        ...{ address: '127.0.0.1:50051', state: 'up', since: 65, error: null, dialect: 'v4', asn: 65_000 },
+        ...{ routerId: '198.18.0.1' as IpAddress, connections: 1 },
+        peers: [{ address: '198.18.0.9', established: true, evpn: true, endOfRib: true }],
+      },
+      ...{ routesIn: { type2: 1, type3: 1, other: 0 }, routesOut: { type2: 2, type3: 1 }, pending: 0, refused: 0 },
+      vnis: [
+        {
+          ...{
+            vni: 100,
+            control: 'both',
+            rd: '198.18.0.1:100',
+            importTargets: ['*:100'],
+            exportTargets: ['65000:100'],
+          },
+          ...{ vteps: 1, macsIn: 0, neighboursIn: 0, macsOut: 1, neighboursOut: 1, announced: true },
+        },
+      ],
+    },
+    evpnRoutes: [
+      { ...route, type: 3, vni: 100, ip: vtep, vtep, targets: ['65000:100'], unused: null },
+      {
+        ...{ ...route, type: 2, vni: null, mac: '02:00:00:00:00:0e' as MacAddress, vtep, targets: ['65000:7'] },
+        ...{ sequence: 3, sticky: true, unused: 'no-target' },
+      },
+    ],
+  };
+}
+
 /** Two VNIs with a learned local, a learned remote and a static entry. */
 export function sampleState(): MemoryDaemonState {
   const mac = (last: string) => `02:00:00:00:00:${last}` as FdbEntry['mac'];
@@ -413,7 +469,12 @@ export function sampleState(): MemoryDaemonState {
       { check: 'mtu', status: 'warning', object: 'veth1', message: 'MTU 1500', remedy: 'ip link set veth1 mtu 1450' },
       { check: 'querier', status: 'unknown', object: 'eth0, IGMP', message: 'none heard yet', remedy: null },
     ],
+    ...sampleEvpn(),
   };
+}
+
+function refuseEvpn(): never {
+  throw noEvpn();
 }
 
 async function* listed<Row>(slices: readonly (readonly Row[])[]): AsyncGenerator<readonly Row[], void, undefined> {

@@ -13,19 +13,20 @@ import type { ErrorCode } from '../lib/errors.ts';
 import { MAX_TRACED_FRAME_BYTES, MAX_VLAN, MAX_VNI, MIN_TRACED_FRAME_BYTES } from '../lib/limits.ts';
 
 /** The description of a request property is also the text of its error: `query vni="x": not a VNI, 0 to 16777215`. */
-const Vni = Type.Integer({ minimum: 0, maximum: MAX_VNI, description: `a VNI, 0 to ${MAX_VNI}` });
+export const Vni = Type.Integer({ minimum: 0, maximum: MAX_VNI, description: `a VNI, 0 to ${MAX_VNI}` });
 const MacText = Type.String({ description: 'a MAC address such as 02:00:00:00:00:01' });
 const VtepText = Type.String({ description: "an IP address without zone, or 'local'" });
 const RemoteText = Type.String({ description: 'an IP address without zone' });
 
-const Mac = Type.Unsafe<MacAddress>({ type: 'string', description: 'lower-case MAC address' });
-const Ip = Type.Unsafe<IpAddress>({ type: 'string', description: 'IPv4, or IPv6 as in RFC 5952' });
+export const Mac = Type.Unsafe<MacAddress>({ type: 'string', description: 'lower-case MAC address' });
+export const Ip = Type.Unsafe<IpAddress>({ type: 'string', description: 'IPv4, or IPv6 as in RFC 5952' });
 const VtepName = Type.Unsafe<IpAddress | 'local'>({
   type: 'string',
   description: 'outer IP address of the VTEP, `local` if the MAC is behind the TAP',
 });
-const Count = Type.Integer({ minimum: 0 });
-const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+export const Count = Type.Integer({ minimum: 0 });
+export const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()]);
 
 const FdbEntryTypeSchema = Type.Union([Type.Literal('dynamic'), Type.Literal('static'), Type.Literal('evpn')]);
 
@@ -307,7 +308,8 @@ export type Reloaded = Static<typeof ReloadedSchema>;
 export const FlushedSchema = Type.Object({ removed: Count });
 export type Flushed = Static<typeof FlushedSchema>;
 
-const closed = <P extends TProperties>(properties: P) => Type.Object(properties, { additionalProperties: false });
+export const closed = <P extends TProperties>(properties: P) =>
+  Type.Object(properties, { additionalProperties: false });
 
 /** `GET /v1/fdb?…`; filters combine with AND. */
 export const FdbQuerySchema = closed({

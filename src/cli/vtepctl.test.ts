@@ -2,6 +2,7 @@ import { Writable } from 'node:stream';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EvpnRoutesSchema, EvpnSchema } from '../api/evpn-schemas.ts';
 import type { MemoryDaemon, MemoryDaemonState } from '../api/memory-daemon.ts';
 import {
   DropsSchema,
@@ -94,6 +95,74 @@ describe('text', () => {
   it('vni show does not pass control characters of a name on', async () => {
     Object.assign(state.vnis[0] as object, { name: 'a\u001b[31mb' });
     expect((await ctl('vni show 100')).stdout).toContain('100  a?[31mb  239.1.1.1');
+  });
+
+  it('evpn show', async () => {
+    expect(await ctl('evpn show')).toEqual(
+      done(
+        [
+          ...['speaker: 127.0.0.1:50051', 'session: up for 65s', 'api: v4', 'as: 65000', 'router id: 198.18.0.1'],
+          ...['connections: 1', 'peer: 198.18.0.9, established', 'routes in: 1 of type 2, 1 of type 3, 0 others'],
+          ...['routes out: 2 of type 2, 1 of type 3', 'pending: 0', 'refused: 0', ''],
+          'VNI  CONTROL  RD              IMPORT  EXPORT     VTEPS  MACS IN  IPS IN  MACS OUT  IPS OUT  ANNOUNCED',
+          '100  both     198.18.0.1:100  *:100   65000:100  1      0        0       1         1        yes',
+          '',
+        ].join('\n'),
+      ),
+    );
+  });
+
+  it('evpn show of a session that is down', async () => {
+    const { evpn } = state;
+    const peers = [
+      { address: '198.18.0.8', established: false, evpn: true, endOfRib: false },
+      { address: '198.18.0.9', established: true, evpn: true, endOfRib: false },
+      { address: '198.18.0.10', established: true, evpn: false, endOfRib: false },
+    ];
+    Object.assign(evpn?.session as object, {
+      state: 'connecting',
+      error: 'ECONNREFUSED',
+      dialect: null,
+      asn: null,
+      peers,
+    });
+    const { stdout } = await ctl('evpn show');
+    expect(stdout).toContain('\nsession: connecting for 65s\nlast error: ECONNREFUSED\napi: -\nas: -\n');
+    expect(stdout).toContain(
+      '\npeer: 198.18.0.8, down\npeer: 198.18.0.9, established, has not sent all routes\npeer: 198.18.0.10, without l2vpn-evpn\n',
+    );
+  });
+
+  const ROUTES = [
+    'TYPE  VNI  MAC                IP          VTEP        LABEL  SEQUENCE  RD              TARGETS    UNUSED BECAUSE',
+    '3     100  -                  198.18.0.2  198.18.0.2  100    -         198.18.0.2:100  65000:100  -',
+    '2     -    02:00:00:00:00:0e  -           198.18.0.2  100    3 sticky  198.18.0.2:100  65000:7    no VNI imports one of its route targets',
+    '',
+  ];
+
+  it('evpn routes', async () => {
+    expect(await ctl('evpn routes')).toEqual(done(ROUTES.join('\n')));
+    expect((await ctl('evpn routes --unused')).stdout.split('\n')).toHaveLength(3);
+    expect((await ctl('evpn routes --type 3 --vni 100')).stdout.split('\n')).toHaveLength(3);
+    expect((await ctl('evpn routes --type 2 --vni 100')).stdout.split('\n')).toHaveLength(2);
+  });
+
+  it('evpn routes with a reason that is not known yet', async () => {
+    Object.assign(state.evpnRoutes[1] as object, { unused: 'bad-weather' });
+    expect((await ctl('evpn routes')).stdout).toMatch(/ bad-weather$/m);
+  });
+
+  it.each(['evpn show', 'evpn routes'])('%s without EVPN is refused in one line', async (line) => {
+    state.evpn = undefined;
+    const stderr = 'vtepctl: evpn: this vtepd runs without BGP EVPN: start vtepd with --evpn ADDR\n';
+    expect(await ctl(line)).toEqual({ exitCode: 1, stdout: '', stderr });
+  });
+
+  it.each([
+    ['evpn routes --type 5', '--type 5: out of range: give a whole number from 2 to 3'],
+    ['evpn routes --vni x', '--vni x: not a VNI: give a number from 0 to 16777215'],
+  ])('%s is refused', async (line, message) => {
+    expect(await ctl(line)).toEqual({ exitCode: 64, stdout: '', stderr: `vtepctl: ${message}\n` });
   });
 
   it('status', async () => {
@@ -269,6 +338,10 @@ describe('--json', () => {
     ['vtep show', VtepsSchema, () => state.vteps],
     ['vtep show fd00:18:0::3', VtepsSchema, () => [state.vteps[1]]],
     ['remote show --vni 200', FloodMembersSchema, () => state.vnis[1]?.remotes.map(memberOf)],
+    ['evpn show', EvpnSchema, () => state.evpn],
+    ['evpn routes', EvpnRoutesSchema, () => state.evpnRoutes],
+    ['evpn routes --unused', EvpnRoutesSchema, () => [state.evpnRoutes[1]]],
+    ['evpn routes --type 3', EvpnRoutesSchema, () => [state.evpnRoutes[0]]],
     ['stats', StatsSchema, () => state.stats],
     ['stats --vni 100', StatsSchema, () => ({ ...state.stats, vnis: [state.stats.vnis[0]] })],
     ['doctor', FindingsSchema, () => state.findings],

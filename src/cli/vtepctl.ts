@@ -7,6 +7,7 @@ import { CAPTURE_COMMANDS } from './capture/capture-command.ts';
 import { CONFIG_COMMANDS } from './commands/config-commands.ts';
 import { DOCTOR_COMMANDS } from './commands/doctor-command.ts';
 import { DROPS_COMMANDS } from './commands/drops-command.ts';
+import { EVPN_COMMANDS } from './commands/evpn-commands.ts';
 import { FDB_COMMANDS } from './commands/fdb-commands.ts';
 import { REMOTE_COMMANDS } from './commands/remote-commands.ts';
 import { STATS_COMMANDS } from './commands/stats-command.ts';
@@ -26,6 +27,7 @@ export const COMMANDS = [
   ...VNI_COMMANDS,
   ...REMOTE_COMMANDS,
   ...VTEP_COMMANDS,
+  ...EVPN_COMMANDS,
   ...STATS_COMMANDS,
   ...STATUS_COMMANDS,
   ...DROPS_COMMANDS,

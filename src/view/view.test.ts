@@ -45,6 +45,16 @@ it('shows entries of each type, and those of one', async () => {
   for (const type of ['dynamic', 'static', 'evpn'] as const) expect(await show({ type })).toEqual([type]);
 });
 
+it('without EVPN says so, at once', () => {
+  const { view } = newView();
+  const refusal = {
+    code: 'ERR_VTEP_NOT_FOUND',
+    message: expect.stringMatching(/^evpn: this vtepd runs without BGP EVPN/),
+  };
+  expect(() => view.evpn()).toThrow(expect.objectContaining(refusal));
+  expect(() => view.evpnRoutes({})).toThrow(expect.objectContaining(refusal));
+});
+
 describe('an entry of a control plane', () => {
   it('is not deleted: the refusal says why and what helps', async () => {
     const { view, show } = newView();

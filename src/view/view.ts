@@ -10,6 +10,8 @@ import type {
   StaticFdbEntry,
   TracedFrame,
 } from '../api/daemon-view.ts';
+import type { Evpn, EvpnRoute, EvpnRoutesQuery } from '../api/evpn-schemas.ts';
+import { noEvpn } from '../api/no-evpn.ts';
 import type {
   ConfigFile,
   Drops,
@@ -27,6 +29,7 @@ import type { LogLevel } from '../config/config.ts';
 import { toFileValue } from '../config/config-text.ts';
 import { shown } from '../config/keys/written-value.ts';
 import { parseVniEntry } from '../config/vni-entry.ts';
+import type { EvpnSource } from '../evpn/evpn-status.ts';
 import { type EntryView, LEARNED } from '../fdb/fdb.ts';
 import { type IpAddress, ipFamily, macWords } from '../lib/addresses.ts';
 import { VtepError } from '../lib/errors.ts';
@@ -40,6 +43,7 @@ import { listFdb, listStatics } from '../vtep/entries/fdb-listing.ts';
 import { seenTap, type Vni } from '../vtep/vni/vni.ts';
 import { addressOf, sourceOf } from '../vtep/vni/vtep-address.ts';
 import { whileWorkersAnswer } from '../vtep/workers/worker-patience.ts';
+import { describeEvpn, listRoutes } from './evpn-view.ts';
 import { listFloodMembers } from './flood-listing.ts';
 import { readMetrics } from './metrics-reading.ts';
 import { dropsOf, limitsOf, offloadOf, statsOf } from './statistics.ts';
@@ -56,6 +60,8 @@ export interface ViewOptions {
   readonly log: Logger;
   readonly lostLogLines: () => number;
   readonly servers: Pick<ApiServers, 'open'>;
+  /** undefined: there is no EVPN. */
+  readonly evpn?: EvpnSource | undefined;
 }
 
 /** What the API shows of the running VTEP and asks of it. */
@@ -66,6 +72,7 @@ export class VtepView implements DaemonView {
   readonly #log: Logger;
   readonly #lostLogLines: () => number;
   readonly #servers: Pick<ApiServers, 'open'>;
+  readonly #evpn: EvpnSource | undefined;
   readonly #startedMs = performance.now();
   /** Unix time in seconds. */
   readonly #startTime = Date.now() / 1000;
@@ -73,13 +80,14 @@ export class VtepView implements DaemonView {
   /** The running examination. Requests that arrive meanwhile get its findings too. */
   #examination: Promise<Finding[]> | undefined;
 
-  constructor(vtep: ViewedParts, { version, reload, log, lostLogLines, servers }: ViewOptions) {
+  constructor(vtep: ViewedParts, { version, reload, log, lostLogLines, servers, evpn }: ViewOptions) {
     this.#vtep = vtep;
     this.#version = version;
     this.#reload = reload;
     this.#log = log;
     this.#lostLogLines = lostLogLines;
     this.#servers = servers;
+    this.#evpn = evpn;
   }
 
   fdbEntries(filter: FdbFilter): AsyncIterable<readonly FdbEntry[]> {
@@ -205,6 +213,16 @@ export class VtepView implements DaemonView {
     return listFloodMembers(vnis.list, only === undefined ? undefined : vnis.need(only));
   }
 
+  evpn(): Evpn {
+    return describeEvpn(this.#needEvpn().status(), Date.now());
+  }
+
+  evpnRoutes(filter: EvpnRoutesQuery): AsyncIterable<readonly EvpnRoute[]> {
+    const evpn = this.#needEvpn();
+    if (filter.vni !== undefined) this.#vtep.vnis.need(filter.vni);
+    return listRoutes(evpn.rows(), filter);
+  }
+
   vteps(only: IpAddress | undefined): AsyncIterable<readonly VtepStats[]> {
     return listVteps(this.#vtep, only);
   }
@@ -280,6 +298,11 @@ export class VtepView implements DaemonView {
 
   #answered<Result>(object: string, change: () => Promise<Result>): Promise<Result> {
     return whileWorkersAnswer(object, () => this.#vtep.workers.hang, change);
+  }
+
+  #needEvpn(): EvpnSource {
+    if (this.#evpn) return this.#evpn;
+    throw noEvpn();
   }
 
   #matcher({ vni, mac, vtep, type }: FdbFilter): (entry: EntryView) => boolean {

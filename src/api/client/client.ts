@@ -5,6 +5,7 @@ import type { LogLevel } from '../../config/config.ts';
 import type { IpAddress } from '../../lib/addresses.ts';
 import { ERROR_CATALOGUE, type ErrorCode, VtepError } from '../../lib/errors.ts';
 import type { CaptureQuery, EntryKey, FdbFilter, FloodRemote, StaticFdbEntry, TracedFrame } from '../daemon-view.ts';
+import type { Evpn, EvpnRoute, EvpnRoutesQuery } from '../evpn-schemas.ts';
 import type {
   CaptureEvent,
   ConfigFile,
@@ -104,6 +105,14 @@ export class ControlClient {
 
   async deleteRemote({ vni, remote }: FloodRemote): Promise<void> {
     await this.#ask('DELETE', `/v1/vnis/${vni}/remotes/${remote}`);
+  }
+
+  async evpn(): Promise<Evpn> {
+    return (await this.#ask('GET', '/v1/evpn')) as Evpn;
+  }
+
+  async evpnRoutes(filter: EvpnRoutesQuery): Promise<EvpnRoute[]> {
+    return (await this.#ask('GET', withQuery('/v1/evpn/routes', { ...filter }))) as EvpnRoute[];
   }
 
   async drops(vni?: number): Promise<Drops> {

@@ -3,6 +3,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_API_CONNECTIONS, MAX_API_REQUESTS_AT_ONCE } from '../../lib/limits.ts';
+import { EvpnRoutesSchema, EvpnSchema } from '../evpn-schemas.ts';
 import type { MemoryDaemon, MemoryDaemonState } from '../memory-daemon.ts';
 import {
   ConfigSchema,
@@ -48,6 +49,9 @@ describe('reads', () => {
     ['/v1/drops', DropsSchema],
     ['/v1/drops?vni=100', DropsSchema],
     ['/v1/status', StatusSchema],
+    ['/v1/evpn', EvpnSchema],
+    ['/v1/evpn/routes', EvpnRoutesSchema],
+    ['/v1/evpn/routes?vni=100&type=2&unused=true', EvpnRoutesSchema],
     ['/v1/config', ConfigSchema],
     [`/v1/trace?vni=100&src=${MAC1}&dst=02:00:00:00:00:02`, TraceSchema],
     [`/v1/trace?vni=100&src=${MAC1}&dst=02:00:00:00:00:02&vtep=fd00::1&vlan=4094&size=14`, TraceSchema],

@@ -1,7 +1,6 @@
 /** The resources of the API, each with its `summary` for `/openapi.json`. Reads are apart: `--http` offers them alone. */
 
 import { Readable } from 'node:stream';
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { IpAddress } from '../../../lib/addresses.ts';
 import { VtepError } from '../../../lib/errors.ts';
@@ -36,6 +35,8 @@ import type { TypedApi } from '../requests/api.ts';
 import { Listings } from '../requests/listings.ts';
 import { readFilter, readMac, readNewRemote, readRemote, readStaticEntry } from '../requests/request-values.ts';
 import { addEventRoute } from '../streams/event-streams.ts';
+import { addEvpnRoutes } from './evpn-routes.ts';
+import { sendListing } from './listing-answer.ts';
 import { addOpenApiRoute } from './openapi.ts';
 
 /**
@@ -160,39 +161,8 @@ export function addReadRoutes(api: TypedApi, view: DaemonView): void {
     },
   );
 
+  addEvpnRoutes(api, view);
   addEventRoute(api, view);
-}
-
-/** Sends the answer in pieces when its turn comes. A large table in one piece would block everything else. */
-async function sendListing(
-  listings: Listings,
-  list: () => AsyncIterable<readonly object[]>,
-  { request, reply }: { request: Pick<FastifyRequest, 'raw'>; reply: FastifyReply },
-): Promise<void> {
-  let text: Readable | undefined;
-  const end = await listings.begin(() => text?.destroy());
-  try {
-    text = Readable.from(arrayText(list()));
-  } catch (error) {
-    end();
-    throw error;
-  }
-  text.once('close', end);
-  // Its client disconnected while it waited: nothing would read or end it.
-  if (request.raw.socket.destroyed) text.destroy();
-  // The types know no streams.
-  return reply.type('application/json; charset=utf-8').send(text as never) as never;
-}
-
-/** A JSON array, a piece for each slice of its items. */
-async function* arrayText(slices: AsyncIterable<readonly object[]>): AsyncGenerator<string, void, undefined> {
-  let separator = '[';
-  for await (const items of slices) {
-    if (items.length === 0) continue;
-    yield separator + JSON.stringify(items).slice(1, -1);
-    separator = ',';
-  }
-  yield separator === '[' ? '[]' : ']';
 }
 
 /** Routes for clients on the host only: those that change the daemon or examine its host. */
