@@ -132,9 +132,13 @@ export const FloodMemberSchema = Type.Object({
   origin: Type.Union([Type.Literal('static'), Type.Literal('evpn')], {
     description: 'who names it: the configuration or a command, or a control plane; the first of these if both do',
   }),
-  sent: Type.Boolean({ description: 'whether floods are sent to it: not to an own or broadcast address of this host' }),
+  sent: Type.Boolean({
+    description:
+      'whether unicast copies are sent to it: not to an own or broadcast address of this host, and not to one of a control plane that is in the group',
+  }),
   inGroup: Type.Boolean({
-    description: 'it was heard in the multicast group of the VNI too, and gets each flood twice',
+    description:
+      'it was heard in the multicast group of the VNI too: it gets each flood twice if `sent` is true, and otherwise by the group',
   }),
 });
 export type FloodMember = Static<typeof FloodMemberSchema>;

@@ -1,5 +1,5 @@
 import { MAX_SEGMENTS } from '../lib/limits.ts';
-import type { FdbMemory } from './layout.ts';
+import { type FdbMemory, HEADER } from './layout.ts';
 import { LOCAL_SOURCE, NO_REMOTE, type RemoteTable, type SourceAddress } from './remotes.ts';
 
 /**
@@ -10,26 +10,38 @@ import { LOCAL_SOURCE, NO_REMOTE, type RemoteTable, type SourceAddress } from '.
  * cannot be full. Only the main thread writes it, one word at a time, so that nothing is half-written when a worker dies. Readers take no lock.
  */
 export class Announcers {
+  readonly #header: Int32Array;
   readonly #bits: Int32Array;
   readonly #remotes: RemoteTable;
 
-  constructor({ announcers }: FdbMemory, remotes: RemoteTable) {
+  constructor({ header, announcers }: FdbMemory, remotes: RemoteTable) {
+    this.#header = header;
     this.#bits = announcers;
     this.#remotes = remotes;
   }
 
   /** Whether a frame of the segment from `source` comes from such a VTEP. */
   has(segment: number, source: SourceAddress): boolean {
-    if (source === LOCAL_SOURCE) return false;
+    if (this.isEmpty || source === LOCAL_SOURCE) return false;
     const remote = this.#remotes.find(source.a, source.b, source.c, source.d);
-    return remote !== NO_REMOTE && ((this.#bits[wordOf(segment, remote)] as number) & (1 << (segment & 31))) !== 0;
+    return remote !== NO_REMOTE && this.hasRemote(segment, remote);
+  }
+
+  hasRemote(segment: number, remote: number): boolean {
+    return ((this.#bits[wordOf(segment, remote)] as number) & (1 << (segment & 31))) !== 0;
+  }
+
+  /** Whether no VTEP announces its MACs in any segment. One plain read. */
+  get isEmpty(): boolean {
+    return this.#header[HEADER.announcers] === 0;
   }
 
   set(segment: number, remote: number, announces: boolean): void {
+    if (this.hasRemote(segment, remote) === announces) return;
     const word = wordOf(segment, remote);
     const bit = 1 << (segment & 31);
-    const bits = this.#bits[word] as number;
-    this.#bits[word] = announces ? bits | bit : bits & ~bit;
+    this.#bits[word] = (this.#bits[word] as number) ^ bit;
+    this.#header[HEADER.announcers] = (this.#header[HEADER.announcers] as number) + (announces ? 1 : -1);
   }
 }
 

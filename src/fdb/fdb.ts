@@ -38,6 +38,8 @@ export class Fdb {
   readonly remotes: RemoteTable;
   /** The counters of each segment. */
   readonly counts: SegmentReadings;
+  /** The VTEPs that announce their MACs by a control plane. `setAnnouncer` changes it. */
+  readonly announcers: Pick<Announcers, 'isEmpty' | 'hasRemote'>;
   readonly #announcers: Announcers;
   readonly #table: EntryTable;
   readonly #flapping: Flapping;
@@ -63,6 +65,7 @@ export class Fdb {
     const events = new EventRing(regions, remotes);
     this.remotes = remotes;
     this.#announcers = new Announcers(regions, remotes);
+    this.announcers = this.#announcers;
     this.#table = table;
     this.#flapping = flapping;
     this.counts = counts;

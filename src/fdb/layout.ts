@@ -44,6 +44,8 @@ export const HEADER = {
   broken: 19,
   /** Number of repairs. */
   repairs: 20,
+  /** Pairs of segment and VTEP that are marked in `announcers`. */
+  announcers: 21,
   words: 32,
 } as const;
 

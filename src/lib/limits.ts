@@ -128,6 +128,13 @@ export const MAX_ROUTE_TARGETS = 16;
 /** `--evpn-hold`: a day, more than any restart takes. */
 export const MAX_EVPN_HOLD_SECONDS = 86_400;
 
+/**
+ * A worker reports a member of a flood list that it hears again and again in the group this often at most. A member that EVPN names and that was not
+ * reported for the second time gets unicast copies again: the group may not reach it any more.
+ */
+export const GROUP_MEMBER_TOLD_AGAIN_SECONDS = 20;
+export const GROUP_MEMBER_SILENT_SECONDS = 60;
+
 /** Unicast remotes that a control plane names for one VNI's flood list. A further one is refused, and gets no floods. */
 export const MAX_FLOOD_MEMBERS = 4_096;
 

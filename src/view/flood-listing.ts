@@ -27,6 +27,6 @@ function floodMembersOf({ config, flood }: Vni): FloodMember[] {
     remote: vtep,
     origin: origin === 'static' ? 'static' : 'evpn',
     sent: flood.sent.has(vtep),
-    inGroup: flood.inGroup.has(vtep),
+    inGroup: flood.inGroup.has(vtep) || flood.isByGroup(vtep),
   }));
 }

@@ -136,7 +136,7 @@ function forwardDatagram(
       : capture.receive(receivePath, at, length, segmentBytes, group, now);
   if (verdict === FORWARDED) {
     remoteCounters.forwarded(length - receivePath.headerBytes);
-    if (group !== NO_GROUP) groupWatch.heard(receivePath.segment as Segment, receivePath.source);
+    if (group !== NO_GROUP) groupWatch.heard(receivePath.segment as Segment, receivePath.source, now);
     return true;
   }
   counters.rxDropped(receivePath.segment?.index ?? NO_SEGMENT, verdict);

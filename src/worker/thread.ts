@@ -73,9 +73,7 @@ const busyTime = new BusyTime(setup.busyTimeMemory, nowMs());
 const busyPoll = new BusyPoll({ epoll, giveWay: schedYield, nowMs, busyTime });
 const clock = createClock(setup.epochMs);
 const wakeScratch = slab.address(slab.allocate(8));
-const groupWatch = new GroupWatch(fdb.remotes, (segment, remote) =>
-  report({ kind: 'remote-in-group', segment, remote }),
-);
+const groupWatch = new GroupWatch(fdb, (segment, remote) => report({ kind: 'remote-in-group', segment, remote }));
 const sources = new SourceCheck();
 const frameCapture = new FrameCapture(fdb, createFineClock(setup.epochMs));
 const ports = newPorts({

@@ -41,7 +41,7 @@ export function renderRemotes(members: readonly FloodMember[], style: Style): st
 }
 
 function stateOf({ sent, inGroup }: Pick<FloodMember, 'sent' | 'inGroup'>): string {
-  if (!sent) return 'unsent';
+  if (!sent) return inGroup ? 'by group' : 'unsent';
   return inGroup ? 'twice' : 'sent';
 }
 

@@ -8,7 +8,7 @@ import { Fdb, LEARNED } from '../../fdb/fdb.ts';
 import { createFdbMemory } from '../../fdb/layout.ts';
 import type { Bar } from '../../host/underlay/own-addresses.ts';
 import { type IpAddress, parseIp } from '../../lib/addresses.ts';
-import { MAX_FLOOD_MEMBERS } from '../../lib/limits.ts';
+import { GROUP_MEMBER_SILENT_SECONDS, MAX_FLOOD_MEMBERS } from '../../lib/limits.ts';
 import { NO_UNDERLAY } from '../../segment/segment.ts';
 import { SegmentMap } from '../../segment/segment-map.ts';
 import type { Order } from '../../worker/messages.ts';
@@ -41,6 +41,8 @@ function newLists(bars = new Map<IpAddress, Bar>()) {
   map.apply({ kind: 'put', segment: segment as unknown as Parameters<SegmentMap['apply']>[0] & never });
   let orders = 0;
   let looks = 0;
+  let now = 0;
+  const warned: string[] = [];
   const workers = {
     orderAll: async (order: Order) => {
       orders++;
@@ -48,13 +50,30 @@ function newLists(bars = new Map<IpAddress, Bar>()) {
     },
   } as unknown as WorkerPool;
   const lists = new FloodLists({
-    ...{ fdb, now: () => 0, log: pino({ level: 'silent' }), vnis: [vni], workers },
+    ...{
+      fdb,
+      now: () => now,
+      log: pino({ level: 'warn' }, { write: (line) => void warned.push(line) }),
+      vnis: [vni],
+      workers,
+    },
     barOf: (address) => bars.get(address),
     lookAtPaths: () => void looks++,
   });
   const sentTo = () => (map.byVni(ENCAP.vxlan, 100)?.floodRemotes ?? []).map((id) => addressOf(fdb, id));
   const follow = () => lists.followOwnAddresses(new Set(ADDRESSES));
-  return { lists, vni, flood, fdb, bars, sentTo, follow, orders: () => orders, looks: () => looks };
+  /** A worker hears a member in the group. Others are not reported. */
+  const hear = (address: IpAddress) => {
+    const { a, b, c, d } = sourceOf(address);
+    lists.heardInGroup(0, fdb.remotes.find(a, b, c, d));
+    return lists.followGroups();
+  };
+  const wait = (seconds: number) => {
+    now += seconds * 10;
+    return lists.followGroups();
+  };
+  const parts = { lists, vni, flood, fdb, bars, sentTo, follow, hear, wait, warned };
+  return { ...parts, orders: () => orders, looks: () => looks };
 }
 
 const put = ({ lists, vni }: ReturnType<typeof newLists>, ...members: IpAddress[]) =>
@@ -139,6 +158,53 @@ it('forgets what was learned behind an address that becomes the own one, and not
   expect(fdb.isBarred(fdb.lookup(0, 1, 3, 0))).toBe(true);
 });
 
+describe('a member that is heard in the group', () => {
+  it('gets no unicast copies while it is heard there, and again once it is silent', async () => {
+    const rig = newLists();
+    await put(rig, TWO, THREE);
+    expect(await rig.hear(TWO)).toBe(true);
+    expect([rig.sentTo(), rig.flood.isByGroup(TWO)]).toEqual([[ONE, THREE], true]);
+    await rig.wait(GROUP_MEMBER_SILENT_SECONDS - 1);
+    await rig.hear(TWO);
+    const orders = rig.orders();
+    expect(await rig.wait(GROUP_MEMBER_SILENT_SECONDS - 1)).toBe(true);
+    expect([rig.sentTo(), rig.orders()]).toEqual([[ONE, THREE], orders]);
+    expect(await rig.wait(1)).toBe(false);
+    expect(rig.sentTo()).toEqual([ONE, THREE, TWO]);
+    expect(rig.warned).toEqual([]);
+  });
+
+  it('still announces its MACs', async () => {
+    const rig = newLists();
+    await put(rig, TWO);
+    await rig.hear(TWO);
+    expect(rig.fdb.learn(0, 1, 1, sourceOf(TWO), 10, 0)).toBe(LEARNED.announced);
+  });
+
+  it('gets each flood twice if it is static, which is logged once', async () => {
+    const rig = newLists();
+    await rig.follow();
+    await put(rig, ONE);
+    for (let i = 0; i < 2; i++) expect(await rig.hear(ONE)).toBe(false);
+    expect(rig.sentTo()).toEqual([ONE]);
+    expect(rig.warned.map((line) => JSON.parse(line).event)).toEqual(['remote-in-group']);
+    await rig.lists.remove(rig.vni, ONE);
+    await rig.hear(ONE);
+    expect(rig.sentTo()).toEqual([]);
+    await rig.lists.add(rig.vni, ONE);
+    expect(rig.sentTo()).toEqual([ONE]);
+  });
+
+  it('gets unicast copies again when its VNI leaves the group', async () => {
+    const rig = newLists();
+    await put(rig, TWO);
+    await rig.hear(TWO);
+    rig.flood.leaveGroup();
+    await rig.follow();
+    expect(rig.sentTo()).toEqual([ONE, TWO]);
+  });
+});
+
 describe('refuses', () => {
   it('a broadcast address and a family that the VNI does not send over, and takes the others', async () => {
     const rig = newLists(new Map([[TWO, 'broadcast']]));
@@ -160,7 +226,7 @@ describe('refuses', () => {
 
 it('holds each remote that it sends to, and lets go of the others', async () => {
   const step = fc.record({
-    kind: fc.constantFrom('add', 'remove', 'put', 'bar', 'unbar'),
+    kind: fc.constantFrom('add', 'remove', 'put', 'bar', 'unbar', 'hear', 'wait'),
     address: fc.constantFrom(...ADDRESSES),
     members: fc.uniqueArray(fc.constantFrom(...ADDRESSES)),
   });
@@ -169,6 +235,7 @@ it('holds each remote that it sends to, and lets go of the others', async () => 
       const rig = newLists();
       await rig.follow();
       const [statics, said, own] = [new Set([ONE]), new Set<IpAddress>(), new Set<IpAddress>()];
+      const silentIn = new Map<IpAddress, number>();
       for (const { kind, address, members } of steps) {
         if (kind === 'add') {
           await rig.lists.add(rig.vni, address);
@@ -180,6 +247,17 @@ it('holds each remote that it sends to, and lets go of the others', async () => 
           await put(rig, ...members);
           said.clear();
           for (const member of members) said.add(member);
+        } else if (kind === 'hear') {
+          await rig.hear(address);
+          if (said.has(address) && !statics.has(address) && !own.has(address)) {
+            silentIn.set(address, GROUP_MEMBER_SILENT_SECONDS);
+          }
+        } else if (kind === 'wait') {
+          await rig.wait(GROUP_MEMBER_SILENT_SECONDS / 3);
+          for (const [each, left] of silentIn) {
+            if (left <= GROUP_MEMBER_SILENT_SECONDS / 3) silentIn.delete(each);
+            else silentIn.set(each, left - GROUP_MEMBER_SILENT_SECONDS / 3);
+          }
         } else {
           if (kind === 'bar') rig.bars.set(address, 'own');
           else rig.bars.delete(address);
@@ -187,7 +265,10 @@ it('holds each remote that it sends to, and lets go of the others', async () => 
           else own.delete(address);
           await rig.follow();
         }
-        const expected = [...new Set([...statics, ...said])].filter((each) => !own.has(each));
+        for (const each of silentIn.keys()) {
+          if (!said.has(each) || statics.has(each) || own.has(each)) silentIn.delete(each);
+        }
+        const expected = [...new Set([...statics, ...said])].filter((each) => !own.has(each) && !silentIn.has(each));
         expect(rig.sentTo().sort()).toEqual(expected.sort());
         expect([...rig.vni.config.remotes].sort()).toEqual([...statics].sort());
         for (const each of ADDRESSES) {
@@ -196,7 +277,7 @@ it('holds each remote that it sends to, and lets go of the others', async () => 
           expect([each, learned]).toEqual([each, announces ? LEARNED.announced : LEARNED.added]);
         }
       }
-      for (const [address, id] of rig.flood.sent) expect(addressOf(rig.fdb, id)).toBe(address);
+      for (const [address, id] of rig.flood.held) expect(addressOf(rig.fdb, id)).toBe(address);
       await put(rig);
       for (const address of statics) await rig.lists.remove(rig.vni, address);
       // Nobody holds a remote any more: the sweep forgets all of them.

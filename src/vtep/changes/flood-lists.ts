@@ -111,14 +111,18 @@ export class FloodLists {
     }
   }
 
-  /** A worker heard a member of a VNI's flood list in the VNI's group. */
+  /** A worker heard a member of a VNI's flood list in the VNI's group. Unless it is static, the group is enough for it. */
   heardInGroup(segment: number, remote: number): void {
     const { vnis, fdb, log } = this.#vtep;
     const vni = vnis.find(({ index }) => index === segment);
     if (!vni) return;
     const { flood, config } = vni;
     const address = addressOf(fdb, remote);
-    if (address === 'local' || flood.sent.get(address) !== remote || flood.inGroup.has(address)) return;
+    if (address === 'local' || flood.held.get(address) !== remote || flood.inGroup.has(address)) return;
+    if (!config.remotes.includes(address)) {
+      flood.hear(address, this.#vtep.now());
+      return;
+    }
     flood.inGroup.add(address);
     log.warn(
       { event: 'remote-in-group', vni: config.vni, remote: address, group: config.group },
@@ -126,12 +130,19 @@ export class FloodLists {
     );
   }
 
+  /** Sends unicast copies to the members that the groups do not reach now. @returns whether groups reach any, which may fall silent */
+  async followGroups(): Promise<boolean> {
+    const { vnis, now } = this.#vtep;
+    for (const vni of vnis.filter(({ flood }) => flood.forgetSilent(now()))) await this.#follow(vni);
+    return vnis.some(({ flood }) => flood.usesGroup);
+  }
+
   /** Sends floods to exactly the requested members. @returns the members for which the table of remotes has no room */
   async #follow(vni: Vni): Promise<readonly IpAddress[]> {
     const { workers, fdb, now, barOf } = this.#vtep;
     const { flood, config, index } = vni;
-    const before = flood.sent;
-    const [sent, added, unsent] = [new Map<IpAddress, number>(), [] as number[], [] as IpAddress[]];
+    const { held: before, sent: sentBefore } = flood;
+    const [held, unsent] = [new Map<IpAddress, number>(), [] as IpAddress[]];
     for (const { vtep } of flood.members(config.remotes)) {
       if (barOf(vtep) !== undefined) continue;
       const known = before.get(vtep);
@@ -145,16 +156,18 @@ export class FloodLists {
         unsent.push(vtep);
         continue;
       }
-      if (known === undefined) added.push(id);
-      sent.set(vtep, id);
+      held.set(vtep, id);
     }
-    const removed = [...before].filter(([vtep]) => !sent.has(vtep)).map(([, id]) => id);
-    flood.sent = sent;
+    flood.hold(held, config.remotes);
     flood.markAnnouncers(fdb, index);
-    for (const vtep of flood.inGroup) if (!sent.has(vtep)) flood.inGroup.delete(vtep);
-    if (added.length + removed.length > 0) {
-      await workers.orderAll({ kind: 'segment', update: { kind: 'flood-list', index, added, removed } });
-      for (const id of removed) await whenUnlocked(() => fdb.releaseRemote(id, now()));
+    const added = idsBeside(flood.sent, sentBefore);
+    const removed = idsBeside(sentBefore, flood.sent);
+    const released = idsBeside(before, held);
+    if (added.length + removed.length + released.length > 0) {
+      // Workers forget that they heard a member which is not held any more.
+      const update = { kind: 'flood-list', index, added, removed: [...new Set([...removed, ...released])] } as const;
+      await workers.orderAll({ kind: 'segment', update });
+      for (const id of released) await whenUnlocked(() => fdb.releaseRemote(id, now()));
     }
     return unsent;
   }
@@ -169,6 +182,11 @@ export class FloodLists {
     if (!isBarred || fdb.remotes.entriesAt(remote) === 0) return;
     await whenUnlocked(() => void fdb.flush((entry) => entry.remote === remote && entry.kind === 'learned', now()));
   }
+}
+
+/** The ids in `list` of members that are not in `other`. */
+function idsBeside(list: ReadonlyMap<IpAddress, number>, other: ReadonlyMap<IpAddress, number>): number[] {
+  return [...list].filter(([vtep]) => !other.has(vtep)).map(([, id]) => id);
 }
 
 /** Why a member that a control plane names is refused. An own address is accepted: it may move to another host later. */

@@ -19,6 +19,7 @@ import { tapNumber, tapOverrun, type Vni } from '../vni/vni.ts';
 import type { Vnis } from '../vni/vnis.ts';
 import { addGroupSocket, addTap, groupWorker, putSegment } from '../workers/worker-state.ts';
 import { type FloodGround, FloodLists } from './flood-lists.ts';
+import { GroupReach } from './group-reach.ts';
 import { RemovedDrops } from './removed-drops.ts';
 import { refuseAll, SaidChanges, type SaidGround } from './said-changes.ts';
 import { changeSettings, type SettingsGround } from './settings-change.ts';
@@ -46,6 +47,7 @@ export class LiveChanges {
   readonly #vtep: ChangedVtep;
   readonly #serial = new Serial();
   readonly #floodLists: FloodLists;
+  readonly #groupReach: GroupReach;
   readonly #mover: VniMover;
   readonly #said: SaidChanges;
   #isClosed = false;
@@ -53,6 +55,7 @@ export class LiveChanges {
   constructor(vtep: ChangedVtep) {
     this.#vtep = vtep;
     this.#floodLists = new FloodLists(vtep);
+    this.#groupReach = new GroupReach(() => this.#followGroups(), vtep.log);
     this.#mover = new VniMover({ ...vtep, keepsUnused: vtep.settings.config.dev !== undefined });
     this.#said = new SaidChanges(vtep, this.#floodLists);
   }
@@ -60,6 +63,7 @@ export class LiveChanges {
   /** Refuses further changes. Resolves when the current change has ended. The workers have stopped, so no change waits for them. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#groupReach.stop();
     await this.#serial.run(() => {});
   }
 
@@ -248,6 +252,11 @@ export class LiveChanges {
   /** A worker heard a remote of a VNI's flood list in the VNI's group. */
   remoteInGroup(segment: number, remote: number): void {
     this.#floodLists.heardInGroup(segment, remote);
+    this.#groupReach.heard();
+  }
+
+  #followGroups(): Promise<boolean> {
+    return this.#serial.run(async () => !this.#isClosed && (await this.#floodLists.followGroups()));
   }
 
   /** Runs a change of the VNIs. */

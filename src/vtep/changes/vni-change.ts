@@ -54,13 +54,13 @@ export function changeInPlace(
   { target, underlays }: { target: VniConfig; underlays: Vni['underlays'] },
 ): ChangedVni {
   const { netlink, fdb, now } = ground;
-  const before = { ...vni, sent: vni.flood.sent };
+  const before = { ...vni, held: vni.flood.held };
   const said = saidByConfiguration(target);
   const underlay = groupUnderlay(underlays, target);
   refuseUnderlayAsBridge(netlink, target, underlay);
   const undo: (() => void)[] = [];
   try {
-    const sent = holdRemotes(ground, vni, { target, said, undo });
+    const held = holdRemotes(ground, vni, { target, said, undo });
     changeStatics(ground, vni, { target, said, undo });
     const isSameGroup = said.group === saidByConfiguration(before.config).group && underlay === before.underlay;
     const needsGroup = said.group !== undefined && (target.join === 'always' || before.needsGroup);
@@ -85,14 +85,13 @@ export function changeInPlace(
     vni.underlay = underlay;
     vni.underlays = underlays;
     vni.reach = reachOf(ground.underlays, underlays[0]);
-    vni.flood.sent = sent;
+    if (!isSameGroup) vni.flood.leaveGroup();
+    vni.flood.hold(held, said.floods);
     vni.flood.markAnnouncers(fdb, vni.index);
     vni.group = group;
     vni.groupRemote = groupRemote;
     vni.needsGroup = needsGroup;
-    if (!isSameGroup) vni.flood.inGroup.clear();
-    for (const remote of vni.flood.inGroup) if (!sent.has(remote)) vni.flood.inGroup.delete(remote);
-    const remotes = [...before.sent].filter(([vtep]) => !sent.has(vtep)).map(([, id]) => id);
+    const remotes = [...before.held].filter(([vtep]) => !held.has(vtep)).map(([, id]) => id);
     if (isSameGroup || before.config.group === undefined) return { joined, left: { remotes, group: undefined } };
     return { joined, left: { remotes: [...remotes, before.groupRemote], group: before } };
   } catch (error) {
@@ -109,7 +108,7 @@ interface Changing {
   readonly undo: (() => void)[];
 }
 
-/** The remotes to send to, by address. The VNI keeps the ids that it has. */
+/** The remotes of the flood list, by address. The VNI keeps the ids that it has. */
 function holdRemotes(
   { fdb, now, barOf }: ChangeGround,
   { config, flood }: Vni,
@@ -118,15 +117,15 @@ function holdRemotes(
   const isNew = (address: IpAddress) => !config.remotes.includes(address);
   const wrong = said.floods.find((address) => isNew(address) && barOf(address) === 'broadcast');
   if (wrong !== undefined) throw broadcastAddress(`--vni ${target.vni},remote=${wrong}`);
-  const sent = new Map<IpAddress, number>();
+  const held = new Map<IpAddress, number>();
   for (const { vtep } of flood.members(said.floods)) {
     if (barOf(vtep) !== undefined) continue;
-    const known = flood.sent.get(vtep);
+    const known = flood.held.get(vtep);
     const remote = known ?? retainRemote(fdb, vtep, target);
     if (known === undefined) undo.push(() => fdb.releaseRemote(remote, now()));
-    sent.set(vtep, remote);
+    held.set(vtep, remote);
   }
-  return sent;
+  return held;
 }
 
 /** Changes only what differs. Entries that were added or deleted at run time stay so. */

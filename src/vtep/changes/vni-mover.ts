@@ -63,6 +63,9 @@ export class VniMover {
       const joined = group === undefined ? undefined : underlay.membership.join(group, vni.needsGroup);
       Object.assign(vni, { underlay, underlays: target, group: joined?.number ?? vni.group });
       vni.reach = reachOf(underlays, underlay);
+      // Who was heard in the group of the other interface may not be in this one.
+      vni.flood.leaveGroup();
+      vni.flood.hold(vni.flood.held, vni.config.remotes);
       await workers.orderAll(putSegment(vni));
       if (joined?.opened !== undefined && group !== undefined) {
         const { number, opened: fd } = joined;

@@ -54,8 +54,8 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
   const ownMtuBytes = tapMtu(config, underlays);
   const mtuBytes = config.vlan === undefined ? ownMtuBytes : Math.min(ownMtuBytes, trunkMtuBytes);
   const flood = new FloodList();
-  const sent = new Map<IpAddress, number>();
-  flood.sent = sent;
+  const held = new Map<IpAddress, number>();
+  flood.hold(held, floods);
   const needsGroup = address !== undefined && config.join === 'always';
   let group = NO_GROUP;
   let groupRemote = NO_REMOTE;
@@ -68,7 +68,7 @@ export function setUpVni(ground: VniGround, place: VniPlace): Vni {
     for (const remote of floods) {
       const bar = ground.barOf(remote);
       if (bar === 'broadcast') throw broadcastAddress(`--vni ${config.vni},remote=${remote}`);
-      if (bar === undefined) sent.set(remote, retainRemote(fdb, remote, config));
+      if (bar === undefined) held.set(remote, retainRemote(fdb, remote, config));
     }
     addStatics(ground, macs, { config, index, ownMac: ownMacOf(ground, { config, local: underlay.local }) });
     if (address !== undefined) {
@@ -101,7 +101,7 @@ export function forgetVni(
   if (fdb.counts.totalOf(index) > 0) fdb.flush(({ segment }) => segment === index, now);
   fdb.resetSegment(index);
   flood.unmarkAnnouncers(fdb, index);
-  for (const remote of flood.ids) fdb.releaseRemote(remote, now);
+  for (const remote of flood.held.values()) fdb.releaseRemote(remote, now);
   if (groupRemote !== NO_REMOTE) fdb.releaseRemote(groupRemote, now);
 }
 

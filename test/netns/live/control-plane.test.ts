@@ -133,6 +133,35 @@ describeSystem('a control plane', () => {
     expect(await late('flood and learn again')).toEqual([two.address, two.address]);
   });
 
+  test('sends a flood once to a member that is in the group too, and by unicast in a group where nobody was heard', async () => {
+    const group = '239.1.1.1';
+    const [{ vtep, plane }] = await Promise.all([
+      startControlled(one, [{ vni: 100, group }]),
+      startVtepdVtep(two, { segments: [{ vni: 100, group }] }),
+      startKernelVtep(three, { segments: [{ vni: 100, remotes: [one.address] }] }),
+    ]);
+    const taps = [one, two, three].map((host) => host.packetSocket('vxlan100')) as [
+      PacketSocket,
+      PacketSocket,
+      PacketSocket,
+    ];
+    await plane.say(100, { floods: { added: [two.address, three.address] } });
+    await expectFive(taps, UNKNOWN, 10, 5);
+    sendProbe(taps[1], { dst: BROADCAST, src: ELSEWHERE, text: 'by the group' });
+    const shown = () => vtep.daemon.ctl<{ remote: string; sent: boolean; inGroup: boolean }[]>('remote', 'show');
+    const isByGroup = (remote: string) => (rows: Awaited<ReturnType<typeof shown>>) =>
+      rows.some((row) => row.remote === remote && !row.sent && row.inGroup);
+    await waitFor('host 2 to be left out', shown, isByGroup(two.address), { timeoutMs: 5_000 });
+    await expectFive(taps, UNKNOWN, 5, 5);
+    expect(vtep.daemon.stdout).not.toContain('remote-in-group');
+    // A new group: whoever is in it was not heard there yet.
+    await vtep.daemon.ctl('vni', 'del', '100');
+    await vtep.daemon.ctl('vni', 'add', '100=239.1.1.2');
+    await plane.say(100, { floods: { added: [two.address, three.address] } });
+    const again = [one.packetSocket('vxlan100'), taps[1], taps[2]] as const;
+    await expectFive(again, UNKNOWN, 5, 5);
+  });
+
   test('hears of a machine behind the TAP with its first frame, and when it is elsewhere', async () => {
     const { plane, taps } = await start({ remotes: [two.address, three.address] });
     const isHere = async () => (await plane.heard()).here.get(100)?.get(STATION) === 'learned';
