@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { parseConfig } from '../../config/parse.ts';
@@ -143,6 +144,63 @@ describe('the control plane EVPN, between hosts in memory', () => {
   });
 });
 
+test('after any sequence of moves and failures, each MAC is where it was heard last', { timeout: 60_000 }, async () => {
+  const macs = [1, 2, 3, 4, 5].map((number) => parseMac(`02:00:00:00:01:0${number}`) as MacAddress);
+  const host = fc.nat({ max: 2 });
+  const mac = fc.nat({ max: macs.length - 1 });
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ kind: fc.constant('hear' as const), host, mac }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('age' as const), host, mac }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constantFrom('disconnect' as const, 'restart' as const), host, mac }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('settle' as const), host, mac }) },
+  );
+  await fc.assert(
+    // More moves of one MAC would be a duplicate (RFC 7432 §15.1).
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 12 }),
+      fc.array(host, { minLength: 5, maxLength: 5 }),
+      async (steps, last) => {
+        const bgp = new MemoryBgp();
+        const hosts = [addHost(bgp, 1), addHost(bgp, 2), addHost(bgp, 3)];
+        const at = (number: number) => hosts[number] as Host;
+        const moves = new Map<number, number>();
+        for (const { kind, host: number, mac: index } of steps) {
+          const { vtep, speaker } = at(number);
+          if (kind === 'settle') await settle(...hosts);
+          else if (kind === 'age') vtep.elapse(301);
+          else if (kind === 'disconnect') speaker.disconnect();
+          else if (kind === 'restart') {
+            speaker.kill();
+            speaker.start();
+          } else if ((moves.get(index) ?? 0) < 3) {
+            moves.set(index, (moves.get(index) ?? 0) + 1);
+            vtep.learn(VNI, macs[index] as MacAddress, 'local');
+          }
+        }
+        await sleep(300);
+        await settle(...hosts);
+        for (const [index, number] of last.entries()) at(number).vtep.learn(VNI, macs[index] as MacAddress, 'local');
+        await settle(...hosts);
+        for (const [index, number] of last.entries()) {
+          const [address, where] = [macs[index] as MacAddress, at(number)];
+          for (const each of hosts) {
+            const place =
+              each === where ? { vtep: 'local', origin: 'learned' } : { vtep: where.address, origin: 'evpn' };
+            expect(each.vtep.entryOf(VNI, address)).toEqual(place);
+            const routes = each.speaker.announced.filter((route) => route.type === 2 && route.mac === address);
+            expect(routes).toHaveLength(each === where ? 1 : 0);
+          }
+        }
+        for (const { evpn } of hosts) await evpn.stop(100);
+      },
+    ),
+    { numRuns: 12 },
+  );
+});
+
 describe('the control plane EVPN without its speaker', () => {
   test('what was received stays for the hold time, and then goes', async () => {
     const bgp = new MemoryBgp();
@@ -161,12 +219,12 @@ describe('the control plane EVPN without its speaker', () => {
 
   test('a speaker that comes back without routes gets all of them again', async () => {
     const bgp = new MemoryBgp();
-    const [one, two] = [addHost(bgp, 1), addHost(bgp, 2)];
+    const [one, two, three] = [addHost(bgp, 1), addHost(bgp, 2), addHost(bgp, 3)];
     one.vtep.learn(VNI, MAC, 'local');
-    await settle(one, two);
+    await settle(one, two, three);
     const before = one.speaker.announced;
     one.speaker.kill();
-    await settle(one, two);
+    await settle(one, two, three);
     expect(two.vtep.entryOf(VNI, MAC)).toBeUndefined();
     one.speaker.start();
     await sleep(400);
@@ -174,6 +232,39 @@ describe('the control plane EVPN without its speaker', () => {
     expect(one.speaker.announced).toEqual(expect.arrayContaining([...before]));
     expect(one.speaker.announced).toHaveLength(before.length);
     expect(two.vtep.entryOf(VNI, MAC)).toEqual({ vtep: one.address, origin: 'evpn' });
+  });
+
+  test('what was received stays while the speaker has no peer, and changes when a peer is back', async () => {
+    const bgp = new MemoryBgp();
+    const [one, two] = [addHost(bgp, 1), addHost(bgp, 2)];
+    two.vtep.learn(VNI, MAC, 'local');
+    await settle(one, two);
+    two.speaker.kill();
+    two.vtep.elapse(301);
+    await settle(one, two);
+    expect(one.evpn.status().session).toMatchObject({ state: 'stale', dialect: 'v4' });
+    expect(one.vtep.entryOf(VNI, MAC)).toEqual({ vtep: two.address, origin: 'evpn' });
+    expect(one.vtep.floodedTo(VNI)).toEqual([two.address]);
+    two.speaker.start();
+    await sleep(1_500);
+    await settle(one, two);
+    expect(one.evpn.status().session).toMatchObject({ state: 'up', dialect: 'v4', connections: 1 });
+    expect(one.vtep.entryOf(VNI, MAC)).toBeUndefined();
+    expect(one.vtep.floodedTo(VNI)).toEqual([two.address]);
+  });
+
+  test('what was received goes when the speaker has no peer for the hold time', async () => {
+    const bgp = new MemoryBgp();
+    const [one, two] = [addHost(bgp, 1, { holdSeconds: 0.5 }), addHost(bgp, 2)];
+    two.vtep.learn(VNI, MAC, 'local');
+    await settle(one, two);
+    two.speaker.kill();
+    await sleep(200);
+    expect(one.vtep.entryOf(VNI, MAC)).toEqual({ vtep: two.address, origin: 'evpn' });
+    await sleep(600);
+    await settle(one, two);
+    expect(one.vtep.entryOf(VNI, MAC)).toBeUndefined();
+    expect(one.vtep.floodedTo(VNI)).toEqual([]);
   });
 
   test('a route that ends while the connection is lost is removed after it', async () => {

@@ -11,6 +11,7 @@ import type { ConnectSpeaker, Speaker } from '../speaker.ts';
 import { Announcer } from './announcer.ts';
 import { Placer } from './placer.ts';
 import { SpeakerSession } from './session.ts';
+import { Withdrawals } from './withdrawals.ts';
 
 const TICK_MS = 1_000;
 
@@ -43,6 +44,7 @@ export class Evpn implements ControlPlane, EvpnSource {
   readonly #own: OwnRoutes;
   readonly #remote: RemoteRoutes;
   readonly #session: SpeakerSession;
+  readonly #withdrawals: Withdrawals;
   readonly #announcer: Announcer;
   readonly #placer: Placer;
   readonly #segments = new Map<number, ControlledSegment>();
@@ -70,10 +72,17 @@ export class Evpn implements ControlPlane, EvpnSource {
       known: (speaker) => this.#known(speaker),
       paths: (paths) => this.#heard(paths),
       others: (routes) => this.#others(routes),
-      complete: () => this.#start(() => this.#remote.sweep()),
+      complete: () => this.#start(() => this.#complete()),
       lost: () => this.#lost(),
       expired: () => this.#start(() => this.#remote.clear()),
     });
+    this.#withdrawals = new Withdrawals(
+      () => this.#session.hasLostPeers(),
+      (paths) => {
+        for (const path of paths) this.#remote.received(path);
+        this.#turn();
+      },
+    );
   }
 
   /** @param control attaches this control plane to the VTEP */
@@ -165,7 +174,14 @@ export class Evpn implements ControlPlane, EvpnSource {
     this.#turn();
   }
 
+  /** What was not announced again is gone. */
+  #complete(): void {
+    this.#withdrawals.applyAll();
+    this.#remote.sweep();
+  }
+
   #lost(): void {
+    this.#withdrawals.clear();
     this.#announcer.use(undefined);
     this.#own.speakerLost();
   }
@@ -173,8 +189,13 @@ export class Evpn implements ControlPlane, EvpnSource {
   #heard(paths: readonly Path[]): void {
     const now = performance.now();
     for (const path of paths) {
+      if (path.isLocal) this.#own.found(path, now);
+      if (path.isWithdrawn && !path.isLocal) {
+        this.#withdrawals.add(path);
+        continue;
+      }
+      this.#withdrawals.cancel(path);
       this.#remote.received(path);
-      this.#own.found(path, now);
     }
     this.#turn();
   }

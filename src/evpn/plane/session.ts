@@ -67,6 +67,24 @@ export class SpeakerSession {
     this.#speaker?.close();
   }
 
+  /**
+   * Asks whether routes are withdrawn because no peer is left. What was received from the peers is then not known to be wrong, and is kept for the hold
+   * time: `complete` follows when a peer is back, or after that time.
+   */
+  async hasLostPeers(): Promise<boolean> {
+    const speaker = this.#speaker;
+    if (!speaker) return true;
+    await this.#lookAtPeers(speaker);
+    if (!this.#isCurrent(speaker)) return true;
+    if (this.#hasPeer || !this.#peers.some(({ hasEvpn }) => hasEvpn)) return false;
+    if (this.#state === 'up') {
+      this.#become('stale');
+      this.#options.log.warn({ event: 'evpn-peers-lost', peers: this.#peers.length }, 'received routes are kept');
+      void this.#awaitRoutes(speaker);
+    }
+    return true;
+  }
+
   get status(): EvpnSession {
     const { address } = this.#options;
     const speaker = this.#speaker;
@@ -133,14 +151,23 @@ export class SpeakerSession {
     isListing = false;
     listener.known(speaker);
     await this.#lookAtPeers(speaker);
-    void this.#awaitEndOfRib(speaker);
+    void this.#awaitRoutes(speaker);
   }
 
-  /** Routes of before are kept until every peer has sent its End-of-RIB. Without any established peer this may last until the hold time is over. */
-  async #awaitEndOfRib(speaker: Speaker): Promise<void> {
-    const { endOfRibMs = END_OF_RIB_PATIENCE_MS } = this.#options;
-    for (const end = performance.now() + endOfRibMs; performance.now() < end && !this.#isWhole; ) {
-      await sleep(PEERS_LOOK_MS, undefined, { ref: false, signal: this.#ending.signal }).catch(() => {});
+  /**
+   * Routes of before are kept until every peer has sent its End-of-RIB, or none came for a while after the first was up. Without any peer they are kept
+   * for the hold time.
+   */
+  async #awaitRoutes(speaker: Speaker): Promise<void> {
+    const { holdSeconds, endOfRibMs = END_OF_RIB_PATIENCE_MS } = this.#options;
+    let end = performance.now() + holdSeconds * 1_000;
+    for (let hadPeer = false; performance.now() < end && !this.#isWhole; ) {
+      if (this.#hasPeer && !hadPeer) {
+        hadPeer = true;
+        end = Math.min(end, performance.now() + endOfRibMs);
+      }
+      const pause = Math.min(PEERS_LOOK_MS, Math.max(0, end - performance.now()));
+      await sleep(pause, undefined, { ref: false, signal: this.#ending.signal }).catch(() => {});
       if (!this.#isCurrent(speaker)) return;
       await this.#lookAtPeers(speaker);
     }
@@ -149,6 +176,11 @@ export class SpeakerSession {
     const { dialect, asn, routerId } = speaker;
     this.#options.log.info({ event: 'evpn-up', address: addressText(this.#options.address), dialect, asn, routerId });
     this.#listener.complete();
+  }
+
+  /** Whether a peer with l2vpn-evpn is established. */
+  get #hasPeer(): boolean {
+    return this.#peers.some(({ hasEvpn, isEstablished }) => hasEvpn && isEstablished);
   }
 
   get #isWhole(): boolean {
