@@ -129,6 +129,8 @@ export class SpeakerSession {
   async #read(speaker: Speaker): Promise<void> {
     const listener = this.#listener;
     clearTimeout(this.#hold);
+    // Otherwise nothing is in force that could be missing.
+    const hasOldRoutes = this.#state === 'stale';
     this.#speaker = speaker;
     this.#connections++;
     this.#become('syncing');
@@ -151,7 +153,8 @@ export class SpeakerSession {
     isListing = false;
     listener.known(speaker);
     await this.#lookAtPeers(speaker);
-    void this.#awaitRoutes(speaker);
+    if (hasOldRoutes) void this.#awaitRoutes(speaker);
+    else if (this.#isCurrent(speaker)) this.#complete(speaker);
   }
 
   /**
@@ -171,7 +174,10 @@ export class SpeakerSession {
       if (!this.#isCurrent(speaker)) return;
       await this.#lookAtPeers(speaker);
     }
-    if (!this.#isCurrent(speaker)) return;
+    if (this.#isCurrent(speaker)) this.#complete(speaker);
+  }
+
+  #complete(speaker: Speaker): void {
     this.#become('up');
     const { dialect, asn, routerId } = speaker;
     this.#options.log.info({ event: 'evpn-up', address: addressText(this.#options.address), dialect, asn, routerId });
