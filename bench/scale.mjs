@@ -3,6 +3,7 @@
  * `npm run bench` compares it with the kernel. Figures are data and never a test: it fails only where something could not be measured at all.
  */
 import { parseArgs } from 'node:util';
+import { ensureGobgp } from '../scripts/gobgp.mjs';
 import { ensureBuilt, ensureNodeModules, ensureSystemPackages, fail, isRoot } from '../scripts/setup.mjs';
 import { buildLab, cleanUpOnExit, removeLab } from './lab.mjs';
 import { confineToCores, describeMachine, describeVtepd } from './machine.mjs';
@@ -11,6 +12,7 @@ import { show, writeResult } from './report.mjs';
 const HELP = `npm run scale -- [options]: vtepd with many VNIs, VTEPs and MACs
 
   --quick   about a minute: a tenth of everything; written to no file
+  --evpn    only BGP EVPN: routes of many VTEPs, from gobgpd 3.36
   --help
 
 Needs root. Figures are data: the exit code is 0 whatever they are, 1 if something
@@ -18,13 +20,22 @@ could not be measured, 64 if the command line is wrong.
 `;
 
 /** `macs` of each VTEP; `ageing` in seconds, long enough for all that is done with the full table. */
-const FULL = { vnis: 1_000, vteps: 10_000, macs: 100, taps: 500, ageing: 150, pings: 3_000 };
-const QUICK = { vnis: 100, vteps: 1_000, macs: 100, taps: 50, ageing: 60, pings: 1_000 };
+const FULL = {
+  vnis: 1_000,
+  vteps: 10_000,
+  macs: 100,
+  taps: 500,
+  ageing: 150,
+  pings: 3_000,
+  routes: 100_000,
+  floods: 2_000,
+};
+const QUICK = { vnis: 100, vteps: 1_000, macs: 100, taps: 50, ageing: 60, pings: 1_000, routes: 10_000, floods: 200 };
 
 /** The code of a command line that is wrong (EX_USAGE, sysexits.h). */
 const WRONG_USAGE = 64;
 
-const { quick } = readOptions();
+const { quick, evpn } = readOptions();
 if (!isRoot) fail('it makes network namespaces and TAP devices: run it as root');
 ensureSystemPackages({ ip: 'iproute2', ping: 'iputils-ping' });
 ensureNodeModules();
@@ -32,6 +43,7 @@ ensureBuilt();
 cleanUpOnExit();
 confineToCores();
 // Not static imports: there may have been nothing to import until now.
+const { measureEvpn } = await import('./scale-evpn.mjs');
 const { measureTaps } = await import('./scale-taps.mjs');
 const { measureTrunk } = await import('./scale-trunk.mjs');
 
@@ -44,16 +56,27 @@ console.log(`${machine.cpu}, ${machine.cores} cores`);
 const failures = [];
 const count = (number) => number.toLocaleString('en');
 const figure = (value) => (Number.isInteger(value) ? `${value}` : show(value));
-const sections = [
-  await section(`${count(size.taps)} VNIs with a TAP and a group each`, measureTaps),
-  await section(
-    `${count(size.vnis)} VNIs on a trunk, ${count(size.vteps)} VTEPs with ${count(size.macs)} MACs each`,
-    measureTrunk,
-  ),
-];
+const sections = [];
+if (evpn) {
+  ensureGobgp();
+  sections.push(
+    await section(
+      `EVPN: ${count(size.routes)} MACs, ${count(size.floods)} VTEPs in one flood list, by gobgpd 3.36`,
+      measureEvpn,
+    ),
+  );
+} else {
+  sections.push(
+    await section(`${count(size.taps)} VNIs with a TAP and a group each`, measureTaps),
+    await section(
+      `${count(size.vnis)} VNIs on a trunk, ${count(size.vteps)} VTEPs with ${count(size.macs)} MACs each`,
+      measureTrunk,
+    ),
+  );
+}
 if (!quick) {
   const result = { date, vtepd, machine, size, sections, failures };
-  console.log(`\n${writeResult('scale.json', `${JSON.stringify(result, null, 2)}\n`)}`);
+  console.log(`\n${writeResult(evpn ? 'scale-evpn.json' : 'scale.json', `${JSON.stringify(result, null, 2)}\n`)}`);
 }
 for (const failure of failures) console.error(`failed: ${failure}`);
 process.exit(failures.length > 0 ? 1 : 0);
@@ -78,7 +101,11 @@ async function section(title, measure) {
 
 function readOptions() {
   try {
-    const options = { quick: { type: 'boolean', default: false }, help: { type: 'boolean' } };
+    const options = {
+      quick: { type: 'boolean', default: false },
+      evpn: { type: 'boolean', default: false },
+      help: { type: 'boolean' },
+    };
     const { values } = parseArgs({ options });
     if (!values.help) return values;
     console.log(HELP);

@@ -35,7 +35,8 @@ export function ensureGobgp() {
   }
 }
 
-function programOf(suite) {
+/** Where the gobgpd of a Debian release is, if it was fetched. */
+export function programOf(suite) {
   return join(FOLDER, suite, 'usr/bin/gobgpd');
 }
 
