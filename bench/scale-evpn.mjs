@@ -38,7 +38,7 @@ export async function measureEvpn([near, far], size, add) {
       add(`Resident ${when}: vtepd`, 'MB', residentBytes(daemon.pid) / 1e6);
       add(`Resident ${when}: gobgpd`, 'MB', residentBytes(speakers[0].pid) / 1e6);
     };
-    await reached(near, 'isAnnounced', true);
+    await reached(near, 'announced', true);
     addMemory('without routes');
     for (const [name, kind, field, count] of [
       ['type 3', 'floods', 'vteps', size.floods],
@@ -115,7 +115,7 @@ async function reached(host, field, target) {
     const { vnis } = await ask(host, '/v1/evpn');
     longestMs = Math.max(longestMs, performance.now() - asked);
     const [vni] = vnis;
-    const value = Array.isArray(vni?.[field]) ? vni[field].length : vni?.[field];
+    const value = vni?.[field];
     if (value === target) return longestMs;
     if (performance.now() > end) throw new Error(`${field} of VNI ${VNI} is ${value}, not ${target}`);
   }

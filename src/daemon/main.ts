@@ -76,9 +76,9 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
       const vnis = vtep.vnis.list;
       const changeHttp = servers.changeHttp.bind(servers);
       const reload = new Reload({ vnis, settings, changes, upkeep }, { config, reread, log, changeHttp });
-      const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost, servers });
-      const watchdog = new Watchdog(() => vtep.workers.answered());
       const evpn = startEvpn(config, vtep, log);
+      const view = new VtepView(vtep, { version, reload, log, lostLogLines: output.lost, servers, evpn });
+      const watchdog = new Watchdog(() => vtep.workers.answered());
       try {
         await servers.start(config, view);
         log.info({ event: 'ready', version, vnis: vnis.length, port: config.port }, 'forwarding');
