@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { formatIp, formatMac, type IpAddress } from '../lib/addresses.ts';
+import { formatIp, formatMac, type IpAddress, type MacAddress } from '../lib/addresses.ts';
 import type { RouteNumber } from '../lib/route-numbers.ts';
-import { type FloodRoute, INGRESS_REPLICATION, type MacRoute, NO_ESI, VXLAN_TUNNEL } from './route.ts';
+import { type EvpnRoute, type FloodRoute, INGRESS_REPLICATION, type MacRoute, NO_ESI, VXLAN_TUNNEL } from './route.ts';
 
 /** Routes for tests: examples, and any that a VTEP may announce. */
 
@@ -37,6 +37,40 @@ export function floodRoute(changes: Partial<FloodRoute> = {}): FloodRoute {
     ...changes,
   };
 }
+
+/** Routes with all that a VTEP announces. Each is of a VNI of its own: GoBGP before 3.28 mixes the sequences of one MAC in several VNIs. */
+export const EXAMPLE_ROUTES: Readonly<Record<string, EvpnRoute>> = {
+  'a MAC': macRoute({ mac: '02:00:00:00:00:01' as MacAddress }),
+  'a MAC with IPv4': macRoute({ mac: '02:00:00:00:00:02' as MacAddress, ip: '192.0.2.1' as IpAddress }),
+  'a MAC with IPv6': macRoute({ mac: '02:00:00:00:00:03' as MacAddress, ip: '2001:db8::1' as IpAddress }),
+  'a moved MAC': macRoute({ mac: '02:00:00:00:00:04' as MacAddress, sequence: 4_294_967_294 }),
+  'a sticky MAC': macRoute({ mac: '02:00:00:00:00:05' as MacAddress, isSticky: true }),
+  'a MAC of the highest VNI behind IPv6': macRoute({
+    mac: '02:00:00:00:00:06' as MacAddress,
+    label: 0xff_ffff,
+    nextHop: 'fd00:18::1' as IpAddress,
+  }),
+  'a MAC with numbers of all forms': macRoute({
+    mac: '02:00:00:00:00:07' as MacAddress,
+    rd: { form: 'as4', admin: 4_200_000_000, value: 65_535 },
+    targets: [
+      { form: 'as2', admin: 65_535, value: 4_294_967_295 },
+      { form: 'ipv4', admin: 0xffff_fffe, value: 65_535 },
+      { form: 'as4', admin: 4_294_967_295, value: 1 },
+    ],
+  }),
+  'a MAC with 40 targets': macRoute({
+    mac: '02:00:00:00:00:08' as MacAddress,
+    rd: { form: 'as2', admin: 65_000, value: 70_000 },
+    targets: Array.from({ length: 40 }, (_, value) => ({ form: 'as2', admin: 65_000, value })),
+  }),
+  'a flood route': floodRoute(),
+  'a flood route of IPv6': floodRoute({
+    originator: 'fd00:18::1' as IpAddress,
+    nextHop: 'fd00:18::1' as IpAddress,
+    pmsi: { tunnel: 6, label: 0xabcdef, endpoint: 'fd00:18::1' as IpAddress },
+  }),
+};
 
 const [uint16, uint24, uint32] = [16, 24, 32].map((bits) => fc.integer({ min: 0, max: 2 ** bits - 1 })) as [
   fc.Arbitrary<number>,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
 import { type EvpnRoute, keyOf, type OtherRoute, type Path, type RouteKey } from './route.ts';
-import { floodRoute, macRoute } from './routes-rig.ts';
+import { EXAMPLE_ROUTES, floodRoute, macRoute } from './routes-rig.ts';
 import type { Peer, Speaker, SpeakerListener } from './speaker.ts';
 
 /** Two BGP speakers that are peers of each other, both of AS 65000, with the router ids 198.18.0.1 and 198.18.0.2. */
@@ -38,40 +38,6 @@ const FAR = '198.18.0.2' as IpAddress;
 const FAR6 = 'fd00:18::2' as IpAddress;
 const farRd = { form: 'ipv4', admin: 0xc6120002, value: 100 } as const;
 
-/** Routes with all that a VTEP announces. Each is of a VNI of its own: GoBGP before 3.28 mixes the sequences of one MAC in several VNIs. */
-const OURS: Readonly<Record<string, EvpnRoute>> = {
-  'a MAC': macRoute({ mac: '02:00:00:00:00:01' as MacAddress }),
-  'a MAC with IPv4': macRoute({ mac: '02:00:00:00:00:02' as MacAddress, ip: '192.0.2.1' as IpAddress }),
-  'a MAC with IPv6': macRoute({ mac: '02:00:00:00:00:03' as MacAddress, ip: '2001:db8::1' as IpAddress }),
-  'a moved MAC': macRoute({ mac: '02:00:00:00:00:04' as MacAddress, sequence: 4_294_967_294 }),
-  'a sticky MAC': macRoute({ mac: '02:00:00:00:00:05' as MacAddress, isSticky: true }),
-  'a MAC of the highest VNI behind IPv6': macRoute({
-    mac: '02:00:00:00:00:06' as MacAddress,
-    label: 0xff_ffff,
-    nextHop: 'fd00:18::1' as IpAddress,
-  }),
-  'a MAC with numbers of all forms': macRoute({
-    mac: '02:00:00:00:00:07' as MacAddress,
-    rd: { form: 'as4', admin: 4_200_000_000, value: 65_535 },
-    targets: [
-      { form: 'as2', admin: 65_535, value: 4_294_967_295 },
-      { form: 'ipv4', admin: 0xffff_fffe, value: 65_535 },
-      { form: 'as4', admin: 4_294_967_295, value: 1 },
-    ],
-  }),
-  'a MAC with 40 targets': macRoute({
-    mac: '02:00:00:00:00:08' as MacAddress,
-    rd: { form: 'as2', admin: 65_000, value: 70_000 },
-    targets: Array.from({ length: 40 }, (_, value) => ({ form: 'as2', admin: 65_000, value })),
-  }),
-  'a flood route': floodRoute(),
-  'a flood route of IPv6': floodRoute({
-    originator: 'fd00:18::1' as IpAddress,
-    nextHop: 'fd00:18::1' as IpAddress,
-    pmsi: { tunnel: 6, label: 0xabcdef, endpoint: 'fd00:18::1' as IpAddress },
-  }),
-};
-
 /**
  * What each speaker does. Runs on the fake and on gobgpd.
  *
@@ -85,6 +51,7 @@ export function describeSpeaker(connect: () => Promise<SpeakerPair>): void {
   const near = () => pair.near;
   const far = () => pair.far;
   const until = (look: () => boolean | Promise<boolean>) => vi.waitUntil(look, { timeout: 30_000, interval: 20 });
+  const untilNone = () => until(() => heard.routes.size === 0 && farHeard.routes.size === 0);
   const isThere = (peer: Peer) => peer.isEstablished;
 
   beforeAll(async () => {
@@ -110,7 +77,7 @@ export function describeSpeaker(connect: () => Promise<SpeakerPair>): void {
     expect(await near().peers()).toMatchObject([{ address: '198.18.0.2', isEstablished: true, hasEvpn: true }]);
   });
 
-  test.each(Object.entries(OURS))(
+  test.each(Object.entries(EXAMPLE_ROUTES))(
     'announces %s, which comes back as it was, here and at the peer',
     async (_, route) => {
       await near().add(route);
@@ -132,6 +99,25 @@ export function describeSpeaker(connect: () => Promise<SpeakerPair>): void {
     await vi.waitFor(() => expect(farHeard.routes.get(keyOf(after))?.route).toEqual(after), 30_000);
     expect((await list(near())).routes.size).toBe(1);
     await near().remove(after);
+    await untilNone();
+  });
+
+  test('adds to a sequence that is missing, and refuses one that is too low', async () => {
+    const theirs = macRoute({ rd: farRd, nextHop: FAR, sequence: 3 });
+    await far().add(theirs);
+    await until(() => heard.routes.has(keyOf(theirs)));
+    await expect(near().add(macRoute({ sequence: 3 }))).rejects.toMatchObject({
+      name: 'RefusedBySpeaker',
+      message: 'invalid MAC mobility sequence number',
+    });
+    const ours = macRoute();
+    await near().add(ours);
+    await vi.waitFor(() => expect(heard.routes.get(keyOf(ours))?.route).toEqual({ ...ours, sequence: 4 }), 30_000);
+    await near().add({ ...ours, sequence: 9 });
+    await expect(near().add({ ...ours, sequence: 8 })).rejects.toMatchObject({ name: 'RefusedBySpeaker' });
+    await near().remove(ours);
+    await far().remove(theirs);
+    await untilNone();
   });
 
   test('withdraws by the key, whatever the route says beside it, and nothing else', async () => {
@@ -147,6 +133,7 @@ export function describeSpeaker(connect: () => Promise<SpeakerPair>): void {
     await near().remove(gone);
     await near().remove(kept);
     expect((await list(near())).routes.size).toBe(0);
+    await untilNone();
   });
 
   test('a route of the peer comes and goes, in events and in the list', async () => {

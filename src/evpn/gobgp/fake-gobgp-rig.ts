@@ -200,13 +200,32 @@ export class FakeGobgp {
       const refusal = route && this.refuse(route, method);
       if (refusal !== undefined) throw new Error(refusal);
       if (!route) this.#deleteAll(method);
-      else if (method === 'AddPath') this.#put(keyOf(route), { route, from: undefined });
+      else if (method === 'AddPath') this.#put(keyOf(route), { route: this.#withSequence(route), from: undefined });
       else this.#drop(keyOf(route), undefined);
     } catch (error) {
       fail(stream, 2, (error as Error).message);
       return;
     }
     succeed(stream, [method === 'AddPath' ? messages.uuidMessage(randomBytes(16)) : new Uint8Array(0)]);
+  }
+
+  /**
+   * The rule of gobgpd for the sequence of a MAC (getMacMobilityExtendedCommunity in pkg/server): at least that of its own routes of the MAC, and
+   * above that of others. It gives one to a route that has none.
+   */
+  #withSequence(route: EvpnRoute): EvpnRoute {
+    if (route.type !== 2) return route;
+    let [local, remote] = [0, 0];
+    for (const { route: other, from } of [...this.#table.values()].flat()) {
+      if (typeof other === 'number' || other.type !== 2) continue;
+      if (other.mac !== route.mac || other.ethernetTag !== route.ethernetTag) continue;
+      if (from === undefined) local = Math.max(local, other.sequence);
+      else remote = Math.max(remote, other.sequence);
+    }
+    const least = remote > local ? remote + 1 : local;
+    if (route.sequence === 0 && !route.isSticky) return { ...route, sequence: least };
+    if (route.sequence < least) throw new Error('invalid MAC mobility sequence number');
+    return route;
   }
 
   #deleteAll(method: string): void {
