@@ -95,6 +95,11 @@ export class FakeGobgp {
     return this.#sockets.size;
   }
 
+  /** Calls that wait for the end of a stall. */
+  get waiting(): number {
+    return this.#stalled?.length ?? 0;
+  }
+
   /** A route comes from a BGP peer. A number is the type of a route that has nothing to read. */
   receive(route: EvpnRoute | number, from = '198.18.0.9'): void {
     this.#put(keyIn(route), { route, from });
@@ -136,6 +141,11 @@ export class FakeGobgp {
   /** Sends octets to all watchers, which need not be a message. */
   tellWatchersOctets(octets: Uint8Array): void {
     for (const watcher of this.#watchers) watcher.write(octets);
+  }
+
+  /** Ends the streams of all watchers, with status OK. */
+  endEvents(): void {
+    for (const watcher of this.#watchers) watcher.end();
   }
 
   /** Answers nothing from now on, as by SIGSTOP. */
@@ -181,7 +191,7 @@ export class FakeGobgp {
   #watch(stream: ServerHttp2Stream): void {
     this.#watchers.add(stream);
     stream.once('close', () => this.#watchers.delete(stream));
-    stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+    respond(stream);
     for (const peer of this.#peers) stream.write(frame(messages.peerEvent(1, peer)));
     stream.write(frame(messages.peerEvent(2)));
   }
@@ -280,10 +290,15 @@ function keyIn(route: EvpnRoute | number): RouteKey {
 }
 
 function succeed(stream: ServerHttp2Stream, answers: readonly Uint8Array[]): void {
-  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'grpc-message': '' }));
+  respond(stream);
   for (const answer of answers) stream.write(frame(answer));
   stream.end();
+}
+
+/** Headers of an answer. Its trailers follow when it ends. */
+function respond(stream: ServerHttp2Stream): void {
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'grpc-message': '' }));
 }
 
 /** Headers without a body have the status. */

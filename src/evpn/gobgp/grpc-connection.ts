@@ -44,7 +44,15 @@ export class GrpcConnection {
       settings: { enablePush: false, initialWindowSize: SPEAKER_WINDOW_BYTES },
     });
     const connection = new GrpcConnection(session);
-    const timer = setTimeout(() => connection.lose(noAnswer(SPEAKER_TIMES.connectMs)), SPEAKER_TIMES.connectMs);
+    // It took the connection, and then did what a server of HTTP/2 does not do.
+    let isStranger = false;
+    session.once('connect', () => {
+      isStranger = true;
+    });
+    const timer = setTimeout(() => {
+      isStranger = false;
+      connection.lose(noAnswer(SPEAKER_TIMES.connectMs));
+    }, SPEAKER_TIMES.connectMs);
     // The first frame of a server of HTTP/2 is SETTINGS (RFC 9113 §3.4).
     const settings = new Promise<undefined>((resolve) => session.once('remoteSettings', () => resolve(undefined)));
     const loss = await Promise.race([settings, connection.lost]);
@@ -53,7 +61,10 @@ export class GrpcConnection {
       session.setLocalWindowSize(4 * SPEAKER_WINDOW_BYTES);
       return connection;
     }
-    throw (await expectsTls(address)) ? new SpeakerLost('it expects TLS, which vtepd does not speak') : loss;
+    if (isStranger && (await expectsTls(address))) {
+      throw new SpeakerLost('it expects TLS, which vtepd does not speak');
+    }
+    throw loss;
   }
 
   /** Ends the connection. All calls fail with this reason, unless there was one before. */
@@ -106,10 +117,11 @@ export class GrpcConnection {
     const timer = answerMs === undefined ? undefined : setTimeout(() => this.lose(noAnswer(answerMs)), answerMs);
     try {
       for await (const chunk of stream) {
+        if (!ending.isGrpc) break;
         for (const message of frames.push(chunk)) await onMessage(message);
         timer?.refresh();
       }
-      if (!frames.isAtEnd) throw new Unreadable('an answer ends within a message');
+      if (ending.isGrpc && !frames.isAtEnd) throw new Unreadable('an answer ends within a message');
       await ending.closed;
     } catch (error) {
       this.throwIfLost();
@@ -133,10 +145,12 @@ export interface StreamOptions {
   readonly answerMs?: number;
 }
 
+const HTTP2_HEADER_STATUS = ':status';
+
 /** How an answer ended. */
 class Ending {
   readonly closed: Promise<void>;
-  #headers: IncomingHttpHeaders = {};
+  #headers: IncomingHttpHeaders & { ':status'?: number | undefined } = {};
   #trailers: IncomingHttpHeaders | undefined;
 
   constructor(stream: ClientHttp2Stream) {
@@ -149,12 +163,17 @@ class Ending {
     });
   }
 
+  /** Whether the headers are those of gRPC. Before they came: no. */
+  get isGrpc(): boolean {
+    return this.#headers[HTTP2_HEADER_STATUS] === constants.HTTP_STATUS_OK;
+  }
+
   /** undefined: status OK. Text: it is no answer of gRPC. */
   fault(): GrpcError | string | undefined {
-    const httpStatus = this.#headers[constants.HTTP2_HEADER_STATUS as ':status'];
+    if (!this.isGrpc) return `it does not speak gRPC: HTTP status ${this.#headers[HTTP2_HEADER_STATUS] ?? 'missing'}`;
     const last = this.#trailers ?? this.#headers;
     const status = statusIn(last);
-    if (status === undefined) return `it does not speak gRPC: HTTP status ${httpStatus}`;
+    if (status === undefined) return 'it does not speak gRPC: an answer has no status';
     if (status === GRPC_STATUS.ok) return undefined;
     const isGone = [GRPC_STATUS.canceled, GRPC_STATUS.deadline, GRPC_STATUS.unavailable].some(
       (gone) => gone === status,

@@ -16,16 +16,14 @@ export class Message {
   /** @throws Unreadable */
   constructor(octets: Uint8Array) {
     const reader = new BinaryReader(octets);
-    try {
+    reading(() => {
       while (reader.pos < reader.len) {
         const [field, wireType] = reader.tag();
         if (wireType === WireType.Varint) this.#push(field, reader.uint32());
         else if (wireType === WireType.LengthDelimited) this.#push(field, reader.bytes());
         else reader.skip(wireType, field);
       }
-    } catch (error) {
-      throw new Unreadable(`a message cannot be read: ${error instanceof Error ? error.message : error}`);
-    }
+    });
   }
 
   #push(field: number, value: number | Uint8Array): void {
@@ -69,11 +67,11 @@ export class Message {
     return found;
   }
 
-  /** The first of repeated numbers, packed or not. */
+  /** The first of repeated numbers, packed or not. @throws Unreadable */
   firstNumber(field: number): number | undefined {
     const value = this.#values[this.#numbers.indexOf(field)];
     if (typeof value !== 'object') return value;
-    return value.length === 0 ? undefined : new BinaryReader(value).uint32();
+    return value.length === 0 ? undefined : reading(() => new BinaryReader(value).uint32());
   }
 
   /** The field of a message that has one only, as a `oneof` has. */
@@ -86,6 +84,14 @@ export class Message {
   #last(field: number): number | Uint8Array | undefined {
     const index = this.#numbers.lastIndexOf(field);
     return index < 0 ? undefined : this.#values[index];
+  }
+}
+
+function reading<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new Unreadable(`a message cannot be read: ${error instanceof Error ? error.message : error}`);
   }
 }
 
