@@ -11,6 +11,7 @@ import type { ConfigSource } from './config-source.ts';
 export type VtepdInvocation =
   /** `reread` reads the file again, under the same flags; undefined where there is none. */
   | { readonly kind: 'run'; readonly config: Config; readonly reread: (() => Promise<Config>) | undefined }
+  | { readonly kind: 'withdraw'; readonly config: Config }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'version' };
 
@@ -44,12 +45,19 @@ export async function parseVtepdArguments(
     switches: FILE_SWITCHES.filter((name) => parsed[name] === true),
     check: parsed.check === true,
   };
+  const isWithdrawal = parsed.withdraw === true;
   const { config: path } = scalars;
-  if (path === undefined) return { kind: 'run', config: parseConfig(flags), reread: undefined };
+  if (path === undefined) {
+    const config = parseConfig(flags);
+    return isWithdrawal ? { kind: 'withdraw', config } : { kind: 'run', config, reread: undefined };
+  }
   // Loaded only here: without a file no YAML reader is needed, which takes a while to load.
   const { readConfigFile } = await import('../config/config-file.ts');
   const parse = (text: string) => parseConfig(flags, readConfigFile(text, path));
-  return { kind: 'run', config: parse(await source.read(path)), reread: async () => parse(await source.reread(path)) };
+  const config = parse(await source.read(path));
+  return isWithdrawal
+    ? { kind: 'withdraw', config }
+    : { kind: 'run', config, reread: async () => parse(await source.reread(path)) };
 }
 
 /**

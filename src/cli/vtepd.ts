@@ -36,7 +36,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   if (invocation.kind === 'help') process.stdout.write(invocation.text);
   if (invocation.kind === 'version') process.stdout.write(`vtepd ${version()}\n`);
-  if (invocation.kind !== 'run' || invocation.config.check) return 0;
+  if (invocation.kind === 'help' || invocation.kind === 'version' || invocation.config.check) return 0;
+  if (invocation.kind === 'withdraw') {
+    const { withdrawRoutes } = await import('../daemon/withdraw.ts');
+    return end(await withdrawRoutes(invocation.config, complain), false);
+  }
   // Loaded only here: help and errors do not need it.
   const { runDaemon } = await import('../daemon/main.ts');
   const { exitCode, isCut } = await runDaemon(invocation, version(), complain);

@@ -250,6 +250,12 @@ export const FLAGS = [
     value: '',
     meaning: 'Validate flags and file without looking at the host. Exit 0, or 64 with the fault.',
   },
+  {
+    name: 'withdraw',
+    kind: 'switch',
+    value: '',
+    meaning: 'Withdraw the EVPN routes that a killed vtepd left in the BGP speaker, and exit. 1: some may be left.',
+  },
   { name: 'version', kind: 'switch', value: '', meaning: 'Print the version.' },
   { name: 'help', kind: 'switch', value: '', meaning: 'Print this.' },
 ] as const satisfies readonly Flag[];

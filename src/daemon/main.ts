@@ -1,11 +1,10 @@
-import { join } from 'node:path';
 import { ApiServers } from '../api/server/api-servers.ts';
 import { checkHttpAddress } from '../api/server/http-listening.ts';
 import { checkControlSocket } from '../api/server/socket-file.ts';
 import type { Config } from '../config/config.ts';
 import { connectGobgp } from '../evpn/gobgp/connect-gobgp.ts';
 import { Evpn } from '../evpn/plane/evpn.ts';
-import { RdFile } from '../evpn/plane/rd-file.ts';
+import { rdFileOf } from '../evpn/plane/rd-file.ts';
 import { notifySystemd, statusLine } from '../host/notify.ts';
 import { VtepError } from '../lib/errors.ts';
 import { type Log, type Logger, openLog } from '../observe/log.ts';
@@ -28,9 +27,6 @@ const API_PATIENCE_MS = 700;
 
 /** How long the stop waits for the withdrawal of the own EVPN routes. Routes that are left are withdrawn by the next start. */
 const EVPN_PATIENCE_MS = 900;
-
-/** In `--state-dir`. */
-const RD_FILE = 'evpn.json';
 
 /**
  * Runs the daemon until it is asked to stop: the composition root.
@@ -115,7 +111,7 @@ async function run({ config, reread, version, complain, hangUps, output, stoppin
 /** The control plane of `--evpn`. undefined: there is none. */
 function startEvpn({ evpn: address, evpnHoldSeconds: holdSeconds, stateDir }: Config, vtep: Vtep, log: Logger) {
   if (!address) return undefined;
-  const numbers = new RdFile(join(stateDir, RD_FILE), log);
+  const numbers = rdFileOf(stateDir, log);
   const evpn = new Evpn({ address, holdSeconds, log, numbers, connect: connectGobgp });
   evpn.start(vtep.control);
   return evpn;

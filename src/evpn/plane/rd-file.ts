@@ -1,4 +1,5 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Logger } from '../../observe/log.ts';
 import type { RdNumbers } from '../routes/own-routes.ts';
 
@@ -44,4 +45,9 @@ export class RdFile {
       return {};
     }
   }
+}
+
+/** @param stateDir `--state-dir` */
+export function rdFileOf(stateDir: string, log: Logger): RdFile {
+  return new RdFile(join(stateDir, 'evpn.json'), log);
 }
