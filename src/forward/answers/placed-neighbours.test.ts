@@ -112,6 +112,16 @@ it('withdraws all of a segment, a slice at a time', () => {
   expect(find(placed, 998, 0)).toEqual([HIGH, 1, STATION.host]);
 });
 
+it('keeps records of a segment that are to stay', () => {
+  const placed = newPlaced();
+  for (let address = 0; address < 100; address++) placed.place(address % 2, of(address, 1));
+  const kept = new Set([1, 3, 7].map((address) => placed.recordOf(1, 0, 0, 0xffff, address)));
+  expect(placed.recordOf(1, 0, 0, 0xffff, 2)).toBe(-1);
+  placed.withdrawSlice(1, 0, 2 * MAX_PLACED_NEIGHBOURS, kept);
+  const left = Array.from({ length: 100 }, (_, address) => address).filter((address) => find(placed, address, 1));
+  expect([left, placed.count]).toEqual([[1, 3, 7], 53]);
+});
+
 it('says what a map would say', () => {
   const command = fc.record({
     kind: fc.constantFrom('place', 'place', 'withdraw', 'deny', 'forget-segment'),

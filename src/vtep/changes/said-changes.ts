@@ -67,7 +67,7 @@ export class SaidChanges {
       (await this.#placedIn(vni)).filter((mac) => !kept.has(mac)),
     );
     const placed = macs.flatMap(({ vtep, ...rest }) => (vtep === 'local' ? [] : [{ ...rest, vtep }]));
-    await this.forgetNeighbours(vni);
+    await this.#withdrawOtherNeighbours(vni, neighbours);
     return {
       macs: await this.#place(vni, placed),
       neighbours: await this.#placeNeighbours(vni, neighbours),
@@ -76,11 +76,23 @@ export class SaidChanges {
   }
 
   /** Withdraws the neighbours of a segment, before its number is given to another VNI. The search covers the neighbours of all VNIs. */
-  async forgetNeighbours({ index }: Pick<Vni, 'index'>): Promise<void> {
+  forgetNeighbours(vni: Pick<Vni, 'index'>): Promise<void> {
+    return this.#withdrawOtherNeighbours(vni, []);
+  }
+
+  /** Withdraws all other neighbours of a segment. Those that stay are known all the time: questions for them are not flooded meanwhile. */
+  async #withdrawOtherNeighbours({ index }: Pick<Vni, 'index'>, stay: readonly Neighbour[]): Promise<void> {
     const { placed } = this.#ground.neighbours;
     if (placed.count === 0) return;
-    for (let from = placed.withdrawSlice(index, 0, SLICE_RECORDS); from !== 0; await setImmediate()) {
-      from = placed.withdrawSlice(index, from, SLICE_RECORDS);
+    const kept = new Set<number>();
+    await inSlices(stay, async (slice) => {
+      for (const { ip } of slice) {
+        const { a, b, c, d } = ipWords(ip);
+        kept.add(placed.recordOf(index, a, b, c, d));
+      }
+    });
+    for (let from = placed.withdrawSlice(index, 0, SLICE_RECORDS, kept); from !== 0; await setImmediate()) {
+      from = placed.withdrawSlice(index, from, SLICE_RECORDS, kept);
     }
   }
 
