@@ -21,6 +21,8 @@ const HOLD_MS = MAC_HOLD_SECONDS * 1_000;
 export class Mobility {
   /** The number of the route while the MAC is learned. */
   sequence = 0;
+  /** Whether `sequence` was chosen. Until then, a serial comparison with it means nothing. */
+  #isNumbered = false;
   /** The number of the sticky route while the MAC is static. 0, unless the speaker refuses that. */
   stickySequence = 0;
   #moves = 0;
@@ -41,7 +43,7 @@ export class Mobility {
       return now + HOLD_MS;
     }
     this.countMove(now);
-    this.sequence = laterSequence(this.sequence, nextSequence(rival));
+    this.adopt(nextSequence(rival));
     return undefined;
   }
 
@@ -69,13 +71,14 @@ export class Mobility {
     const raised = nextSequence(isSticky ? this.stickySequence : this.sequence, step);
     const next = rival === undefined ? raised : laterSequence(raised, nextSequence(rival));
     if (isSticky) this.stickySequence = next;
-    else this.sequence = next;
+    else this.adopt(next);
     return true;
   }
 
-  /** A number that was announced before. */
+  /** Takes a number that is not to be undercut. */
   adopt(sequence: number): void {
-    this.sequence = laterSequence(this.sequence, sequence);
+    this.sequence = this.#isNumbered ? laterSequence(this.sequence, sequence) : sequence;
+    this.#isNumbered = true;
   }
 
   /** Whether a new object would do as well. */
