@@ -292,6 +292,21 @@ describe('what the speaker already has', () => {
     expect(settle().map(changeText)).toEqual(['add 100 01 at 192.0.2.1 #5', 'add 100 02 at 192.0.2.1']);
   });
 
+  it('is not adopted once requests are sent: then it is an echo, or a late one', () => {
+    const { own, speaker, settle } = newHost();
+    own.segmentUpdated(segment());
+    own.stationsChanged(stations({ here: [mac(1)] }), 0);
+    settle();
+    const [, route] = speaker.list();
+    if (route?.type !== 2) throw new Error('a MAC');
+    own.found({ route: { ...route, sequence: 7 }, isLocal: true, isWithdrawn: false }, 0);
+    expect(settle()).toEqual([]);
+    own.stationsChanged(stations({ gone: [mac(1)] }), 0);
+    settle();
+    own.found({ route, isLocal: true, isWithdrawn: false }, 0);
+    expect(settle()).toEqual([]);
+  });
+
   it('is announced again if somebody else withdraws it', () => {
     const { own, speaker, settle } = newHost();
     own.segmentUpdated(segment());

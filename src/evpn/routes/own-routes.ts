@@ -48,6 +48,8 @@ export class OwnRoutes {
   readonly #wanted: OwnWanted;
   readonly #stations: OwnStations;
   #news: (() => void)[] = [];
+  /** The speaker reports what it has from before. */
+  #isAdopting = false;
 
   /** @param stored `rdNumbers` of the last run */
   constructor(listener: OwnListener, stored: RdNumbers = {}) {
@@ -127,12 +129,13 @@ export class OwnRoutes {
     return this.#rds.vniOf(rd) !== undefined;
   }
 
-  /** There is a connection. `found` reports what the speaker has; then changes can be taken. */
+  /** There is a connection. `found` reports what the speaker has. Only then are changes to be taken. */
   speakerKnown({ asn, routerId }: SpeakerIdentity): void {
     this.#rds.routerId = routerId;
     this.#wanted.asn = asn;
     for (const segment of this.#segments.values()) this.#wanted.reviewSegment(segment);
     this.#table.connected();
+    this.#isAdopting = true;
   }
 
   /** The connection is lost. No change can be taken, and results of earlier ones are ignored. */
@@ -141,16 +144,18 @@ export class OwnRoutes {
   }
 
   /**
-   * A path of the speaker. One that is local and has an own route distinguisher is adopted if it is wanted, and withdrawn if not. All others are
-   * ignored. A local path that is withdrawn without a request of ours is announced again.
+   * A path of the speaker. Only local ones with an own route distinguisher count.
+   *
+   * Before changes are taken, one that is wanted is adopted, and another one is withdrawn. Later such a report is an echo of a request, and may be late.
+   * It is ignored. So a speaker that raises sequence numbers by itself (GoBGP before 3.28) cannot start a race.
+   *
+   * A path that is withdrawn without a request of ours is announced again.
    */
   found({ route, isLocal, isWithdrawn }: Path, now: number): void {
     const vni = isLocal ? this.#rds.vniOf(route.rd) : undefined;
     if (vni === undefined) return;
-    if (isWithdrawn) {
-      this.#table.missed(route);
-      return;
-    }
+    if (isWithdrawn) this.#table.missed(route);
+    if (isWithdrawn || !this.#isAdopting) return;
     if (route.type === 2 && !route.isSticky) {
       this.#stations.adopt(vni, this.#segments.get(vni)?.macs.get(route.mac), route, now);
     }
@@ -209,6 +214,7 @@ export class OwnRoutes {
 
   /** Takes changes to request from the speaker, at most `limit`. Each result is to be reported by `done`, `failed` or `refused`. */
   take(limit: number): Change[] {
+    this.#isAdopting = false;
     return this.#table.take(limit);
   }
 

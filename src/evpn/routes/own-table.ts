@@ -111,11 +111,9 @@ export class OwnTable {
     }
   }
 
-  /** The speaker has the route. */
+  /** The speaker has the route. No request is under way. */
   found(route: EvpnRoute): void {
     const slot = this.#slotOf(keyOf(route), route);
-    // The request under way decides.
-    if (slot.inFlight) return;
     this.#setSent(slot, route);
     this.#review(slot);
   }
