@@ -5,7 +5,7 @@ import { FLAGS } from './flags.ts';
 import { parseConfig } from './parse.ts';
 
 /** Flags that are no keys of a file, and the keys that are not looked at alike. */
-const NO_KEYS = ['vni', 'config', 'check', 'version', 'help', 'log-level'];
+const NO_KEYS = ['vni', 'config', 'check', 'withdraw', 'version', 'help', 'log-level'];
 
 const parse = (text: string) =>
   parseConfig({ vni: [], local: [], check: false, scalars: {} }, readConfigFile(text, '/f'));

@@ -56,7 +56,7 @@ it('may have no segment, and nothing at all', () => {
 });
 
 it('has a key for each flag that is not about the command line itself, and for each key of --vni', () => {
-  const aboutItself = ['vni', 'config', 'check', 'version', 'help'];
+  const aboutItself = ['vni', 'config', 'check', 'withdraw', 'version', 'help'];
   for (const { name } of FLAGS.filter(({ name }) => !aboutItself.includes(name))) {
     // A value that none of them takes: the key itself is known.
     expect(() => parse(`${name}: "?/"`)).toThrow(`/f:1:${name.length + 3}: ${name}: `);
