@@ -28,7 +28,7 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   readonly #all = new Map<Key, Place<Key, Route>>();
   /** To be compared, in the order of the changes. */
   readonly #dirty = new Set<Place<Key, Route>>();
-  /** To be compared when what holds them ends. */
+  /** To be compared when what holds them ends, and in no other list. */
   readonly #held = new Set<Place<Key, Route>>();
   readonly #refused = new Set<Place<Key, Route>>();
   #inForce = 0;
@@ -114,7 +114,6 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   /** Something is not held any more. */
   release(): void {
     for (const place of this.#held) this.#mark(place);
-    this.#held.clear();
   }
 
   #need(key: Key): Place<Key, Route> {
@@ -131,6 +130,7 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   }
 
   #mark(place: Place<Key, Route>): void {
+    this.#held.delete(place);
     this.#dirty.add(place);
     this.#rules.queue();
   }

@@ -78,7 +78,7 @@ export class RemoteRoutes {
       this.#queues.batches.delete(known);
       this.#queues.changed.delete(known);
       this.#vnis.delete(vni);
-      // Its routes still name the VNI that they were candidates of.
+      // Its routes still keep it in memory.
       this.#toReview.add(vni);
     }
     if (isOwnChanged) this.#reviewAll();
@@ -240,10 +240,8 @@ export class RemoteRoutes {
   }
 
   #detach(route: RemoteRoute): void {
-    if (!route.user) return;
-    const user = this.#vnis.get(route.user.vni);
-    // Otherwise the segment was deleted, and its candidates with it.
-    if (user === route.user) user.remove(route);
+    // A segment that was deleted and added again has none of its former candidates, and removes nothing.
+    if (route.user) this.#vnis.get(route.user.vni)?.remove(route);
     route.user = undefined;
   }
 
