@@ -1,20 +1,15 @@
+import type { VniConfig } from '../../config/config.ts';
+import type { ControlledSegment } from '../../control/control-plane.ts';
 import { type IpAddress, isGroupMac, isZeroMac } from '../../lib/addresses.ts';
 import type { RouteTarget } from '../../lib/route-numbers.ts';
 import type { UnusedReason } from '../evpn-status.ts';
 import { type EvpnRoute, type FloodRoute, INGRESS_REPLICATION, type MacRoute, VXLAN_TUNNEL } from '../route.ts';
 import type { SharedParts } from './remote-parts.ts';
-import { isSameTarget, labelOf } from './remote-route.ts';
+import { labelOf } from './remote-route.ts';
 
 /** What the import of routes needs of a segment (`ControlledSegment`). */
-export interface ImportingSegment {
-  readonly vni: number;
-  readonly config: {
-    /** Routes are imported with `evpn` and `both`. */
-    readonly control: string;
-    /** Empty, or `rfc8365`: the route targets that others derive from the VNI. */
-    readonly targets: readonly RouteTarget[] | 'rfc8365';
-  };
-  readonly local: readonly IpAddress[];
+export interface ImportingSegment extends Pick<ControlledSegment, 'vni' | 'local'> {
+  readonly config: Pick<VniConfig, 'control' | 'targets'>;
 }
 
 /** In a route target that is derived from a VNI: type 1 for VXLAN in bits 28 to 30 (RFC 8365 §5.1.2.1). */
@@ -158,7 +153,7 @@ export class RemoteImport {
 }
 
 export function isImporting({ config: { control } }: ImportingSegment): boolean {
-  return control === 'evpn' || control === 'both';
+  return control !== 'multicast';
 }
 
 /** Whether a VNI imports a route with these targets. Without targets of its own it takes those that its number gives, of any AS. */
@@ -169,6 +164,10 @@ function imports(segment: ImportingSegment, targets: readonly RouteTarget[]): bo
     if (own.length === 0 ? isDerived(target, segment.vni) : own.some((each) => isSameTarget(each, target))) return true;
   }
   return false;
+}
+
+function isSameTarget(one: RouteTarget, other: RouteTarget): boolean {
+  return one.value === other.value && one.admin === other.admin && one.form === other.form;
 }
 
 function isDerived({ form, value }: RouteTarget, vni: number): boolean {

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { ControlMode } from '../../config/config.ts';
 import { type IpAddress, ipBytes, type MacAddress, notUnicast, parseMac } from '../../lib/addresses.ts';
 import type { RouteTarget } from '../../lib/route-numbers.ts';
 import type { EvpnRoute, FloodRoute, MacRoute, Path } from '../route.ts';
@@ -66,7 +67,7 @@ const anyFloodRoute: fc.Arbitrary<FloodRoute> = fc.tuple(anyVtep, anyVni).chain(
 const anyRoute: fc.Arbitrary<EvpnRoute> = fc.oneof({ arbitrary: anyMacRoute, weight: 3 }, anyFloodRoute);
 
 const anySegment: fc.Arbitrary<ImportingSegment> = fc
-  .tuple(anyVni, often('evpn', 'both', 'multicast'))
+  .tuple(anyVni, often<ControlMode>('evpn', 'both', 'multicast'))
   .chain(([vni, control]) =>
     fc
       .record({
@@ -92,6 +93,8 @@ export type Step =
   | { readonly kind: 'clear' }
   | { readonly kind: 'slice' | 'take'; readonly limit: number }
   | { readonly kind: 'hold'; readonly vni: number; readonly mac: MacAddress; readonly isHeld: boolean }
+  /** The own side says that the MAC is behind the own TAP, or no longer. */
+  | { readonly kind: 'here'; readonly vni: number; readonly mac: MacAddress; readonly isHere: boolean }
   | { readonly kind: 'again'; readonly vni: number }
   | { readonly kind: 'look' };
 
@@ -124,6 +127,12 @@ export const anySteps: fc.Arbitrary<readonly Step[]> = fc.array(
       }),
       weight: 2,
     },
+    {
+      arbitrary: fc.record({
+        ...{ kind: fc.constant('here' as const), vni: anyVni, mac: fc.constantFrom(...MACS), isHere: fc.boolean() },
+      }),
+      weight: 2,
+    },
     { arbitrary: fc.record({ kind: fc.constant('again' as const), vni: anyVni }), weight: 1 },
     { arbitrary: fc.record({ kind: fc.constant('look' as const) }), weight: 3 },
   ),
@@ -135,6 +144,8 @@ export const anySteps: fc.Arbitrary<readonly Step[]> = fc.array(
 export class RemoteModel {
   readonly routes = new Map<string, { readonly route: EvpnRoute; readonly isLocal: boolean }>();
   readonly segments = new Map<number, ImportingSegment>();
+  /** MACs behind the own TAP, which are not told. */
+  readonly here = new Set<string>();
 
   received({ route, isLocal, isWithdrawn }: Path): void {
     const key = JSON.stringify(
@@ -200,7 +211,8 @@ export class RemoteModel {
       for (const vtep of this.floods(vni)) all[`${vni} ${vtep}`] = 'floods';
       for (const key of MACS) {
         const best = this.bestOf(vni, key);
-        if (best) all[`${vni} ${key}`] = `${best.nextHop}${best.isSticky ? '!' : ''}`;
+        if (best && !this.here.has(`${vni} ${key}`))
+          all[`${vni} ${key}`] = `${best.nextHop}${best.isSticky ? '!' : ''}`;
       }
       for (const key of IPS) {
         const best = this.neighbourOf(vni, key);

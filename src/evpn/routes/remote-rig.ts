@@ -1,6 +1,7 @@
 import { type IpAddress, type MacAddress, parseIp, parseMac } from '../../lib/addresses.ts';
-import type { RouteTarget } from '../../lib/route-numbers.ts';
-import { type EvpnRoute, type FloodRoute, INGRESS_REPLICATION, type MacRoute, NO_ESI, VXLAN_TUNNEL } from '../route.ts';
+import { parseRouteNumber, type RouteDistinguisher, type RouteTarget } from '../../lib/route-numbers.ts';
+import { type EvpnRoute, type FloodRoute, INGRESS_REPLICATION, type MacRoute } from '../route.ts';
+import { floodRoute as plainFloodRoute, macRoute as plainMacRoute } from '../routes-rig.ts';
 import type { ImportingSegment } from './remote-import.ts';
 import type { RemoteRoutes } from './remote-routes.ts';
 
@@ -16,45 +17,19 @@ export function segment(vni: number, changes: Partial<ImportingSegment['config']
 
 /** A MAC route of VNI 100 from a host with that address. */
 export function macRoute(vtep: string, changes: Partial<MacRoute> = {}): MacRoute {
-  const address = ip(vtep);
-  const label = changes.label ?? 100;
-  return {
-    type: 2,
-    rd: rdOf(address, label),
-    ethernetTag: 0,
-    nextHop: address,
-    targets: [target(65_000, label)],
-    tunnels: [VXLAN_TUNNEL],
-    esi: NO_ESI,
-    mac: mac(1),
-    ip: undefined,
-    label,
-    sequence: 0,
-    isSticky: false,
-    ...changes,
-  };
+  const { label = 100 } = changes;
+  const targets = [target(65_000, label)];
+  return plainMacRoute({ rd: rdOf(vtep, label), nextHop: ip(vtep), mac: mac(1), targets, label, ...changes });
 }
 
 /** A type 3 route of VNI 100 from a host with that address. */
 export function floodRoute(vtep: string, changes: Partial<FloodRoute> = {}): FloodRoute {
   const address = ip(vtep);
-  return {
-    type: 3,
-    rd: rdOf(address, 100),
-    ethernetTag: 0,
-    nextHop: address,
-    targets: [target(65_000, 100)],
-    tunnels: [VXLAN_TUNNEL],
-    originator: address,
-    pmsi: { tunnel: INGRESS_REPLICATION, label: 100, endpoint: address },
-    ...changes,
-  };
+  const pmsi = { tunnel: INGRESS_REPLICATION, label: 100, endpoint: address };
+  return plainFloodRoute({ rd: rdOf(vtep, 100), nextHop: address, originator: address, pmsi, ...changes });
 }
 
-function rdOf(vtep: IpAddress, value: number) {
-  const [a = 0, b = 0, c = 0, d = 0] = vtep.split('.').map(Number);
-  return { form: 'ipv4' as const, admin: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0, value };
-}
+const rdOf = (vtep: string, value: number) => parseRouteNumber(`${vtep}:${value}`) as RouteDistinguisher;
 
 export const announce = (routes: RemoteRoutes, ...list: readonly EvpnRoute[]) => {
   for (const route of list) routes.received({ route, isLocal: false, isWithdrawn: false });

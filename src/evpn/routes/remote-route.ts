@@ -2,6 +2,7 @@ import type { IpAddress, MacAddress } from '../../lib/addresses.ts';
 import type { RouteDistinguisher, RouteTarget } from '../../lib/route-numbers.ts';
 import { type EvpnRoute, type FloodRoute, INGRESS_REPLICATION, type MacRoute, type PmsiTunnel } from '../route.ts';
 import type { SharedParts } from './remote-parts.ts';
+import type { MacClaim } from './sequence.ts';
 
 /** The VNI that a route is a candidate of. */
 export interface RouteUser {
@@ -18,7 +19,7 @@ interface Received {
 }
 
 /** A received MAC/IP route. One object holds the content and the state, since there may be a million. */
-export class RemoteMac implements MacRoute, Received {
+export class RemoteMac implements MacRoute, MacClaim, Received {
   readonly type = 2;
   readonly rd: RouteDistinguisher;
   readonly ethernetTag: number;
@@ -49,6 +50,11 @@ export class RemoteMac implements MacRoute, Received {
     this.isSticky = route.isSticky;
     this.isLocal = isLocal;
     this.generation = generation;
+  }
+
+  /** The next hop. Candidates have one. */
+  get vtep(): IpAddress {
+    return this.nextHop as IpAddress;
   }
 }
 
@@ -88,34 +94,4 @@ export type RemoteRoute = RemoteMac | RemoteFlood;
 export function labelOf(route: EvpnRoute): number | undefined {
   if (route.type === 2) return route.label;
   return route.pmsi?.tunnel === INGRESS_REPLICATION ? route.pmsi.label : undefined;
-}
-
-/** Whether a route that is received again says the same. The keys of both are equal. */
-export function isSameRoute(one: EvpnRoute, other: EvpnRoute): boolean {
-  if (one.nextHop !== other.nextHop) return false;
-  if (!isSameList(one.tunnels, other.tunnels) || !isSameList(one.targets, other.targets, isSameTarget)) return false;
-  return one.type === 2 ? isSameMac(one, other as MacRoute) : isSamePmsi(one.pmsi, (other as FloodRoute).pmsi);
-}
-
-function isSameMac(one: MacRoute, other: MacRoute): boolean {
-  return (
-    one.label === other.label &&
-    one.sequence === other.sequence &&
-    one.isSticky === other.isSticky &&
-    one.esi === other.esi
-  );
-}
-
-function isSamePmsi(one: PmsiTunnel | undefined, other: PmsiTunnel | undefined): boolean {
-  return one?.tunnel === other?.tunnel && one?.label === other?.label && one?.endpoint === other?.endpoint;
-}
-
-export function isSameTarget(one: RouteTarget, other: RouteTarget): boolean {
-  return one.value === other.value && one.admin === other.admin && one.form === other.form;
-}
-
-function isSameList<T>(one: readonly T[], other: readonly T[], isSame: (a: T, b: T) => boolean = Object.is): boolean {
-  if (one.length !== other.length) return false;
-  for (let i = 0; i < one.length; i++) if (!isSame(one[i] as T, other[i] as T)) return false;
-  return true;
 }

@@ -7,9 +7,9 @@ import { RemoteRoutes } from './remote-routes.ts';
 
 /** Random steps, compared with a model that derives everything anew. */
 class Comparison {
-  readonly #routes = new RemoteRoutes();
   readonly #told = new Told();
   readonly #model = new RemoteModel();
+  readonly #routes = new RemoteRoutes({ isHere: (vni, mac) => this.#model.here.has(`${vni} ${mac}`) });
   readonly #held = new Set<string>();
   /** What the own side knows of the best routes. */
   readonly #best = new Map<string, string>();
@@ -56,6 +56,10 @@ class Comparison {
       case 'hold':
         this.#hold(step.vni, step.mac, step.isHeld);
         break;
+      case 'here':
+        this.#move(`${step.vni} ${step.mac}`, step.isHere);
+        routes.free(step.vni, step.mac);
+        break;
       case 'again':
         // The data path has lost nothing, so it is told what it has.
         routes.saidAgain(step.vni);
@@ -100,6 +104,19 @@ class Comparison {
     else this.#held.delete(`${vni} ${mac}`);
   }
 
+  /** A held MAC does not move. */
+  #move(key: string, isHere: boolean): void {
+    if (this.#held.has(key)) return;
+    if (!isHere) {
+      this.#model.here.delete(key);
+      return;
+    }
+    this.#model.here.add(key);
+    // A frame from the TAP has replaced the entry, and what was told is gone.
+    this.#told.macs.delete(key);
+    this.#told.isRepeated = true;
+  }
+
   #resync(kept: readonly boolean[]): void {
     const before = [...this.#model.routes];
     this.#routes.beginGeneration();
@@ -140,7 +157,10 @@ class Comparison {
     const inForce = VNIS.flatMap((vni) =>
       this.#model.candidates(vni).filter((route) => {
         if (route.type === 3) return true;
-        if (route.ip === undefined) return this.#model.bestOf(vni, route.mac)?.nextHop === route.nextHop;
+        if (route.ip === undefined) {
+          const isHere = this.#model.here.has(`${vni} ${route.mac}`);
+          return !isHere && this.#model.bestOf(vni, route.mac)?.nextHop === route.nextHop;
+        }
         const best = this.#model.neighbourOf(vni, route.ip);
         return best !== undefined && best.nextHop === route.nextHop && best.mac === route.mac;
       }),

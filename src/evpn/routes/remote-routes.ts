@@ -4,20 +4,14 @@ import type { EvpnRouteRow, EvpnVni } from '../evpn-status.ts';
 import { type EvpnRoute, keyOf, type OtherRoute, type Path, type RouteKey } from '../route.ts';
 import { type ImportingSegment, isImporting, RemoteImport } from './remote-import.ts';
 import { SharedParts } from './remote-parts.ts';
-import { isSameRoute, labelOf, RemoteFlood, RemoteMac, type RemoteRoute } from './remote-route.ts';
+import { labelOf, RemoteFlood, RemoteMac, type RemoteRoute } from './remote-route.ts';
 import { rowOf } from './remote-rows.ts';
 import { type RemoteQueues, RemoteVni } from './remote-vni.ts';
+import { isSameRoute } from './same-route.ts';
+import type { MacClaim } from './sequence.ts';
 
 /** Routes that are examined in one slice: about a millisecond. */
 const SLICE_ROUTES = 1_000;
-
-/** The place of a MAC by the preferred route of other VTEPs. */
-export interface BestRoute {
-  readonly vtep: IpAddress;
-  /** 32 bits, unsigned. */
-  readonly sequence: number;
-  readonly isSticky: boolean;
-}
 
 /** The own side of the control plane. */
 export interface OwnMacs {
@@ -163,9 +157,9 @@ export class RemoteRoutes {
   }
 
   /** The preferred route of other VTEPs for a MAC, in force or not. */
-  best(vni: number, mac: MacAddress): BestRoute | undefined {
+  best(vni: number, mac: MacAddress): MacClaim | undefined {
     const best = this.#vnis.get(vni)?.macs.get(mac)?.best;
-    return best && { vtep: best.nextHop as IpAddress, sequence: best.sequence, isSticky: best.isSticky };
+    return best && { vtep: best.vtep, sequence: best.sequence, isSticky: best.isSticky };
   }
 
   /** MACs whose `best` may have changed since it was taken, `limit` at most. undefined: none are left. */

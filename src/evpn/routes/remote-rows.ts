@@ -1,4 +1,4 @@
-import type { RouteNumber } from '../../lib/route-numbers.ts';
+import { formatRouteNumber } from '../../lib/route-numbers.ts';
 import type { EvpnRouteRow } from '../evpn-status.ts';
 import type { RemoteImport } from './remote-import.ts';
 import { labelOf, type RemoteRoute } from './remote-route.ts';
@@ -26,10 +26,4 @@ export function rowOf(
     isSticky: route.type === 2 && route.isSticky,
     unused: fault ?? user?.unusedReason(route),
   };
-}
-
-function formatRouteNumber({ form, admin, value }: RouteNumber): string {
-  return form === 'ipv4'
-    ? `${admin >>> 24}.${(admin >>> 16) & 0xff}.${(admin >>> 8) & 0xff}.${admin & 0xff}:${value}`
-    : `${admin}:${value}`;
 }

@@ -3,8 +3,8 @@ import type { IpAddress, MacAddress } from '../../lib/addresses.ts';
 import type { UnusedReason } from '../evpn-status.ts';
 import type { Place } from './remote-place.ts';
 import { type PlaceChanges, Places } from './remote-places.ts';
-import { isPreferred } from './remote-preference.ts';
 import type { RemoteFlood, RemoteMac, RemoteRoute, RouteUser } from './remote-route.ts';
+import { isPreferred } from './sequence.ts';
 
 /** VNIs with something to take. */
 export interface RemoteQueues {
@@ -143,7 +143,7 @@ export class RemoteVni implements RouteUser {
       route.ip === undefined ? this.macs.get(route.mac) : this.neighbours.get(route.ip);
     const best = place?.best;
     if (route.ip === undefined && this.#isHere(route.mac)) return 'not-best';
-    if (best && (best.nextHop !== route.nextHop || best.mac !== route.mac)) return 'not-best';
+    if (best && (best.vtep !== route.vtep || best.mac !== route.mac)) return 'not-best';
     if (this.#held.has(route.mac)) return 'duplicate';
     return place?.refused && 'refused';
   }
@@ -174,15 +174,15 @@ function isPreferredNeighbour(one: RemoteMac, other: RemoteMac): boolean {
 }
 
 function isSamePlacement(one: RemoteMac, other: RemoteMac): boolean {
-  return one.nextHop === other.nextHop && one.isSticky === other.isSticky;
+  return one.vtep === other.vtep && one.isSticky === other.isSticky;
 }
 
 function isSameNeighbour(one: RemoteMac, other: RemoteMac): boolean {
   return one.mac === other.mac;
 }
 
-function placementOf({ mac, nextHop, isSticky }: RemoteMac): Placement {
-  return { mac, vtep: nextHop as IpAddress, isSticky };
+function placementOf({ mac, vtep, isSticky }: RemoteMac): Placement {
+  return { mac, vtep, isSticky };
 }
 
 function neighbourOf({ ip, mac }: RemoteMac): Neighbour {

@@ -24,6 +24,7 @@ function isSamePmsi(one: PmsiTunnel | undefined, other: PmsiTunnel | undefined):
 function isSameSet<Each>(one: readonly Each[], other: readonly Each[], text: (each: Each) => string): boolean {
   if (one === other) return true;
   if (one.length !== other.length) return false;
+  if (one.every((each, i) => text(each) === text(other[i] as Each))) return true;
   const texts = new Set(other.map(text));
   return one.every((each) => texts.has(text(each)));
 }
