@@ -1,3 +1,4 @@
+import type { RefusalCause } from '../../control/control-plane.ts';
 import { Place } from './remote-place.ts';
 import type { RemoteRoute } from './remote-route.ts';
 
@@ -31,6 +32,8 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   /** To be compared when what holds them ends, and in no other list. */
   readonly #held = new Set<Place<Key, Route>>();
   readonly #refused = new Set<Place<Key, Route>>();
+  /** Those of the refused ones that found a table full, in the order of the refusals. */
+  readonly #full = new Set<Place<Key, Route>>();
   #inForce = 0;
 
   constructor(rules: PlaceRules<Key, Route>) {
@@ -84,11 +87,12 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   }
 
   /** The data path refused the entry that it was told last. */
-  refuse(key: Key): void {
+  refuse(key: Key, cause: RefusalCause): void {
     const place = this.#all.get(key);
     if (!place?.said) return;
     place.refused = place.said;
     this.#refused.add(place);
+    if (cause === 'full') this.#full.add(place);
     this.#say(place, undefined);
     place.mayStand = place.isReplacing;
     this.#mark(place);
@@ -103,6 +107,17 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   /** Tells refused entries again. */
   repeatRefused(): void {
     for (const place of this.#refused) this.#repeat(place);
+  }
+
+  /** Tells entries again that found a table full, `limit` at most. @returns how many */
+  repeatFull(limit: number): number {
+    let count = 0;
+    for (const place of this.#full) {
+      if (count >= limit) break;
+      this.#repeat(place);
+      count++;
+    }
+    return count;
   }
 
   /** Tells all entries again. @param withdrawn keys that the data path may still have */
@@ -136,8 +151,7 @@ export class Places<Key extends string, Route extends RemoteRoute> {
   }
 
   #repeat(place: Place<Key, Route>): void {
-    place.refused = undefined;
-    this.#refused.delete(place);
+    this.#acquit(place);
     this.#say(place, undefined);
     this.#mark(place);
   }
@@ -151,10 +165,7 @@ export class Places<Key extends string, Route extends RemoteRoute> {
       return false;
     }
     const isRefused = best !== undefined && refused !== undefined && this.#rules.isSameEntry(best, refused);
-    if (!isRefused && refused !== undefined) {
-      place.refused = undefined;
-      this.#refused.delete(place);
-    }
+    if (!isRefused && refused !== undefined) this.#acquit(place);
     if (best !== undefined && !isRefused) {
       const isTold = said !== undefined && this.#rules.isSameEntry(best, said);
       this.#say(place, best);
@@ -170,6 +181,13 @@ export class Places<Key extends string, Route extends RemoteRoute> {
     if (mayStand) withdrawn.push(place.key);
     if (best === undefined) this.#all.delete(place.key);
     return mayStand;
+  }
+
+  /** It is not known any more whether the data path refuses the entry. */
+  #acquit(place: Place<Key, Route>): void {
+    place.refused = undefined;
+    this.#refused.delete(place);
+    this.#full.delete(place);
   }
 
   #say(place: Place<Key, Route>, route: Route | undefined): void {

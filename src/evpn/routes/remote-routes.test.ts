@@ -267,6 +267,69 @@ describe('held MACs', () => {
   });
 });
 
+describe('entries that were held and are no longer asked for', () => {
+  it('do not stay in the way of the next one with their key', () => {
+    const { routes, learn, drain } = newRoutes();
+    const [held, other] = [
+      { mac: mac(1), ip: ip('192.0.2.1') },
+      { mac: mac(2), ip: ip('192.0.2.1') },
+    ];
+    routes.setHeld(100, mac(1), true);
+    learn(macRoute(TWO, held));
+    withdraw(routes, macRoute(TWO, held));
+    drain();
+    learn(macRoute(TWO, other));
+    routes.setHeld(100, mac(1), false);
+    drain();
+    withdraw(routes, macRoute(TWO, other));
+    expect(drain()).toEqual({});
+  });
+});
+
+describe('a full table', () => {
+  it('is tried again, a part of the entries each time, and of all VNIs in turn', () => {
+    const { routes, told, learn } = newRoutes(segment(100), segment(200));
+    for (const label of [100, 200])
+      for (const each of [1, 2]) announce(routes, macRoute(TWO, { mac: mac(each), label }));
+    const tries: string[] = [];
+    const refuseAll = () => {
+      for (let next = routes.take(10); next; next = routes.take(10)) {
+        const macs = next.batch.macs?.placed ?? [];
+        tries.push(...macs.map((each) => `${next?.vni} ${each.mac.at(-1)}`));
+        routes.refused(next.vni, refusedMacs(...macs.map((each) => ({ mac: each.mac, cause: 'full' as const }))));
+      }
+      return tries.splice(0);
+    };
+    expect(refuseAll()).toEqual(['100 1', '100 2', '200 1', '200 2']);
+    expect(refuseAll()).toEqual([]);
+    const retry = () => {
+      routes.retryFull(1);
+      return refuseAll()[0];
+    };
+    expect([retry(), retry(), retry(), retry(), retry()]).toEqual(['100 1', '200 1', '100 2', '200 2', '100 1']);
+    routes.retryFull(10);
+    expect(Object.keys(learn())).toHaveLength(4);
+    routes.retryFull(10);
+    expect(told.take(routes, 10)).toBe(false);
+  });
+});
+
+describe('MACs behind the own TAP', () => {
+  it('are not told, and are told when they have moved away', () => {
+    const here = new Set<string>();
+    const routes = new RemoteRoutes({ isHere: (vni, each) => here.has(`${vni} ${each}`) });
+    const told = new Told();
+    routes.segmentUpdated(segment(100));
+    here.add(`100 ${mac(1)}`);
+    announce(routes, macRoute(TWO, { ip: ip('192.0.2.1') }), macRoute(TWO));
+    expect(told.drain(routes).all).toEqual({ '100 192.0.2.1': mac(1) });
+    expect([...routes.rows()].map(({ unused }) => unused)).toEqual([undefined, 'not-best']);
+    here.clear();
+    routes.free(100, mac(1));
+    expect(told.drain(routes).all).toEqual({ '100 192.0.2.1': mac(1), [`100 ${mac(1)}`]: TWO });
+  });
+});
+
 describe('routes that are not used', () => {
   const pmsi = { tunnel: INGRESS_REPLICATION, label: 100, endpoint: ip(TWO) };
   const group = parseMac('01:00:5e:00:00:01') as ReturnType<typeof mac>;

@@ -40,6 +40,8 @@ export class RemoteRoutes {
   #review: Iterator<RemoteRoute> | undefined;
   #sweep: Iterator<[RouteKey, RemoteRoute]> | undefined;
   #generation = 0;
+  /** VNIs that `retryFull` has gone through. */
+  #retried = 0;
   readonly #own: OwnMacs;
   readonly #counts = { type2: 0, type3: 0, other: 0 };
 
@@ -139,6 +141,18 @@ export class RemoteRoutes {
   /** The data path refused parts of the last batch of a VNI. They are told again after a change of the segment or of the route, or by `free`. */
   refused(vni: number, refused: Refused): void {
     this.#vnis.get(vni)?.refused(refused);
+  }
+
+  /**
+   * Tells entries again that found a table of the data path full, `limit` at most. Nothing reports that there is room again, so this is to be called
+   * now and then.
+   */
+  retryFull(limit: number): void {
+    const vnis = [...this.#vnis.values()];
+    let left = limit;
+    // From where the last call ended, so that one VNI does not use up all calls.
+    for (let count = 0; count < vnis.length && left > 0; count++)
+      left -= (vnis[this.#retried++ % vnis.length] as RemoteVni).repeatFull(left);
   }
 
   /** Another origin has a MAC now, or has it no more. It is told again if there is a route and the MAC is not here. */

@@ -96,9 +96,9 @@ export class RemoteVni implements RouteUser {
   }
 
   refused({ floods, macs, neighbours }: Refused): void {
-    for (const { vtep } of floods) this.floods.refuse(vtep);
-    for (const { mac } of macs) this.macs.refuse(mac);
-    for (const { ip } of neighbours) this.neighbours.refuse(ip);
+    for (const { vtep, cause } of floods) this.floods.refuse(vtep, cause);
+    for (const { mac, cause } of macs) this.macs.refuse(mac, cause);
+    for (const { ip, cause } of neighbours) this.neighbours.refuse(ip, cause);
   }
 
   repeatAll(): void {
@@ -113,6 +113,13 @@ export class RemoteVni implements RouteUser {
     this.floods.repeatRefused();
     this.macs.repeatRefused();
     this.neighbours.repeatRefused();
+  }
+
+  /** @returns how many entries are told again, `limit` at most */
+  repeatFull(limit: number): number {
+    let count = this.floods.repeatFull(limit);
+    count += this.macs.repeatFull(limit - count);
+    return count + this.neighbours.repeatFull(limit - count);
   }
 
   setHeld(mac: MacAddress, isHeld: boolean): void {
