@@ -118,6 +118,29 @@ describe('a page of metrics', () => {
     );
   });
 
+  it('has the state of EVPN if there is EVPN', async () => {
+    expect((await page(new Metrics())).filter((line) => line.startsWith('vtep_evpn_'))).toEqual([]);
+    const lines = await page(new Metrics(), {
+      evpn: {
+        ...{ isUp: true, connections: 2, peers: 3, pending: 4, refused: 5 },
+        routes: [{ direction: 'in', type: 'other', count: 6 }],
+        vnis: [{ vni: 100, vteps: 7, macsIn: 8, macsOut: 9, isAnnounced: false }],
+      },
+    });
+    expect(lines.filter((line) => line.startsWith('vtep_evpn_'))).toEqual([
+      'vtep_evpn_session_up 1',
+      'vtep_evpn_connections_total 2',
+      'vtep_evpn_peers_established 3',
+      'vtep_evpn_routes{direction="in",type="other"} 6',
+      'vtep_evpn_pending_changes 4',
+      'vtep_evpn_refused_routes 5',
+      'vtep_evpn_vteps{vni="100"} 7',
+      'vtep_evpn_mac_routes{vni="100",direction="in"} 8',
+      'vtep_evpn_mac_routes{vni="100",direction="out"} 9',
+      'vtep_evpn_vni_announced{vni="100"} 0',
+    ]);
+  });
+
   it('says when a VTEP was heard, or nothing', async () => {
     const vteps = [{ ...vtep('198.18.0.2'), lastHeard: 1_767_323_045.6 }, vtep('fd00::1')];
     const lines = await page(new Metrics(), { vteps: known(vteps) });

@@ -1,6 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { Registry } from 'prom-client';
-import { type FamilyText, MetricFamily, type Sample } from './metric-family.ts';
+import { EVPN_FAMILIES, type EvpnReading } from './evpn-metrics.ts';
+import { type Definition, defineFamily } from './metric-definition.ts';
+import { MetricFamily, type Sample } from './metric-family.ts';
 import { VtepSeries } from './vtep-series.ts';
 
 /** The counters of one VNI, as `vtepctl stats` shows them, and its other measurements. */
@@ -67,6 +69,8 @@ export interface MetricsReading {
   readonly fdbEventsLost: number;
   readonly fdbRepairs: number;
   readonly captureFramesLost: number;
+  /** undefined: there is no EVPN. */
+  readonly evpn?: EvpnReading | undefined;
   readonly connectionsCut: readonly { readonly server: string; readonly cut: number }[];
   readonly cpuSeconds: number;
   readonly residentBytes: number;
@@ -78,15 +82,6 @@ type Page = Omit<MetricsReading, 'vteps'> & { readonly vteps: readonly VtepReadi
 /** Content type of a page. */
 export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
-/** VNIs or VTEPs of one slice. Formatting them blocks the event loop for about a millisecond. */
-const SLICE_ITEMS = 500;
-
-/** A family, the items that it has samples of, and the samples of each. */
-interface Definition<Item> extends FamilyText {
-  readonly items: (page: Page) => readonly Item[];
-  readonly samples: (item: Item) => readonly Sample[];
-}
-
 const vnis = ({ vnis }: Page) => vnis;
 const vteps = ({ vteps }: Page) => vteps;
 const one = (page: Page) => [page];
@@ -95,17 +90,7 @@ const both = (labels: Sample['labels'], rx: number, tx: number): Sample[] => [
   { labels: { ...labels, direction: 'tx' }, value: tx },
 ];
 
-/** Hides the item type of a definition, so that all fit into one list. */
-const define = <Item>({ items, samples, ...text }: Definition<Item>) => ({
-  text,
-  /** Samples of SLICE_ITEMS items each; one slice at least. */
-  *slices(page: Page): Generator<readonly Sample[], void, undefined> {
-    const all = items(page);
-    for (let from = 0; from === 0 || from < all.length; from += SLICE_ITEMS) {
-      yield all.slice(from, from + SLICE_ITEMS).flatMap((item) => samples(item));
-    }
-  },
-});
+const define = <Item>(definition: Definition<Page, Item>) => defineFamily(definition);
 
 const FAMILIES = [
   define({
@@ -271,6 +256,7 @@ const FAMILIES = [
     items: one,
     samples: ({ unmergedSockets }) => [{ labels: {}, value: unmergedSockets }],
   }),
+  ...EVPN_FAMILIES,
   define({
     ...{ name: 'vtep_limit_used', help: 'Entries of a bounded table in use', type: 'gauge' },
     items: ({ limits }) => limits,

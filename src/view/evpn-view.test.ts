@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type EvpnRoutesQuery, EvpnRoutesSchema, EvpnSchema } from '../api/evpn-schemas.ts';
 import type { EvpnRouteRow, EvpnStatus } from '../evpn/evpn-status.ts';
 import type { IpAddress, MacAddress } from '../lib/addresses.ts';
-import { describeEvpn, listRoutes } from './evpn-view.ts';
+import { describeEvpn, listRoutes, readEvpn } from './evpn-view.ts';
 
 const IP = '198.18.0.1' as IpAddress;
 
@@ -54,6 +54,24 @@ describe('the status', () => {
     expect(shown.session).toMatchObject({ dialect: null, asn: null, routerId: null, since: 0 });
     expect(Compile(EvpnSchema).Check(shown)).toBe(true);
   });
+});
+
+it('counts established peers with l2vpn-evpn for Prometheus, and routes by type', () => {
+  const [peer] = STATUS.session.peers;
+  const peers = [peer, { ...peer, hasEvpn: false }, { ...peer, isEstablished: false }] as typeof STATUS.session.peers;
+  const session = { ...STATUS.session, peers, state: 'syncing' as const };
+  expect(readEvpn({ ...STATUS, session })).toMatchObject({
+    isUp: false,
+    connections: 2,
+    peers: 1,
+    pending: 6,
+    refused: 7,
+  });
+  const { routes, vnis, isUp } = readEvpn(STATUS);
+  expect(routes.map(({ direction, type, count }) => `${direction} ${type} ${count}`)).toEqual([
+    ...['in 2 1', 'in 3 2', 'in other 3', 'out 2 4', 'out 3 5'],
+  ]);
+  expect([isUp, vnis[1]]).toEqual([true, { vni: 100, vteps: 2, macsIn: 1, macsOut: 3, isAnnounced: true }]);
 });
 
 describe('the routes', () => {

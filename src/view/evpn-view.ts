@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Evpn, EvpnRoute, EvpnRoutesQuery } from '../api/evpn-schemas.ts';
 import type { EvpnRouteRow, EvpnStatus, EvpnVni } from '../evpn/evpn-status.ts';
+import type { EvpnReading } from '../observe/evpn-metrics.ts';
 
 /** Rows of one slice: filtering and describing them holds the event loop for about a millisecond. */
 const SLICE_ROWS = 1_000;
@@ -18,6 +19,21 @@ export function describeEvpn({ session, vnis, ...counts }: EvpnStatus, nowMs: nu
     },
     ...counts,
     vnis: vnis.map(describeVni).sort((a, b) => a.vni - b.vni),
+  };
+}
+
+export function readEvpn({ session, routesIn, routesOut, vnis, pending, refused }: EvpnStatus): EvpnReading {
+  const { state, connections, peers } = session;
+  return {
+    ...{ isUp: state === 'up', connections, pending, refused, vnis: vnis.map(readVni) },
+    peers: peers.filter(({ hasEvpn, isEstablished }) => hasEvpn && isEstablished).length,
+    routes: [
+      { direction: 'in', type: '2', count: routesIn.type2 },
+      { direction: 'in', type: '3', count: routesIn.type3 },
+      { direction: 'in', type: 'other', count: routesIn.other },
+      { direction: 'out', type: '2', count: routesOut.type2 },
+      { direction: 'out', type: '3', count: routesOut.type3 },
+    ],
   };
 }
 
@@ -49,6 +65,10 @@ function describeVni({ rd, importTargets, exportTargets, vteps, isAnnounced, ...
     ...{ rd: rd ?? null, importTargets: [...importTargets], exportTargets: [...exportTargets] },
     ...{ vteps: vteps.length, announced: isAnnounced },
   };
+}
+
+function readVni({ vni, vteps, macsIn, macsOut, isAnnounced }: EvpnVni): EvpnReading['vnis'][number] {
+  return { vni, vteps: vteps.length, macsIn, macsOut, isAnnounced };
 }
 
 function describeRoute(row: EvpnRouteRow): EvpnRoute {

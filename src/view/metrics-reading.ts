@@ -1,4 +1,5 @@
 import type { ApiServer } from '../api/daemon-view.ts';
+import type { EvpnSource } from '../evpn/evpn-status.ts';
 import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
 import type { Link } from '../sys/netlink/links.ts';
 import type { Captures } from '../vtep/captures.ts';
@@ -8,6 +9,7 @@ import type { Vni } from '../vtep/vni/vni.ts';
 import type { VniStatuses } from '../vtep/vni/vni-statuses.ts';
 import type { WorkerPool } from '../vtep/workers/worker-pool.ts';
 import type { WorkerState } from '../vtep/workers/worker-supervisor.ts';
+import { readEvpn } from './evpn-view.ts';
 import { type CountedParts, dropsOf, limitsOf, offloadOf, vniStats } from './statistics.ts';
 import { countVtep, type RemoteParts } from './vtep-listing.ts';
 
@@ -28,7 +30,14 @@ export function readMetrics(
     startTime,
     lostLogLines,
     servers,
-  }: { version: string; startTime: number; lostLogLines: number; servers: readonly ApiServer[] },
+    evpn,
+  }: {
+    version: string;
+    startTime: number;
+    lostLogLines: number;
+    servers: readonly ApiServer[];
+    evpn: EvpnSource | undefined;
+  },
 ): MetricsReading {
   const { vnis, workers, tables } = parts;
   const { fdb } = tables;
@@ -51,6 +60,7 @@ export function readMetrics(
     })),
     limits: limitsOf(parts, servers),
     offload: offloadOf(parts),
+    evpn: evpn && readEvpn(evpn.status()),
     unmergedSockets: workers.unmerged.sockets,
     fdbEventsLost: parts.events.lost,
     fdbRepairs: fdb.repairs,

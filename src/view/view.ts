@@ -204,6 +204,7 @@ export class VtepView implements DaemonView {
       readMetrics(this.#vtep, {
         ...{ version: this.#version, startTime: this.#startTime, lostLogLines: this.#lostLogLines() },
         servers: this.#servers.open,
+        evpn: this.#evpn,
       }),
     );
   }

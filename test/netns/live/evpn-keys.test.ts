@@ -74,11 +74,27 @@ describeSystem('the keys of EVPN', () => {
       expect(stderr.trim().split('\n')).toHaveLength(1);
     }
     const plain = await startVtepd(one, ['--dev', 'eth0', '--port', '4790', '--vni', '500']);
+    expect(await plain.runCtl('evpn', 'show')).toMatchObject({
+      code: 1,
+      stderr: 'vtepctl: evpn: this vtepd runs without BGP EVPN: start vtepd with --evpn ADDR\n',
+    });
     const refused = await plain.runCtl('vni', 'add', '600,control=both');
     expect(refused).toMatchObject({
       code: 1,
       stderr: 'vtepctl: vni add 600,control=both: control=both needs a BGP speaker: give --evpn ADDR\n',
     });
+  });
+
+  test('evpn show, evpn routes and the metrics say that there is no session', async () => {
+    const daemon = await startVtepd(one, ['--dev', 'eth0', '--vni', '100,rd=65000:100,rt=65000:7', ...EVPN]);
+    expect(await daemon.ctl('evpn', 'show')).toMatchObject({
+      session: { address: '127.0.0.1:50051', state: 'connecting', dialect: null, asn: null, peers: [] },
+      vnis: [{ vni: 100, control: 'evpn', importTargets: ['65000:7'], announced: false }],
+    });
+    expect(await daemon.ctl('evpn', 'routes')).toEqual([]);
+    const { stdout } = await daemon.runCtl('evpn', 'show');
+    expect(stdout).toMatch(/^session: connecting for \d+s$/m);
+    expect(await daemon.getText('/metrics')).toMatch(/^vtep_evpn_session_up 0$/m);
   });
 
   test('a VNI with EVPN alone uses the interface of the default route, which must exist', async () => {
