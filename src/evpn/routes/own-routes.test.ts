@@ -128,6 +128,22 @@ describe('what is announced', () => {
   });
 });
 
+it('two VNIs that exchange their route distinguishers, one after the other, are both announced', () => {
+  const { own, settle, texts } = newHost();
+  const [one, other] = [
+    { form: 'as2', admin: 1, value: 1 },
+    { form: 'ipv4', admin: 0xc633_6401, value: 100 },
+  ] as const;
+  own.segmentUpdated(segment({ rd: one }));
+  own.segmentUpdated(segment({ vni: 1, rd: other }));
+  settle();
+  own.segmentUpdated(segment({ vni: 1, rd: one }));
+  settle();
+  expect([texts(), own.status(100)?.isAnnounced]).toEqual([['1 flood 192.0.2.1', '100 flood 192.0.2.1'], true]);
+  own.segmentUpdated(segment({ rd: other }));
+  expect(settle()).toEqual([]);
+});
+
 describe('requests', () => {
   it('the type 3 is first when a VNI comes, and last when it goes, after answers for all MACs', () => {
     const { own, speaker, settle } = newHost();

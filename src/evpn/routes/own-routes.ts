@@ -168,8 +168,12 @@ export class OwnRoutes {
     const { control, rd } = segment.config;
     const displaced = this.#rds.add(segment.vni, control === 'multicast' ? undefined : rd);
     const other = displaced === undefined ? undefined : this.#segments.get(displaced);
-    // First: its routes have keys that are wanted now.
-    if (other) this.#wanted.reviewSegment(other);
+    if (other) {
+      // Each may get keys that the other one has now.
+      this.#wanted.withdraw(other);
+      this.#wanted.withdraw(own);
+      this.#wanted.reviewSegment(other);
+    }
     this.#wanted.reviewSegment(own);
   }
 

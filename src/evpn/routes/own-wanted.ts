@@ -32,17 +32,12 @@ export class OwnWanted {
   /** Something that all routes of the segment have in common may have changed. */
   reviewSegment(segment: OwnSegment): void {
     const face = this.#faceOf(segment);
-    if (isSameFace(segment.face, face)) return;
-    segment.face = face;
-    for (const [ip, slot] of segment.floods) {
-      if (face?.local.includes(ip)) continue;
-      this.#table.unwant(slot);
-      segment.floods.delete(ip);
-    }
-    for (const ip of face?.local ?? []) {
-      segment.floods.set(ip, this.#table.want(floodRoute(segment.vni, face as Face, ip), segment.floods.get(ip)));
-    }
-    for (const own of segment.macs.values()) this.review(own);
+    if (!isSameFace(segment.face, face)) this.#show(segment, face);
+  }
+
+  /** Nothing of the segment is wanted, until it is reviewed. */
+  withdraw(segment: OwnSegment): void {
+    this.#show(segment, undefined);
   }
 
   /** Something of the MAC may have changed. */
@@ -59,6 +54,19 @@ export class OwnWanted {
     for (const heard of own.ips?.values() ?? []) {
       heard.slot = this.#table.want(macRoute(own, face, claim, heard.ip), heard.slot);
     }
+  }
+
+  #show(segment: OwnSegment, face: Face | undefined): void {
+    segment.face = face;
+    for (const [ip, slot] of segment.floods) {
+      if (face?.local.includes(ip)) continue;
+      this.#table.unwant(slot);
+      segment.floods.delete(ip);
+    }
+    for (const ip of face?.local ?? []) {
+      segment.floods.set(ip, this.#table.want(floodRoute(segment.vni, face as Face, ip), segment.floods.get(ip)));
+    }
+    for (const own of segment.macs.values()) this.review(own);
   }
 
   #faceOf({ vni, controlled }: OwnSegment): Face | undefined {
