@@ -62,7 +62,7 @@ it('has a key for each flag that is not about the command line itself, and for e
     expect(() => parse(`${name}: "?/"`)).toThrow(`/f:1:${name.length + 3}: ${name}: `);
   }
   for (const { name } of ENTRY_KEYS.filter(({ name }) => name !== 'name')) {
-    expect(() => parse(`vnis: [{vni: 1, ${name}: "?/"}]`)).toThrow(`: vnis[0].${name}: `);
+    expect(() => parse(`evpn: 127.0.0.1:1\nvnis: [{vni: 1, ${name}: "?/"}]`)).toThrow(`: vnis[0].${name}: `);
   }
 });
 
