@@ -231,6 +231,7 @@ export class MemoryDaemon implements DaemonView {
         offload: status.offload,
         unmergedSockets: status.unmerged.sockets,
         fdbEventsLost: 0,
+        localNeighboursLost: 0,
         fdbRepairs: 0,
         captureFramesLost: 0,
         connectionsCut: [],

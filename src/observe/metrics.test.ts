@@ -39,6 +39,7 @@ function reading(given: Partial<MetricsReading> = {}): MetricsReading {
       offload: {},
       unmergedSockets: 0,
       fdbEventsLost: 0,
+      localNeighboursLost: 0,
       fdbRepairs: 0,
       captureFramesLost: 0,
       connectionsCut: [],
@@ -96,7 +97,7 @@ describe('a page of metrics', () => {
 
   it('has a count of each thing that can be lost, and what is in force of the offloads', async () => {
     const lines = await page(new Metrics(), {
-      ...{ lostLogLines: 1, fdbEventsLost: 2, fdbRepairs: 3, captureFramesLost: 4 },
+      ...{ lostLogLines: 1, fdbEventsLost: 2, localNeighboursLost: 6, fdbRepairs: 3, captureFramesLost: 4 },
       connectionsCut: [{ server: 'http', cut: 5 }],
       offload: { tapGso: true, udpGro: false },
       unmergedSockets: 8,
@@ -106,6 +107,7 @@ describe('a page of metrics', () => {
       expect.arrayContaining([
         'vtep_log_lines_lost_total 1',
         'vtep_fdb_events_lost_total 2',
+        'vtep_local_neighbours_lost_total 6',
         'vtep_fdb_repairs_total 3',
         'vtep_capture_frames_lost_total 4',
         'vtep_api_connections_cut_total{server="http"} 5',

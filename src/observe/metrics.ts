@@ -67,6 +67,7 @@ export interface MetricsReading {
   readonly offload: Readonly<Record<string, boolean>>;
   readonly unmergedSockets: number;
   readonly fdbEventsLost: number;
+  readonly localNeighboursLost: number;
   readonly fdbRepairs: number;
   readonly captureFramesLost: number;
   /** undefined: there is no EVPN. */
@@ -226,6 +227,12 @@ const FAMILIES = [
     ...{ help: 'Changes of the forwarding database that came too fast to be reported', type: 'counter' },
     items: one,
     samples: ({ fdbEventsLost }) => [{ labels: {}, value: fdbEventsLost }],
+  }),
+  define({
+    name: 'vtep_local_neighbours_lost_total',
+    ...{ help: 'Reports of neighbours behind the own TAPs that came too fast for the main thread', type: 'counter' },
+    items: one,
+    samples: ({ localNeighboursLost }) => [{ labels: {}, value: localNeighboursLost }],
   }),
   define({
     name: 'vtep_fdb_repairs_total',

@@ -1,5 +1,6 @@
 import type { ApiServer } from '../api/daemon-view.ts';
 import type { EvpnSource } from '../evpn/evpn-status.ts';
+import type { ToldNeighbours } from '../forward/answers/told-neighbours.ts';
 import type { MetricsReading, VniReading, VtepReading } from '../observe/metrics.ts';
 import type { Link } from '../sys/netlink/links.ts';
 import type { Captures } from '../vtep/captures.ts';
@@ -15,6 +16,7 @@ import { countVtep, type RemoteParts } from './vtep-listing.ts';
 
 /** The parts that Prometheus is told of. */
 export interface MeasuredParts extends CountedParts {
+  readonly tables: CountedParts['tables'] & { readonly told: Pick<ToldNeighbours, 'lost'> };
   readonly workers: WorkerPool;
   readonly taps: Pick<Taps, 'links' | 'gso'>;
   readonly statuses: Pick<VniStatuses, 'of'>;
@@ -63,6 +65,7 @@ export function readMetrics(
     evpn: evpn && readEvpn(evpn.status()),
     unmergedSockets: workers.unmerged.sockets,
     fdbEventsLost: parts.events.lost,
+    localNeighboursLost: tables.told.lost,
     fdbRepairs: fdb.repairs,
     captureFramesLost: parts.captures.lost,
     connectionsCut: servers.map((server) => ({ server: server.name, cut: server.connections().cut })),

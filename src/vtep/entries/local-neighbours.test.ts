@@ -69,11 +69,10 @@ it('are told anew to who listens anew', () => {
   expect(told).toEqual(['100: 192.0.2.1 01', '100: 192.0.2.1 01']);
 });
 
-it('are told in slices, and counted where there was no room', () => {
+it('are told in slices, without those for which there was no room', () => {
   const { neighbours, told, listener, hear } = newNeighbours();
   neighbours.listen(1, 100, listener);
   for (let low = 0; low < MAX_TOLD_NEIGHBOURS + 5; low++) hear(`10.0.${low >> 8}.${low & 255}`, low & 255);
-  expect(neighbours.lost).toBe(5);
   while (neighbours.slice());
   expect(told.length).toBeGreaterThan(1);
   expect(told.join().split(',').length).toBe(MAX_TOLD_NEIGHBOURS);

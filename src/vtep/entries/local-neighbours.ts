@@ -67,11 +67,6 @@ export class LocalNeighbours {
     this.#loop.stop();
   }
 
-  /** Neighbours that were heard but not reported since the start. */
-  get lost(): number {
-    return this.#told.lost;
-  }
-
   /** Reports some neighbours. Returns whether there may be more. */
   slice(): boolean {
     const count = this.#told.read(this.#slice);
