@@ -46,6 +46,14 @@ export function readIgmp6(text: string): Set<string> {
   return new Set(rows.map(([, dev, group = '']) => `${dev} ${formatIp(Buffer.from(group, 'hex'))}`));
 }
 
+/** Addresses that programs listen on at a port. @param text of /proc/net/tcp or /proc/net/tcp6: a line for each socket, state 0A for those that listen */
+export function readListeners(text: string, port: number): IpAddress[] {
+  const rows = text.matchAll(/^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A /gm);
+  return [...rows].flatMap(([, address = '', hex = '']) =>
+    Number.parseInt(hex, 16) === port ? littleEndianIp(address) : [],
+  );
+}
+
 /** Words of 32 bits, each in the host's order. */
 function littleEndianIp(hex: string): IpAddress {
   return formatIp(Buffer.from(hex, 'hex').swap32());

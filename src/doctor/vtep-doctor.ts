@@ -1,6 +1,7 @@
 import type { Finding } from '../api/schemas.ts';
 import type { Config } from '../config/config.ts';
 import { DEFAULT_SOCKET_PATH } from '../config/flags.ts';
+import type { EvpnSource } from '../evpn/evpn-status.ts';
 import type { Underlay } from '../host/underlay/underlay.ts';
 import { ipFamily } from '../lib/addresses.ts';
 import { findLink, listLinks } from '../sys/netlink/links.ts';
@@ -8,6 +9,7 @@ import { NetlinkSocket } from '../sys/netlink/netlink-socket.ts';
 import { dependsOnInterface } from '../vtep/vni/vni.ts';
 import { checkCapabilities, checkTun } from './checks/device-checks.ts';
 import { checkDrops } from './checks/drops-check.ts';
+import { checkEvpn } from './checks/evpn-checks.ts';
 import { unknown } from './checks/finding.ts';
 import { checkGroups, checkMulticastRoute } from './checks/group-checks.ts';
 import { checkLoops, gatherBridges } from './checks/loop-check.ts';
@@ -20,6 +22,7 @@ import { checkAddress, checkInterface } from './checks/underlay-checks.ts';
 import { checkRemotesInGroup, checkVnis } from './checks/vni-checks.ts';
 import { checkBarred, checkReversePath, checkTtl } from './checks/vtep-checks.ts';
 import { checkWorkers } from './checks/worker-check.ts';
+import { gatherEvpn } from './evpn-facts.ts';
 import { checkFirewall } from './firewall/firewall-check.ts';
 import { gatherFirewall } from './firewall-facts.ts';
 import {
@@ -36,7 +39,11 @@ import { hearOtherPorts } from './peer-port-facts.ts';
 import { type ExaminedParts, gatherGroups, gatherTaps, gatherVnis, gatherVteps } from './vtep-facts.ts';
 
 /** The checks of the running daemon and its host, in the order in which an outgoing frame passes them. */
-export async function examineVtep(parts: ExaminedParts, queriers: readonly QuerierFacts[]): Promise<Finding[]> {
+export async function examineVtep(
+  parts: ExaminedParts,
+  queriers: readonly QuerierFacts[],
+  evpn?: EvpnSource | undefined,
+): Promise<Finding[]> {
   const netlink = new NetlinkSocket();
   try {
     const links = listLinks(netlink);
@@ -73,6 +80,7 @@ export async function examineVtep(parts: ExaminedParts, queriers: readonly Queri
       readSysctl(MAX_MEMBERSHIPS),
       readSysctl('net/ipv4/conf/all/rp_filter'),
     ]);
+    const evpnFacts = evpn && config.evpn && (await gatherEvpn(evpn, config.evpn));
     const rpFilters = await Promise.all(
       underlays.map(({ link }) => readSysctl(`net/ipv4/conf/${link.name}/rp_filter`)),
     );
@@ -144,6 +152,7 @@ export async function examineVtep(parts: ExaminedParts, queriers: readonly Queri
       ...(groups.length > 0 ? checkTtl(mcastTtl, vteps, silentVnis) : []),
       ...queriers.map(checkQuerier),
       ...checkVnis(vnis, vtepctl),
+      ...(evpnFacts ? checkEvpn(evpnFacts, vtepctl) : []),
       ...checkRemotesInGroup(vnis, vtepctl),
       ...checkBarred(barred, vtepctl),
       ...checkLoops(gatherBridges(parts.vnis.list, links)),

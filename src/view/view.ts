@@ -276,7 +276,7 @@ export class VtepView implements DaemonView {
   async #examine(): Promise<Finding[]> {
     // Loaded only here, so that the daemon starts without it.
     const { examineVtep } = await import('../doctor/vtep-doctor.ts');
-    return examineVtep(this.#vtep, this.#vtep.queriers.status());
+    return examineVtep(this.#vtep, this.#vtep.queriers.status(), this.#evpn);
   }
 
   async config(): Promise<ConfigFile> {

@@ -94,6 +94,16 @@ describeSystem('the keys of EVPN', () => {
     expect(await daemon.ctl('evpn', 'routes')).toEqual([]);
     const { stdout } = await daemon.runCtl('evpn', 'show');
     expect(stdout).toMatch(/^session: connecting for \d+s$/m);
+    const findings = await daemon.get<{ check: string; status: string; message: string }[]>('/v1/doctor');
+    const evpn = findings.filter(({ check }) => /^evpn(-api|-peers)?$/.test(check));
+    expect(evpn).toMatchObject([
+      {
+        check: 'evpn',
+        status: 'failed',
+        message: expect.stringMatching(/^vtepd is not connected to the BGP speaker: ./),
+      },
+      { check: 'evpn-api', status: 'ok' },
+    ]);
     expect(await daemon.getText('/metrics')).toMatch(/^vtep_evpn_session_up 0$/m);
   });
 
