@@ -15,6 +15,9 @@ import { Withdrawals } from './withdrawals.ts';
 
 const TICK_MS = 1_000;
 
+/** Entries that found a table full and are tried again in one tick: few, since it may be full for long. */
+const RETRIED_PER_TICK = 256;
+
 /** How often the end of the withdrawals is looked for at the stop. */
 const STOP_LOOK_MS = 5;
 
@@ -91,6 +94,7 @@ export class Evpn implements ControlPlane, EvpnSource {
     this.#session.start();
     this.#ticks = setInterval(() => {
       this.#own.tick(performance.now());
+      this.#remote.retryFull(RETRIED_PER_TICK);
       this.#turn();
     }, TICK_MS).unref();
   }

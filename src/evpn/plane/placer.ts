@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Forwarding } from '../../control/control-plane.ts';
+import type { Batch, Forwarding } from '../../control/control-plane.ts';
 import { VtepError } from '../../lib/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { RemoteRoutes } from '../routes/remote-routes.ts';
@@ -36,16 +36,28 @@ export class Placer {
       // Changes that arrive together are one batch.
       await setImmediate();
       for (let next = this.#remote.take(BATCH); next; next = this.#remote.take(BATCH)) {
-        const { vni, batch } = next;
-        this.#remote.refused(vni, await forwarding.say(vni, batch));
+        if (!(await this.#say(forwarding, next))) break;
         await setImmediate();
       }
-    } catch (err) {
-      // vtepd stops, or the host refuses the change. It is tried again with the next change of the VNI.
-      if (!(err instanceof VtepError)) throw err;
-      this.#log.warn({ event: 'control-refused', origin: 'evpn', err });
     } finally {
       this.#isRunning = false;
+    }
+  }
+
+  /** @returns false: the host refuses the change, or vtepd stops. It is tried again at the next call of `place` */
+  async #say(
+    forwarding: Forwarding,
+    { vni, batch }: { readonly vni: number; readonly batch: Batch },
+  ): Promise<boolean> {
+    try {
+      this.#remote.refused(vni, await forwarding.say(vni, batch));
+      return true;
+    } catch (err) {
+      if (!(err instanceof VtepError)) throw err;
+      this.#log.warn({ event: 'control-refused', vni, origin: 'evpn', err });
+      // A part of the batch may be in force.
+      this.#remote.saidAgain(vni);
+      return false;
     }
   }
 }
