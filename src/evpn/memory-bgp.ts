@@ -30,6 +30,11 @@ export class MemoryBgp {
   spread(from: MemoryHost, path: Path): void {
     for (const host of this.hosts) if (host !== from) host.hear({ ...path, isLocal: false });
   }
+
+  /** One host came up or went down. */
+  changePeersOf(changed: MemoryHost): void {
+    for (const host of this.hosts) if (host !== changed) host.peersChanged();
+  }
 }
 
 /** The speaker of one host. It may be stopped and started again, like a daemon. */
@@ -83,7 +88,7 @@ export class MemoryHost {
     return [...of(this.#local.values(), true), ...of(this.#received.values(), false)];
   }
 
-  /** Announces a route as another program on this host would. */
+  /** Announces a route as another program on this host would. Its sequence may be any, as if this host had not heard of other routes yet. */
   announce(route: EvpnRoute): void {
     this.#local.set(keyOf(route), route);
     const path = { route, isLocal: true, isWithdrawn: false };
@@ -110,11 +115,12 @@ export class MemoryHost {
   /** The daemon ends. Its routes are in memory only, and its peers withdraw them. */
   kill(): void {
     this.#isUp = false;
-    for (const speaker of [...this.#speakers]) speaker.lose('the connection was closed');
+    for (const speaker of [...this.#speakers]) speaker.lose('it closed the connection');
     const routes = [...this.#local.values()];
     this.#local.clear();
     this.#received.clear();
     for (const route of routes) this.#bgp.spread(this, { route, isLocal: false, isWithdrawn: true });
+    this.#bgp.changePeersOf(this);
   }
 
   start(): void {
@@ -123,11 +129,17 @@ export class MemoryHost {
       if (host === this) continue;
       for (const route of host.#local.values()) this.hear({ route, isLocal: false, isWithdrawn: false });
     }
+    this.#bgp.changePeersOf(this);
+  }
+
+  /** The session with another host came up or went down. */
+  peersChanged(): void {
+    for (const speaker of this.#speakers) speaker.tellPeersChanged();
   }
 
   /** Only the connections of the API end. */
   disconnect(): void {
-    for (const speaker of [...this.#speakers]) speaker.lose('the connection was closed');
+    for (const speaker of [...this.#speakers]) speaker.lose('it closed the connection');
   }
 
   forget(speaker: MemorySpeaker): void {
@@ -137,6 +149,26 @@ export class MemoryHost {
   #tell(path: Path): void {
     for (const speaker of this.#speakers) speaker.tell(path);
   }
+}
+
+/**
+ * The rule of gobgpd for the sequence of a MAC, whatever its VNI (getMacMobilityExtendedCommunity in pkg/server): not below that of local routes of
+ * the MAC, and above that of others. gobgpd gives one to a route that has none.
+ *
+ * @param known what the speaker has  @throws RefusedBySpeaker if it is too low
+ */
+export function withSequence(route: EvpnRoute, known: readonly Pick<Path, 'route' | 'isLocal'>[]): EvpnRoute {
+  if (route.type !== 2) return route;
+  let [local, remote] = [0, 0];
+  for (const { route: other, isLocal } of known) {
+    if (other.type !== 2 || other.mac !== route.mac || other.ethernetTag !== route.ethernetTag) continue;
+    if (isLocal) local = Math.max(local, other.sequence);
+    else remote = Math.max(remote, other.sequence);
+  }
+  const least = remote > local ? remote + 1 : local;
+  if (route.sequence === 0 && !route.isSticky) return { ...route, sequence: least };
+  if (route.sequence < least) throw new RefusedBySpeaker('invalid MAC mobility sequence number');
+  return route;
 }
 
 /** One connection to the speaker of a host. Answers arrive later, as over a socket. */
@@ -163,7 +195,7 @@ class MemorySpeaker implements Speaker {
     await this.#later();
     const refusal = this.#host.refuses?.(route);
     if (refusal !== undefined) throw new RefusedBySpeaker(refusal);
-    this.#host.announce(route);
+    this.#host.announce(withSequence(route, this.#host.paths));
   }
 
   async remove(route: EvpnRoute): Promise<void> {
@@ -196,6 +228,10 @@ class MemorySpeaker implements Speaker {
 
   tell(path: Path): void {
     this.#listener?.paths([path]);
+  }
+
+  tellPeersChanged(): void {
+    this.#listener?.peersChanged();
   }
 
   lose(reason: string): void {

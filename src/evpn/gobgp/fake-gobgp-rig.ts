@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SpeakerAddress } from '../../config/config.ts';
+import { withSequence } from '../memory-bgp.ts';
 import { type EvpnRoute, keyOf, type RouteKey } from '../route.ts';
 import type { Dialect, Peer } from '../speaker.ts';
 import { readNaively } from '../wire/naive-bgp.ts';
@@ -210,7 +211,8 @@ export class FakeGobgp {
       const refusal = route && this.refuse(route, method);
       if (refusal !== undefined) throw new Error(refusal);
       if (!route) this.#deleteAll(method);
-      else if (method === 'AddPath') this.#put(keyOf(route), { route: this.#withSequence(route), from: undefined });
+      else if (method === 'AddPath')
+        this.#put(keyOf(route), { route: withSequence(route, this.#known()), from: undefined });
       else this.#drop(keyOf(route), undefined);
     } catch (error) {
       fail(stream, 2, (error as Error).message);
@@ -219,29 +221,17 @@ export class FakeGobgp {
     succeed(stream, [method === 'AddPath' ? messages.uuidMessage(randomBytes(16)) : new Uint8Array(0)]);
   }
 
-  /**
-   * The rule of gobgpd for the sequence of a MAC (getMacMobilityExtendedCommunity in pkg/server): at least that of its own routes of the MAC, and
-   * above that of others. It gives one to a route that has none.
-   */
-  #withSequence(route: EvpnRoute): EvpnRoute {
-    if (route.type !== 2) return route;
-    let [local, remote] = [0, 0];
-    for (const { route: other, from } of [...this.#table.values()].flat()) {
-      if (typeof other === 'number' || other.type !== 2) continue;
-      if (other.mac !== route.mac || other.ethernetTag !== route.ethernetTag) continue;
-      if (from === undefined) local = Math.max(local, other.sequence);
-      else remote = Math.max(remote, other.sequence);
-    }
-    const least = remote > local ? remote + 1 : local;
-    if (route.sequence === 0 && !route.isSticky) return { ...route, sequence: least };
-    if (route.sequence < least) throw new Error('invalid MAC mobility sequence number');
-    return route;
-  }
-
   #deleteAll(method: string): void {
     if (method === 'AddPath') throw new Error('nil path');
     this.wasEmptied = true;
     for (const { route } of this.#localPaths()) this.#drop(keyIn(route), undefined);
+  }
+
+  #known(): { route: EvpnRoute; isLocal: boolean }[] {
+    const paths = [...this.#table.values()].flat();
+    return paths.flatMap(({ route, from }) =>
+      typeof route === 'number' ? [] : { route, isLocal: from === undefined },
+    );
   }
 
   #localPaths(): FakePath[] {
