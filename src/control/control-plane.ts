@@ -64,8 +64,16 @@ export interface LocalNeighbour {
  */
 export interface Stations {
   readonly vni: number;
-  /** `here` is the full state: a MAC that is not in it is gone. This is so in the first batch, and after changes were lost. */
+  /**
+   * The full state begins with this batch, and comes in one or more: at first, and after changes were lost. What is known of the VNI stays known until
+   * it is complete.
+   */
   readonly isWhole: boolean;
+  /**
+   * The full state is complete with this batch: a MAC that was `here` in no batch since it began is gone. Batches with changes may come before. If the
+   * full state begins again before it is complete, the new one counts.
+   */
+  readonly endsWhole: boolean;
   readonly here: readonly LocalMac[];
   /** MACs that are no longer behind the TAP, or no longer held by another origin. A control plane may place its own MACs again. */
   readonly gone: readonly MacAddress[];

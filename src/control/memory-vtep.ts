@@ -42,7 +42,7 @@ export class MemoryVtep {
       const here = [...segment.macs].flatMap(([mac, { vtep, origin }]) =>
         vtep === 'local' && origin !== 'evpn' ? [{ mac, origin }] : [],
       );
-      plane.stationsChanged?.({ vni, isWhole: true, here, gone: [], neighbours: [] });
+      plane.stationsChanged?.({ vni, isWhole: true, endsWhole: true, here, gone: [], neighbours: [] });
     }
     const { origin } = plane;
     return {
@@ -95,7 +95,8 @@ export class MemoryVtep {
   /** An address is heard with this MAC behind the own TAP. */
   hear(vni: number, ip: IpAddress, mac: MacAddress): void {
     const neighbours = [{ ip, mac }];
-    for (const plane of this.#planes) plane.stationsChanged?.({ vni, isWhole: false, here: [], gone: [], neighbours });
+    for (const plane of this.#planes)
+      plane.stationsChanged?.({ vni, isWhole: false, endsWhole: false, here: [], gone: [], neighbours });
   }
 
   elapse(seconds: number): void {
@@ -172,7 +173,8 @@ export class MemoryVtep {
     const isFree = before?.vtep === 'local' || (before?.origin === 'static' && !entry);
     if (here.length === 0 && !isFree) return;
     const gone = here.length === 0 ? [mac] : [];
-    for (const plane of this.#planes) plane.stationsChanged?.({ vni, isWhole: false, here, gone, neighbours: [] });
+    for (const plane of this.#planes)
+      plane.stationsChanged?.({ vni, isWhole: false, endsWhole: false, here, gone, neighbours: [] });
   }
 
   #update(plane: LivePlane, segment: Segment): void {

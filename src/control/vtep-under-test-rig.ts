@@ -45,6 +45,9 @@ export class RecordingPlane implements ControlPlane {
   /** The segments that it knows. */
   readonly known = new Map<number, Partial<Said>>();
 
+  /** MACs of each VNI that were here since its full state began. */
+  readonly #seen = new Map<number, Set<MacAddress>>();
+
   segmentUpdated(segment: ControlledSegment): Said | undefined {
     this.segments.set(segment.vni, segment);
     const known = this.known.get(segment.vni);
@@ -56,13 +59,18 @@ export class RecordingPlane implements ControlPlane {
     this.here.delete(vni);
   }
 
-  stationsChanged({ vni, isWhole, here, gone, neighbours }: Stations): void {
+  stationsChanged({ vni, isWhole, endsWhole, here, gone, neighbours }: Stations): void {
     const heard = this.neighbours.get(vni) ?? new Map<IpAddress, MacAddress>();
     for (const { ip: address, mac: at } of neighbours) heard.set(address, at);
     this.neighbours.set(vni, heard);
-    const macs = isWhole ? new Map<MacAddress, LocalMac['origin']>() : (this.here.get(vni) ?? new Map());
-    for (const { mac, origin } of here) macs.set(mac, origin);
+    const macs = this.here.get(vni) ?? new Map<MacAddress, LocalMac['origin']>();
+    if (isWhole) this.#seen.set(vni, new Set());
+    for (const { mac, origin } of here) {
+      macs.set(mac, origin);
+      this.#seen.get(vni)?.add(mac);
+    }
     for (const mac of gone) macs.delete(mac);
+    if (endsWhole) for (const mac of macs.keys()) if (!this.#seen.get(vni)?.has(mac)) macs.delete(mac);
     this.here.set(vni, macs);
     this.freed.push(...gone);
   }

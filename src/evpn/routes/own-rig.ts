@@ -21,9 +21,9 @@ export function segment(different: Partial<Omit<ControlledVni, 'config'>> & Part
 export function stations(
   different: Partial<Omit<Stations, 'here'>> & { here?: readonly (MacAddress | LocalMac)[] },
 ): Stations {
-  const { vni = 100, isWhole = false, here = [], gone = [], neighbours = [] } = different;
+  const { vni = 100, isWhole = false, endsWhole = isWhole, here = [], gone = [], neighbours = [] } = different;
   const macs = here.map((each) => (typeof each === 'string' ? { mac: each, origin: 'learned' as const } : each));
-  return { vni, isWhole, here: macs, gone, neighbours };
+  return { vni, isWhole, endsWhole, here: macs, gone, neighbours };
 }
 
 /** The routes of a speaker, by the requests that it has carried out. */

@@ -172,6 +172,19 @@ describe('requests', () => {
     expect([own.pending, settle()]).toEqual([0, []]);
   });
 
+  it('none for a MAC that a full state in several batches has again, and a withdrawal at its end for one that it does not have', () => {
+    const { own, settle } = newHost();
+    own.segmentUpdated(segment());
+    own.stationsChanged(stations({ here: [mac(1), mac(2), mac(3), mac(4)] }), 0);
+    settle();
+    own.stationsChanged(stations({ isWhole: true, endsWhole: false, here: [mac(1)] }), 0);
+    own.stationsChanged(stations({ neighbours: [{ mac: mac(1), ip: ip('10.0.0.1') }] }), 0);
+    own.stationsChanged(stations({ here: [mac(2)] }), 0);
+    expect(settle().map(changeText)).toEqual(['add 100 01 10.0.0.1 at 192.0.2.1']);
+    own.stationsChanged(stations({ endsWhole: true, here: [mac(3)] }), 0);
+    expect(settle().map(changeText)).toEqual(['remove 100 04 at 192.0.2.1']);
+  });
+
   it('one at a time for a route, the last state after it', () => {
     const { own, speaker } = newHost();
     own.segmentUpdated(segment());

@@ -48,6 +48,8 @@ export interface OwnMac {
   readonly mac: MacAddress;
   /** undefined: it is not behind the own TAP, though its neighbours are still known. */
   origin: LocalMac['origin'] | undefined;
+  /** `OwnSegment.round` when it was last reported to be here. */
+  round: number;
   /** undefined: it never moved. */
   mobility: Mobility | undefined;
   /** Its addresses, the one that was not heard for longest first. */
@@ -71,6 +73,8 @@ export interface OwnSegment {
   readonly floods: Map<IpAddress, Slot>;
   readonly macs: Map<MacAddress, OwnMac>;
   readonly neighbours: Map<IpAddress, Heard>;
+  /** How often the full state of the stations began. */
+  round: number;
   /** The best received routes. */
   readonly rivals: Map<MacAddress, MacClaim>;
 }
@@ -83,6 +87,7 @@ export function newSegment(vni: number): OwnSegment {
     floods: new Map(),
     macs: new Map(),
     neighbours: new Map(),
+    round: 0,
     rivals: new Map(),
   };
 }

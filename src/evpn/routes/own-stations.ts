@@ -55,16 +55,14 @@ export class OwnStations {
     this.neighbours = new OwnNeighbours(forget);
   }
 
-  changed(segment: OwnSegment, { isWhole, here, gone, neighbours }: Stations, now: number): void {
-    if (isWhole) {
-      const present = new Set(here.map(({ mac }) => mac));
-      for (const own of segment.macs.values()) if (!present.has(own.mac)) this.#gone(own, now);
-    }
+  changed(segment: OwnSegment, { isWhole, endsWhole, here, gone, neighbours }: Stations, now: number): void {
+    if (isWhole) segment.round++;
     for (const mac of gone) {
       const own = segment.macs.get(mac);
       if (own) this.#gone(own, now);
     }
     for (const local of here) this.#here(segment, local, now);
+    if (endsWhole) for (const own of segment.macs.values()) if (own.round !== segment.round) this.#gone(own, now);
     for (const neighbour of neighbours) this.#heard(segment, neighbour, now);
   }
 
@@ -129,6 +127,7 @@ export class OwnStations {
   #here(segment: OwnSegment, { mac, origin }: LocalMac, now: number): void {
     const own = this.#macOf(segment, mac);
     this.#leaving.delete(own);
+    own.round = segment.round;
     const wasLearned = own.origin === 'learned';
     own.origin = origin;
     const rival = rivalOf(own);
@@ -171,6 +170,7 @@ export class OwnStations {
       segment,
       mac,
       origin: undefined,
+      round: segment.round,
       mobility: this.#memory.take(segment.vni, mac),
       ips: undefined,
       slot: undefined,

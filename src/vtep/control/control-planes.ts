@@ -95,7 +95,7 @@ export class ControlPlanes {
     const tell = plane.stationsChanged?.bind(plane);
     if (!tell) return () => {};
     return this.#ground.localNeighbours.listen(index, vni, (heard) =>
-      tell({ ...heard, isWhole: false, here: [], gone: [] }),
+      tell({ ...heard, isWhole: false, endsWhole: false, here: [], gone: [] }),
     );
   }
 

@@ -7,7 +7,7 @@ import { LOCAL } from '../../fdb/remotes.ts';
 import { formatMac } from '../../lib/addresses.ts';
 import { MAX_FDB_ENTRIES, MAX_FDB_EVENTS } from '../../lib/limits.ts';
 import { createLog } from '../../observe/log.ts';
-import { type LocalMacBatch, LocalMacs } from './local-macs.ts';
+import { type LocalMacBatch, LocalMacs, type LocalMacsOptions } from './local-macs.ts';
 
 const log = await createLog('silent', 'json');
 
@@ -22,7 +22,7 @@ afterEach(() => {
 });
 
 /** Two segments, VNI 100 and VNI 200. */
-function newMacs() {
+function newMacs(options: Pick<LocalMacsOptions, 'toldAtOnce'> = {}) {
   const memory = createFdbMemory(3, AGEING_SECONDS);
   const fdb = new Fdb(memory, 1, 20);
   const clock = { now: 1_000 };
@@ -32,7 +32,7 @@ function newMacs() {
     fdb.nameSegment(segment, vni);
   };
   for (const [segment, vni] of names.entries()) name(segment, vni);
-  const macs = new LocalMacs({ fdb, now: () => clock.now, log, vnis: () => names });
+  const macs = new LocalMacs({ fdb, now: () => clock.now, log, vnis: () => names, ...options });
   running.push(macs);
   const learn = (low: number, source = LOCAL_SOURCE, segment = 0) =>
     fdb.learn(segment, HIGH, low, source, UNLIMITED, clock.now);
@@ -44,12 +44,13 @@ function newMacs() {
   return { memory, fdb, clock, names, name, macs, learn, place, settle };
 }
 
-const describeBatch = ({ vni, isWhole, here, gone }: LocalMacBatch) => {
+const describeBatch = ({ vni, isWhole, endsWhole, here, gone }: LocalMacBatch) => {
   const words = [
     ...here.map(({ mac, origin }) => `${mac.slice(-2)} ${origin}`),
     ...gone.map((mac) => `${mac.slice(-2)} gone`),
   ];
-  return `${vni}${isWhole ? ' whole' : ''}: ${words.join(', ')}`;
+  const part = isWhole ? (endsWhole ? ' whole' : ' begins') : endsWhole ? ' ends' : '';
+  return `${vni}${part}: ${words.join(', ')}`;
 };
 
 function watch(macs: LocalMacs) {
@@ -227,28 +228,59 @@ describe('who listens', () => {
 it('takes many slices for many MACs, so that others have their turn', () => {
   const { macs, learn } = newMacs();
   for (let low = 0; low < 60_000; low++) learn(low, LOCAL_SOURCE, low & 1);
-  const told: number[] = [];
-  macs.watch((batch) => told.push(batch.here.length));
-  let [slices, mostVnis] = [0, 0];
+  const told: LocalMacBatch[] = [];
+  macs.watch((batch) => told.push(batch));
+  let mostMacs = 0;
   for (let before = 0; macs.slice(); before = told.length) {
-    slices++;
-    mostVnis = Math.max(mostVnis, told.length - before);
+    mostMacs = Math.max(
+      mostMacs,
+      told.slice(before).reduce((sum, { here }) => sum + here.length, 0),
+    );
   }
-  expect([told, mostVnis]).toEqual([[30_000, 30_000], 1]);
-  expect(slices).toBeGreaterThan(12);
+  expect(mostMacs).toBeLessThan(5_000);
+  for (const vni of [100, 200]) {
+    const parts = told.filter((batch) => batch.vni === vni);
+    expect(new Set(parts.flatMap(({ here }) => here.map(({ mac }) => mac))).size).toBe(30_000);
+    expect(parts.map(({ isWhole }) => isWhole)).toEqual(parts.map((_, i) => i === 0));
+    expect(parts.map(({ endsWhole }) => endsWhole)).toEqual(parts.map((_, i) => i === parts.length - 1));
+  }
+});
+
+it('tells at once what changes while a full state is told in parts, and each MAC as it is', () => {
+  const { fdb, clock, macs, learn, settle } = newMacs({ toldAtOnce: 2 });
+  for (let low = 1; low <= 5; low++) learn(low);
+  const { told } = watch(macs);
+  while (told.length === 0) macs.slice();
+  expect(told).toEqual(['100 begins: 01 learned, 02 learned']);
+  fdb.delete(0, HIGH, 1, clock.now);
+  fdb.delete(0, HIGH, 3, clock.now);
+  learn(6);
+  fdb.addStatic(0, HIGH, 4, LOCAL_SOURCE, clock.now);
+  learn(7, LOCAL_SOURCE, 1);
+  settle();
+  expect(told.slice(1)).toEqual([
+    '100: 06 learned, 04 static, 01 gone, 03 gone',
+    '100 ends: 05 learned',
+    '200 whole: 07 learned',
+  ]);
 });
 
 /** Puts together what batches say. */
 class Picture {
   readonly vnis = new Map<number, Map<string, string>>();
+  /** MACs of each VNI that were here since its full state began. */
+  readonly #seen = new Map<number, Set<string>>();
   stop = () => {};
 
-  take({ vni, isWhole, here, gone }: LocalMacBatch): void {
-    const known = isWhole ? new Map<string, string>() : (this.vnis.get(vni) ?? new Map<string, string>());
+  take({ vni, isWhole, endsWhole, here, gone }: LocalMacBatch): void {
+    const known = this.vnis.get(vni) ?? new Map<string, string>();
     this.vnis.set(vni, known);
+    if (isWhole) this.#seen.set(vni, new Set());
+    for (const { mac } of here) this.#seen.get(vni)?.add(mac);
     expect(new Set([...here.map(({ mac }) => mac), ...gone]).size).toBe(here.length + gone.length);
     for (const { mac, origin } of here) known.set(mac, origin);
     for (const mac of gone) known.delete(mac);
+    if (endsWhole) for (const mac of known.keys()) if (!this.#seen.get(vni)?.has(mac)) known.delete(mac);
   }
 
   /** Of VNIs that are there: what was told of others does not count. */
@@ -278,7 +310,7 @@ describe('whatever happens', () => {
   type Operation = typeof operation extends fc.Arbitrary<infer Each> ? Each : never;
 
   // One for all runs, with so many records that a walk takes several slices.
-  const { memory, fdb, clock, names, name, macs, learn, place, settle } = newMacs();
+  const { memory, fdb, clock, names, name, macs, learn, place, settle } = newMacs({ toldAtOnce: 2 });
   for (let low = 100; low < 5_200; low++) fdb.addStatic(low & 1, HIGH, low, REMOTE, clock.now);
   const forget = (of: number) => fdb.flush((entry) => entry.segment === of && entry.low < 100, clock.now);
   const sweepAll = () => {

@@ -17,7 +17,7 @@ const KIND_MASK = 0xff;
 /** The state of a MAC after an event: it is behind the own TAP, or it is gone. */
 type Holds = LocalMac | { readonly mac: MacAddress; readonly origin: 'gone' };
 
-/** A batch of one VNI. Each MAC is in a batch at most once. */
+/** A batch of one VNI. Each MAC is in a batch at most once, and a full state comes in batches of at most SLICE_TOLD MACs. */
 export type LocalMacBatch = Omit<Stations, 'neighbours'>;
 
 export type LocalMacListener = (batch: LocalMacBatch) => void;
@@ -29,6 +29,8 @@ export interface LocalMacsOptions {
   readonly log: Logger;
   /** The existing VNIs. */
   readonly vnis: () => readonly number[];
+  /** MACs of full states that are reported in one slice. */
+  readonly toldAtOnce?: number;
 }
 
 interface Watch {
@@ -49,10 +51,12 @@ interface Walk {
   from: number | undefined;
   /** VNIs that are not reported yet. */
   left: Set<number>;
+  /** The VNI that is being reported: `found` has the MACs that were not reported yet. */
+  telling: number | undefined;
 }
 
 /**
- * Reports the MACs behind the own TAP. Each listener first receives all present MACs, VNI by VNI, and then changes. A report gives the state of a MAC
+ * Reports the MACs behind the own TAP. Each listener first receives all present MACs, VNI by VNI in one or more batches, and then changes. A report gives the state of a MAC
  * after the changes that were read so far. A later batch gives what changed since. Changes come from the events of the FDB. When events are lost,
  * every listener receives the full state again, but not for deleted VNIs: a listener forgets those by itself.
  *
@@ -146,7 +150,7 @@ export class LocalMacs {
   /** undefined: no listener needs a walk. */
   #newWalk(): Walk | undefined {
     const watches = new Set([...this.#watches].filter(({ isCurrent }) => !isCurrent));
-    return watches.size === 0 ? undefined : { watches, found: new Map(), from: 0, left: new Set() };
+    return watches.size === 0 ? undefined : { watches, found: new Map(), from: 0, left: new Set(), telling: undefined };
   }
 
   #apply(vni: number, macs: ReadonlyMap<number, Holds>): void {
@@ -158,6 +162,9 @@ export class LocalMacs {
         if (holds.origin === 'gone') found.delete(key);
         else found.set(key, holds);
       }
+    } else if (walk?.telling === vni) {
+      // These MACs are reported now, not as parts of the full state.
+      for (const key of macs.keys()) walk.found.get(vni)?.delete(key);
     }
     const here: LocalMac[] = [];
     const gone: MacAddress[] = [];
@@ -165,7 +172,7 @@ export class LocalMacs {
       if (holds.origin === 'gone') gone.push(holds.mac);
       else here.push(holds);
     }
-    const batch = { vni, isWhole: false, here, gone };
+    const batch = { vni, isWhole: false, endsWhole: false, here, gone };
     for (const watch of this.#watches) {
       if (watch.isCurrent || (!isToBeTold && walk?.watches.has(watch))) watch.listener(batch);
     }
@@ -183,16 +190,21 @@ export class LocalMacs {
   }
 
   #tellSome(walk: Walk): void {
-    let told = 0;
-    for (const vni of walk.left) {
+    const { toldAtOnce = SLICE_TOLD } = this.#options;
+    for (let told = 0; told < toldAtOnce; told++) {
+      const isWhole = walk.telling === undefined;
+      const [vni] = isWhole ? walk.left : [walk.telling as number];
+      if (vni === undefined) break;
       walk.left.delete(vni);
-      const here = [...(walk.found.get(vni)?.values() ?? [])];
-      walk.found.delete(vni);
-      for (const { listener } of walk.watches) listener({ vni, isWhole: true, here, gone: [] });
-      told += 1 + here.length;
-      if (told >= SLICE_TOLD) break;
+      const found = macsOf(walk.found, vni);
+      const here = takeSome(found, toldAtOnce - told);
+      const endsWhole = found.size === 0;
+      walk.telling = endsWhole ? undefined : vni;
+      if (endsWhole) walk.found.delete(vni);
+      for (const { listener } of walk.watches) listener({ vni, isWhole, endsWhole, here, gone: [] });
+      told += here.length;
     }
-    if (walk.left.size > 0 || this.#walk !== walk) return;
+    if (walk.left.size > 0 || walk.telling !== undefined || this.#walk !== walk) return;
     for (const watch of walk.watches) watch.isCurrent = true;
     this.#walk = undefined;
   }
@@ -217,6 +229,17 @@ function originAfter(kind: number): Holds['origin'] | undefined {
 
 function keyOf(high: number, low: number): number {
   return (high >>> 0) * 0x1_0000 + low;
+}
+
+/** Takes at most `most` values out. */
+function takeSome<Each>(macs: Map<number, Each>, most: number): Each[] {
+  const taken: Each[] = [];
+  for (const [key, each] of macs) {
+    if (taken.length === most) break;
+    taken.push(each);
+    macs.delete(key);
+  }
+  return taken;
 }
 
 function macsOf<Each>(all: ByVni<Each>, vni: number): Map<number, Each> {

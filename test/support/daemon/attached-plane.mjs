@@ -14,6 +14,8 @@ if (isMainThread) {
     const segments = new Map();
     const here = new Map();
     const heard = new Map();
+    // MACs of each VNI that were here since its full state began.
+    const seen = new Map();
     const forwarding = vtep.control.attach({
       origin: 'evpn',
       segmentUpdated: ({ vni, local }) => {
@@ -24,10 +26,15 @@ if (isMainThread) {
         segments.delete(vni);
         here.delete(vni);
       },
-      stationsChanged: ({ vni, isWhole, here: macs, gone, neighbours }) => {
-        const known = isWhole ? new Map() : (here.get(vni) ?? new Map());
-        for (const { mac, origin } of macs) known.set(mac, origin);
+      stationsChanged: ({ vni, isWhole, endsWhole, here: macs, gone, neighbours }) => {
+        const known = here.get(vni) ?? new Map();
+        if (isWhole) seen.set(vni, new Set());
+        for (const { mac, origin } of macs) {
+          known.set(mac, origin);
+          seen.get(vni)?.add(mac);
+        }
         for (const mac of gone) known.delete(mac);
+        if (endsWhole) for (const mac of known.keys()) if (!seen.get(vni)?.has(mac)) known.delete(mac);
         here.set(vni, known);
         const addresses = heard.get(vni) ?? new Map();
         for (const { ip, mac } of neighbours) addresses.set(ip, mac);
