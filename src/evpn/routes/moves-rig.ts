@@ -2,7 +2,7 @@ import type { IpAddress } from '../../lib/addresses.ts';
 import type { MacRoute } from '../route.ts';
 import { type Host, ip, mac, newHost, segment, stations } from './own-rig.ts';
 import type { Change, MacClaim } from './own-routes.ts';
-import { isPreferred } from './sequence.ts';
+import { compareSequences, isPreferred } from './sequence.ts';
 
 const MAC = mac(1);
 
@@ -13,6 +13,8 @@ interface Station {
   at: 'here' | 'elsewhere' | undefined;
   /** The routes of the other hosts that have arrived. */
   readonly seen: Map<IpAddress, MacClaim>;
+  /** Those that the speaker has. */
+  readonly atSpeaker: Map<IpAddress, MacClaim>;
   best: MacClaim | undefined;
 }
 
@@ -28,6 +30,8 @@ export class MovesLab {
   now = 0;
   /** Requests of all hosts to their speakers for the MAC. */
   requests = 0;
+  /** Whether speakers refuse a number that is not later than those of the other hosts, as GoBGP. They hear of those before vtepd. */
+  isStrict = false;
   readonly #links = new Map<string, Message[]>();
 
   constructor(count: number, sequence = 0) {
@@ -36,7 +40,7 @@ export class MovesLab {
       const host = newHost({ identity: { asn: 65_000, routerId: ip(`198.51.100.${index + 1}`) } });
       host.own.segmentUpdated(segment({ local: [vtep] }));
       host.settle();
-      return { vtep, host, at: undefined, seen: new Map(), best: undefined };
+      return { vtep, host, at: undefined, seen: new Map(), atSpeaker: new Map(), best: undefined };
     });
     const [first] = this.hosts;
     if (!first || sequence === 0) return;
@@ -107,7 +111,7 @@ export class MovesLab {
   }
 
   #turn(station: Station): void {
-    this.#tell(station, station.host.settle());
+    this.#settle(station);
     const { own, speaker } = station.host;
     const isAnnounced = speaker.list().some(({ type }) => type === 2);
     if (isAnnounced || this.isHeld(this.hosts.indexOf(station))) return;
@@ -117,7 +121,23 @@ export class MovesLab {
     else if (station.at === 'elsewhere') station.at = undefined;
     if (!station.best || !wasHere) return;
     own.stationsChanged(stations({ gone: [MAC] }), this.now);
-    this.#tell(station, station.host.settle());
+    this.#settle(station);
+  }
+
+  #settle(station: Station): void {
+    const { own, speaker } = station.host;
+    for (let changes = own.take(1); changes.length > 0; changes = own.take(1)) {
+      for (const change of changes) {
+        if (this.isStrict && isLow(change, station)) {
+          this.requests++;
+          own.refused(change, 'invalid MAC mobility sequence number', this.now);
+          continue;
+        }
+        speaker.do(change);
+        own.done(change);
+        this.#tell(station, [change]);
+      }
+    }
   }
 
   #tell({ vtep }: Station, changes: readonly Change[]): void {
@@ -127,9 +147,16 @@ export class MovesLab {
       const claim = kind === 'add' ? { vtep, sequence: route.sequence, isSticky: route.isSticky } : undefined;
       for (const to of this.hosts) {
         if (to.vtep === vtep) continue;
+        if (claim) to.atSpeaker.set(vtep, claim);
+        else to.atSpeaker.delete(vtep);
         const link = `${vtep} ${to.vtep}`;
         this.#links.set(link, [...(this.#links.get(link) ?? []), { to, from: vtep, claim }]);
       }
     }
   }
+}
+
+function isLow({ kind, route }: Change, { atSpeaker }: Station): boolean {
+  if (kind === 'remove' || route.type !== 2) return false;
+  return [...atSpeaker.values()].some(({ sequence }) => compareSequences(route.sequence, sequence) <= 0);
 }
