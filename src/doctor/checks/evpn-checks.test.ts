@@ -145,7 +145,9 @@ describe('routes that no VNI imports', () => {
 
   it('are told by their form if they are meant for a VNI of this host', () => {
     const message = `no VNI imports 2 received routes, ${SUCH} 65000:268435556, which is VNI 100 in the form of RFC 8365`;
-    expect(warned([`65000:${0x1000_0064}`])).toEqual([['warning', SESSION.address, message, '--vni 100,rt=rfc8365']]);
+    expect(warned([`65000:${0x1000_0064}`])).toEqual([
+      ['warning', SESSION.address, message, '--vni 100,rt=65000:268435556'],
+    ]);
     // Another VNI, another type of tunnel, and the top bit, which says that the number was not computed.
     for (const value of [0x1000_0065, 0x2000_0064, 0x9000_0064]) {
       expect(warned([`65000:${value}`])[0]?.[3]).toBe('vtepctl evpn routes --unused');

@@ -102,10 +102,11 @@ function checkTargets(
   const from = vtep === undefined ? '' : ` from ${vtep}`;
   const which = `such as one of type ${type} (${rd ?? 'no RD'})${from} with ${someOf(targets)}`;
   const message = `no VNI imports ${count} received ${count === 1 ? 'route' : 'routes'}, ${which}`;
-  const meant = targets.map(vniOfRfc8365).find((vni) => vnis.some((own) => own.vni === vni));
+  // Without rt= a VNI imports them. With it, they need one more.
+  const meant = targets.find((target) => vnis.some(({ vni }) => vni === vniOfRfc8365(target)));
   if (meant === undefined) return warning('evpn-routes', session.address, message, `${vtepctl} evpn routes --unused`);
-  const hint = `${message}, which is VNI ${meant} in the form of RFC 8365`;
-  return warning('evpn-routes', session.address, hint, `--vni ${meant},rt=rfc8365`);
+  const hint = `${message}, which is VNI ${vniOfRfc8365(meant)} in the form of RFC 8365`;
+  return warning('evpn-routes', session.address, hint, `--vni ${vniOfRfc8365(meant)},rt=${meant}`);
 }
 
 /** The VNI of a target that was computed by RFC 8365 §5.1.2.1 for VXLAN: one bit 0, three bits 1 for VXLAN, four bits of a domain, the VNI. */
