@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
+import { formatSpeakerAddress } from '../config/speaker-address.ts';
 import { connectGobgp } from '../evpn/gobgp/connect-gobgp.ts';
 import { Announcer } from '../evpn/plane/announcer.ts';
 import { rdFileOf } from '../evpn/plane/rd-file.ts';
-import { addressText } from '../evpn/plane/session.ts';
 import { OwnRoutes } from '../evpn/routes/own-routes.ts';
 import { SpeakerLost } from '../evpn/speaker.ts';
 import { StateDir } from '../host/state-dir.ts';
@@ -48,13 +48,15 @@ export async function withdrawRoutes(config: Config, complain: (message: string)
       const isDone = own.isSettled && own.refusedRoutes === 0;
       speaker.close();
       if (isDone) return reportWithdrawn(left);
-      complain(`--evpn ${addressText(address)}: ${own.pending + own.refusedRoutes} routes could not be withdrawn`);
+      complain(
+        `--evpn ${formatSpeakerAddress(address)}: ${own.pending + own.refusedRoutes} routes could not be withdrawn`,
+      );
     } finally {
       state.release();
     }
   } catch (error) {
     if (error instanceof VtepError) complain(error.message);
-    else if (error instanceof SpeakerLost) complain(`--evpn ${addressText(address)}: ${error.message}`);
+    else if (error instanceof SpeakerLost) complain(`--evpn ${formatSpeakerAddress(address)}: ${error.message}`);
     else throw error;
   }
   return FAILED;

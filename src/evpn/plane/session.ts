@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SpeakerAddress } from '../../config/config.ts';
+import { formatSpeakerAddress } from '../../config/speaker-address.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { EvpnSession, SessionState } from '../evpn-status.ts';
 import { keyOf, type Path, type RouteKey } from '../route.ts';
@@ -89,7 +90,7 @@ export class SpeakerSession {
     const { address } = this.#options;
     const speaker = this.#speaker;
     return {
-      address: addressText(address),
+      address: formatSpeakerAddress(address),
       ...{ state: this.#state, since: this.#since, error: this.#error, connections: this.#connections },
       ...{ dialect: speaker?.dialect, asn: speaker?.asn, routerId: speaker?.routerId },
       peers: speaker ? this.#peers : [],
@@ -180,7 +181,13 @@ export class SpeakerSession {
   #complete(speaker: Speaker): void {
     this.#become('up');
     const { dialect, asn, routerId } = speaker;
-    this.#options.log.info({ event: 'evpn-up', address: addressText(this.#options.address), dialect, asn, routerId });
+    this.#options.log.info({
+      event: 'evpn-up',
+      address: formatSpeakerAddress(this.#options.address),
+      dialect,
+      asn,
+      routerId,
+    });
     this.#listener.complete();
   }
 
@@ -219,7 +226,7 @@ export class SpeakerSession {
     const { address, log } = this.#options;
     // One line for each cause, not for each attempt.
     if (message !== this.#error) {
-      log.warn({ event: 'evpn-lost', address: addressText(address), reason: message }, 'forwarding goes on');
+      log.warn({ event: 'evpn-lost', address: formatSpeakerAddress(address), reason: message }, 'forwarding goes on');
     }
     this.#error = message;
   }
@@ -237,10 +244,4 @@ export class SpeakerSession {
   get #isEnding(): boolean {
     return this.#ending.signal.aborted;
   }
-}
-
-/** As in `--evpn`. */
-export function addressText(address: SpeakerAddress): string {
-  if (address.kind === 'unix') return `unix:${address.path}`;
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
