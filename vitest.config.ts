@@ -4,15 +4,17 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * The test files that take longest, 50 seconds and more. They start first: a long file that starts last runs alone. A fresh clone has no durations
- * of an earlier run, and then vitest starts the largest files first.
+ * The test files that take longest, about 50 seconds and more. They start first: a long file that starts last runs alone. A fresh clone has no
+ * durations of an earlier run, and then vitest starts the largest files first.
  */
 const LONGEST = [
+  'test/netns/evpn/failures.test.ts',
   'test/interop/offload-transfers.test.ts',
   'test/netns/offload/offload-bridge.test.ts',
   'test/netns/live/tap-changes.test.ts',
   'test/worker/zero-garbage.test.ts',
   'test/netns/live/live-vnis.test.ts',
+  'test/netns/evpn/fabric.test.ts',
 ].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 
 for (const file of LONGEST) {
