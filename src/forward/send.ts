@@ -91,7 +91,7 @@ export interface SendPath {
  * @param at first octet of the frame in the slab; the frame is changed in place
  * @param length of the frame alone
  * @param now tenths of a second
- * @returns FORWARDED or a TX_DROP reason; of the dropped frames, only those with the reasons `suppressed` and `no-remote` teach their source
+ * @returns FORWARDED or a TX_DROP reason; a dropped frame teaches nothing, but see `learnFromDrop`
  */
 export function send(path: SendPath, segment: Segment, at: number, length: number, now: number): number {
   const { view, fdb, headers } = path;
@@ -126,7 +126,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
   if (segment.suppress) {
     const isNews = path.suppression.overrules(segment, frameAt, frameBytes, now);
     if (isGroup && !isNews && path.suppression.answers(segment, frameAt, frameBytes, now)) {
-      return learnStation(path, segment, frameAt, frameBytes, now, TX_DROP.suppressed);
+      return learnFromDrop(path, segment, frameAt, frameBytes, now, TX_DROP.suppressed);
     }
   }
   const remote = isGroup ? UNKNOWN : fdb.lookup(index, macHigh(view, frameAt), macLow(view, frameAt), now);
@@ -145,7 +145,7 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
     }
   }
   if (isFlooded ? copiesOf(segment) === 0 : fdb.isBarred(remote)) {
-    return learnStation(path, segment, frameAt, frameBytes, now, TX_DROP['no-remote']);
+    return learnFromDrop(path, segment, frameAt, frameBytes, now, TX_DROP['no-remote']);
   }
   if (!isWhole || (isSuper && isShredded(path.superFrame))) return TX_DROP.oversize;
   if (isSuper && isFlooded && path.superFrame.segments * copiesOf(segment) > MAX_DATAGRAMS_PER_FRAME)
@@ -170,8 +170,26 @@ export function send(path: SendPath, segment: Segment, at: number, length: numbe
 }
 
 /**
- * Learns the station that sent a valid frame, and its address. A frame that has no receiver, or that was answered instead, teaches the station too:
- * a control plane must know it before another VTEP sends anything to it.
+ * A valid frame that has no receiver, or that was answered instead, teaches its station only where a control plane announces stations: other VTEPs
+ * must know the station before they send anything to it.
+ *
+ * @param reason why the frame is dropped
+ * @returns the TX_DROP reason
+ */
+function learnFromDrop(
+  path: SendPath,
+  segment: Segment,
+  frameAt: number,
+  frameBytes: number,
+  now: number,
+  reason: number,
+): number {
+  if (path.suppression.listened[segment.index] === 0) return reason;
+  return learnStation(path, segment, frameAt, frameBytes, now, reason);
+}
+
+/**
+ * Learns the station that sent a valid frame, and its address.
  *
  * @param verdict on the frame otherwise
  * @returns the verdict

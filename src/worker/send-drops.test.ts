@@ -1,6 +1,7 @@
 /** Overlay to underlay: what is dropped, for which reason, and which comes first. */
 import { describe, expect, it } from 'vitest';
 import { LOCAL } from '../fdb/remotes.ts';
+import { ToldNeighbours } from '../forward/answers/told-neighbours.ts';
 import type { TX_REASONS } from '../forward/drop-reason.ts';
 import { STORM_TX } from '../forward/storm-control.ts';
 import { FLOOD, NO_GROUP, type Segment } from '../segment/segment.ts';
@@ -33,8 +34,6 @@ interface Fault {
   readonly isStorm?: boolean;
   /** Octets that the frame has. */
   readonly cutTo?: number;
-  /** The frame is valid, and its source is learned. */
-  readonly teaches?: true;
 }
 
 /** In the order of the contract. */
@@ -47,7 +46,7 @@ const FAULTS: readonly Fault[] = [
   { reason: 'local', isDestinationLocal: true },
   { reason: 'flood-off', segment: { flood: FLOOD.none } },
   { reason: 'storm', segment: { stormPps: 1 }, isStorm: true },
-  { reason: 'no-remote', segment: { group: NO_GROUP }, teaches: true },
+  { reason: 'no-remote', segment: { group: NO_GROUP } },
   { reason: 'oversize', inner: { rest: Buffer.alloc(89, 0x88) } },
 ];
 
@@ -77,11 +76,11 @@ describe('a drop', () => {
   });
 
   it.each(FAULTS.map((fault) => [fault.reason, fault] as const))(
-    'is counted once as %s, sends nothing, and teaches only if nobody is there to send to',
+    'is counted once as %s, sends nothing and teaches nothing',
     (reason, fault) => {
       const { underlay, drops, learned } = sendWith([fault]);
       expect(drops()).toEqual({ [`${SEGMENT.index} tx ${reason}`]: 1 });
-      expect([underlay.sent, learned]).toEqual([[], fault.teaches ? 1 : 0]);
+      expect([underlay.sent, learned]).toEqual([[], 0]);
     },
   );
 
@@ -90,7 +89,7 @@ describe('a drop', () => {
     (reason, _, faults) => {
       const { underlay, drops, learned } = sendWith(faults);
       expect(drops()).toEqual({ [`${SEGMENT.index} tx ${reason}`]: 1 });
-      expect([underlay.sent, learned]).toEqual([[], faults[0].teaches ? 1 : 0]);
+      expect([underlay.sent, learned]).toEqual([[], 0]);
     },
   );
 
@@ -126,8 +125,9 @@ describe('a drop', () => {
     expect(worker.drops()).toEqual({ [`${SEGMENT.index} tx no-remote`]: 1 });
   });
 
-  it('for no-remote teaches where its station is, whether the destination is unknown or its VTEP is barred', () => {
+  it('for no-remote teaches where its station is if a control plane announces it, to whomever the frame was', () => {
     const worker = newRig([{ ...SEGMENT, group: NO_GROUP }]);
+    new ToldNeighbours(worker.neighboursMemory, 1).listenTo(SEGMENT.index);
     worker.hear(DESTINATION, PEER);
     worker.hear(STATION, PEER);
     worker.fdb.remotes.bar(worker.fdb.lookup(SEGMENT.index, 0x0200_0000, 2, NOW), true);

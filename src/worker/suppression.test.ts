@@ -1,6 +1,8 @@
 /** ARP and ND suppression through the whole of both ladders: who is answered, who is flooded, and what is learned. */
+
 import { describe, expect, it } from 'vitest';
 import { LOCAL } from '../fdb/remotes.ts';
+import { ToldNeighbours } from '../forward/answers/told-neighbours.ts';
 import { NEIGHBOUR_FRESH_SECONDS } from '../lib/limits.ts';
 import { FLOOD, INNER_VLAN, type Segment } from '../segment/segment.ts';
 import {
@@ -172,8 +174,19 @@ describe('T38: an ARP request for a known remote neighbour', () => {
     expect(destinationsOf(rig)).toEqual([GROUP]);
   });
 
-  it('teaches who it is from, whether it is answered or flooded', () => {
+  it('teaches nothing when it is answered, and who it is from when it is flooded', () => {
     const rig = newRig();
+    announce(rig);
+    const before = rig.fdb.count;
+    expect(ask(rig, naiveArp())).toEqual(ANSWERED);
+    expect(rig.fdb.count).toBe(before);
+    expect(ask(rig, naiveArp({ targetIp: '192.0.2.99' }))).toEqual(FLOODED);
+    expect(rig.fdb.count).toBe(before + 1);
+  });
+
+  it('teaches who it is from if a control plane announces it, whether it is answered or flooded', () => {
+    const rig = newRig();
+    new ToldNeighbours(rig.neighboursMemory, 1).listenTo(SEGMENT.index);
     announce(rig);
     const [asker, another] = [HERE, ANOTHER].map((mac) => mac.replaceAll(' ', '')) as [string, string];
     expect(ask(rig, naiveArp())).toEqual(ANSWERED);
@@ -182,8 +195,9 @@ describe('T38: an ARP request for a known remote neighbour', () => {
     expect(rig.whereIs(another)).toBe(LOCAL);
   });
 
-  it('keeps its station known though all its questions are answered', () => {
+  it('keeps its station known though all its questions are answered, if a control plane announces it', () => {
     const rig = newRig();
+    new ToldNeighbours(rig.neighboursMemory, 1).listenTo(SEGMENT.index);
     const halfAge = (AGEING_SECONDS * 10) / 2;
     for (const now of [NOW, NOW + halfAge, NOW + 2 * halfAge]) {
       announce(rig, {}, PEER, now);
