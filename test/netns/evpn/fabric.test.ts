@@ -102,7 +102,7 @@ describeSystem('an EVPN fabric', () => {
         let last = 0;
         for (let i = 0; i <= ROUNDS * 3; i++) {
           const to = hosts[i % 3] as (typeof hosts)[number];
-          migrant.moveTo(to, { isAnnounced });
+          await migrant.moveTo(to, { isAnnounced });
           if (!isAnnounced) migrant.namespace.ping((machines[(i + 1) % 3] as VirtualMachine).address, { count: 1 });
           const all = await Promise.all(
             machines.map(({ namespace }) => pings(namespace, migrant.address, { count: 20, everyMs: 50 })),

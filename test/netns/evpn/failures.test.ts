@@ -171,12 +171,12 @@ describeSystem('failures in an EVPN fabric', () => {
 
   test('vtepd is killed: the next one takes over its routes, and withdraws those of machines that went', async () => {
     const { fabric, first } = await start();
-    migrant.moveTo(one, { isAnnounced: true });
+    await migrant.moveTo(one, { isAnnounced: true });
     const placeOf = () => [...new Set(routesOfMigrant(fabric).map(({ nextHop }) => nextHop))];
     await waitFor('the machine is announced', placeOf, (places) => places.join() === one.address);
     first.vtep.daemon.kill('SIGKILL');
     await first.vtep.daemon.ended;
-    migrant.moveTo(two, { isAnnounced: true });
+    await migrant.moveTo(two, { isAnnounced: true });
     await waitFor('its new host announces it too', placeOf, (places) => places.includes(two.address));
     await first.startVtepd();
     await waitForState(first, 'up');

@@ -2,7 +2,10 @@
  * A virtual machine that migrates live: each host has it, with one MAC and one address, and it is up at one of them. As in a migration by libvirt, it
  * first runs at its new host, and then goes at the old one.
  */
+
+import { command } from '../host/namespaces.ts';
 import { arp, BROADCAST, ETHERTYPE, ethernet } from '../traffic/frames.ts';
+import { waitUntil } from '../wait.ts';
 import type { Host, Namespace } from './lab.ts';
 import { addVirtualMachine, type VirtualMachine } from './virtual-machine.ts';
 
@@ -10,9 +13,11 @@ export class MigratingMachine {
   readonly #copies: ReadonlyMap<Host, VirtualMachine>;
   readonly mac: string;
   readonly address: string;
+  readonly #port: string;
   #host: Host | undefined;
 
   constructor(hosts: readonly Host[], { bridge, number }: { bridge: string; number: number }) {
+    this.#port = `vm${number}`;
     const label = (host: Host) => `vm${number}-at-${host.number}`;
     this.#copies = new Map(
       hosts.map((host) => [host, addVirtualMachine(host, { bridge, number, label: label(host) })]),
@@ -36,10 +41,12 @@ export class MigratingMachine {
   }
 
   /** Runs at a host. @param isAnnounced whether it sends a gratuitous ARP; else it says nothing by itself */
-  moveTo(host: Host, { isAnnounced }: { isAnnounced: boolean }): void {
+  async moveTo(host: Host, { isAnnounced }: { isAnnounced: boolean }): Promise<void> {
     const before = this.#host && this.#copies.get(this.#host);
     this.#host = host;
     this.namespace.ip('link', 'set', 'eth0', 'up');
+    // The kernel enables a port up to a second after its link came up, and drops frames until then.
+    await waitUntil('the port of the bridge forwards', () => portState(host, this.#port) === 'forwarding');
     if (isAnnounced) this.announce();
     if (before?.namespace !== this.namespace) before?.namespace.ip('link', 'set', 'eth0', 'down');
   }
@@ -51,4 +58,11 @@ export class MigratingMachine {
     const payload = Buffer.concat([message, Buffer.alloc(18)]);
     this.namespace.packetSocket('eth0').send(ethernet({ dst: BROADCAST, src: mac, type: ETHERTYPE.arp, payload }));
   }
+}
+
+function portState(host: Host, port: string): string | undefined {
+  const [shown] = JSON.parse(command('bridge', ['-n', host.namespace, '-j', 'link', 'show', 'dev', port])) as {
+    state?: string;
+  }[];
+  return shown?.state;
 }
