@@ -22,7 +22,7 @@ import type { VirtualMachine } from '../../support/lab/virtual-machine.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const TRANSFER_BYTES = process.env.VTEPD_TEST_TRANSFERS === 'full' ? 100_000_000 : 4_000_000;
-/** Times that the machine goes around all hosts. */
+/** Machines that go around all hosts, three moves each. */
 const ROUNDS = process.env.VTEPD_TEST_TRANSFERS === 'full' ? 33 : 1;
 /** From its first frame to the first answer that a machine elsewhere gets. */
 const MAX_MOVE_MS = 1_000;
@@ -32,11 +32,10 @@ describeSystem('an EVPN fabric', () => {
   const hosts = lab.hosts.slice(0, 3);
   const addresses = hosts.map(({ address }) => address);
   let machines: VirtualMachine[];
-  let migrant: MigratingMachine;
+  let machineNumber = 20;
 
   beforeAll(() => {
     machines = prepareFabric(lab);
-    migrant = new MigratingMachine(hosts, { bridge: BRIDGE, number: 20 });
   });
 
   describe.each(['FRR', 'gobgpd'] as const)('with %s as the reflector', (reflector) => {
@@ -99,27 +98,31 @@ describeSystem('an EVPN fabric', () => {
     ])(
       'a machine that migrates is reached within a second, %s',
       async (_, isAnnounced) => {
-        let last = 0;
-        for (let i = 0; i <= ROUNDS * 3; i++) {
-          const to = hosts[i % 3] as (typeof hosts)[number];
-          await migrant.moveTo(to, { isAnnounced });
-          if (!isAnnounced) migrant.namespace.ping((machines[(i + 1) % 3] as VirtualMachine).address, { count: 1 });
-          const all = await Promise.all(
-            machines.map(({ namespace }) => pings(namespace, migrant.address, { count: 20, everyMs: 50 })),
-          );
-          for (const { answered, firstMs } of all) {
-            expect(firstMs).toBeLessThan(MAX_MOVE_MS);
-            // Once reached it stays so.
-            expect(answered.length).toBe(20 - firstMs / 50);
+        for (let round = 0; round < ROUNDS; round++) {
+          // A MAC that moves five times in three minutes is held (RFC 7432 §15.1).
+          const migrant = new MigratingMachine(hosts, { bridge: BRIDGE, number: machineNumber++ });
+          let last = 0;
+          for (let i = 0; i < 4; i++) {
+            const to = hosts[i % 3] as (typeof hosts)[number];
+            await migrant.moveTo(to, { isAnnounced });
+            if (!isAnnounced) migrant.namespace.ping((machines[(i + 1) % 3] as VirtualMachine).address, { count: 1 });
+            const all = await Promise.all(
+              machines.map(({ namespace }) => pings(namespace, migrant.address, { count: 20, everyMs: 50 })),
+            );
+            for (const { answered, firstMs } of all) {
+              expect(firstMs).toBeLessThan(MAX_MOVE_MS);
+              // Once reached it stays so.
+              expect(answered.length).toBe(20 - firstMs / 50);
+            }
+            const routes = () => fabric.reflector.macRoutes().filter(({ mac }) => mac === migrant.mac);
+            const isRight = (found: ReturnType<typeof routes>) =>
+              found.length > 0 && found.every(({ nextHop }) => nextHop === to.address);
+            const found = await waitFor(`only ${to.address} announces it`, routes, isRight, { everyMs: 50 });
+            for (const each of fabric.hosts) await expectPlace(each, migrant.mac, placeFrom(each, to.address));
+            const sequence = Math.max(...found.map((route) => route.sequence));
+            if (i > 0) expect(sequence).toBeGreaterThan(last);
+            last = sequence;
           }
-          const routes = () => fabric.reflector.macRoutes().filter(({ mac }) => mac === migrant.mac);
-          const isRight = (found: ReturnType<typeof routes>) =>
-            found.length > 0 && found.every(({ nextHop }) => nextHop === to.address);
-          const found = await waitFor(`only ${to.address} announces it`, routes, isRight, { everyMs: 50 });
-          for (const each of fabric.hosts) await expectPlace(each, migrant.mac, placeFrom(each, to.address));
-          const sequence = Math.max(...found.map((route) => route.sequence));
-          if (i > 0) expect(sequence).toBeGreaterThan(last);
-          last = sequence;
         }
       },
       600_000,
