@@ -72,7 +72,7 @@ export function setUpTap(netlink: NetlinkSocket, plan: TapPlan): Tap {
 
 /**
  * Makes one of vtepd's own TAPs outlive the process or not, whatever a former run set. One that does not is put into the link group that is deleted
- * at the end.
+ * at the end. Sets the TAP up again if another program set it down meanwhile.
  */
 export function settleTap(
   netlink: NetlinkSocket,
@@ -84,6 +84,8 @@ export function settleTap(
   if (!isPersistent && link.group !== linkGroup) {
     changeLink(netlink, link.index, { group: linkGroup }, `TAP "${link.name}"`);
   }
+  // Open vSwitch takes a device up as soon as it is there. It reads the flags and writes them back, and may undo that the TAP was set up in between.
+  if (findLink(netlink, link.index)?.up === false) changeLink(netlink, link.index, { up: true }, `TAP "${link.name}"`);
 }
 
 /** The TAP that is there for a VNI: by its name, or, if it was renamed after a former run, by its alias or its MAC. */
