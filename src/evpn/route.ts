@@ -83,3 +83,6 @@ export const VXLAN_TUNNEL = 8;
 
 /** Tunnel type of ingress replication (RFC 6514 §5, RFC 7432 §11.2). */
 export const INGRESS_REPLICATION = 6;
+
+/** Marks the local part of a route target as a VNI of VXLAN: type 1 in bits 28 to 30 (RFC 8365 §5.1.2.1). */
+export const RFC8365_VXLAN = 0x1000_0000;

@@ -4,7 +4,7 @@ import type { ControlledSegment, ControlPlane, Forwarding, Stations } from '../.
 import { formatRouteNumber } from '../../lib/route-numbers.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { EvpnRouteRow, EvpnSource, EvpnStatus, EvpnVni } from '../evpn-status.ts';
-import type { OtherRoute, Path } from '../route.ts';
+import { type OtherRoute, type Path, RFC8365_VXLAN } from '../route.ts';
 import { type MacAlert, OwnRoutes, type RdNumbers } from '../routes/own-routes.ts';
 import { RemoteRoutes } from '../routes/remote-routes.ts';
 import type { ConnectSpeaker, Speaker } from '../speaker.ts';
@@ -246,6 +246,3 @@ export class Evpn implements ControlPlane, EvpnSource {
     this.#options.log.warn({ event: 'evpn-mac-conflict', vni, mac, vtep, cause });
   }
 }
-
-/** Marks the local part of a route target as a VNI of VXLAN (RFC 8365 §5.1.2.1). */
-const RFC8365_VXLAN = 0x1000_0000;

@@ -152,6 +152,7 @@ export class SpeakerSession {
       others: (routes) => listener.others(routes),
     });
     isListing = false;
+    changed.clear();
     listener.known(speaker);
     await this.#lookAtPeers(speaker);
     if (hasOldRoutes) void this.#awaitRoutes(speaker);

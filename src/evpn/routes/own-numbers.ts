@@ -1,14 +1,12 @@
 import { type IpAddress, ipWords } from '../../lib/addresses.ts';
 import type { RouteDistinguisher, RouteTarget } from '../../lib/route-numbers.ts';
+import { RFC8365_VXLAN } from '../route.ts';
 
 /** Numbers of automatic route distinguishers by VNI, as they are stored. */
 export type RdNumbers = Readonly<Record<number, number>>;
 
 /** The second part of a route distinguisher has 16 bits. */
 const MAX_RD_NUMBER = 0xffff;
-
-/** Marks the local part of a route target as a VNI of VXLAN (RFC 8365 §5.1.2.1). */
-const RFC8365_VXLAN = 0x1000_0000;
 
 /** Equal for equal numbers. */
 export function rdKey({ form, admin, value }: RouteDistinguisher): string {

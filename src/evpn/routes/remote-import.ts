@@ -3,7 +3,14 @@ import type { ControlledSegment } from '../../control/control-plane.ts';
 import { type IpAddress, isGroupMac, isZeroMac } from '../../lib/addresses.ts';
 import type { RouteTarget } from '../../lib/route-numbers.ts';
 import type { UnusedReason } from '../evpn-status.ts';
-import { type EvpnRoute, type FloodRoute, INGRESS_REPLICATION, type MacRoute, VXLAN_TUNNEL } from '../route.ts';
+import {
+  type EvpnRoute,
+  type FloodRoute,
+  INGRESS_REPLICATION,
+  type MacRoute,
+  RFC8365_VXLAN,
+  VXLAN_TUNNEL,
+} from '../route.ts';
 import type { SharedParts } from './remote-parts.ts';
 import { labelOf } from './remote-route.ts';
 
@@ -11,9 +18,6 @@ import { labelOf } from './remote-route.ts';
 export interface ImportingSegment extends Pick<ControlledSegment, 'vni' | 'local'> {
   readonly config: Pick<VniConfig, 'control' | 'targets'>;
 }
-
-/** In a route target that is derived from a VNI: type 1 for VXLAN in bits 28 to 30 (RFC 8365 §5.1.2.1). */
-const DERIVED_VXLAN = 0x1000_0000;
 
 /**
  * Decides which VNI uses a route, from the route and the segments alone. The label of a route names one VNI, so at most that one can use it, however
@@ -118,7 +122,7 @@ export class RemoteImport {
   *#candidates(targets: readonly RouteTarget[]): Iterable<number> {
     for (const { value } of targets) {
       yield value;
-      if (value >= DERIVED_VXLAN) yield value - DERIVED_VXLAN;
+      if (value >= RFC8365_VXLAN) yield value - RFC8365_VXLAN;
       yield* this.#byValue.get(value) ?? [];
     }
   }
@@ -171,7 +175,7 @@ function isSameTarget(one: RouteTarget, other: RouteTarget): boolean {
 }
 
 function isDerived({ form, value }: RouteTarget, vni: number): boolean {
-  return form !== 'ipv4' && (value === vni || value === vni + DERIVED_VXLAN);
+  return form !== 'ipv4' && (value === vni || value === vni + RFC8365_VXLAN);
 }
 
 function ownTargets({ config: { targets } }: ImportingSegment): readonly RouteTarget[] {
